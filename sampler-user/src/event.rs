@@ -1,0 +1,161 @@
+//! Something that happened, or time that was not seen.
+
+use serde::{Deserialize, Serialize};
+
+use crate::evidence::{OomKill, OomReport};
+
+/// What happened. The serde tag is the event's `kind` in every format.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub enum What {
+    /// The agent began to sample.
+    AgentStart {
+        /// Version of the agent.
+        version: String,
+        /// Fast interval, microseconds.
+        interval_us: u64,
+        /// Slow interval, microseconds.
+        slow_interval_us: u64,
+    },
+    /// The agent's goodbye. A recording without it ended abruptly.
+    AgentStop {
+        /// Why it stopped: a signal's name, or what ended.
+        reason: String,
+    },
+    /// A protection, a source or a right is missing; the agent goes on without it.
+    Degraded {
+        /// What is missing, why, and what it costs.
+        what: String,
+    },
+    /// A cgroup appeared.
+    CgroupCreated,
+    /// A cgroup went away.
+    CgroupRemoved,
+    /// Somebody changed a limit. `None` is unlimited.
+    LimitChanged {
+        /// Column of the limit.
+        limit: String,
+        /// Value before.
+        from: Option<u64>,
+        /// Value now.
+        to: Option<u64>,
+    },
+    /// memory.events counters rose, by notification.
+    MemoryEvents {
+        /// Column and by how much it rose.
+        rose: Vec<(String, u64)>,
+    },
+    /// A PSI trigger fired: stalls of at least this much within the window.
+    Pressure {
+        /// `some` or `full`.
+        of: String,
+        /// Stall that fires the trigger, microseconds.
+        stall_us: u64,
+        /// Window, microseconds.
+        window_us: u64,
+    },
+    /// What one witness of OOM kills saw.
+    OomWitness {
+        /// `kmsg`, `memory.events` or `vmstat`.
+        witness: String,
+        /// Kills it counted.
+        kills: u64,
+        /// The kernel's report, when the witness is kmsg.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        report: Option<Box<OomReport>>,
+    },
+    /// One kill, merged from its witnesses.
+    OomKill(Box<OomKill>),
+    /// Time that was not seen.
+    Gap {
+        /// First moment not seen, monotonic nanoseconds.
+        from_ns: u64,
+        /// First moment seen again, monotonic nanoseconds.
+        to_ns: u64,
+        /// Passes that were taken but lost.
+        lost_passes: u64,
+        /// Why.
+        reason: String,
+    },
+    /// Ticks came too late to be kept.
+    MissedTicks {
+        /// How many since the event before.
+        count: u64,
+    },
+    /// The wall clock was set.
+    ClockStep {
+        /// By how much, microseconds; negative is back.
+        by_us: i64,
+    },
+    /// The rate of a cgroup (burst) or of the whole agent (budget) changed.
+    RateChanged {
+        /// Interval now, microseconds.
+        interval_us: u64,
+        /// Why.
+        reason: String,
+    },
+    /// A journal of an earlier run was found unsealed and was recovered.
+    Recovered {
+        /// Segment file.
+        segment: String,
+        /// Whole frames found.
+        frames: u64,
+        /// Bytes of the torn tail that was cut.
+        torn_bytes: u64,
+        /// Bytes skipped as corrupt before the tail.
+        corrupt_bytes: u64,
+    },
+}
+
+impl What {
+    /// The event's kind, as in every format.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            What::AgentStart { .. } => "agent_start",
+            What::AgentStop { .. } => "agent_stop",
+            What::Degraded { .. } => "degraded",
+            What::CgroupCreated => "cgroup_created",
+            What::CgroupRemoved => "cgroup_removed",
+            What::LimitChanged { .. } => "limit_changed",
+            What::MemoryEvents { .. } => "memory_events",
+            What::Pressure { .. } => "pressure",
+            What::OomWitness { .. } => "oom_witness",
+            What::OomKill(_) => "oom_kill",
+            What::Gap { .. } => "gap",
+            What::MissedTicks { .. } => "missed_ticks",
+            What::ClockStep { .. } => "clock_step",
+            What::RateChanged { .. } => "rate_changed",
+            What::Recovered { .. } => "recovered",
+        }
+    }
+
+    /// Whether the disk should have it before anything else happens.
+    pub fn is_urgent(&self) -> bool {
+        matches!(self, What::OomKill(_) | What::OomWitness { .. } | What::Pressure { .. } | What::AgentStop { .. })
+    }
+}
+
+/// An event, when and where.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Event {
+    /// `CLOCK_MONOTONIC`, nanoseconds.
+    pub mono_ns: u64,
+    /// Path of the cgroup it is about, if it is about one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cgroup: Option<String>,
+    /// What happened.
+    #[serde(flatten)]
+    pub what: What,
+}
+
+impl Event {
+    /// An event about the host or the agent, now.
+    pub fn now(what: What) -> Event {
+        Event { mono_ns: crate::time::mono_ns(), cgroup: None, what }
+    }
+
+    /// An event about a cgroup, now.
+    pub fn of(cgroup: &str, what: What) -> Event {
+        Event { cgroup: Some(cgroup.to_owned()), ..Event::now(what) }
+    }
+}
