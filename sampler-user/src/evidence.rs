@@ -1,4 +1,162 @@
-//! What is known of an OOM kill.
-#![allow(missing_docs)]
-pub type OomReport = serde_json::Value;
-pub type OomKill = serde_json::Value;
+//! What is known of an OOM kill: what each witness saw, and the kill merged from them.
+
+use serde::{Deserialize, Serialize};
+
+/// Why the OOM killer came (`enum oom_constraint`).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Constraint {
+    /// A memory cgroup hit its limit.
+    Memcg,
+    /// The whole machine ran out.
+    None,
+    /// The nodes of a cpuset ran out.
+    Cpuset,
+    /// The nodes of a memory policy ran out.
+    MemoryPolicy,
+    /// No witness said.
+    #[default]
+    Unknown,
+}
+
+/// The task that asked for the memory.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Trigger {
+    /// Name; hostile.
+    pub comm: String,
+    /// Allocation flags as printed.
+    pub gfp_mask: String,
+    /// Order of the request.
+    pub order: i64,
+    /// Its `oom_score_adj`.
+    pub oom_score_adj: i64,
+}
+
+/// The task that was killed.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Victim {
+    /// Pid in the initial pid namespace.
+    pub pid: i32,
+    /// Name; hostile.
+    pub comm: String,
+    /// Owner.
+    pub uid: u32,
+    /// Virtual size, bytes.
+    pub total_vm: u64,
+    /// Resident anonymous memory, bytes.
+    pub anon_rss: u64,
+    /// Resident mapped files, bytes.
+    pub file_rss: u64,
+    /// Resident shared memory, bytes.
+    pub shmem_rss: u64,
+    /// Page tables, bytes.
+    pub pgtables: u64,
+    /// Its `oom_score_adj`.
+    pub oom_score_adj: i64,
+}
+
+/// A line of the kernel's table of tasks.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct TaskRow {
+    /// Pid in the initial pid namespace.
+    pub pid: i32,
+    /// Owner.
+    pub uid: u32,
+    /// Virtual size, bytes.
+    pub total_vm: u64,
+    /// Resident memory, bytes.
+    pub rss: u64,
+    /// Swap, bytes.
+    pub swap: u64,
+    /// Page tables, bytes.
+    pub pgtables: u64,
+    /// Its `oom_score_adj`.
+    pub oom_score_adj: i64,
+    /// Name; hostile.
+    pub comm: String,
+}
+
+/// Usage and limit as the report prints them, bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Usage {
+    /// Usage.
+    pub usage: u64,
+    /// Limit; `None` is unlimited.
+    pub limit: Option<u64>,
+    /// Times the limit was hit.
+    pub failcnt: u64,
+}
+
+/// The kernel's report of one kill, from its log.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct OomReport {
+    /// Sequence number of the record that names the victim.
+    pub seq: u64,
+    /// Its time by the log's clock, microseconds since boot.
+    pub time_us: u64,
+    /// Why the OOM killer came.
+    pub constraint: Constraint,
+    /// cgroup whose limit was hit.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub oom_memcg: Option<String>,
+    /// cgroup of the victim.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub task_memcg: Option<String>,
+    /// Who asked for the memory.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trigger: Option<Trigger>,
+    /// Who was killed.
+    pub victim: Victim,
+    /// Memory of the limit's cgroup.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub memory: Option<Usage>,
+    /// Swap of the limit's cgroup (on v1 memory and swap).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub swap: Option<Usage>,
+    /// memory.stat of the limit's cgroup as printed.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub stats: Vec<(String, u64)>,
+    /// The table of tasks.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub tasks: Vec<TaskRow>,
+    /// Whether the whole cgroup was to be killed (memory.oom.group).
+    #[serde(default)]
+    pub group: bool,
+    /// Whether the report was too long to keep, or lines of it were lost.
+    #[serde(default)]
+    pub truncated: bool,
+}
+
+/// A source that saw a kill.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum WitnessKind {
+    /// The kernel's log.
+    #[serde(rename = "kmsg")]
+    Kmsg,
+    /// The counters of memory.events.local (v1: memory.oom_control).
+    #[serde(rename = "memory.events")]
+    MemoryEvents,
+    /// The host's count in /proc/vmstat.
+    #[serde(rename = "vmstat")]
+    Vmstat,
+}
+
+/// One kill, merged from its witnesses.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct OomKill {
+    /// When it was seen first, monotonic nanoseconds.
+    pub time_ns: u64,
+    /// Why the OOM killer came.
+    pub constraint: Constraint,
+    /// cgroup of the victim.
+    pub victim_cgroup: Option<String>,
+    /// cgroup whose limit was hit; `None` with constraint `none` is the whole machine.
+    pub limit_cgroup: Option<String>,
+    /// The victim, when the kernel's log named it.
+    pub victim: Option<Victim>,
+    /// Who saw it.
+    pub witnesses: Vec<WitnessKind>,
+    /// The kernel's report.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub report: Option<Box<OomReport>>,
+}

@@ -121,6 +121,12 @@ impl PassBuilder {
         PassBuilder { words: Vec::with_capacity(words) }
     }
 
+    /// Makes room for a pass of `words` words.
+    pub fn reserve(&mut self, words: usize) {
+        self.words.clear();
+        self.words.reserve(words);
+    }
+
     /// Begins a pass at a monotonic time.
     pub fn begin(&mut self, kind: PassKind, mono_ns: u64) {
         self.words.clear();
@@ -166,17 +172,17 @@ pub struct PassHead {
     pub rows: u32,
 }
 
-/// Takes one pass from a stream of words into `row`, one row at a time. `None` at the end of the stream.
+/// Takes one pass from a stream of words, its rows one at a time in `row`. `each` is called once without a row when the pass
+/// begins, then with each row. `None` at the end of the stream.
 pub fn take_pass(
     words: &mut impl Iterator<Item = u64>,
     row: &mut Row,
-    mut begin: impl FnMut(PassHead),
-    mut each: impl FnMut(&Row),
+    mut each: impl FnMut(PassHead, Option<&Row>),
 ) -> Option<()> {
     let first = words.next()?;
     let head =
         PassHead { kind: PassKind::from_number(first as u8)?, mono_ns: words.next()?, rows: (first >> 32) as u32 };
-    begin(head);
+    each(head, None);
     for _ in 0..head.rows {
         let subject = words.next()?;
         row.subject = subject as u32;
@@ -185,7 +191,7 @@ pub fn take_pass(
         for slot in slots(row.mask) {
             row.values[slot] = words.next()?;
         }
-        each(row);
+        each(head, Some(row));
     }
     Some(())
 }
@@ -208,7 +214,11 @@ mod tests {
 
         let (mut head, mut rows) = (None, Vec::new());
         let mut words = pass.words().iter().copied();
-        take_pass(&mut words, &mut Row::new(0), |h| head = Some(h), |r| rows.push(r.clone())).unwrap();
+        take_pass(&mut words, &mut Row::new(0), |h, r| {
+            head = Some(h);
+            rows.extend(r.cloned());
+        })
+        .unwrap();
         assert_eq!(head, Some(PassHead { kind: PassKind::Burst, mono_ns: 99, rows: 1 }));
         assert_eq!((rows[0].subject, rows[0].lag_us, rows[0].mask), (7, 33, row.mask));
         assert_eq!((rows[0].values[0], rows[0].values[127]), (5, u64::MAX));

@@ -1,6 +1,6 @@
 //! The kept descriptors of one cgroup. A `pread` on a kept descriptor costs a ninth of open, read and close.
 
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 
 use rustix::fs::{Mode, OFlags, open};
@@ -41,6 +41,11 @@ impl Handle {
     /// Opens the host's files.
     pub fn host(plan: &Plan) -> Handle {
         Handle { fds: plan.files.iter().map(|file| open_read(Path::new(file.source))).collect() }
+    }
+
+    /// The descriptors that are open, to poll them.
+    pub fn fds(&self) -> impl Iterator<Item = BorrowedFd<'_>> {
+        self.fds.iter().flatten().map(|fd| fd.as_fd())
     }
 
     /// Number of files that are open.

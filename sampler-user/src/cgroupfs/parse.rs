@@ -74,6 +74,11 @@ impl Parser {
         Parser { wanted, lines: Vec::new() }
     }
 
+    /// Most values it can set.
+    pub fn width(&self) -> usize {
+        self.wanted.len()
+    }
+
     /// Sets what `bytes` holds. What is not there or not a number stays absent.
     #[inline]
     pub fn parse(&mut self, bytes: &[u8], row: &mut Row) {

@@ -57,6 +57,11 @@ impl Plan {
         Plan { kind, files: group(rows) }
     }
 
+    /// Most values a row by this plan can have.
+    pub fn width(&self) -> usize {
+        self.files.iter().map(|file| file.parser.width()).sum()
+    }
+
     /// Plans the files of a pass over the host.
     pub fn host() -> Plan {
         let rows = fields::of(Table::Host).filter_map(|field| Some((field.v2?, field.slot)));

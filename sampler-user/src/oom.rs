@@ -1,0 +1,4 @@
+//! OOM kills: the kernel's log as evidence, and the merge of what several witnesses saw.
+
+pub mod kmsg;
+pub mod merge;

@@ -1,0 +1,395 @@
+//! `/dev/kmsg`: records, and the OOM reports in them. Pure; never panics on any bytes; bounded.
+//!
+//! Only the line `Killed process …` makes a report: it is never rate-limited and its form has not changed from 5.15 to 6.18.
+//! What stands before it (header, usage, table of tasks, `oom-kill:`) is attached when it is there. Pids are those of the
+//! initial pid namespace.
+
+use crate::evidence::{Constraint, OomReport, TaskRow, Trigger, Usage, Victim};
+
+/// Tasks kept of one report.
+const MOST_TASKS: usize = 1024;
+/// memory.stat values kept of one report.
+const MOST_STATS: usize = 128;
+/// A report's lines come within this time of each other, microseconds.
+const REPORT_US: u64 = 10_000_000;
+
+/// One record of the log.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KmsgRecord {
+    /// Who wrote it: 0 is the kernel.
+    pub facility: u32,
+    /// Severity, 0 (worst) to 7.
+    pub level: u32,
+    /// Sequence number.
+    pub seq: u64,
+    /// Time by the log's own clock, microseconds since boot.
+    pub time_us: u64,
+    /// Whether it goes on where the record before ended.
+    pub continues: bool,
+    /// The text, unescaped.
+    pub text: String,
+}
+
+impl KmsgRecord {
+    /// Reads a record as one `read` of `/dev/kmsg` gives it: `prio,seq,time,flag[,…];text`, then ` KEY=value` lines.
+    pub fn parse(bytes: &[u8]) -> Option<KmsgRecord> {
+        let head_end = bytes.iter().position(|&b| b == b';')?;
+        let head = std::str::from_utf8(&bytes[..head_end]).ok()?;
+        let mut words = head.split(',');
+        let prio: u32 = words.next()?.parse().ok()?;
+        let seq = words.next()?.parse().ok()?;
+        let time_us = words.next()?.parse().ok()?;
+        let continues = words.next().is_some_and(|flag| flag.starts_with('c'));
+        let text = bytes[head_end + 1..].split(|&b| b == b'\n').next()?;
+        Some(KmsgRecord { facility: prio >> 3, level: prio & 7, seq, time_us, continues, text: unescape(text) })
+    }
+}
+
+/// The kernel writes bytes that are not printable as `\xNN`.
+fn unescape(text: &[u8]) -> String {
+    let mut out = Vec::with_capacity(text.len());
+    let mut rest = text;
+    while let Some((&byte, tail)) = rest.split_first() {
+        let hex = |at: usize| tail.get(at).and_then(|b| (*b as char).to_digit(16));
+        if let (b'\\', Some(b'x'), Some(high), Some(low)) = (byte, tail.first(), hex(1), hex(2)) {
+            out.push((high * 16 + low) as u8);
+            rest = &tail[3..];
+        } else {
+            out.push(byte);
+            rest = tail;
+        }
+    }
+    String::from_utf8_lossy(&out).into_owned()
+}
+
+/// Builds reports from records.
+#[derive(Debug)]
+pub struct OomParser {
+    page_size: u64,
+    open: Option<OomReport>,
+    /// Whether lines are those of `Memory cgroup stats for …`.
+    in_stats: bool,
+    in_tasks: bool,
+    last: Option<(u64, u64)>,
+}
+
+impl Default for OomParser {
+    fn default() -> Self {
+        OomParser { page_size: 4096, open: None, in_stats: false, in_tasks: false, last: None }
+    }
+}
+
+impl OomParser {
+    /// A parser for a kernel with pages of `page_size` bytes.
+    pub fn with_page_size(page_size: u64) -> OomParser {
+        OomParser { page_size, ..OomParser::default() }
+    }
+
+    /// Takes a record; returns a report when the record completes one.
+    pub fn push(&mut self, record: &KmsgRecord) -> Option<OomReport> {
+        // User space can write to the log as well.
+        if record.facility != 0 {
+            return None;
+        }
+        let lost = self.last.is_some_and(|(seq, _)| record.seq > seq + 1);
+        let stale = self.last.is_some_and(|(_, time)| record.time_us.saturating_sub(time) > REPORT_US);
+        self.last = Some((record.seq, record.time_us));
+        if stale {
+            self.open = None;
+        }
+        if lost && let Some(open) = &mut self.open {
+            open.truncated = true;
+        }
+        let text = record.text.as_str();
+        if let Some(trigger) = parse_trigger(text) {
+            self.open = Some(OomReport { trigger: Some(trigger), ..OomReport::default() });
+            self.in_stats = false;
+            self.in_tasks = false;
+            return None;
+        }
+        if let Some(victim) = parse_killed(text) {
+            let mut report = self.open.take().unwrap_or_default();
+            report.seq = record.seq;
+            report.time_us = record.time_us;
+            if report.constraint == Constraint::Unknown && text.starts_with("Memory cgroup out of memory") {
+                report.constraint = Constraint::Memcg;
+            }
+            if report.constraint == Constraint::Unknown && text.starts_with("Out of memory") {
+                report.constraint = Constraint::None;
+            }
+            report.victim = victim;
+            self.in_stats = false;
+            self.in_tasks = false;
+            // Further victims of the same group follow with their Killed line alone.
+            if report.group {
+                self.open =
+                    Some(OomReport { victim: Victim::default(), trigger: None, tasks: Vec::new(), ..report.clone() });
+            }
+            return Some(report);
+        }
+        if let Some(rest) = text.strip_prefix("oom-kill:") {
+            parse_summary(rest, self.open.get_or_insert_default());
+            self.in_tasks = false;
+            self.in_stats = false;
+            return None;
+        }
+        if text.starts_with("Tasks in ") && text.contains("are going to be killed due to memory.oom.group set") {
+            let open = self.open.get_or_insert_default();
+            open.group = true;
+            let cgroup = text["Tasks in ".len()..].split(" are going to be killed").next().map(str::to_owned);
+            open.task_memcg = open.task_memcg.take().or(cgroup);
+            open.constraint = Constraint::Memcg;
+            return None;
+        }
+        let page_size = self.page_size;
+        let open = self.open.as_mut()?;
+        if let Some(usage) = text.strip_prefix("memory: ").and_then(parse_usage) {
+            open.memory = Some(usage);
+        } else if let Some(usage) =
+            text.strip_prefix("swap: ").or_else(|| text.strip_prefix("memory+swap: ")).and_then(parse_usage)
+        {
+            open.swap = Some(usage);
+        } else if text.starts_with("Memory cgroup stats for ") {
+            self.in_stats = true;
+            // 5.x prints all values behind the colon, in one record.
+            if let Some((_, values)) = text.split_once(": ").or_else(|| text.split_once(":\n")) {
+                values.split([' ', '\n']).filter_map(|word| word.split_once(':')).for_each(|(key, value)| {
+                    push_stat(open, key, value.trim_end_matches("KB"), 1024);
+                });
+            }
+        } else if text.starts_with("Tasks state") {
+            self.in_tasks = true;
+            self.in_stats = false;
+        } else if self.in_tasks && text.starts_with('[') {
+            if open.tasks.len() >= MOST_TASKS {
+                open.truncated = true;
+            } else {
+                open.tasks.extend(parse_task(text, page_size));
+            }
+        } else if self.in_stats {
+            for line in text.split('\n') {
+                if let Some((key, value)) = line.split_once(' ') {
+                    push_stat(open, key, value, 1);
+                }
+            }
+        }
+        None
+    }
+}
+
+fn push_stat(report: &mut OomReport, key: &str, value: &str, scale: u64) {
+    if let Ok(value) = value.parse::<u64>() {
+        if report.stats.len() < MOST_STATS {
+            report.stats.push((key.to_owned(), value.saturating_mul(scale)));
+        } else {
+            report.truncated = true;
+        }
+    }
+}
+
+/// `NAME invoked oom-killer: gfp_mask=0xcc0(GFP_KERNEL), order=0, oom_score_adj=0`
+fn parse_trigger(text: &str) -> Option<Trigger> {
+    let (comm, rest) = text.rsplit_once(" invoked oom-killer: ")?;
+    let after = |key: &str| rest.rsplit_once(key).map(|(_, value)| value);
+    let number = |key: &str| after(key)?.split(',').next()?.trim().parse().ok();
+    Some(Trigger {
+        comm: comm.to_owned(),
+        gfp_mask: after("gfp_mask=").and_then(|v| v.split(", ").next()).unwrap_or_default().to_owned(),
+        order: number("order=").unwrap_or(0),
+        oom_score_adj: number("oom_score_adj=").unwrap_or(0),
+    })
+}
+
+/// `…: Killed process 103 (hog) total-vm:21544kB, anon-rss:20268kB, …`. The name may hold anything, the tail may not.
+fn parse_killed(text: &str) -> Option<Victim> {
+    let (_, rest) = text.split_once("Killed process ")?;
+    let (pid, rest) = rest.split_once(" (")?;
+    let (comm, tail) = rest.rsplit_once(") total-vm:")?;
+    let mut words = tail.split([' ', ',']).filter(|word| !word.is_empty());
+    let kib = |word: &str| word.strip_suffix("kB")?.parse::<u64>().ok()?.checked_mul(1024);
+    let mut victim = Victim {
+        pid: pid.parse().ok()?,
+        comm: comm.to_owned(),
+        total_vm: words.next().and_then(kib)?,
+        ..Victim::default()
+    };
+    for word in words {
+        let Some((key, value)) = word.split_once(':') else { continue };
+        match key {
+            "anon-rss" => victim.anon_rss = kib(value)?,
+            "file-rss" => victim.file_rss = kib(value)?,
+            "shmem-rss" => victim.shmem_rss = kib(value)?,
+            "pgtables" => victim.pgtables = kib(value)?,
+            "UID" => victim.uid = value.parse().ok()?,
+            "oom_score_adj" => victim.oom_score_adj = value.parse().ok()?,
+            _ => {}
+        }
+    }
+    Some(victim)
+}
+
+/// `constraint=…,nodemask=…,cpuset=…,mems_allowed=0[-1,3],oom_memcg=P|global_oom,task_memcg=P,task=NAME,pid=N,uid=N`. Paths and
+/// names may hold commas, so the keys are looked for in their order, from the left for paths and from the right for numbers.
+fn parse_summary(text: &str, report: &mut OomReport) {
+    report.constraint = match text.strip_prefix("constraint=").and_then(|rest| rest.split(',').next()) {
+        Some("CONSTRAINT_MEMCG") => Constraint::Memcg,
+        Some("CONSTRAINT_NONE") => Constraint::None,
+        Some("CONSTRAINT_CPUSET") => Constraint::Cpuset,
+        Some("CONSTRAINT_MEMORY_POLICY") => Constraint::MemoryPolicy,
+        _ => Constraint::Unknown,
+    };
+    let Some((before, _)) = text.rsplit_once(",pid=") else { return };
+    let Some((before, _task)) = before.rsplit_once(",task=") else { return };
+    let Some((before, task_memcg)) = before.rsplit_once(",task_memcg=") else { return };
+    report.task_memcg = Some(task_memcg.to_owned());
+    report.oom_memcg = before.split_once(",oom_memcg=").map(|(_, path)| path.to_owned());
+}
+
+/// `usage 20480kB, limit 20480kB, failcnt 29`
+fn parse_usage(text: &str) -> Option<Usage> {
+    let mut words = text.split([' ', ',']).filter(|word| !word.is_empty());
+    let mut next = |key: &str| (words.next()? == key).then(|| words.next())?;
+    let kib = |word: &str| word.strip_suffix("kB")?.parse::<u64>().ok()?.checked_mul(1024);
+    let usage = kib(next("usage")?)?;
+    let limit = kib(next("limit")?);
+    let failcnt = next("failcnt")?.parse().ok()?;
+    // No limit prints as the largest number of pages.
+    Some(Usage { usage, limit: limit.filter(|limit| *limit < 1 << 62), failcnt })
+}
+
+/// `[    103]     0   103     5386     5230 [rss_anon rss_file rss_shmem]    77824        0             0 hog`
+fn parse_task(text: &str, page_size: u64) -> Option<TaskRow> {
+    let (pid, rest) = text.strip_prefix('[')?.split_once(']')?;
+    // Numbers up to oom_score_adj, then the name, which may hold spaces: 7 numbers before 6.12, 10 after.
+    let mut words = Vec::new();
+    let mut tail = rest.trim_start();
+    while let Some((word, after)) = tail.split_once(' ') {
+        let Ok(number) = word.parse::<i64>() else { break };
+        words.push(number);
+        tail = after.trim_start();
+        if words.len() == 10 {
+            break;
+        }
+    }
+    // A name that is a number looks like one more column; the last word is always the name.
+    let (pages, rest) = match words.len() {
+        10.. => (&words[..4], &words[7..10]),
+        7..=9 => (&words[..4], &words[4..7]),
+        _ => return None,
+    };
+    let unsigned = |number: i64| u64::try_from(number).unwrap_or(0);
+    Some(TaskRow {
+        pid: pid.trim().parse().ok()?,
+        uid: u32::try_from(pages[0]).ok()?,
+        total_vm: unsigned(pages[2]).saturating_mul(page_size),
+        rss: unsigned(pages[3]).saturating_mul(page_size),
+        pgtables: unsigned(rest[0]),
+        swap: unsigned(rest[1]).saturating_mul(page_size),
+        oom_score_adj: rest[2],
+        comm: tail.to_owned(),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn reports(lines: &[&str]) -> Vec<OomReport> {
+        let mut parser = OomParser::default();
+        let record = |(seq, text): (usize, &&str)| KmsgRecord {
+            facility: 0,
+            level: 6,
+            seq: seq as u64,
+            time_us: 1000,
+            continues: false,
+            text: (*text).to_owned(),
+        };
+        lines.iter().enumerate().map(record).filter_map(|record| parser.push(&record)).collect()
+    }
+
+    const KILLED: &str = "Memory cgroup out of memory: Killed process 103 (hog) total-vm:21544kB, anon-rss:20268kB, file-rss:4kB, shmem-rss:648kB, UID:7 pgtables:76kB oom_score_adj:-5";
+
+    #[test]
+    fn records_are_read_and_unescaped() {
+        let record = KmsgRecord::parse(b"6,339,5140900,-,caller=T1;a\\x0ab \\xc3\\xa4 \\x\n SUBSYSTEM=x\n").unwrap();
+        assert_eq!((record.facility, record.level, record.seq, record.time_us), (0, 6, 339, 5140900));
+        assert_eq!(record.text, "a\nb ä \\x");
+        assert_eq!(KmsgRecord::parse(b"12,1,2,c;x").map(|r| (r.facility, r.continues)), Some((1, true)));
+        assert_eq!(KmsgRecord::parse(b"no head"), None);
+    }
+
+    #[test]
+    fn the_killed_line_alone_is_a_report_whatever_the_name() {
+        let report = &reports(&[KILLED])[0];
+        assert_eq!(report.constraint, Constraint::Memcg);
+        let victim = &report.victim;
+        assert_eq!((victim.pid, victim.comm.as_str(), victim.uid, victim.oom_score_adj), (103, "hog", 7, -5));
+        assert_eq!((victim.anon_rss, victim.shmem_rss, victim.pgtables), (20268 << 10, 648 << 10, 76 << 10));
+        let hostile = KILLED.replace("(hog)", "(a) total-vm:1kB (b, c)");
+        assert_eq!(reports(&[&hostile])[0].victim.comm, "a) total-vm:1kB (b, c");
+        let global = KILLED.replace("Memory cgroup out of memory", "Out of memory (oom_kill_allocating_task)");
+        assert_eq!(reports(&[&global])[0].constraint, Constraint::None);
+    }
+
+    #[test]
+    fn paths_may_hold_commas_and_keys() {
+        let summary = "oom-kill:constraint=CONSTRAINT_MEMCG,nodemask=(null),cpuset=/,mems_allowed=0-1,3,oom_memcg=/a,b,task_memcg=/a,b/c d,task=x,y,pid=103,uid=0";
+        let report = &reports(&[summary, KILLED])[0];
+        assert_eq!(report.oom_memcg.as_deref(), Some("/a,b"));
+        assert_eq!(report.task_memcg.as_deref(), Some("/a,b/c d"));
+        let global = "oom-kill:constraint=CONSTRAINT_NONE,nodemask=(null),cpuset=/,mems_allowed=0,global_oom,task_memcg=/g,task=hog,pid=1,uid=0";
+        let report = &reports(&[global, KILLED])[0];
+        assert_eq!((report.constraint, report.oom_memcg.as_deref()), (Constraint::None, None));
+        assert_eq!(report.task_memcg.as_deref(), Some("/g"));
+    }
+
+    #[test]
+    fn both_forms_of_the_task_table() {
+        let old = "[    103]     1   103     5386     5230    77824        2          -500 a name";
+        let new =
+            "[    104]     1   104     5386     5230     5067        1      162    77824        3          0 42 x";
+        let rows = &reports(&[
+            "h invoked oom-killer: gfp_mask=0xcc0(GFP_KERNEL), order=0, oom_score_adj=0",
+            "Tasks state (memory values in pages):",
+            "[  pid  ]   uid  tgid total_vm      rss pgtables_bytes swapents oom_score_adj name",
+            old,
+            new,
+            KILLED,
+        ])[0]
+            .tasks;
+        assert_eq!((rows[0].rss, rows[0].pgtables, rows[0].swap), (5230 * 4096, 77824, 8192));
+        assert_eq!((rows[0].oom_score_adj, rows[0].comm.as_str()), (-500, "a name"));
+        assert_eq!((rows[1].pgtables, rows[1].swap, rows[1].comm.as_str()), (77824, 3 * 4096, "42 x"));
+    }
+
+    #[test]
+    fn user_space_cannot_forge_a_report() {
+        let mut parser = OomParser::default();
+        let text = KILLED.to_owned();
+        let record = KmsgRecord { facility: 1, level: 3, seq: 1, time_us: 1, continues: false, text };
+        assert_eq!(parser.push(&record), None);
+    }
+
+    #[test]
+    fn a_group_names_each_victim_once_per_line() {
+        let group = "Tasks in /p/a are going to be killed due to memory.oom.group set";
+        let second = KILLED.replace("103 (hog)", "104 (hog2)");
+        let got = reports(&[KILLED, group, KILLED, &second]);
+        let pids: Vec<_> = got.iter().map(|r| (r.victim.pid, r.task_memcg.as_deref(), r.group)).collect();
+        assert_eq!(pids, [(103, None, false), (103, Some("/p/a"), true), (104, Some("/p/a"), true)]);
+    }
+
+    proptest! {
+        #[test]
+        fn no_bytes_make_it_panic(bytes in prop::collection::vec(any::<u8>(), 0..200), cut in 0usize..250, lines in prop::collection::vec(".{0,80}", 0..8)) {
+            KmsgRecord::parse(&bytes);
+            let mut damaged = KILLED.as_bytes().to_vec();
+            damaged.splice(cut.min(KILLED.len()).., bytes);
+            let damaged = String::from_utf8_lossy(&damaged).into_owned();
+            let mut all: Vec<&str> = vec!["x invoked oom-killer: ", "Tasks state", &damaged, "[1] 1", "Memory cgroup stats for /: a:1KB", "memory: usage 1kB", "oom-kill:constraint=,pid=,task=", "Tasks in  are going to be killed due to memory.oom.group set"];
+            all.extend(lines.iter().map(String::as_str));
+            reports(&all);
+        }
+    }
+}

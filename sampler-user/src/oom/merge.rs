@@ -1,0 +1,287 @@
+//! One kill, one event: the merge of what the witnesses saw. Pure, with the clock passed in.
+//!
+//! Each witness alone is lossy: the log may be unreadable or overwritten, counters do not name the victim and count the first
+//! victim of an oom.group twice, the host's count names nothing. A kill is known by its pid (log), or by a counter that rose.
+
+use crate::evidence::{Constraint, OomKill, OomReport, WitnessKind};
+
+/// What a witness saw.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Witness {
+    /// The kernel's log.
+    Kmsg {
+        /// When it was read, monotonic nanoseconds.
+        time_ns: u64,
+        /// The report.
+        report: OomReport,
+    },
+    /// memory.events.local (v1: memory.oom_control) of one cgroup, without descendants.
+    Counter {
+        /// When it was read, monotonic nanoseconds.
+        time_ns: u64,
+        /// When it was read before: the kills lie between.
+        since_ns: u64,
+        /// The cgroup.
+        cgroup: String,
+        /// Victims in this cgroup.
+        kills: u64,
+        /// OOMs by this cgroup's own limit.
+        ooms: u64,
+        /// Group kills.
+        group_kills: u64,
+    },
+    /// The host's count.
+    Vmstat {
+        /// When it was read, monotonic nanoseconds.
+        time_ns: u64,
+        /// When it was read before.
+        since_ns: u64,
+        /// Victims on the whole host.
+        kills: u64,
+    },
+}
+
+impl Witness {
+    fn time_ns(&self) -> u64 {
+        match self {
+            Witness::Kmsg { time_ns, .. } | Witness::Counter { time_ns, .. } | Witness::Vmstat { time_ns, .. } => {
+                *time_ns
+            }
+        }
+    }
+}
+
+/// Witnesses of one kill come within this time: the log is written before the counter is read, the host's count is read once
+/// a second, and v1 counters are read again up to a second later.
+const SETTLE_NS: u64 = 2_500_000_000;
+
+/// Collects witnesses and tells each kill once.
+#[derive(Debug, Default)]
+pub struct Merge {
+    waiting: Vec<Witness>,
+}
+
+impl Merge {
+    /// Takes what a witness saw.
+    pub fn witness(&mut self, witness: Witness) {
+        self.waiting.push(witness);
+    }
+
+    /// When [`Merge::poll`] has something to tell.
+    pub fn deadline(&self) -> Option<u64> {
+        self.waiting.iter().map(|w| w.time_ns().saturating_add(SETTLE_NS)).max()
+    }
+
+    /// The kills that are settled: once nothing new came for a while, so that a burst of kills is merged as a whole. With
+    /// `u64::MAX` all are.
+    pub fn poll(&mut self, now_ns: u64) -> Vec<OomKill> {
+        if self.deadline().is_none_or(|deadline| now_ns < deadline) {
+            return Vec::new();
+        }
+        merge(std::mem::take(&mut self.waiting))
+    }
+}
+
+fn merge(mut witnesses: Vec<Witness>) -> Vec<OomKill> {
+    // Order of arrival must not matter.
+    witnesses.sort_by_key(|w| (w.time_ns(), matches!(w, Witness::Vmstat { .. }), format!("{w:?}")));
+    let mut kills: Vec<OomKill> = Vec::new();
+    for witness in &witnesses {
+        if let Witness::Kmsg { time_ns, report } = witness {
+            add_report(&mut kills, *time_ns, report);
+        }
+    }
+    let named = kills.len();
+    for witness in &witnesses {
+        if let Witness::Counter { time_ns, cgroup, kills: count, group_kills, .. } = witness {
+            let mut left = *count;
+            for kill in &mut kills[..named] {
+                if kill.victim_cgroup.as_deref() == Some(cgroup) {
+                    let seen = kill.witnesses.contains(&WitnessKind::MemoryEvents);
+                    if left > 0 && !seen {
+                        kill.witnesses.push(WitnessKind::MemoryEvents);
+                        left -= 1;
+                    }
+                }
+            }
+            // The counter counts the first victim of a group twice.
+            left = left.saturating_sub(*group_kills);
+            kills.extend((0..left).map(|_| OomKill {
+                time_ns: *time_ns,
+                constraint: Constraint::Unknown,
+                victim_cgroup: Some(cgroup.clone()),
+                limit_cgroup: None,
+                victim: None,
+                witnesses: vec![WitnessKind::MemoryEvents],
+                report: None,
+            }));
+        }
+    }
+    for witness in &witnesses {
+        // Whose own limit was hit is known from its local count of OOMs.
+        if let Witness::Counter { cgroup, ooms, .. } = witness
+            && *ooms > 0
+        {
+            for kill in kills.iter_mut().filter(|kill| kill.constraint == Constraint::Unknown) {
+                if kill.victim_cgroup.as_deref().is_some_and(|victim| is_below(victim, cgroup)) {
+                    kill.constraint = Constraint::Memcg;
+                    kill.limit_cgroup = Some(cgroup.clone());
+                }
+            }
+        }
+    }
+    let groups: u64 =
+        witnesses.iter().map(|w| if let Witness::Counter { group_kills, .. } = w { *group_kills } else { 0 }).sum();
+    let mut untold = 0;
+    let mut time = 0;
+    for witness in &witnesses {
+        if let Witness::Vmstat { time_ns, kills: count, .. } = witness {
+            let mut left = *count;
+            for kill in kills.iter_mut().filter(|kill| !kill.witnesses.contains(&WitnessKind::Vmstat)) {
+                if left > 0 {
+                    kill.witnesses.push(WitnessKind::Vmstat);
+                    left -= 1;
+                }
+            }
+            untold += left;
+            time = *time_ns;
+        }
+    }
+    kills.extend((0..untold.saturating_sub(groups)).map(|_| OomKill {
+        time_ns: time,
+        constraint: Constraint::Unknown,
+        victim_cgroup: None,
+        limit_cgroup: None,
+        victim: None,
+        witnesses: vec![WitnessKind::Vmstat],
+        report: None,
+    }));
+    kills.sort_by_key(|kill| kill.time_ns);
+    kills
+}
+
+fn add_report(kills: &mut Vec<OomKill>, time_ns: u64, report: &OomReport) {
+    let same = |kill: &&mut OomKill| kill.victim.as_ref().is_some_and(|victim| victim.pid == report.victim.pid);
+    if let Some(kill) = kills.iter_mut().find(same) {
+        // The first victim of a group is named twice; the fuller report stays.
+        kill.victim_cgroup = kill.victim_cgroup.take().or_else(|| report.task_memcg.clone());
+        if let Some(first) = &mut kill.report {
+            first.group |= report.group;
+        }
+        return;
+    }
+    kills.push(OomKill {
+        time_ns,
+        constraint: report.constraint,
+        victim_cgroup: report.task_memcg.clone(),
+        limit_cgroup: report.oom_memcg.clone(),
+        victim: Some(report.victim.clone()),
+        witnesses: vec![WitnessKind::Kmsg],
+        report: Some(Box::new(report.clone())),
+    });
+}
+
+fn is_below(cgroup: &str, ancestor: &str) -> bool {
+    cgroup == ancestor || ancestor == "/" || cgroup.strip_prefix(ancestor).is_some_and(|rest| rest.starts_with('/'))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::evidence::Victim;
+    use proptest::prelude::*;
+
+    fn kmsg(time_ns: u64, pid: i32, cgroup: &str) -> Witness {
+        let victim = Victim { pid, comm: "hog".into(), ..Victim::default() };
+        let report = OomReport {
+            victim,
+            task_memcg: Some(cgroup.into()),
+            oom_memcg: Some(cgroup.into()),
+            constraint: Constraint::Memcg,
+            ..OomReport::default()
+        };
+        Witness::Kmsg { time_ns, report }
+    }
+
+    fn counter(time_ns: u64, cgroup: &str, kills: u64, ooms: u64, group_kills: u64) -> Witness {
+        Witness::Counter { time_ns, since_ns: 0, cgroup: cgroup.into(), kills, ooms, group_kills }
+    }
+
+    fn told(witnesses: Vec<Witness>) -> Vec<(Option<i32>, Option<String>, Vec<WitnessKind>)> {
+        let mut merge = Merge::default();
+        witnesses.into_iter().for_each(|w| merge.witness(w));
+        let kills = merge.poll(u64::MAX);
+        kills.into_iter().map(|k| (k.victim.map(|v| v.pid), k.victim_cgroup, k.witnesses)).collect()
+    }
+
+    use WitnessKind::{Kmsg, MemoryEvents, Vmstat};
+
+    #[test]
+    fn one_kill_seen_by_three_is_one_event_once_it_settled() {
+        let mut merge = Merge::default();
+        merge.witness(kmsg(100, 7, "/a"));
+        merge.witness(counter(150, "/a", 1, 1, 0));
+        assert_eq!(merge.deadline(), Some(150 + SETTLE_NS));
+        assert!(merge.poll(150 + SETTLE_NS - 1).is_empty());
+        merge.witness(Witness::Vmstat { time_ns: 200, since_ns: 0, kills: 1 });
+        let kills = merge.poll(200 + SETTLE_NS);
+        assert_eq!(kills.len(), 1);
+        assert_eq!(kills[0].witnesses, [Kmsg, MemoryEvents, Vmstat]);
+        assert_eq!((kills[0].limit_cgroup.as_deref(), kills[0].time_ns), (Some("/a"), 100));
+        assert!(merge.poll(u64::MAX).is_empty(), "told once");
+    }
+
+    #[test]
+    fn a_group_of_two_is_two_although_the_counter_says_three() {
+        let seen = vec![
+            kmsg(1, 7, "/a"),
+            kmsg(2, 7, "/a"),
+            kmsg(3, 8, "/a"),
+            counter(4, "/a", 3, 1, 1),
+            Witness::Vmstat { time_ns: 5, since_ns: 0, kills: 3 },
+        ];
+        let got = told(seen);
+        assert_eq!(got.len(), 2);
+        assert!(
+            got.iter().all(|(_, cgroup, who)| cgroup.as_deref() == Some("/a") && who == &[Kmsg, MemoryEvents, Vmstat])
+        );
+    }
+
+    #[test]
+    fn each_witness_alone_is_enough() {
+        assert_eq!(told(vec![kmsg(1, 7, "/a")]), [(Some(7), Some("/a".into()), vec![Kmsg])]);
+        assert_eq!(told(vec![counter(1, "/a", 2, 0, 0)]).len(), 2);
+        assert_eq!(told(vec![Witness::Vmstat { time_ns: 1, since_ns: 0, kills: 1 }]), [(None, None, vec![Vmstat])]);
+    }
+
+    #[test]
+    fn without_the_log_the_limit_is_known_from_the_local_count_of_ooms() {
+        let mut merge = Merge::default();
+        merge.witness(counter(1, "/p/a", 1, 0, 0));
+        merge.witness(counter(2, "/p", 0, 1, 0));
+        let kills = merge.poll(u64::MAX);
+        assert_eq!((kills[0].constraint, kills[0].limit_cgroup.as_deref()), (Constraint::Memcg, Some("/p")));
+    }
+
+    #[test]
+    fn a_flood_of_thirty_is_thirty() {
+        let mut seen: Vec<_> = (0..30).map(|i| kmsg(i, 100 + i as i32, "/a")).collect();
+        seen.push(counter(40, "/a", 30, 30, 0));
+        let got = told(seen);
+        assert_eq!(got.len(), 30);
+        assert!(got.iter().all(|(_, _, who)| who == &[Kmsg, MemoryEvents]));
+    }
+
+    proptest! {
+        /// The order in which witnesses come does not change what is told.
+        #[test]
+        fn order_does_not_matter(order in Just((0..7usize).collect::<Vec<_>>()).prop_shuffle()) {
+            let seen = [
+                kmsg(1, 7, "/a"), kmsg(2, 7, "/a"), kmsg(3, 8, "/b"), counter(4, "/a", 2, 1, 1),
+                counter(5, "/b", 1, 0, 0), counter(6, "/c", 1, 0, 0), Witness::Vmstat { time_ns: 7, since_ns: 0, kills: 5 },
+            ];
+            let shuffled: Vec<_> = order.into_iter().map(|i| seen[i].clone()).collect();
+            prop_assert_eq!(told(shuffled), told(seen.to_vec()));
+        }
+    }
+}

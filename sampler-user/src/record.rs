@@ -1,0 +1,556 @@
+//! The recorder: two sampling threads, a relay thread, and this control loop for all that may wait.
+//!
+//! ```text
+//!  fast thread ──ring──┐
+//!  slow thread ──ring──┼─▶ relay thread ─▶ Sink (the journal)
+//!  control loop ─queue─┘     (control: inotify, memory.events, pressure, kmsg, clock, budget, stop)
+//! ```
+
+pub mod fast;
+pub mod history;
+pub mod notices;
+pub mod protect;
+pub mod relay;
+pub mod sampler;
+pub mod schedule;
+pub mod slow;
+
+use std::collections::HashMap;
+use std::fs::File;
+use std::future::Future;
+use std::io::{self, Read, Seek, SeekFrom};
+use std::os::fd::{AsFd, OwnedFd};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::mpsc::{Sender, channel};
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+use rtrb::{Consumer, Producer, RingBuffer};
+use tokio::io::Interest;
+use tokio::io::unix::AsyncFd;
+
+use self::fast::{Command, Fast, Outlet, Shared};
+use self::notices::{Notice, Notices};
+use self::relay::Message;
+use self::sampler::{Sampler, Target, Vitals};
+use self::schedule::{Budget, Watch};
+use self::slow::{Parts, Slow};
+use crate::cgroupfs::handle::Handle;
+use crate::cgroupfs::layout::Layout;
+use crate::cgroupfs::plan::Plan;
+use crate::cgroupfs::tree::{Change, Selection, Tree};
+use crate::event::{Event, What};
+use crate::fields::FieldId;
+use crate::oom::kmsg::{KmsgRecord, OomParser};
+use crate::oom::merge::{Merge, Witness};
+use crate::recording::Subject;
+use crate::sample::{PassKind, SubjectRef};
+use crate::sink::Sink;
+use crate::time::{Anchor, mono_ns, process_cpu_ns};
+
+/// What to record, and how.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// The hierarchies.
+    pub layout: Layout,
+    /// The cgroups.
+    pub selection: Selection,
+    /// Interval of the fast files.
+    pub interval: Duration,
+    /// Interval of the slow files; where it is not longer than the fast one, one pass reads all.
+    pub slow_interval: Duration,
+    /// Interval for cgroups near their limit, growing fast or under pressure.
+    pub burst: Option<Duration>,
+    /// Most CPU the agent may use, as a part of one CPU.
+    pub max_cpu: Option<f64>,
+    /// Fields to record; empty is all.
+    pub fields: Vec<FieldId>,
+    /// Whether the processes of growing cgroups are recorded.
+    pub processes: bool,
+    /// Whether the agent protects itself (see [`protect`]).
+    pub protect: bool,
+}
+
+/// Why recording could not begin or go on.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// A kernel object could not be made.
+    #[error("{operation}")]
+    Kernel {
+        /// What was tried.
+        operation: &'static str,
+        /// Why it failed.
+        source: io::Error,
+    },
+}
+
+fn kernel(operation: &'static str) -> impl FnOnce(io::Error) -> Error {
+    move |source| Error::Kernel { operation, source }
+}
+
+/// Words of the fast ring: 2 MiB, some 15 s of 100 cgroups at 10 Hz while the disk stalls.
+const FAST_RING: usize = 256 << 10;
+/// Words of the slow ring: 512 KiB, as long for the slow files.
+const SLOW_RING: usize = 64 << 10;
+/// Commands that may wait for a sampling thread.
+const COMMANDS: usize = 1024;
+/// The threads touch little stack.
+const STACK: usize = 256 << 10;
+/// The tree is compared with the kernel's this often, in case a notice was lost, in control ticks of a second.
+const RESCAN_EVERY: u64 = 60;
+/// The budget looks at this many control ticks of a second.
+const BUDGET_EVERY: u64 = 5;
+/// The wall clock was set when it moved by more than this against the monotonic clock within a second, nanoseconds.
+const CLOCK_STEP_NS: i64 = 100_000_000;
+/// How long the end waits for the kernel's report of a kill that just happened.
+const LAST_WORDS: Duration = Duration::from_millis(150);
+
+/// A sampling thread, as the control loop sees it.
+struct Worker {
+    thread: Option<JoinHandle<()>>,
+    commands: Producer<Command>,
+    graveyard: Consumer<Box<Target>>,
+    plan: Option<Plan>,
+}
+
+impl Worker {
+    fn send(&mut self, mut command: Command) {
+        while let Err(rtrb::PushError::Full(back)) = self.commands.push(command) {
+            command = back;
+            self.wake();
+            thread::sleep(Duration::from_millis(1));
+        }
+    }
+
+    fn wake(&self) {
+        if let Some(thread) = &self.thread {
+            thread.thread().unpark();
+        }
+    }
+
+    fn bury(&mut self) {
+        while self.graveyard.pop().is_ok() {}
+    }
+
+    fn join(&mut self) {
+        self.wake();
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
+}
+
+/// Records until `stop` resolves to the reason. Returns the sink, flushed and synced.
+pub async fn record(
+    config: Config,
+    sink: Box<dyn Sink>,
+    stop: impl Future<Output = String>,
+) -> Result<Box<dyn Sink>, Error> {
+    let mut control = Control::begin(config, sink)?;
+    let reason = control.run(stop).await;
+    Ok(control.end(reason).await)
+}
+
+struct Control {
+    config: Config,
+    shared: Arc<Shared>,
+    messages: Sender<Message>,
+    numbers: Arc<AtomicU32>,
+    fast: Worker,
+    slow: Worker,
+    relay: Option<JoinHandle<Box<dyn Sink>>>,
+    tree: Tree,
+    notices: Notices,
+    kmsg: Option<Kmsg>,
+    merge: Merge,
+    known: HashMap<String, (SubjectRef, Arc<str>)>,
+    vmstat: (u64, Option<u64>),
+    _own: Option<protect::OwnCgroup>,
+}
+
+impl Control {
+    fn begin(config: Config, sink: Box<dyn Sink>) -> Result<Control, Error> {
+        let mut degraded = Vec::new();
+        let mut own = None;
+        if config.protect {
+            degraded = protect::apply();
+            match protect::OwnCgroup::enter(&config.layout) {
+                Ok(cgroup) => own = Some(cgroup),
+                Err(why) => degraded.push(why),
+            }
+        } else {
+            degraded.extend(protect::raise_descriptors());
+        }
+
+        let shared = Arc::new(Shared::default());
+        let numbers = Arc::new(AtomicU32::new(1));
+        let (messages, inbox) = channel();
+        let (fast_ring, fast_rows) = RingBuffer::new(FAST_RING);
+        let (slow_ring, slow_rows) = RingBuffer::new(SLOW_RING);
+        let tree = Tree::watch(&config.layout.memory).map_err(kernel("watch the cgroup tree with inotify"))?;
+        let notices = Notices::new(&config.layout).map_err(kernel("make an epoll instance for notices"))?;
+
+        let one_pass = config.slow_interval <= config.interval;
+        let plan = |kind| Plan::cgroups(kind, &config.layout, &config.fields);
+        let fast_plan = plan(if one_pass { PassKind::Full } else { PassKind::Fast });
+        let slow_plan = (!one_pass).then(|| plan(PassKind::Slow));
+
+        let spawn = |name: &str, run: Box<dyn FnOnce() + Send>| {
+            thread::Builder::new().name(name.into()).stack_size(STACK).spawn(run).map_err(kernel("start a thread"))
+        };
+        let (fast_commands, fast_inbox) = RingBuffer::new(COMMANDS);
+        let (fast_grave, fast_graveyard) = RingBuffer::new(COMMANDS);
+        let outlet = |ring| Outlet { ring, shared: shared.clone() };
+        let fast = Fast::new(
+            Sampler::new(fast_plan.clone()),
+            outlet(fast_ring),
+            fast_inbox,
+            fast_grave,
+            config.interval,
+            config.burst,
+        );
+        let (slow_commands, slow_inbox) = RingBuffer::new(COMMANDS);
+        let (slow_grave, slow_graveyard) = RingBuffer::new(COMMANDS);
+        let slow = Slow::new(
+            slow_plan.clone().map(Sampler::new),
+            Parts {
+                outlet: outlet(slow_ring),
+                commands: slow_inbox,
+                graveyard: slow_grave,
+                messages: messages.clone(),
+                numbers: numbers.clone(),
+                layout: config.layout.clone(),
+                interval: config.slow_interval,
+                with_processes: config.processes,
+            },
+        );
+        let relay_shared = shared.clone();
+        let relay = thread::Builder::new()
+            .name("sampler-relay".into())
+            .stack_size(STACK)
+            .spawn(move || relay::run(sink, &inbox, vec![fast_rows, slow_rows], &relay_shared))
+            .map_err(kernel("start a thread"))?;
+
+        let mut control = Control {
+            fast: Worker {
+                thread: Some(spawn("sampler-fast", Box::new(move || fast.run()))?),
+                commands: fast_commands,
+                graveyard: fast_graveyard,
+                plan: Some(fast_plan),
+            },
+            slow: Worker {
+                thread: Some(spawn("sampler-slow", Box::new(move || slow.run()))?),
+                commands: slow_commands,
+                graveyard: slow_graveyard,
+                plan: slow_plan,
+            },
+            relay: Some(relay),
+            shared,
+            messages,
+            numbers,
+            tree,
+            notices,
+            kmsg: None,
+            merge: Merge::default(),
+            known: HashMap::new(),
+            vmstat: (mono_ns(), oom_kills()),
+            config,
+            _own: own,
+        };
+        control.event(Event::now(What::AgentStart {
+            version: env!("CARGO_PKG_VERSION").into(),
+            interval_us: control.config.interval.as_micros() as u64,
+            slow_interval_us: control.config.slow_interval.as_micros() as u64,
+        }));
+        if !control.notices.add_host() {
+            degraded.push("no pressure (PSI) on this kernel: stalls are known from reclaim and refaults only".into());
+        }
+        match Kmsg::open() {
+            Ok(kmsg) => control.kmsg = Some(kmsg),
+            Err(error) => degraded.push(format!(
+                "read /dev/kmsg: {error} (needs CAP_SYSLOG): OOM kills are counted, but the kernel's reports are not seen"
+            )),
+        }
+        degraded.into_iter().for_each(|what| control.event(Event::now(What::Degraded { what })));
+        let mut found = Vec::new();
+        control.tree.rescan(&mut found);
+        control.apply(found, false);
+        Ok(control)
+    }
+
+    fn event(&self, event: Event) {
+        let _ = self.messages.send(Message::Event(event));
+    }
+
+    async fn run(&mut self, stop: impl Future<Output = String>) -> String {
+        tokio::pin!(stop);
+        let watch = |fd: io::Result<OwnedFd>| fd.and_then(|fd| AsyncFd::with_interest(fd, Interest::READABLE)).ok();
+        let tree = watch(self.tree.as_fd().try_clone_to_owned());
+        let notices = watch(self.notices.as_fd().try_clone_to_owned());
+        let kmsg = self.kmsg.as_ref().and_then(|kmsg| watch(kmsg.file.as_fd().try_clone_to_owned()));
+        let mut second = tokio::time::interval(Duration::from_secs(1));
+        second.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        let mut seconds = 0u64;
+        let mut anchor = Anchor::now();
+        let mut budget = self.config.max_cpu.map(Budget::new);
+        let mut used = (mono_ns(), process_cpu_ns());
+        loop {
+            let deadline = self.notices.deadline().into_iter().chain(self.merge.deadline()).min();
+            let wait = deadline.map_or(Duration::MAX, |at| Duration::from_nanos(at.saturating_sub(mono_ns())));
+            tokio::select! {
+                reason = &mut stop => return reason,
+                () = ready(tree.as_ref()) => self.read_tree(),
+                () = ready(notices.as_ref()) => self.read_notices(),
+                () = ready(kmsg.as_ref()) => self.read_kmsg(),
+                () = tokio::time::sleep(wait), if deadline.is_some() => self.read_due(),
+                _ = second.tick() => {
+                    seconds += 1;
+                    self.fast.bury();
+                    self.slow.bury();
+                    let now = Anchor::now();
+                    let step = anchor.step_to(&now);
+                    if step.abs() > CLOCK_STEP_NS {
+                        self.event(Event::now(What::ClockStep { by_us: step / 1000 }));
+                    }
+                    anchor = now;
+                    self.watch_vmstat();
+                    if seconds.is_multiple_of(RESCAN_EVERY) {
+                        let mut changes = Vec::new();
+                        self.tree.rescan(&mut changes);
+                        self.apply(changes, true);
+                    }
+                    if let Some(budget) = &mut budget && seconds.is_multiple_of(BUDGET_EVERY) {
+                        let now = (mono_ns(), process_cpu_ns());
+                        if let Some(factor) = budget.observe(now.1 - used.1, now.0 - used.0) {
+                            self.shared.slowdown.store(factor, Ordering::Relaxed);
+                            let interval = self.config.interval * factor;
+                            self.event(Event::now(What::RateChanged {
+                                interval_us: interval.as_micros() as u64,
+                                reason: "CPU budget".into(),
+                            }));
+                        }
+                        used = now;
+                    }
+                }
+            }
+        }
+    }
+
+    fn read_tree(&mut self) {
+        let mut changes = Vec::new();
+        let _ = self.tree.read_notices(&mut changes);
+        self.apply(changes, true);
+    }
+
+    fn apply(&mut self, changes: Vec<Change>, tell: bool) {
+        for change in changes {
+            match change {
+                Change::Created { path, id } if self.config.selection.wants(&path) => self.add(path, id, tell),
+                Change::Removed { path, .. } => self.remove(&path),
+                Change::Created { .. } => {}
+            }
+        }
+        self.shared.cgroups.store(self.known.len() as u64, Ordering::Relaxed);
+        self.fast.wake();
+        self.slow.wake();
+    }
+
+    fn add(&mut self, path: String, id: u64, tell: bool) {
+        let subject = self.numbers.fetch_add(1, Ordering::Relaxed);
+        let cgroup: Arc<str> = path.as_str().into();
+        let _ = self.messages.send(Message::Subject(subject, Subject { cgroup: path.clone(), id, process: None }));
+        if tell {
+            self.event(Event::of(&path, What::CgroupCreated));
+        }
+        let vitals = Arc::new(Vitals::default());
+        for worker in [&mut self.fast, &mut self.slow] {
+            let Some(plan) = &worker.plan else { continue };
+            let target = Target {
+                subject,
+                cgroup: cgroup.clone(),
+                handle: Handle::cgroup(plan, &self.config.layout, &path),
+                vitals: vitals.clone(),
+                watch: Watch::default(),
+                gone: false,
+            };
+            worker.send(Command::Add(Box::new(target)));
+        }
+        self.notices.add(&self.config.layout, subject, &cgroup);
+        self.known.insert(path, (subject, cgroup));
+    }
+
+    fn remove(&mut self, path: &str) {
+        let Some((subject, _)) = self.known.remove(path) else { return };
+        let mut last = Vec::new();
+        self.notices.remove(subject, &mut last);
+        self.take(last);
+        self.fast.send(Command::Remove(subject));
+        self.slow.send(Command::Remove(subject));
+        self.event(Event::of(path, What::CgroupRemoved));
+        let _ = self.messages.send(Message::Forget(subject));
+    }
+
+    fn read_notices(&mut self) {
+        let mut notices = Vec::new();
+        self.notices.read(&mut notices);
+        self.take(notices);
+    }
+
+    fn read_due(&mut self) {
+        let mut notices = Vec::new();
+        self.notices.read_due(mono_ns(), &mut notices);
+        self.take(notices);
+        self.tell_kills(mono_ns());
+    }
+
+    fn take(&mut self, notices: Vec<Notice>) {
+        for notice in notices {
+            match notice {
+                Notice::Pressure { cgroup } => {
+                    let what = What::Pressure {
+                        of: "some".into(),
+                        stall_us: notices::STALL_US,
+                        window_us: notices::WINDOW_US,
+                    };
+                    self.event(Event { cgroup: cgroup.map(|c| c.to_string()), ..Event::now(what) });
+                }
+                Notice::Events { cgroup, since_ns, rose } => {
+                    let by = |column: FieldId| {
+                        rose.iter().find(|(name, _)| *name == column.field().column).map_or(0, |(_, by)| *by)
+                    };
+                    let kills = by(FieldId::LocalOomKill);
+                    if kills > 0 {
+                        self.event(Event::of(
+                            &cgroup,
+                            What::OomWitness { witness: "memory.events".into(), kills, report: None },
+                        ));
+                    }
+                    if kills > 0 || by(FieldId::LocalOom) > 0 {
+                        self.merge.witness(Witness::Counter {
+                            time_ns: mono_ns(),
+                            since_ns,
+                            cgroup: cgroup.to_string(),
+                            kills,
+                            ooms: by(FieldId::LocalOom),
+                            group_kills: by(FieldId::LocalOomGroupKill),
+                        });
+                    }
+                    let rose = rose.into_iter().map(|(name, by)| (name.to_owned(), by)).collect();
+                    self.event(Event::of(&cgroup, What::MemoryEvents { rose }));
+                }
+            }
+        }
+    }
+
+    fn read_kmsg(&mut self) {
+        let Some(kmsg) = &mut self.kmsg else { return };
+        for report in kmsg.read() {
+            let cgroup = report.task_memcg.clone();
+            let what = What::OomWitness { witness: "kmsg".into(), kills: 1, report: Some(Box::new(report.clone())) };
+            let event = Event { cgroup, ..Event::now(what) };
+            let time_ns = event.mono_ns;
+            let _ = self.messages.send(Message::Event(event));
+            self.merge.witness(Witness::Kmsg { time_ns, report });
+        }
+    }
+
+    fn watch_vmstat(&mut self) {
+        let (since_ns, before) = self.vmstat;
+        let now = (mono_ns(), oom_kills());
+        if let (Some(before), Some(kills)) = (before, now.1)
+            && kills > before
+        {
+            let kills = kills - before;
+            self.event(Event::now(What::OomWitness { witness: "vmstat".into(), kills, report: None }));
+            self.merge.witness(Witness::Vmstat { time_ns: now.0, since_ns, kills });
+        }
+        self.vmstat = now;
+    }
+
+    fn tell_kills(&mut self, now: u64) {
+        for kill in self.merge.poll(now) {
+            let event = Event {
+                mono_ns: kill.time_ns,
+                cgroup: kill.victim_cgroup.clone(),
+                what: What::OomKill(Box::new(kill)),
+            };
+            self.event(event);
+        }
+    }
+
+    async fn end(mut self, reason: String) -> Box<dyn Sink> {
+        tokio::time::sleep(LAST_WORDS).await;
+        self.read_tree();
+        self.read_notices();
+        let mut last = Vec::new();
+        self.notices.read_all(&mut last);
+        self.take(last);
+        self.read_kmsg();
+        self.watch_vmstat();
+        self.tell_kills(u64::MAX);
+        self.shared.stop.store(true, Ordering::Relaxed);
+        self.fast.join();
+        self.slow.join();
+        self.event(Event::now(What::AgentStop { reason }));
+        let _ = self.messages.send(Message::End);
+        match self.relay.take().map(JoinHandle::join) {
+            Some(Ok(sink)) => sink,
+            Some(Err(panic)) => std::panic::resume_unwind(panic),
+            None => unreachable!("the relay is joined once"),
+        }
+    }
+}
+
+/// Resolves when the descriptor can be read; never without one.
+async fn ready(fd: Option<&AsyncFd<OwnedFd>>) {
+    match fd {
+        Some(fd) => {
+            if let Ok(mut guard) = fd.readable().await {
+                guard.clear_ready();
+            }
+        }
+        None => std::future::pending().await,
+    }
+}
+
+/// Processes killed by any OOM killer since boot.
+fn oom_kills() -> Option<u64> {
+    let text = std::fs::read_to_string("/proc/vmstat").ok()?;
+    text.lines().find_map(|line| line.strip_prefix("oom_kill ")?.parse().ok())
+}
+
+/// The kernel's log from now on.
+struct Kmsg {
+    file: File,
+    parser: OomParser,
+    buffer: Box<[u8]>,
+}
+
+impl Kmsg {
+    fn open() -> io::Result<Kmsg> {
+        use std::os::unix::fs::OpenOptionsExt;
+        let flags = rustix::fs::OFlags::NONBLOCK.bits() as i32;
+        let mut file = std::fs::OpenOptions::new().read(true).custom_flags(flags).open("/dev/kmsg")?;
+        file.seek(SeekFrom::End(0))?;
+        Ok(Kmsg { file, parser: OomParser::default(), buffer: vec![0; 16 << 10].into() })
+    }
+
+    fn read(&mut self) -> Vec<crate::evidence::OomReport> {
+        let mut reports = Vec::new();
+        loop {
+            match self.file.read(&mut self.buffer) {
+                Ok(0) => break,
+                Ok(length) => {
+                    if let Some(record) = KmsgRecord::parse(&self.buffer[..length]) {
+                        reports.extend(self.parser.push(&record));
+                    }
+                }
+                // Overwritten before it was read: the next record follows.
+                Err(error) if error.raw_os_error() == Some(rustix::io::Errno::PIPE.raw_os_error()) => {}
+                Err(_) => break,
+            }
+        }
+        reports
+    }
+}

@@ -1,0 +1,258 @@
+//! The fast thread: fast files of all cgroups at every tick, of the active ones at the burst rate.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use std::thread;
+use std::time::Duration;
+
+use rtrb::{Consumer, Producer};
+
+use super::history::History;
+use super::sampler::{Sampler, Target};
+use super::schedule::{Activity, Pace, Signal};
+use crate::fields::{Field, FieldId};
+use crate::sample::{PassKind, Row, SubjectRef};
+use crate::time::{mono_ns, thread_cpu_ns};
+
+/// What the control thread asks of a sampling thread.
+#[derive(Debug)]
+pub enum Command {
+    /// Sample a cgroup from now on.
+    Add(Box<Target>),
+    /// A cgroup is gone.
+    Remove(SubjectRef),
+}
+
+/// What a sampling thread and the others share, without a lock.
+#[derive(Debug, Default)]
+pub struct Shared {
+    /// Set once: take a last pass and end.
+    pub stop: AtomicBool,
+    /// The interval is multiplied by this, for the budget. 0 counts as 1.
+    pub slowdown: AtomicU32,
+    /// CPU time of the fast thread, nanoseconds; of about a second ago.
+    pub fast_cpu_ns: AtomicU64,
+    /// CPU time of the slow thread, nanoseconds.
+    pub slow_cpu_ns: AtomicU64,
+    /// Ticks that came too late to be kept.
+    pub missed_ticks: AtomicU64,
+    /// Passes that found the ring full.
+    pub lost_passes: AtomicU64,
+    /// cgroups that are sampled.
+    pub cgroups: AtomicU64,
+}
+
+impl Shared {
+    /// Factor of the interval.
+    pub fn factor(&self) -> u64 {
+        u64::from(self.slowdown.load(Ordering::Relaxed).max(1))
+    }
+
+    /// Whether to end.
+    pub fn stops(&self) -> bool {
+        self.stop.load(Ordering::Relaxed)
+    }
+}
+
+/// A way to the relay thread: passes go in, or are counted as lost.
+#[derive(Debug)]
+pub struct Outlet {
+    /// The ring.
+    pub ring: Producer<u64>,
+    /// Where the losses are counted.
+    pub shared: Arc<Shared>,
+}
+
+impl Outlet {
+    /// Sends a pass; a full ring loses it, because a tick waits for nobody.
+    #[inline]
+    pub fn send(&mut self, words: &[u64]) {
+        // A pass without rows says nothing.
+        if words.len() > 2 && self.ring.push_entire_slice(words).is_err() {
+            self.shared.lost_passes.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+}
+
+/// Words the history before a trigger may take: 1 MiB, some 10 s of four cgroups at 1 kHz.
+const HISTORY_WORDS: usize = 128 << 10;
+/// A thread's CPU clock is a real system call; once a second is enough.
+const CPU_EVERY_NS: u64 = 1_000_000_000;
+
+/// The fast thread's state.
+#[derive(Debug)]
+pub struct Fast {
+    sampler: Sampler,
+    outlet: Outlet,
+    commands: Consumer<Command>,
+    graveyard: Producer<Box<Target>>,
+    shared: Arc<Shared>,
+    base: Pace,
+    burst: Option<Pace>,
+    base_interval_ns: u64,
+    history: History,
+    scratch: Vec<u64>,
+    cpu_due_ns: u64,
+    slots: SignalSlots,
+}
+
+#[derive(Debug)]
+struct SignalSlots {
+    current: &'static Field,
+    pressure: &'static Field,
+    hits: &'static Field,
+}
+
+impl SignalSlots {
+    #[inline]
+    fn signal(&self, row: &Row, limit: u64) -> Option<Signal> {
+        Some(Signal {
+            current: row.get(self.current)?,
+            limit,
+            pressure_us: row.get(self.pressure),
+            limit_hits: row.get(self.hits),
+        })
+    }
+}
+
+impl Fast {
+    /// A fast thread that samples every `interval`, and active cgroups every `burst`.
+    pub fn new(
+        sampler: Sampler,
+        outlet: Outlet,
+        commands: Consumer<Command>,
+        graveyard: Producer<Box<Target>>,
+        interval: Duration,
+        burst: Option<Duration>,
+    ) -> Fast {
+        let now = mono_ns();
+        let interval_ns = interval.as_nanos() as u64;
+        let burst = burst.filter(|burst| *burst < interval).map(|burst| Pace::new(burst.as_nanos() as u64, now));
+        Fast {
+            sampler,
+            shared: outlet.shared.clone(),
+            outlet,
+            commands,
+            graveyard,
+            base: Pace::new(interval_ns, now),
+            history: History::new(if burst.is_some() { HISTORY_WORDS } else { 0 }),
+            burst,
+            base_interval_ns: interval_ns,
+            scratch: Vec::with_capacity(16 << 10),
+            cpu_due_ns: 0,
+            slots: SignalSlots {
+                current: FieldId::Current.field(),
+                pressure: FieldId::PressureSome.field(),
+                hits: FieldId::EventsMax.field(),
+            },
+        }
+    }
+
+    /// Runs until told to stop; then takes one last pass.
+    pub fn run(mut self) {
+        // Wake within a microsecond of the tick, not the default 50.
+        let _ = rustix::thread::set_current_timer_slack(std::num::NonZeroU64::new(1));
+        while !self.shared.stops() {
+            let next = self.turn(mono_ns());
+            let now = mono_ns();
+            if next > now {
+                thread::park_timeout(Duration::from_nanos(next - now));
+            }
+        }
+        self.obey();
+        self.tick(mono_ns());
+    }
+
+    /// Does what is due; returns when to come again. Allocates nothing once the cgroups are known.
+    pub fn turn(&mut self, now: u64) -> u64 {
+        self.obey();
+        self.base.set_interval(self.base_interval_ns * self.shared.factor(), now);
+        if let Some(missed) = self.base.due(now) {
+            if missed > 0 {
+                self.shared.missed_ticks.fetch_add(missed, Ordering::Relaxed);
+            }
+            self.tick(now);
+            if let Some(burst) = &mut self.burst {
+                burst.due(now);
+            }
+            if now >= self.cpu_due_ns {
+                self.shared.fast_cpu_ns.store(thread_cpu_ns(), Ordering::Relaxed);
+                self.cpu_due_ns = now + CPU_EVERY_NS;
+            }
+        } else if let Some(burst) = &mut self.burst
+            && burst.due(now).is_some()
+        {
+            self.burst_tick(now);
+        }
+        match &self.burst {
+            Some(burst) if self.any_active() => self.base.next_ns().min(burst.next_ns()),
+            _ => self.base.next_ns(),
+        }
+    }
+
+    fn any_active(&self) -> bool {
+        self.sampler.targets.iter().any(|target| target.watch.activity() != Activity::Calm)
+    }
+
+    fn obey(&mut self) {
+        while let Ok(command) = self.commands.pop() {
+            match command {
+                Command::Add(target) => {
+                    self.sampler.targets.push(target);
+                    // Room for the largest pass, now and not in a tick.
+                    let words = self.sampler.most_words();
+                    self.sampler.pass.reserve(words);
+                    self.scratch.clear();
+                    self.scratch.reserve(words);
+                }
+                Command::Remove(subject) => {
+                    if let Some(at) = self.sampler.targets.iter().position(|target| target.subject == subject) {
+                        // The control thread closes the descriptors.
+                        let _ = self.graveyard.push(self.sampler.targets.swap_remove(at));
+                    }
+                }
+            }
+        }
+    }
+
+    fn tick(&mut self, now: u64) {
+        let slots = &self.slots;
+        let kind = self.sampler.kind();
+        self.sampler.take(
+            kind,
+            now,
+            |_| true,
+            |target, row| {
+                if let Some(signal) = slots.signal(row, target.vitals.limit()) {
+                    target.vitals.set_activity(target.watch.observe(now, signal));
+                }
+            },
+        );
+        self.outlet.send(self.sampler.pass.words());
+    }
+
+    fn burst_tick(&mut self, now: u64) {
+        let slots = &self.slots;
+        let mut bursts = false;
+        self.sampler.take(
+            PassKind::Burst,
+            now,
+            |target| target.watch.activity() != Activity::Calm,
+            |target, row| {
+                if let Some(signal) = slots.signal(row, target.vitals.limit()) {
+                    let activity = target.watch.observe(now, signal);
+                    target.vitals.set_activity(activity);
+                    bursts |= activity == Activity::Burst;
+                }
+            },
+        );
+        if bursts {
+            while self.history.pop(&mut self.scratch) {
+                self.outlet.send(&self.scratch);
+            }
+            self.outlet.send(self.sampler.pass.words());
+        } else {
+            self.history.push(self.sampler.pass.words());
+        }
+    }
+}

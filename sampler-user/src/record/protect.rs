@@ -1,0 +1,100 @@
+//! The agent protects itself: the recorder must outlive what it records. Each protection is tried alone; one that is refused
+//! is told in one line and costs nothing else.
+
+use std::fs;
+use std::path::PathBuf;
+
+use rustix::mm::{MlockAllFlags, mlockall};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+
+use crate::cgroupfs::layout::{Layout, Version};
+
+/// Descriptors wanted: some eight files a cgroup.
+const DESCRIPTORS: u64 = 1 << 16;
+/// Priority: before ordinary work, behind nothing that must be real time.
+const NICE: i32 = -10;
+
+/// Applies all protections; returns those that were refused, in words.
+pub fn apply() -> Vec<String> {
+    let mut refused = Vec::new();
+    // Raising to 0 from below needs no right, lowering does; so the strongest that is granted is kept.
+    if fs::write("/proc/self/oom_score_adj", "-1000").is_err() {
+        refused.push(
+            "oom_score_adj stays as it is (needs CAP_SYS_RESOURCE): the OOM killer may choose the recorder".into(),
+        );
+    }
+    // On fault: locking the whole program at once would cost its full size.
+    if let Err(error) = mlockall(MlockAllFlags::CURRENT | MlockAllFlags::FUTURE | MlockAllFlags::ONFAULT) {
+        refused.push(format!("mlockall: {error} (needs CAP_IPC_LOCK): ticks may wait for the recorder's own pages"));
+    }
+    if let Err(error) = rustix::process::setpriority_process(None, NICE) {
+        refused.push(format!("nice {NICE}: {error} (needs CAP_SYS_NICE): ticks may be late on a busy machine"));
+    }
+    refused.extend(raise_descriptors());
+    refused
+}
+
+/// Raises the limit of open files to what is allowed; needed before the first cgroup is opened.
+pub fn raise_descriptors() -> Option<String> {
+    let limit = getrlimit(Resource::Nofile);
+    let enough = |current: Option<u64>| current.is_none_or(|current| current >= DESCRIPTORS);
+    if enough(limit.current) {
+        return None;
+    }
+    let wanted = |maximum| Rlimit { current: Some(DESCRIPTORS), maximum };
+    let raised = setrlimit(Resource::Nofile, wanted(limit.maximum.map(|m| m.max(DESCRIPTORS))))
+        .or_else(|_| setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, maximum: limit.maximum }));
+    let current = getrlimit(Resource::Nofile).current;
+    match raised {
+        Ok(()) if enough(current) => None,
+        _ => Some(format!(
+            "open files stay limited to {} (`ulimit -n`): more than {} cgroups cannot be sampled",
+            current.unwrap_or(0),
+            current.unwrap_or(0) / 16
+        )),
+    }
+}
+
+/// Memory that reclaim leaves to the agent, bytes.
+const MEMORY_MIN: u64 = 32 << 20;
+
+/// A cgroup of the agent's own with memory.min; left and removed when dropped.
+#[derive(Debug)]
+pub struct OwnCgroup {
+    folder: PathBuf,
+    home: PathBuf,
+}
+
+impl OwnCgroup {
+    /// Moves the agent into a cgroup of its own directly below the root (outside `/wsl-user` and any limited slice). Only on
+    /// v2, and not out of a service, whose manager keeps account of it.
+    pub fn enter(layout: &Layout) -> Result<OwnCgroup, String> {
+        let why =
+            |why: &str| format!("no cgroup of its own with memory.min ({why}): reclaim may take the recorder's pages");
+        if layout.version != Version::V2 {
+            return Err(why("memory is on cgroup v1, which has no memory.min"));
+        }
+        let own = fs::read_to_string("/proc/self/cgroup").unwrap_or_default();
+        let own = own.lines().find_map(|line| line.strip_prefix("0::")).unwrap_or("/");
+        if own.ends_with(".service") {
+            return Err(why("it runs as a service; set MemoryMin= in its unit"));
+        }
+        let home = layout.memory.join(own.trim_start_matches('/'));
+        let folder = layout.memory.join(format!("sampler-agent-{}", std::process::id()));
+        fs::create_dir(&folder).map_err(|error| why(&format!("mkdir {}: {error}", folder.display())))?;
+        let own = OwnCgroup { folder, home };
+        let enter = || {
+            fs::write(own.folder.join("memory.min"), MEMORY_MIN.to_string())?;
+            fs::write(own.folder.join("cgroup.procs"), "0")
+        };
+        enter().map_err(|error| why(&format!("{}: {error}", own.folder.display())))?;
+        Ok(own)
+    }
+}
+
+impl Drop for OwnCgroup {
+    fn drop(&mut self) {
+        let _ = fs::write(self.home.join("cgroup.procs"), "0");
+        let _ = fs::remove_dir(&self.folder);
+    }
+}
