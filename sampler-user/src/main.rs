@@ -1,1 +1,9 @@
-fn main() {}
+//! `sampler`, the command.
+
+mod cli;
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    cli::main()
+}

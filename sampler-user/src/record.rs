@@ -285,7 +285,10 @@ impl Control {
 
     async fn run(&mut self, stop: impl Future<Output = String>) -> String {
         tokio::pin!(stop);
-        let watch = |fd: io::Result<OwnedFd>| fd.and_then(|fd| AsyncFd::with_interest(fd, Interest::READABLE)).ok();
+        let watch = |fd: io::Result<OwnedFd>| {
+            // SAFETY: an owned descriptor stays open and the same for as long as the `AsyncFd` owns it.
+            fd.ok().and_then(|fd| unsafe { AsyncFd::register_with_interest(fd, Interest::READABLE) }.ok())
+        };
         let tree = watch(self.tree.as_fd().try_clone_to_owned());
         let notices = watch(self.notices.as_fd().try_clone_to_owned());
         let kmsg = self.kmsg.as_ref().and_then(|kmsg| watch(kmsg.file.as_fd().try_clone_to_owned()));

@@ -69,36 +69,31 @@ pub struct Origin {
     pub anchor: Anchor,
 }
 
-/// One field through time.
+/// One field through time: only the rows that have a value, because most fields are read at a tenth of the rows.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Column {
-    /// Values, one per row; those not valid mean nothing.
+    /// Rows that have a value, rising.
+    pub rows: Vec<u32>,
+    /// Their values.
     pub values: Vec<u64>,
-    /// Whether the row has a value.
-    pub valid: Vec<bool>,
 }
 
 impl Column {
     /// The value at a row, if there is one.
-    #[inline]
     pub fn get(&self, row: usize) -> Option<u64> {
-        (*self.valid.get(row)?).then(|| self.values[row])
+        let at = self.rows.binary_search(&u32::try_from(row).ok()?).ok()?;
+        Some(self.values[at])
     }
 
     /// Values that are there, with their rows.
     pub fn iter(&self) -> impl Iterator<Item = (usize, u64)> + '_ {
-        self.values.iter().zip(&self.valid).enumerate().filter(|(_, (_, valid))| **valid).map(|(row, (v, _))| (row, *v))
+        self.rows.iter().map(|row| *row as usize).zip(self.values.iter().copied())
     }
 
-    fn put(&mut self, row: usize, value: u64) {
-        self.pad(row);
+    /// Adds a value; rows come in rising order.
+    pub fn push(&mut self, row: usize, value: u64) {
+        self.rows.push(row as u32);
         self.values.push(value);
-        self.valid.push(true);
-    }
-
-    fn pad(&mut self, rows: usize) {
-        self.values.resize(rows, 0);
-        self.valid.resize(rows, false);
     }
 }
 
@@ -113,7 +108,7 @@ pub struct Series {
     pub time_us: Vec<i64>,
     /// How long after the start of its pass each row was read, microseconds.
     pub lag_us: Vec<u32>,
-    /// Columns by slot; `None` where no row has a value. Shorter than the times until [`Series::finish`].
+    /// Columns by slot; `None` where no row has a value.
     pub columns: Vec<Option<Column>>,
 }
 
@@ -130,15 +125,9 @@ impl Series {
         self.lag_us.push(row.lag_us);
         for slot in slots(row.mask) {
             if let Some(column) = self.columns.get_mut(slot) {
-                column.get_or_insert_default().put(at, row.values[slot]);
+                column.get_or_insert_default().push(at, row.values[slot]);
             }
         }
-    }
-
-    /// Makes all columns as long as the times.
-    pub fn finish(&mut self) {
-        let rows = self.len();
-        self.columns.iter_mut().flatten().for_each(|column| column.pad(rows));
     }
 
     /// Number of rows.
@@ -156,36 +145,36 @@ impl Series {
         self.columns.get(field.slot)?.as_ref()
     }
 
-    /// Puts the rows in time order; needed after two passes of different rates were merged.
+    /// Puts the rows in time order: the seconds before a burst are written after later ticks.
     pub fn sort(&mut self) {
-        self.finish();
-        if self.time_us.is_sorted() {
-            return;
-        }
-        let mut order: Vec<usize> = (0..self.len()).collect();
-        order.sort_by_key(|&row| self.time_us[row]);
-        self.time_us = order.iter().map(|&row| self.time_us[row]).collect();
-        self.lag_us = order.iter().map(|&row| self.lag_us[row]).collect();
-        for column in self.columns.iter_mut().flatten() {
-            column.values = order.iter().map(|&row| column.values[row]).collect();
-            column.valid = order.iter().map(|&row| column.valid[row]).collect();
+        if !self.time_us.is_sorted() {
+            let mut order: Vec<usize> = (0..self.len()).collect();
+            order.sort_by_key(|&row| self.time_us[row]);
+            self.select(&order);
         }
     }
 
-    /// Appends the rows of a later series of the same subject.
-    pub fn append(&mut self, other: &Series) {
-        let at = self.len();
-        self.time_us.extend_from_slice(&other.time_us);
-        self.lag_us.extend_from_slice(&other.lag_us);
-        for (column, more) in self.columns.iter_mut().zip(&other.columns) {
-            if let Some(more) = more {
-                let column = column.get_or_insert_default();
-                column.pad(at);
-                column.values.extend_from_slice(&more.values);
-                column.valid.extend_from_slice(&more.valid);
-            }
+    /// Keeps the rows from `from_us` up to but not including `to_us`.
+    pub fn clip(&mut self, from_us: i64, to_us: i64) {
+        if self.time_us.iter().any(|time| !(from_us..to_us).contains(time)) {
+            let keep: Vec<usize> =
+                (0..self.len()).filter(|&row| (from_us..to_us).contains(&self.time_us[row])).collect();
+            self.select(&keep);
         }
-        self.finish();
+    }
+
+    /// Makes the rows those of `order`, in that order.
+    fn select(&mut self, order: &[usize]) {
+        let mut place = vec![u32::MAX; self.len()];
+        order.iter().enumerate().for_each(|(new, &old)| place[old] = new as u32);
+        self.time_us = order.iter().map(|&row| self.time_us[row]).collect();
+        self.lag_us = order.iter().map(|&row| self.lag_us[row]).collect();
+        for column in self.columns.iter_mut().flatten() {
+            let mut moved: Vec<(u32, u64)> =
+                column.iter().map(|(row, value)| (place[row], value)).filter(|(row, _)| *row != u32::MAX).collect();
+            moved.sort_unstable();
+            (column.rows, column.values) = moved.into_iter().unzip();
+        }
     }
 }
 
@@ -206,4 +195,29 @@ pub struct TimedEvent {
     /// The event.
     #[serde(flatten)]
     pub event: Event,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rows_out_of_order_are_sorted_with_their_values_and_absent_stays_absent() {
+        let mut series = Series::new(Arc::new(Subject::host()), Table::Samples);
+        for (time, values) in [(30, vec![(0, 3)]), (10, vec![(0, 1), (5, 9)]), (20, vec![(5, 7)])] {
+            let mut row = Row::new(0);
+            row.lag_us = time as u32;
+            values.into_iter().for_each(|(slot, value)| row.set(slot, value));
+            series.push(time, &row);
+        }
+        series.sort();
+        assert_eq!((&*series.time_us, &*series.lag_us), (&[10, 20, 30][..], &[10, 20, 30][..]));
+        let column = |slot: usize| series.columns[slot].as_ref().unwrap().iter().collect::<Vec<_>>();
+        assert_eq!((column(0), column(5)), (vec![(0, 1), (2, 3)], vec![(0, 9), (1, 7)]));
+        assert_eq!(series.columns[0].as_ref().unwrap().get(1), None);
+        series.clip(15, 30);
+        assert_eq!(series.time_us, [20]);
+        assert_eq!(series.columns[5].as_ref().unwrap().get(0), Some(7));
+        assert_eq!(series.columns[0].as_ref().unwrap().rows.len(), 0);
+    }
 }

@@ -225,7 +225,7 @@ mod tests {
             writer.flush(i % 2 == 0);
         }
         let path = writer.segment().unwrap().to_owned();
-        writer.finish();
+        drop(writer);
         fs::read(path).unwrap()
     }
 

@@ -59,6 +59,16 @@ pub struct Writer {
     rotate_next: bool,
 }
 
+/// Writes and syncs what is left, and gives the last segment to the owner.
+impl Drop for Writer {
+    fn drop(&mut self) {
+        self.flush(true);
+        if let Some(segment) = self.segment.take() {
+            self.owner.finished(segment.path);
+        }
+    }
+}
+
 struct Segment {
     path: PathBuf,
     file: File,
@@ -104,14 +114,6 @@ impl Writer {
     /// Passes lost so far and not yet told in a gap.
     pub fn lost_passes(&self) -> u64 {
         self.loss.as_ref().map_or(0, |loss| loss.passes)
-    }
-
-    /// Ends the journal: writes and syncs all, gives the last segment to the owner.
-    pub fn finish(mut self) {
-        self.flush(true);
-        if let Some(segment) = self.segment.take() {
-            self.owner.finished(segment.path);
-        }
     }
 
     fn open_segment(&mut self) -> io::Result<()> {

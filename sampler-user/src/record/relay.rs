@@ -47,7 +47,7 @@ pub fn run(
     loop {
         let waited = Duration::from_nanos(mono_ns().saturating_sub(last_flush));
         let first = messages.recv_timeout(FLUSH_EVERY.saturating_sub(waited));
-        let end = matches!(first, Ok(Message::End) | Err(RecvTimeoutError::Disconnected));
+        let mut end = matches!(first, Err(RecvTimeoutError::Disconnected));
         // The rings' fill before the messages: a row that is taken now has had its subject sent before it.
         let filled: Vec<usize> = rings.iter().map(Consumer::slots).collect();
         let mut urgent = end;
@@ -61,7 +61,7 @@ pub fn run(
                     urgent |= event.what.is_urgent();
                     events.push(event);
                 }
-                Message::End => {}
+                Message::End => (end, urgent) = (true, true),
             }
         }
         for (ring, filled) in rings.iter_mut().zip(filled) {

@@ -1,0 +1,139 @@
+//! An agent: the recorder, its journal, and the child that seals, put together.
+
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::time::{Duration, SystemTime};
+
+use anyhow::{Context, bail};
+use rustix::fs::{FlockOperation, flock};
+use sampler::journal::reader::segments;
+use sampler::journal::writer::{Owner, Rotation, Writer};
+use sampler::record::{Config, record};
+use sampler::recording::Origin;
+use sampler::store::JOURNAL;
+use sampler::store::retention::{Retention, enforce, make_room};
+use sampler::time::{Anchor, boot_id};
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+
+use super::say;
+
+/// What an agent is started with.
+pub struct Agent {
+    /// Folder of the recording.
+    pub out: PathBuf,
+    /// What to record.
+    pub config: Config,
+    /// When a segment is sealed.
+    pub rotation: Rotation,
+    /// What may stay.
+    pub retention: Retention,
+}
+
+/// Told by the journal, on its own thread.
+struct Keeper {
+    out: PathBuf,
+    finished: UnboundedSender<PathBuf>,
+}
+
+impl Owner for Keeper {
+    fn finished(&mut self, segment: PathBuf) {
+        let _ = self.finished.send(segment);
+    }
+
+    fn make_room(&mut self) -> bool {
+        make_room(&self.out)
+    }
+}
+
+impl Agent {
+    /// Records until `stop`, then seals what is left.
+    pub async fn run(self, stop: impl Future<Output = String>) -> anyhow::Result<()> {
+        let journal = self.out.join(JOURNAL);
+        fs::create_dir_all(&journal)
+            .with_context(|| format!("make the folder {}; choose another with --out", journal.display()))?;
+        let _lock = lock(&self.out)?;
+        let left = segments(&journal).with_context(|| format!("list {}", journal.display()))?;
+        let (finished, inbox) = unbounded_channel();
+        left.into_iter().for_each(|segment| {
+            let _ = finished.send(segment);
+        });
+        let keeper = Keeper { out: self.out.clone(), finished };
+        let writer = Writer::create(&journal, origin(&self.config), self.rotation, Box::new(keeper))
+            .with_context(|| format!("create a journal segment in {}", journal.display()))?;
+        let sealer = tokio::spawn(seal_all(self.out.clone(), inbox, self.retention));
+        let sink = record(self.config, Box::new(writer), stop).await?;
+        // The last segment goes to the sealer when the journal is dropped, which also ends the sealer's queue.
+        drop(sink);
+        sealer.await.context("wait for the sealer")
+    }
+}
+
+/// One agent a folder: two would seal each other's segments.
+fn lock(out: &Path) -> anyhow::Result<File> {
+    let path = out.join("lock");
+    let file = File::create(&path).with_context(|| format!("create {}", path.display()))?;
+    if flock(&file, FlockOperation::NonBlockingLockExclusive).is_err() {
+        bail!("another sampler records into {}; stop it or choose another folder with --out", out.display());
+    }
+    Ok(file)
+}
+
+async fn seal_all(out: PathBuf, mut inbox: UnboundedReceiver<PathBuf>, retention: Retention) {
+    while let Some(segment) = inbox.recv().await {
+        if let Err(error) = seal_in_child(&segment, &out).await {
+            // The rows stay in the journal, which every command reads: nothing is lost, and the next start tries again.
+            say(&format!("sampler: seal {}: {error:#}", segment.display()));
+        }
+        enforce(&out, &retention, SystemTime::now());
+    }
+}
+
+/// Seals in a child of low priority: the agent never holds a column, and outlives what happens to the child.
+async fn seal_in_child(segment: &Path, out: &Path) -> anyhow::Result<()> {
+    let program = std::env::current_exe().context("find the sampler program")?;
+    let child = tokio::process::Command::new(program)
+        .arg("seal")
+        .arg(segment)
+        .arg("--out")
+        .arg(out)
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .kill_on_drop(true)
+        .spawn()
+        .context("start the sealer")?;
+    let output = tokio::time::timeout(Duration::from_secs(600), child.wait_with_output())
+        .await
+        .context("the sealer took over ten minutes")??;
+    if !output.status.success() {
+        bail!("{}", String::from_utf8_lossy(&output.stderr).trim().trim_start_matches("sampler: "));
+    }
+    Ok(())
+}
+
+/// Where and how this machine records.
+fn origin(config: &Config) -> Origin {
+    let name = rustix::system::uname();
+    let kernel = name.release().to_string_lossy().into_owned();
+    let wsl = kernel.contains("microsoft").then(|| std::env::var("WSL_VERSION").unwrap_or_else(|_| "WSL2".into()));
+    Origin {
+        format: 0,
+        host: name.nodename().to_string_lossy().into_owned(),
+        boot_id: boot_id(),
+        kernel,
+        wsl,
+        hierarchy: config.layout.name().into(),
+        agent: env!("CARGO_PKG_VERSION").into(),
+        cpus: std::thread::available_parallelism().map_or(1, |n| n.get() as u32),
+        page_size: rustix::param::page_size() as u64,
+        interval_us: config.interval.as_micros() as u64,
+        slow_interval_us: config.slow_interval.as_micros() as u64,
+        anchor: Anchor::now(),
+    }
+}
+
+/// A single-threaded runtime: everything here waits, nothing computes.
+pub fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
+    tokio::runtime::Builder::new_current_thread().enable_all().build().context("start the async runtime")
+}

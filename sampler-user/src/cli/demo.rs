@@ -1,0 +1,92 @@
+//! `sampler demo`
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use anyhow::{Context, bail};
+
+use super::record::What;
+use super::{exit, fresh_folder, run, say};
+
+/// Watch a real leak until the kernel kills it, then explain it.
+///
+/// A child leaks memory in a cgroup of its own with a small limit; the recorder samples it at 100 Hz, and at 1 kHz once it
+/// comes near its limit. Nothing else on the machine is touched. Without root the recording that comes with the source is
+/// explained instead.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Example:\n  sudo sampler demo --out /tmp/demo && sampler info /tmp/demo")]
+pub struct Args {
+    /// Folder of the recording [default: a new one below the data folder]
+    #[arg(long, value_name = "DIR")]
+    out: Option<PathBuf>,
+    /// Leak this many MiB instead of showing anything.
+    #[arg(long, hide = true, value_name = "MIB")]
+    leak: Option<u32>,
+}
+
+/// Limit of the demo's cgroup, MiB.
+const LIMIT_MIB: u64 = 64;
+/// The leak: this many KiB every 10 ms, 25 MiB a second.
+const STEP: usize = 256 << 10;
+
+/// Runs the command.
+pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
+    if let Some(mib) = args.leak {
+        leak(mib);
+        return Ok(ExitCode::SUCCESS);
+    }
+    if !rustix::process::geteuid().is_root() {
+        return bundled();
+    }
+    let out = args.out.clone().unwrap_or_else(|| fresh_folder("demo"));
+    say(&format!(
+        "A child leaks 25 MiB/s in a cgroup limited to {LIMIT_MIB} MiB, sampled at 100 Hz (1 kHz near the limit) …"
+    ));
+    let program = std::env::current_exe().context("find the sampler program")?;
+    let child = run::Args {
+        memory_max: Some(LIMIT_MIB << 20),
+        memory_high: None,
+        out: Some(out.clone()),
+        what: What {
+            interval: Duration::from_millis(10),
+            slow_interval: Duration::from_millis(500),
+            burst: Some(Duration::from_millis(1)),
+            cgroup: Vec::new(),
+            exclude: Vec::new(),
+            fields: Vec::new(),
+            max_cpu: None,
+            no_processes: false,
+        },
+        command: vec![program.display().to_string(), "demo".into(), "--leak".into(), "512".into()],
+    };
+    let (status, cgroup) = run::caged(child, &out)?;
+    say(&run::report(&out, &cgroup)?);
+    if run::code(status) != exit::SIGNAL + 9 {
+        bail!(
+            "the child was not killed (it ended with {status}): is swap larger than the leak, or the OOM killer off?"
+        );
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Allocates and touches memory step by step, and keeps it.
+fn leak(mib: u32) {
+    let mut kept: Vec<Vec<u8>> = Vec::new();
+    for step in 0..(mib as usize) * 4 {
+        kept.push(vec![step as u8 | 1; STEP]);
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    std::hint::black_box(&kept);
+}
+
+/// The recording that comes with the source: a leak to its kill.
+fn bundled() -> anyhow::Result<ExitCode> {
+    let data = PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../data/recordings/demo"));
+    say("Not root, so no cgroup can be made; this is the recording that comes with the source.");
+    let cgroup = "/sampler-demo";
+    let text = run::report(&data, cgroup)
+        .with_context(|| format!("read {}; run as root for a live demo: sudo sampler demo", data.display()))?;
+    say(&text);
+    Ok(ExitCode::SUCCESS)
+}

@@ -1,0 +1,155 @@
+//! `sampler record`
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use anyhow::{Context, bail};
+use sampler::cgroupfs::layout::Layout;
+use sampler::cgroupfs::tree::Selection;
+use sampler::fields::{FieldId, Table, find};
+use sampler::journal::writer::Rotation;
+use sampler::record::Config;
+use sampler::store::retention::Retention;
+use sampler::units::{parse_bytes, parse_duration};
+use tokio::signal::unix::{SignalKind, signal};
+
+use super::agent::{Agent, runtime};
+use super::{data_folder, say};
+
+/// Record all cgroups until stopped.
+///
+/// Finds the memory hierarchy by itself (cgroup v2, or v1 on hybrid hosts), samples every cgroup, notices those that come and
+/// go, and writes a recording that survives a crash of the agent, the kernel or the machine.
+#[derive(Debug, clap::Args)]
+#[command(
+    after_help = "Example:\n  sampler record --interval 100ms --burst 1ms --cgroup '/docker/**' --keep 7d --max-disk 2G"
+)]
+pub struct Args {
+    /// Folder of the recording [default: /var/lib/sampler, without root ~/.local/share/sampler]
+    #[arg(long, value_name = "DIR")]
+    out: Option<PathBuf>,
+    #[command(flatten)]
+    pub what: What,
+    /// Remove sealed data older than this.
+    #[arg(long, value_name = "AGE", default_value = "7d", value_parser = parse_duration)]
+    keep: Duration,
+    /// Remove the oldest sealed data above this size.
+    #[arg(long, value_name = "SIZE", default_value = "2G", value_parser = parse_bytes)]
+    max_disk: u64,
+    /// Seal a journal segment after this time.
+    #[arg(long, value_name = "TIME", default_value = "15m", value_parser = parse_duration)]
+    seal_every: Duration,
+    /// End after this time.
+    #[arg(long = "for", value_name = "TIME", value_parser = parse_duration)]
+    duration: Option<Duration>,
+    /// Leave priority, memory locking and the OOM score as they are.
+    #[arg(long)]
+    no_protect: bool,
+}
+
+/// What to record: shared by `record` and `run`.
+#[derive(Debug, clap::Args)]
+pub struct What {
+    /// Interval of the fast files, 1 ms to 1 min; also as a rate (10Hz).
+    #[arg(long, value_name = "TIME", default_value = "100ms", value_parser = interval)]
+    pub interval: Duration,
+    /// Interval of memory.stat, limits and work. Not longer than --interval: one pass reads all.
+    #[arg(long, value_name = "TIME", default_value = "1s", value_parser = interval)]
+    pub slow_interval: Duration,
+    /// Sample a cgroup near its limit, growing fast or under pressure at this interval, and keep the seconds before.
+    #[arg(long, value_name = "TIME", value_parser = interval)]
+    pub burst: Option<Duration>,
+    /// Only cgroups whose path matches (`*` within a name, `**` across); may be given again.
+    #[arg(long, value_name = "GLOB")]
+    pub cgroup: Vec<String>,
+    /// Not the cgroups whose path matches; may be given again.
+    #[arg(long, value_name = "GLOB")]
+    pub exclude: Vec<String>,
+    /// Only these fields, by column or name (see `sampler fields`), separated by commas.
+    #[arg(long, value_name = "FIELDS", value_delimiter = ',')]
+    pub fields: Vec<String>,
+    /// Slow the rate so that the agent uses at most this part of one CPU, such as 1%.
+    #[arg(long, value_name = "PERCENT", value_parser = percent)]
+    pub max_cpu: Option<f64>,
+    /// Do not look at the processes of cgroups that grow.
+    #[arg(long)]
+    pub no_processes: bool,
+}
+
+impl What {
+    /// The recorder's configuration on this machine.
+    pub fn config(&self, layout: Layout, protect: bool) -> anyhow::Result<Config> {
+        let selection = Selection::new(&self.cgroup, &self.exclude).context("read --cgroup and --exclude")?;
+        Ok(Config {
+            layout,
+            selection,
+            interval: self.interval,
+            slow_interval: self.slow_interval,
+            burst: self.burst,
+            max_cpu: self.max_cpu,
+            fields: self.field_ids()?,
+            processes: !self.no_processes,
+            protect,
+        })
+    }
+
+    fn field_ids(&self) -> anyhow::Result<Vec<FieldId>> {
+        let id = |name: &String| match find(Table::Samples, name) {
+            Some(field) => Ok(field.id),
+            None => bail!("there is no field `{name}`; `sampler fields` lists them"),
+        };
+        self.fields.iter().map(id).collect()
+    }
+}
+
+fn interval(text: &str) -> Result<Duration, String> {
+    let interval = parse_duration(text)?;
+    let allowed = Duration::from_millis(1)..=Duration::from_secs(60);
+    if allowed.contains(&interval) { Ok(interval) } else { Err(format!("{text} is not between 1ms and 1min")) }
+}
+
+fn percent(text: &str) -> Result<f64, String> {
+    let number: f64 = text.trim_end_matches('%').trim().parse().map_err(|_| format!("`{text}` is not a percentage"))?;
+    if number > 0.0 && number <= 100.0 {
+        Ok(number / 100.0)
+    } else {
+        Err(format!("{text} is not above 0% and up to 100%"))
+    }
+}
+
+/// Runs the command.
+pub fn run(args: Args) -> anyhow::Result<ExitCode> {
+    let layout = Layout::detect()?;
+    let out = args.out.clone().unwrap_or_else(data_folder);
+    let agent = Agent {
+        out: out.clone(),
+        config: args.what.config(layout, !args.no_protect)?,
+        rotation: Rotation { age: args.seal_every, ..Rotation::default() },
+        retention: Retention { keep: Some(args.keep), max_disk: Some(args.max_disk) },
+    };
+    say(&format!("recording to {} every {:?}; stop with Ctrl-C", out.display(), args.what.interval));
+    let duration = args.duration;
+    runtime()?.block_on(async move {
+        let mut terminate = signal(SignalKind::terminate()).context("listen for SIGTERM")?;
+        let mut interrupt = signal(SignalKind::interrupt()).context("listen for SIGINT")?;
+        let mut hangup = signal(SignalKind::hangup()).context("listen for SIGHUP")?;
+        let stop = async move {
+            let timer = async {
+                match duration {
+                    Some(duration) => tokio::time::sleep(duration).await,
+                    None => std::future::pending().await,
+                }
+            };
+            tokio::select! {
+                _ = terminate.recv() => "SIGTERM".to_owned(),
+                _ = interrupt.recv() => "SIGINT".to_owned(),
+                _ = hangup.recv() => "SIGHUP".to_owned(),
+                () = timer => "the time of --for".to_owned(),
+            }
+        };
+        agent.run(stop).await
+    })?;
+    say(&format!("recorded; look at it with: sampler info {}", out.display()));
+    Ok(ExitCode::SUCCESS)
+}

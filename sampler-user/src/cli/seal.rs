@@ -1,0 +1,36 @@
+//! `sampler seal`, hidden: the agent's child of low priority that turns a segment into Parquet.
+
+use std::fs;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::Context;
+use sampler::store::seal::seal;
+
+/// Seal one journal segment into Parquet files.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// The segment.
+    segment: PathBuf,
+    /// Folder of the recording.
+    #[arg(long, value_name = "DIR")]
+    out: PathBuf,
+}
+
+/// Runs the command.
+pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
+    // Any work goes first, and if memory is short this process should, too. Raising the score needs no right.
+    let _ = fs::write("/proc/self/oom_score_adj", "500");
+    let _ = rustix::process::setpriority_process(None, 19);
+    idle_io();
+    let sealed = seal(&args.segment, &args.out)?;
+    super::print(&serde_json::to_string(&sealed).context("write JSON")?)?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn idle_io() {
+    const WHO_PROCESS: libc::c_long = 1;
+    const CLASS_IDLE: libc::c_long = 3 << 13;
+    // SAFETY: ioprio_set takes three integers and touches no memory.
+    let _ = unsafe { libc::syscall(libc::SYS_ioprio_set, WHO_PROCESS, 0 as libc::c_long, CLASS_IDLE) };
+}

@@ -1,0 +1,233 @@
+//! What a recording says at a glance: per cgroup its size and growth, and each OOM kill in words.
+
+use std::collections::BTreeMap;
+use std::fmt::Write;
+
+use sampler::event::What;
+use sampler::evidence::{Constraint, OomKill};
+use sampler::fields::{FieldId, Table, UNLIMITED};
+use sampler::recording::{Series, TimedEvent};
+use sampler::store::scan::{Query, Recording};
+use sampler::time::format_us;
+use sampler::units::{bytes, count, micros, printable};
+use serde::Serialize;
+
+/// One cgroup over the time of the recording.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct CgroupSummary {
+    /// Path.
+    pub path: String,
+    /// Rows.
+    pub rows: u64,
+    /// First and last row, wall-clock microseconds.
+    pub first_us: i64,
+    /// Last row.
+    pub last_us: i64,
+    /// memory.current in the first row, bytes.
+    pub first_bytes: Option<u64>,
+    /// memory.current in the last row, bytes.
+    pub last_bytes: Option<u64>,
+    /// Highest value any field shows, bytes.
+    pub peak_bytes: Option<u64>,
+    /// Limit in the last slow row, bytes; absent when there is none or it was not read.
+    pub limit_bytes: Option<u64>,
+    /// Times the limit was hit while recorded.
+    pub limit_hits: u64,
+    /// Processes killed while recorded, by the counter.
+    pub oom_kills: u64,
+    /// What the memory was in the last slow row, bytes by column.
+    pub split: BTreeMap<&'static str, u64>,
+    #[serde(skip)]
+    counters: BTreeMap<&'static str, (u64, u64)>,
+}
+
+/// A kill with its time.
+#[derive(Clone, Debug, Serialize)]
+pub struct Kill {
+    /// RFC 3339.
+    pub time: String,
+    /// Wall-clock microseconds.
+    pub time_us: i64,
+    /// Pid of the victim, initial namespace.
+    pub pid: Option<i32>,
+    /// Name of the victim.
+    pub comm: Option<String>,
+    /// cgroup of the victim.
+    pub cgroup: Option<String>,
+    /// The merged event.
+    #[serde(flatten)]
+    pub kill: OomKill,
+}
+
+/// The recording at a glance.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct Summary {
+    /// cgroups, largest peak first.
+    pub cgroups: Vec<CgroupSummary>,
+    /// Events by kind.
+    pub events: BTreeMap<&'static str, u64>,
+    /// Kills, in order.
+    pub oom_kills: Vec<Kill>,
+    /// Rows of the samples.
+    pub rows: u64,
+    /// First and last time, wall-clock microseconds.
+    pub first_us: i64,
+    /// Last time.
+    pub last_us: i64,
+}
+
+impl Summary {
+    /// Reads a recording.
+    pub fn of(recording: &mut Recording, query: &Query<'_>) -> Summary {
+        let mut cgroups: BTreeMap<(String, u64), CgroupSummary> = BTreeMap::new();
+        let mut summary = Summary { first_us: i64::MAX, last_us: i64::MIN, ..Summary::default() };
+        let wanted = [
+            FieldId::Current,
+            FieldId::PeakInterval,
+            FieldId::EventsMax,
+            FieldId::LocalOomKill,
+            FieldId::Max,
+            FieldId::Anon,
+            FieldId::File,
+            FieldId::Shmem,
+            FieldId::Kernel,
+            FieldId::SwapCurrent,
+        ];
+        let query = Query { cgroups: query.cgroups, time: query.time.clone(), fields: &wanted };
+        recording.series(Table::Samples, &query, |series| {
+            summary.rows += series.len() as u64;
+            summary.first_us = summary.first_us.min(series.time_us.first().copied().unwrap_or(i64::MAX));
+            summary.last_us = summary.last_us.max(series.time_us.last().copied().unwrap_or(i64::MIN));
+            let key = (series.subject.cgroup.clone(), series.subject.id);
+            cgroups.entry(key).or_default().add(&series);
+        });
+        summary.cgroups = cgroups.into_values().collect();
+        summary.cgroups.sort_by_key(|cgroup| std::cmp::Reverse(cgroup.peak_bytes));
+        for TimedEvent { time_us, event } in recording.events(query.time.clone()) {
+            *summary.events.entry(event.what.kind()).or_default() += 1;
+            if let What::OomKill(kill) = event.what {
+                summary.oom_kills.push(Kill {
+                    time: format_us(time_us),
+                    time_us,
+                    pid: kill.victim.as_ref().map(|v| v.pid),
+                    comm: kill.victim.as_ref().map(|v| v.comm.clone()),
+                    cgroup: kill.victim_cgroup.clone(),
+                    kill: *kill,
+                });
+            }
+        }
+        summary
+    }
+
+    /// Time from the first to the last row, microseconds.
+    pub fn duration_us(&self) -> u64 {
+        u64::try_from(self.last_us.saturating_sub(self.first_us)).unwrap_or(0)
+    }
+}
+
+impl CgroupSummary {
+    fn add(&mut self, series: &Series) {
+        let column = |id: FieldId| series.column(id.field());
+        if self.rows == 0 {
+            self.path.clone_from(&series.subject.cgroup);
+            self.first_us = series.time_us.first().copied().unwrap_or_default();
+        }
+        self.rows += series.len() as u64;
+        self.last_us = series.time_us.last().copied().unwrap_or(self.last_us);
+        if let Some(current) = column(FieldId::Current) {
+            self.first_bytes = self.first_bytes.or(current.values.first().copied());
+            self.last_bytes = current.values.last().copied().or(self.last_bytes);
+        }
+        for id in [FieldId::Current, FieldId::PeakInterval] {
+            self.peak_bytes = self.peak_bytes.max(column(id).and_then(|c| c.values.iter().copied().max()));
+        }
+        if let Some(limit) = column(FieldId::Max).and_then(|c| c.values.last().copied()) {
+            self.limit_bytes = (limit != UNLIMITED).then_some(limit);
+        }
+        for id in [FieldId::EventsMax, FieldId::LocalOomKill] {
+            let Some(values) = column(id).map(|c| &c.values) else { continue };
+            if let (Some(&first), Some(&last)) = (values.first(), values.last()) {
+                let entry = self.counters.entry(id.field().column).or_insert((first, last));
+                entry.1 = last;
+            }
+        }
+        let rise = |id: FieldId| self.counters.get(id.field().column).map_or(0, |(a, b)| b.saturating_sub(*a));
+        (self.limit_hits, self.oom_kills) = (rise(FieldId::EventsMax), rise(FieldId::LocalOomKill));
+        for id in [FieldId::Anon, FieldId::File, FieldId::Shmem, FieldId::Kernel, FieldId::SwapCurrent] {
+            if let Some(&last) = column(id).and_then(|c| c.values.last()) {
+                self.split.insert(id.field().column, last);
+            }
+        }
+    }
+
+    /// One cgroup in words.
+    pub fn words(&self) -> String {
+        let mut out = String::new();
+        let show = |value: Option<u64>| value.map_or_else(|| "not read".into(), bytes);
+        let _ = write!(out, "peak {}", show(self.peak_bytes));
+        match (self.limit_bytes, self.peak_bytes) {
+            (Some(limit), Some(peak)) => {
+                let _ = write!(out, " of {} ({} %)", bytes(limit), peak * 100 / limit.max(1));
+            }
+            _ => out.push_str(", no limit of its own"),
+        }
+        if let (Some(first), Some(last)) = (self.first_bytes, self.last_bytes) {
+            let time = micros(u64::try_from(self.last_us - self.first_us).unwrap_or(0));
+            if last >= first {
+                let _ = write!(out, "; grew {} in {time}", bytes(last - first));
+            } else {
+                let _ = write!(out, "; shrank {} in {time}", bytes(first - last));
+            }
+        }
+        let times = |n: u64| if n == 1 { "once".into() } else { format!("{} times", count(n)) };
+        if self.limit_hits > 0 {
+            let _ = write!(out, "; hit its limit {}", times(self.limit_hits));
+        }
+        out
+    }
+}
+
+/// A kill in words: who, whose limit, what the memory was, and who saw it.
+pub fn explain(kill: &Kill, rise: Option<&CgroupSummary>) -> String {
+    let mut out = String::new();
+    let merged = &kill.kill;
+    let who = match (&kill.comm, kill.pid) {
+        (Some(comm), Some(pid)) => format!("{} (pid {pid})", printable(comm)),
+        _ => "a process".into(),
+    };
+    let cgroup = kill.cgroup.as_deref().map_or_else(|| "an unknown cgroup".into(), printable);
+    let _ = write!(out, "{}  {who} in {cgroup} was killed by the OOM killer, ", kill.time);
+    let own = merged.limit_cgroup == merged.victim_cgroup;
+    match (merged.constraint, &merged.limit_cgroup) {
+        (Constraint::Memcg, Some(_)) if own => out.push_str("because this cgroup hit its own limit"),
+        (Constraint::Memcg, Some(limit)) => {
+            let _ = write!(out, "because {} above it hit its limit", printable(limit));
+        }
+        (Constraint::None, _) => out.push_str("because the whole machine ran out of memory"),
+        (Constraint::Cpuset | Constraint::MemoryPolicy, _) => out.push_str("because its memory nodes ran out"),
+        _ => out.push_str("for a reason that no witness told"),
+    }
+    if let Some(usage) = merged.report.as_ref().and_then(|r| r.memory)
+        && let Some(limit) = usage.limit
+    {
+        let _ = write!(out, " of {}", bytes(limit));
+    }
+    out.push_str(".\n");
+    if let Some(victim) = &merged.victim {
+        let _ = writeln!(
+            out,
+            "  It held {} of anonymous memory, {} of files, {} shared, {} of page tables.",
+            bytes(victim.anon_rss),
+            bytes(victim.file_rss),
+            bytes(victim.shmem_rss),
+            bytes(victim.pgtables)
+        );
+    }
+    if let Some(rise) = rise {
+        let _ = writeln!(out, "  Before: {}.", rise.words());
+    }
+    let witnesses: Vec<_> = merged.witnesses.iter().filter_map(|w| serde_json::to_value(w).ok()).collect();
+    let names: Vec<_> = witnesses.iter().filter_map(|w| w.as_str()).collect();
+    let _ = writeln!(out, "  Seen by: {}.", names.join(", "));
+    out
+}

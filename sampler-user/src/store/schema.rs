@@ -1,0 +1,198 @@
+//! The Parquet schema, made from the field table. All files of a table have the same columns, so that any engine reads them
+//! together; a field that the kernel does not have is a column of nulls.
+
+use std::sync::Arc;
+
+use parquet::basic::{Compression, Encoding, LogicalType, Repetition, TimeUnit, Type as Physical, ZstdLevel};
+use parquet::file::metadata::KeyValue;
+use parquet::file::properties::{EnabledStatistics, WriterProperties};
+use parquet::schema::types::{ColumnPath, Type, TypePtr};
+
+use crate::fields::{self, Field, Kind, Table};
+use crate::recording::Origin;
+
+/// Version of the schema: columns are only added within one.
+pub const VERSION: u32 = 1;
+/// Key of the whole [`Origin`] as JSON in a file's metadata.
+pub const ORIGIN: &str = "sampler.origin";
+
+/// A folder of the store.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Folder {
+    /// Wide rows of cgroups, of the host, of processes.
+    Wide(Table),
+    /// One row a cgroup and segment.
+    Cgroups,
+    /// One row an event.
+    Events,
+}
+
+impl Folder {
+    /// All of them.
+    pub const ALL: [Folder; 5] = [
+        Folder::Wide(Table::Samples),
+        Folder::Wide(Table::Host),
+        Folder::Wide(Table::Processes),
+        Folder::Cgroups,
+        Folder::Events,
+    ];
+
+    /// Name of the folder and of the table.
+    pub fn name(self) -> &'static str {
+        match self {
+            Folder::Wide(Table::Samples) => "samples",
+            Folder::Wide(Table::Host) => "host",
+            Folder::Wide(Table::Processes) => "processes",
+            Folder::Cgroups => "cgroups",
+            Folder::Events => "events",
+        }
+    }
+}
+
+/// A column before those of the field table.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Lead {
+    /// Path of the cgroup.
+    Cgroup,
+    /// Inode number of the cgroup.
+    Id,
+    /// Pid.
+    Pid,
+    /// Start of the process, clock ticks since boot.
+    Start,
+    /// Name of the process.
+    Comm,
+    /// Time of the pass.
+    Time,
+    /// Time of the row after the pass, microseconds.
+    Lag,
+}
+
+impl Lead {
+    /// Name of the column.
+    pub fn name(self) -> &'static str {
+        match self {
+            Lead::Cgroup => "cgroup",
+            Lead::Id => "id",
+            Lead::Pid => "pid",
+            Lead::Start => "start",
+            Lead::Comm => "comm",
+            Lead::Time => "time",
+            Lead::Lag => "lag_us",
+        }
+    }
+}
+
+/// The columns before those of the field table.
+pub fn leads(table: Table) -> &'static [Lead] {
+    match table {
+        Table::Samples => &[Lead::Cgroup, Lead::Id, Lead::Time, Lead::Lag],
+        Table::Host => &[Lead::Time, Lead::Lag],
+        Table::Processes => &[Lead::Cgroup, Lead::Pid, Lead::Start, Lead::Comm, Lead::Time, Lead::Lag],
+    }
+}
+
+fn column(name: &str, physical: Physical, logical: Option<LogicalType>, repetition: Repetition) -> TypePtr {
+    let built =
+        Type::primitive_type_builder(name, physical).with_logical_type(logical).with_repetition(repetition).build();
+    Arc::new(built.unwrap_or_else(|error| unreachable!("the schema of {name} is constant: {error}")))
+}
+
+fn text(name: &str, repetition: Repetition) -> TypePtr {
+    column(name, Physical::BYTE_ARRAY, Some(LogicalType::String), repetition)
+}
+
+fn time(name: &str) -> TypePtr {
+    let logical = LogicalType::timestamp(true, TimeUnit::MICROS);
+    column(name, Physical::INT64, Some(logical), Repetition::REQUIRED)
+}
+
+fn integer(name: &str) -> TypePtr {
+    column(name, Physical::INT64, None, Repetition::REQUIRED)
+}
+
+fn field(field: &Field) -> TypePtr {
+    let physical = if field.kind == Kind::Limit { Physical::DOUBLE } else { Physical::INT64 };
+    column(field.column, physical, None, Repetition::OPTIONAL)
+}
+
+/// The schema of a folder's files.
+pub fn schema(folder: Folder) -> TypePtr {
+    let columns: Vec<TypePtr> = match folder {
+        Folder::Wide(table) => {
+            let lead = leads(table).iter().map(|lead| match lead {
+                Lead::Cgroup | Lead::Comm => text(lead.name(), Repetition::REQUIRED),
+                Lead::Id | Lead::Start => integer(lead.name()),
+                Lead::Pid | Lead::Lag => column(lead.name(), Physical::INT32, None, Repetition::REQUIRED),
+                Lead::Time => time(lead.name()),
+            });
+            lead.chain(fields::of(table).map(field)).collect()
+        }
+        Folder::Cgroups => vec![
+            text("cgroup", Repetition::REQUIRED),
+            integer("id"),
+            time("first_seen"),
+            time("last_seen"),
+            integer("rows"),
+        ],
+        Folder::Events => vec![
+            time("time"),
+            integer("mono_ns"),
+            text("kind", Repetition::REQUIRED),
+            text("cgroup", Repetition::OPTIONAL),
+            text("detail", Repetition::REQUIRED),
+        ],
+    };
+    let built = Type::group_type_builder(folder.name()).with_fields(columns).build();
+    Arc::new(built.unwrap_or_else(|error| unreachable!("the schema of {} is constant: {error}", folder.name())))
+}
+
+/// How a file is written. `has` tells whether any row has a value for a field: a column of nulls needs no statistics.
+pub fn properties(folder: Folder, origin: &Origin, has: impl Fn(&Field) -> bool) -> WriterProperties {
+    let pair = |key: &str, value: String| KeyValue::new(format!("sampler.{key}"), value);
+    let mut metadata = vec![
+        pair("schema_version", VERSION.to_string()),
+        pair("host", origin.host.clone()),
+        pair("boot_id", origin.boot_id.clone()),
+        pair("kernel", origin.kernel.clone()),
+        pair("agent", origin.agent.clone()),
+        KeyValue::new(ORIGIN.into(), serde_json::to_string(origin).unwrap_or_default()),
+    ];
+    metadata.extend(origin.wsl.clone().map(|wsl| pair("wsl", wsl)));
+    let plain = |name: &str| ColumnPath::from(name);
+    let mut builder = WriterProperties::builder()
+        .set_created_by(format!("sampler {}", env!("CARGO_PKG_VERSION")))
+        .set_key_value_metadata(Some(metadata))
+        .set_compression(Compression::ZSTD(ZstdLevel::try_new(LEVEL).unwrap_or_default()))
+        .set_statistics_enabled(EnabledStatistics::Chunk)
+        .set_data_page_row_count_limit(usize::MAX)
+        .set_data_page_size_limit(PAGE_BYTES)
+        .set_write_batch_size(8192)
+        .set_max_row_group_row_count(None);
+    if let Folder::Wide(table) = folder {
+        // The times of a pass are the same bytes for each of its cgroups: plain, in one large page, zstd finds them again.
+        // As differences they would be other bytes after each cgroup's first.
+        builder = builder
+            .set_column_dictionary_enabled(plain("time"), false)
+            .set_column_encoding(plain("time"), Encoding::PLAIN)
+            .set_column_dictionary_enabled(plain("lag_us"), false)
+            .set_column_encoding(plain("lag_us"), Encoding::DELTA_BINARY_PACKED)
+            .set_column_statistics_enabled(plain("time"), EnabledStatistics::Page);
+        for field in fields::of(table) {
+            let path = plain(field.column);
+            if !has(field) {
+                builder = builder.set_column_statistics_enabled(path, EnabledStatistics::None);
+            } else if field.kind != Kind::Limit {
+                builder = builder
+                    .set_column_dictionary_enabled(path.clone(), false)
+                    .set_column_encoding(path, Encoding::DELTA_BINARY_PACKED);
+            }
+        }
+    }
+    builder.build()
+}
+
+/// zstd level: the lowest with most of the gain.
+const LEVEL: i32 = 3;
+/// A page holds a whole column of a row group.
+const PAGE_BYTES: usize = 8 << 20;

@@ -1,0 +1,365 @@
+//! Sealing: a journal segment becomes Parquet files, atomically, and goes away.
+
+use std::collections::BTreeMap;
+use std::fs::{self, File};
+use std::io;
+use std::path::{Path, PathBuf};
+
+use parquet::data_type::{ByteArray, ByteArrayType, DataType, DoubleType, Int32Type, Int64Type};
+use parquet::file::writer::{SerializedColumnWriter, SerializedFileWriter, SerializedRowGroupWriter};
+use serde::Serialize;
+
+use super::batch::{ROWS, batches};
+use super::schema::{Folder, Lead, leads, properties, schema};
+use super::{Error, at};
+use crate::event::{Event, What};
+use crate::fields::{self, Field, Kind, Table, UNLIMITED};
+use crate::journal::format::SUFFIX;
+use crate::journal::reader::Segment;
+use crate::recording::{Origin, Series, Subject, TimedEvent};
+use crate::time::date_of_us;
+
+/// What sealing made of a segment.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub struct Sealed {
+    /// The segment.
+    pub stem: String,
+    /// Rows by table.
+    pub rows: BTreeMap<&'static str, u64>,
+    /// Bytes by table.
+    pub bytes: BTreeMap<&'static str, u64>,
+    /// Whole frames of the segment.
+    pub frames: u64,
+    /// Bytes of the torn tail.
+    pub torn_bytes: u64,
+    /// Bytes skipped as corrupt.
+    pub corrupt_bytes: u64,
+}
+
+/// Seals a segment into `dir` and deletes it. A segment without a readable head is set aside, never deleted.
+pub fn seal(path: &Path, dir: &Path) -> Result<Sealed, Error> {
+    let segment = match Segment::open(path) {
+        Err(error @ crate::journal::reader::Error::NoHead { .. }) => {
+            let aside = path.with_extension(format!("{SUFFIX}.unreadable"));
+            fs::rename(path, &aside).map_err(at("set aside the unreadable segment", path))?;
+            return Err(error.into());
+        }
+        segment => segment?,
+    };
+    segment.cut_torn_tail()?;
+    let stem = stem_of(path);
+    let mut sealed = Sealed {
+        stem: stem.clone(),
+        frames: segment.frames,
+        torn_bytes: segment.torn_bytes,
+        corrupt_bytes: segment.corrupt_bytes,
+        ..Sealed::default()
+    };
+    let store = Store { dir, origin: &segment.origin, stem };
+    for folder in Folder::ALL {
+        let written = match folder {
+            Folder::Wide(table) => {
+                let all = |_: &Subject| true;
+                store.wide(table, |each| batches(&segment, table, all, each))?
+            }
+            Folder::Cgroups => store.cgroups(&segment)?,
+            Folder::Events => {
+                let anchor = segment.origin.anchor;
+                let events = segment.events().chain(recovered(&segment, &sealed.stem));
+                let events: Vec<TimedEvent> =
+                    events.map(|event| TimedEvent { time_us: anchor.wall_us(event.mono_ns), event }).collect();
+                store.events(events)?
+            }
+        };
+        if let Some((rows, bytes)) = written {
+            sealed.rows.insert(folder.name(), rows);
+            sealed.bytes.insert(folder.name(), bytes);
+        }
+    }
+    fs::remove_file(path).map_err(at("remove the sealed segment", path))?;
+    Ok(sealed)
+}
+
+/// The event that tells of damage, at the time of the segment's last row.
+fn recovered(segment: &Segment, stem: &str) -> Option<Event> {
+    if segment.torn_bytes == 0 && segment.corrupt_bytes == 0 {
+        return None;
+    }
+    let mut last = segment.origin.anchor.mono_ns;
+    segment.rows(|head, _| last = last.max(head.mono_ns));
+    let what = What::Recovered {
+        segment: stem.to_owned(),
+        frames: segment.frames,
+        torn_bytes: segment.torn_bytes,
+        corrupt_bytes: segment.corrupt_bytes,
+    };
+    Some(Event { mono_ns: last, cgroup: None, what })
+}
+
+/// Writes series as a recording's file, without a journal: what `import` and `export` do. All series are of one table.
+pub fn write_series(dir: &Path, origin: &Origin, stem: &str, table: Table, series: Vec<Series>) -> Result<u64, Error> {
+    let store = Store { dir, origin, stem: stem.to_owned() };
+    let written = store.wide(table, |each| {
+        let (mut group, mut rows) = (Vec::new(), 0);
+        for one in series {
+            rows += one.len();
+            group.push(one);
+            if rows >= ROWS {
+                each(std::mem::take(&mut group))?;
+                rows = 0;
+            }
+        }
+        each(group)
+    })?;
+    Ok(written.map_or(0, |(rows, _)| rows))
+}
+
+/// Name shared by a segment and the files made of it.
+pub fn stem_of(path: &Path) -> String {
+    path.file_stem().map_or_else(|| "segment".into(), |stem| stem.to_string_lossy().into_owned())
+}
+
+type Written = Option<(u64, u64)>;
+
+struct Store<'a> {
+    dir: &'a Path,
+    origin: &'a Origin,
+    stem: String,
+}
+
+impl Store<'_> {
+    fn folder(&self, folder: Folder) -> PathBuf {
+        let anchor = self.origin.anchor;
+        let date = date_of_us(anchor.wall_us(anchor.mono_ns));
+        let host: String = self
+            .origin
+            .host
+            .chars()
+            .map(|c| if c.is_ascii_alphanumeric() || "-_.".contains(c) { c } else { '_' })
+            .collect();
+        self.dir.join(folder.name()).join(format!("host={host}")).join(format!("date={date}"))
+    }
+
+    fn draft(&self, folder: Folder) -> Draft {
+        let home = self.folder(folder);
+        let path = home.join(format!("{}.parquet", self.stem));
+        let draft = home.join(format!(".{}.parquet.tmp", self.stem));
+        Draft { home, path, draft, folder }
+    }
+
+    /// A wide table, a row group a batch. No rows, no file.
+    fn wide(
+        &self,
+        table: Table,
+        give: impl FnOnce(&mut dyn FnMut(Vec<Series>) -> Result<(), Error>) -> Result<(), Error>,
+    ) -> Result<Written, Error> {
+        let draft = self.draft(Folder::Wide(table));
+        let mut writer: Option<SerializedFileWriter<File>> = None;
+        let mut rows = 0u64;
+        give(&mut |series| {
+            if series.is_empty() {
+                return Ok(());
+            }
+            let has = |field: &Field| series.iter().any(|s| s.column(field).is_some());
+            let writer = match &mut writer {
+                Some(writer) => writer,
+                none => none.insert(draft.create(self.origin, has)?),
+            };
+            rows += series.iter().map(|s| s.len() as u64).sum::<u64>();
+            let mut write = || {
+                let mut group = writer.next_row_group()?;
+                write_group(&mut group, table, &series)?;
+                group.close().map(drop)
+            };
+            write().map_err(|source| draft.bad(source))
+        })?;
+        writer.map(|writer| Ok((rows, draft.publish(writer)?))).transpose()
+    }
+
+    /// A narrow table of one row group, whose columns `fill` writes by number.
+    fn narrow(
+        &self,
+        folder: Folder,
+        rows: usize,
+        mut fill: impl FnMut(usize, &mut SerializedColumnWriter<'_>) -> parquet::errors::Result<()>,
+    ) -> Result<Written, Error> {
+        if rows == 0 {
+            return Ok(None);
+        }
+        let draft = self.draft(folder);
+        let mut writer = draft.create(self.origin, |_| true)?;
+        let mut write = || {
+            let mut group = writer.next_row_group()?;
+            let mut n = 0;
+            while let Some(mut column) = group.next_column()? {
+                fill(n, &mut column)?;
+                column.close()?;
+                n += 1;
+            }
+            group.close().map(drop)
+        };
+        write().map_err(|source| draft.bad(source))?;
+        Ok(Some((rows as u64, draft.publish(writer)?)))
+    }
+
+    fn cgroups(&self, segment: &Segment) -> Result<Written, Error> {
+        let subjects = segment.subjects();
+        let mut seen: BTreeMap<(&str, u64), (u64, u64, i64)> = BTreeMap::new();
+        segment.rows(|head, row| {
+            if head.kind.table() == Table::Samples
+                && let Some(subject) = subjects.get(&row.subject)
+            {
+                let entry = seen.entry((&subject.cgroup, subject.id)).or_insert((u64::MAX, 0, 0));
+                *entry = (entry.0.min(head.mono_ns), entry.1.max(head.mono_ns), entry.2 + 1);
+            }
+        });
+        let anchor = self.origin.anchor;
+        let paths: Vec<ByteArray> = seen.keys().map(|(path, _)| ByteArray::from(*path)).collect();
+        let ids: Vec<i64> = seen.keys().map(|(_, id)| *id as i64).collect();
+        let first: Vec<i64> = seen.values().map(|(first, _, _)| anchor.wall_us(*first)).collect();
+        let last: Vec<i64> = seen.values().map(|(_, last, _)| anchor.wall_us(*last)).collect();
+        let counts: Vec<i64> = seen.values().map(|(_, _, count)| *count).collect();
+        self.narrow(Folder::Cgroups, seen.len(), |n, column| match n {
+            0 => put::<ByteArrayType>(column, &paths, None),
+            1 => put::<Int64Type>(column, &ids, None),
+            2 => put::<Int64Type>(column, &first, None),
+            3 => put::<Int64Type>(column, &last, None),
+            _ => put::<Int64Type>(column, &counts, None),
+        })
+    }
+
+    fn events(&self, mut events: Vec<TimedEvent>) -> Result<Written, Error> {
+        events.sort_by_key(|event| event.time_us);
+        let times: Vec<i64> = events.iter().map(|e| e.time_us).collect();
+        let mono: Vec<i64> = events.iter().map(|e| e.event.mono_ns as i64).collect();
+        let kinds: Vec<ByteArray> = events.iter().map(|e| ByteArray::from(e.event.what.kind())).collect();
+        let present: Vec<i16> = events.iter().map(|e| i16::from(e.event.cgroup.is_some())).collect();
+        let cgroups: Vec<ByteArray> =
+            events.iter().filter_map(|e| e.event.cgroup.as_deref()).map(ByteArray::from).collect();
+        let details: Vec<ByteArray> =
+            events.iter().map(|e| serde_json::to_vec(&e.event).unwrap_or_default().into()).collect();
+        self.narrow(Folder::Events, events.len(), |n, column| match n {
+            0 => put::<Int64Type>(column, &times, None),
+            1 => put::<Int64Type>(column, &mono, None),
+            2 => put::<ByteArrayType>(column, &kinds, None),
+            3 => put::<ByteArrayType>(column, &cgroups, Some(&present)),
+            _ => put::<ByteArrayType>(column, &details, None),
+        })
+    }
+}
+
+/// A file under a temporary name, which gets its own once it is on the disk.
+struct Draft {
+    home: PathBuf,
+    path: PathBuf,
+    draft: PathBuf,
+    folder: Folder,
+}
+
+impl Draft {
+    fn bad(&self, source: parquet::errors::ParquetError) -> Error {
+        Error::Parquet { operation: "write", path: self.draft.clone(), source }
+    }
+
+    fn create(&self, origin: &Origin, has: impl Fn(&Field) -> bool) -> Result<SerializedFileWriter<File>, Error> {
+        fs::create_dir_all(&self.home).map_err(at("make the folder", &self.home))?;
+        let file = File::create(&self.draft).map_err(at("create", &self.draft))?;
+        let properties = properties(self.folder, origin, has).into();
+        SerializedFileWriter::new(file, schema(self.folder), properties).map_err(|source| self.bad(source))
+    }
+
+    /// Returns the file's size.
+    fn publish(&self, writer: SerializedFileWriter<File>) -> Result<u64, Error> {
+        let file = writer.into_inner().map_err(|source| self.bad(source))?;
+        file.sync_all().map_err(at("sync", &self.draft))?;
+        let bytes = file.metadata().map_err(at("read the size of", &self.draft))?.len();
+        fs::rename(&self.draft, &self.path).map_err(at("name", &self.path))?;
+        sync_folder(&self.home).map_err(at("sync the folder", &self.home))?;
+        Ok(bytes)
+    }
+}
+
+fn put<T: DataType>(
+    column: &mut SerializedColumnWriter<'_>,
+    values: &[T::T],
+    present: Option<&[i16]>,
+) -> parquet::errors::Result<()> {
+    column.typed::<T>().write_batch(values, present, None).map(drop)
+}
+
+fn write_group(
+    group: &mut SerializedRowGroupWriter<'_, File>,
+    table: Table,
+    series: &[Series],
+) -> parquet::errors::Result<()> {
+    for lead in leads(table) {
+        let Some(mut column) = group.next_column()? else { break };
+        let column_ref = &mut column;
+        let each_row = |value: &dyn Fn(&Subject) -> i64| -> Vec<i64> {
+            series.iter().flat_map(|s| std::iter::repeat_n(value(&s.subject), s.len())).collect()
+        };
+        let each_text = |value: &dyn Fn(&Subject) -> String| -> Vec<ByteArray> {
+            series
+                .iter()
+                .flat_map(|s| std::iter::repeat_n(ByteArray::from(value(&s.subject).into_bytes()), s.len()))
+                .collect()
+        };
+        match lead {
+            Lead::Cgroup => put::<ByteArrayType>(column_ref, &each_text(&|s| s.cgroup.clone()), None)?,
+            Lead::Comm => {
+                let comm = |s: &Subject| s.process.as_ref().map_or_else(String::new, |p| p.comm.clone());
+                put::<ByteArrayType>(column_ref, &each_text(&comm), None)?;
+            }
+            Lead::Id => put::<Int64Type>(column_ref, &each_row(&|s| s.id as i64), None)?,
+            Lead::Start => {
+                let start = |s: &Subject| s.process.as_ref().map_or(0, |p| p.start as i64);
+                put::<Int64Type>(column_ref, &each_row(&start), None)?;
+            }
+            Lead::Pid => {
+                let pid = |s: &Subject| s.process.as_ref().map_or(0, |p| i64::from(p.pid));
+                let pids: Vec<i32> = each_row(&pid).into_iter().map(|pid| pid as i32).collect();
+                put::<Int32Type>(column_ref, &pids, None)?;
+            }
+            Lead::Time => {
+                let times: Vec<i64> = series.iter().flat_map(|s| s.time_us.iter().copied()).collect();
+                put::<Int64Type>(column_ref, &times, None)?;
+            }
+            Lead::Lag => {
+                let lags: Vec<i32> = series.iter().flat_map(|s| s.lag_us.iter().map(|lag| *lag as i32)).collect();
+                put::<Int32Type>(column_ref, &lags, None)?;
+            }
+        }
+        column.close()?;
+    }
+    let rows: usize = series.iter().map(Series::len).sum();
+    let mut present = Vec::with_capacity(rows);
+    let mut values: Vec<u64> = Vec::with_capacity(rows);
+    for field in fields::of(table) {
+        let Some(mut column) = group.next_column()? else { break };
+        present.clear();
+        values.clear();
+        for s in series {
+            let base = present.len();
+            present.resize(base + s.len(), 0i16);
+            if let Some(c) = s.column(field) {
+                c.rows.iter().for_each(|&row| present[base + row as usize] = 1);
+                values.extend_from_slice(&c.values);
+            }
+        }
+        if field.kind == Kind::Limit {
+            let limit = |v: &u64| if *v == UNLIMITED { f64::INFINITY } else { *v as f64 };
+            let values: Vec<f64> = values.iter().map(limit).collect();
+            put::<DoubleType>(&mut column, &values, Some(&present))?;
+        } else {
+            let values: Vec<i64> = values.iter().map(|v| i64::try_from(*v).unwrap_or(i64::MAX)).collect();
+            put::<Int64Type>(&mut column, &values, Some(&present))?;
+        }
+        column.close()?;
+    }
+    Ok(())
+}
+
+fn sync_folder(folder: &Path) -> io::Result<()> {
+    // The partition folders may be new as well.
+    folder.ancestors().take(4).filter(|f| !f.as_os_str().is_empty()).try_for_each(|f| File::open(f)?.sync_all())
+}
