@@ -1,1 +1,29 @@
-fn main() {}
+//! Tasks of this repository: `cargo xtask TASK`.
+#![allow(clippy::print_stdout, clippy::print_stderr, reason = "a task runner talks to the terminal")]
+
+mod bench;
+mod docs;
+mod sh;
+mod vm;
+
+use clap::Parser;
+
+#[derive(Debug, Parser)]
+#[command(about = "Tasks of this repository")]
+enum Task {
+    /// Measure the agent against the bare floor, in the same run
+    #[command(subcommand)]
+    Bench(bench::Bench),
+    /// Write the generated documents
+    Docs,
+    /// Run the scenarios on real kernels in QEMU
+    Vm(vm::Args),
+}
+
+fn main() -> anyhow::Result<()> {
+    match Task::parse() {
+        Task::Bench(bench) => bench::run(bench),
+        Task::Docs => docs::run(),
+        Task::Vm(args) => vm::run(&args),
+    }
+}

@@ -29,6 +29,8 @@ pub struct CgroupSummary {
     pub last_bytes: Option<u64>,
     /// Highest value any field shows, bytes.
     pub peak_bytes: Option<u64>,
+    /// When the peak was reached first, wall-clock microseconds.
+    pub peak_us: i64,
     /// Limit in the last slow row, bytes; absent when there is none or it was not read.
     pub limit_bytes: Option<u64>,
     /// Times the limit was hit while recorded.
@@ -139,7 +141,11 @@ impl CgroupSummary {
             self.last_bytes = current.values.last().copied().or(self.last_bytes);
         }
         for id in [FieldId::Current, FieldId::PeakInterval] {
-            self.peak_bytes = self.peak_bytes.max(column(id).and_then(|c| c.values.iter().copied().max()));
+            for (row, value) in column(id).into_iter().flat_map(|c| c.iter()) {
+                if self.peak_bytes.is_none_or(|peak| value > peak) {
+                    (self.peak_bytes, self.peak_us) = (Some(value), series.time_us[row]);
+                }
+            }
         }
         if let Some(limit) = column(FieldId::Max).and_then(|c| c.values.last().copied()) {
             self.limit_bytes = (limit != UNLIMITED).then_some(limit);
@@ -171,12 +177,13 @@ impl CgroupSummary {
             }
             _ => out.push_str(", no limit of its own"),
         }
-        if let (Some(first), Some(last)) = (self.first_bytes, self.last_bytes) {
-            let time = micros(u64::try_from(self.last_us - self.first_us).unwrap_or(0));
-            if last >= first {
-                let _ = write!(out, "; grew {} in {time}", bytes(last - first));
-            } else {
-                let _ = write!(out, "; shrank {} in {time}", bytes(first - last));
+        if let (Some(first), Some(peak), Some(last)) = (self.first_bytes, self.peak_bytes, self.last_bytes) {
+            let span = |us: i64| micros(u64::try_from(us).unwrap_or(0));
+            if peak > first {
+                let _ = write!(out, "; grew {} in {}", bytes(peak - first), span(self.peak_us - self.first_us));
+            }
+            if last < peak {
+                let _ = write!(out, "; ended at {}", bytes(last));
             }
         }
         let times = |n: u64| if n == 1 { "once".into() } else { format!("{} times", count(n)) };

@@ -1,0 +1,30 @@
+//! Benchmarks. Ratios in the same run, against the bare floor: absolute times on a shared machine mean little.
+
+mod agent;
+mod floor;
+mod forest;
+mod size;
+
+use clap::Subcommand;
+
+#[derive(Debug, Subcommand)]
+pub enum Bench {
+    /// CPU of the agent over a bare pread of the same files at the same pace
+    Agent(agent::Args),
+    /// 1 kHz: jitter and missed ticks
+    Rate(agent::RateArgs),
+    /// Bytes a row of a recording of live workloads, and its reading by DuckDB against pyarrow's file
+    Size(size::Args),
+    /// The floor itself: pread on kept descriptors, nothing else
+    #[command(hide = true)]
+    Floor(floor::Args),
+}
+
+pub fn run(bench: Bench) -> anyhow::Result<()> {
+    match bench {
+        Bench::Agent(args) => agent::run(&args),
+        Bench::Rate(args) => agent::rate(&args),
+        Bench::Size(args) => size::run(&args),
+        Bench::Floor(args) => floor::run(&args),
+    }
+}
