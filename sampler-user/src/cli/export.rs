@@ -135,7 +135,7 @@ impl Rows {
             return Ok(Rows::Jsonl(table, columns, out));
         }
         let mut out = csv::Writer::from_writer(out);
-        out.write_record(leads(table).iter().map(|lead| lead.name()).chain(columns.iter().map(|field| field.column)))?;
+        out.write_record(leads(table).iter().map(|lead| name(*lead)).chain(columns.iter().map(|field| field.column)))?;
         Ok(Rows::Csv(table, columns, Box::new(out)))
     }
 
@@ -159,7 +159,7 @@ impl Rows {
                     out.write_record(None::<&[u8]>)?;
                 }
                 Rows::Jsonl(table, columns, out) => {
-                    let lead = leads(*table).iter().map(|l| (l.name().to_owned(), lead_value(*l, series, row)));
+                    let lead = leads(*table).iter().map(|l| (name(*l).to_owned(), lead_value(*l, series, row)));
                     let mut map: Map<String, Value> = lead.collect();
                     for field in columns.iter() {
                         let value = match series.column(field).and_then(|column| column.get(row)) {
@@ -186,6 +186,11 @@ impl Rows {
     }
 }
 
+/// Text has the lag itself: rows of a pass may be far apart in it, or left out.
+fn name(lead: Lead) -> &'static str {
+    if lead == Lead::Gap { "lag_us" } else { lead.name() }
+}
+
 fn lead_value(lead: Lead, series: &Series, row: usize) -> Value {
     let process = series.subject.process.as_ref();
     match lead {
@@ -195,7 +200,7 @@ fn lead_value(lead: Lead, series: &Series, row: usize) -> Value {
         Lead::Start => json!(process.map(|p| p.start)),
         Lead::Comm => json!(process.map(|p| &p.comm)),
         Lead::Time => json!(precise(series.time_us[row])),
-        Lead::Lag => json!(series.lag_us[row]),
+        Lead::Gap => json!(series.lag_us[row]),
     }
 }
 

@@ -82,8 +82,9 @@ pub fn markdown() -> String {
          the kernel did not have it, or it was not read at that instant. A limit that is not set is infinity. Counters only \
          rise while a cgroup lives.\n\nBefore these columns stand: `cgroup` (path) and `id` (inode; a path may be used again, \
          an id is not) in `samples`; `cgroup`, `pid`, `start`, `comm` in `processes`; and in all three `time` (UTC, \
-         microseconds: the start of the pass, the same for all rows of a pass) and `lag_us` (how long after it the row was \
-         read: the exact time of a row is `time + lag_us`).\n",
+         microseconds: the start of the pass, the same for all rows of a pass) and `gap_us` (microseconds from the reading of the \
+         row before it in the same pass: the exact time of a row is `time` plus the sum of `gap_us` over the rows of the pass up to \
+         it, in the order of the file, which is `cgroup, id`).\n",
     );
     for (table, title) in TABLES {
         let _ = write!(

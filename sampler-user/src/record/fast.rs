@@ -198,7 +198,7 @@ impl Fast {
         while let Ok(command) = self.commands.pop() {
             match command {
                 Command::Add(target) => {
-                    self.sampler.targets.push(target);
+                    self.sampler.add(target);
                     // Room for the largest pass, now and not in a tick.
                     let words = self.sampler.most_words();
                     self.sampler.pass.reserve(words);
@@ -208,7 +208,7 @@ impl Fast {
                 Command::Remove(subject) => {
                     if let Some(at) = self.sampler.targets.iter().position(|target| target.subject == subject) {
                         // The control thread closes the descriptors.
-                        let _ = self.graveyard.push(self.sampler.targets.swap_remove(at));
+                        let _ = self.graveyard.push(self.sampler.targets.remove(at));
                     }
                 }
             }

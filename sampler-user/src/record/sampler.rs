@@ -86,6 +86,12 @@ impl Sampler {
         }
     }
 
+    /// Adds a cgroup at its place: they are read in the order of their paths, which is the order of the sealed rows.
+    pub fn add(&mut self, target: Box<Target>) {
+        let at = self.targets.partition_point(|other| other.cgroup <= target.cgroup);
+        self.targets.insert(at, target);
+    }
+
     /// What its passes are.
     pub fn kind(&self) -> PassKind {
         self.plan.kind

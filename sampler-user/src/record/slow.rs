@@ -144,14 +144,14 @@ impl Slow {
             match command {
                 Command::Add(target) => {
                     self.memory.insert(target.subject, Memory::default());
-                    sampler.targets.push(target);
+                    sampler.add(target);
                     let words = sampler.most_words();
                     sampler.pass.reserve(words);
                 }
                 Command::Remove(subject) => {
                     self.memory.remove(&subject);
                     if let Some(at) = sampler.targets.iter().position(|target| target.subject == subject) {
-                        let _ = self.graveyard.push(sampler.targets.swap_remove(at));
+                        let _ = self.graveyard.push(sampler.targets.remove(at));
                     }
                     let messages = &self.messages;
                     self.processes.retain(|(cgroup, _), (number, _)| {

@@ -1,6 +1,6 @@
 //! Reads a recording: sealed files and the journal that is not sealed yet, as one.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::fs::{self, File};
 use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -287,10 +287,11 @@ fn read_wide(
 ) -> Result<(), Error> {
     let reader = open(path)?;
     let bad = |source| Error::Parquet { operation: "read", path: path.to_owned(), source };
+    let mut last_lag = HashMap::new();
     for at in 0..reader.num_row_groups() {
         let group = reader.get_row_group(at).map_err(bad)?;
         let rows = usize::try_from(group.metadata().num_rows()).unwrap_or(0);
-        read_group(&Group { reader: group, rows }, table, query, wanted, each).map_err(bad)?;
+        read_group(&Group { reader: group, rows }, table, query, wanted, &mut last_lag, each).map_err(bad)?;
     }
     Ok(())
 }
@@ -300,14 +301,24 @@ fn read_group(
     table: Table,
     query: &Query<'_>,
     wanted: &dyn Fn(&Subject) -> bool,
+    last_lag: &mut HashMap<i64, i64>,
     each: &mut dyn FnMut(Series),
 ) -> Result<(), ParquetError> {
     let missing = || ParquetError::General("no column `time`".into());
     let times = group.integers(Lead::Time.name())?.ok_or_else(missing)?;
+    // Gaps become lags before anything is left out: each rests on the rows before it.
+    let gaps = group.integers(Lead::Gap.name())?;
+    let lags: Option<Vec<u32>> = gaps.map(|gaps| {
+        let add = |(time, gap): (&i64, i64)| {
+            let lag = last_lag.entry(*time).or_insert(0);
+            *lag = lag.wrapping_add(gap);
+            *lag as u32
+        };
+        times.iter().zip(gaps).map(add).collect()
+    });
     if !times.iter().any(|time| query.time.contains(time)) {
         return Ok(());
     }
-    let lags = group.integers(Lead::Lag.name())?;
     let cgroups = if table == Table::Host { None } else { group.texts(Lead::Cgroup.name())? };
     let ids = group.integers(Lead::Id.name())?;
     let process =
@@ -342,8 +353,7 @@ fn read_group(
         if wanted(&subject) && times[from..to].iter().any(|time| query.time.contains(time)) {
             let mut series = Series::new(Arc::new(subject), table);
             series.time_us = times[from..to].to_vec();
-            series.lag_us =
-                lags.as_ref().map_or_else(|| vec![0; to - from], |l| l[from..to].iter().map(|v| *v as u32).collect());
+            series.lag_us = lags.as_ref().map_or_else(|| vec![0; to - from], |l| l[from..to].to_vec());
             runs.push((from..to, series));
         }
         from = to;

@@ -1,6 +1,6 @@
 //! Sealing: a journal segment becomes Parquet files, atomically, and goes away.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
@@ -121,6 +121,9 @@ pub fn stem_of(path: &Path) -> String {
 
 type Written = Option<(u64, u64)>;
 
+/// Lag of the row written last, by the time of its pass.
+type LastLag = HashMap<i64, u32>;
+
 struct Store<'a> {
     dir: &'a Path,
     origin: &'a Origin,
@@ -156,6 +159,7 @@ impl Store<'_> {
         let draft = self.draft(Folder::Wide(table));
         let mut writer: Option<SerializedFileWriter<File>> = None;
         let mut rows = 0u64;
+        let mut last_lag = LastLag::new();
         give(&mut |series| {
             if series.is_empty() {
                 return Ok(());
@@ -168,7 +172,7 @@ impl Store<'_> {
             rows += series.iter().map(|s| s.len() as u64).sum::<u64>();
             let mut write = || {
                 let mut group = writer.next_row_group()?;
-                write_group(&mut group, table, &series)?;
+                write_group(&mut group, table, &series, &mut last_lag)?;
                 group.close().map(drop)
             };
             write().map_err(|source| draft.bad(source))
@@ -291,6 +295,7 @@ fn write_group(
     group: &mut SerializedRowGroupWriter<'_, File>,
     table: Table,
     series: &[Series],
+    last_lag: &mut LastLag,
 ) -> parquet::errors::Result<()> {
     for lead in leads(table) {
         let Some(mut column) = group.next_column()? else { break };
@@ -324,9 +329,12 @@ fn write_group(
                 let times: Vec<i64> = series.iter().flat_map(|s| s.time_us.iter().copied()).collect();
                 put::<Int64Type>(column_ref, &times, None)?;
             }
-            Lead::Lag => {
-                let lags: Vec<i32> = series.iter().flat_map(|s| s.lag_us.iter().map(|lag| *lag as i32)).collect();
-                put::<Int32Type>(column_ref, &lags, None)?;
+            Lead::Gap => {
+                let rows = series.iter().flat_map(|s| s.time_us.iter().zip(&s.lag_us));
+                let gaps: Vec<i32> = rows
+                    .map(|(time, lag)| lag.wrapping_sub(last_lag.insert(*time, *lag).unwrap_or(0)) as i32)
+                    .collect();
+                put::<Int32Type>(column_ref, &gaps, None)?;
             }
         }
         column.close()?;

@@ -1,0 +1,198 @@
+//! The command as a user has it: exit codes, messages, and real cgroups where the machine allows.
+
+use std::path::Path;
+use std::process::{Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+fn sampler(args: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_sampler")).args(args).output().unwrap()
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+fn json(args: &[&str]) -> serde_json::Value {
+    let output = sampler(args);
+    assert!(output.status.success(), "{args:?}: {}", text(&output.stderr));
+    serde_json::from_slice(&output.stdout).unwrap()
+}
+
+/// Whether this machine lets us make cgroups; says why not.
+fn can_cage(test: &str) -> bool {
+    let root = rustix::process::geteuid().is_root();
+    let memory = sampler::cgroupfs::layout::Layout::detect();
+    match (root, memory) {
+        (true, Ok(layout)) => {
+            let probe = layout.memory.join(format!("sampler-test-probe-{}", std::process::id()));
+            let made = std::fs::create_dir(&probe);
+            let _ = std::fs::remove_dir(&probe);
+            if let Err(error) = &made {
+                eprintln!("SKIPPED {test}: cannot make a cgroup in {}: {error}", layout.memory.display());
+            }
+            made.is_ok()
+        }
+        (false, _) => {
+            eprintln!("SKIPPED {test}: needs root to make a cgroup");
+            false
+        }
+        (_, Err(error)) => {
+            eprintln!("SKIPPED {test}: {error}");
+            false
+        }
+    }
+}
+
+#[test]
+fn the_generated_fields_document_is_current() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/fields.md");
+    let now = text(&sampler(&["fields", "--markdown"]).stdout);
+    assert!(now.len() > 5000);
+    assert_eq!(std::fs::read_to_string(path).unwrap(), now, "run `cargo xtask docs`");
+}
+
+#[test]
+fn fields_as_json_name_unit_kind_and_file() {
+    let fields = json(&["fields", "--json"]);
+    let current = fields.as_array().unwrap().iter().find(|f| f["column"] == "current").unwrap();
+    assert_eq!(current["v1"], "memory.usage_in_bytes");
+    assert_eq!((&current["unit"], &current["kind"]), (&"bytes".into(), &"gauge".into()));
+}
+
+#[test]
+fn what_is_wrong_is_said_and_has_its_exit_code() {
+    let dir = tempfile::tempdir().unwrap();
+    let empty = dir.path().to_str().unwrap();
+    for (args, code, words) in [
+        (vec!["info", empty], 3, "holds no recording"),
+        (vec!["info", "/no/such/place"], 3, "/no/such/place"),
+        (vec!["record", "--interval", "1us"], 2, "is not between 1ms and 1min"),
+        (vec!["record", "--fields", "nonsense", "--out", empty], 1, "no field `nonsense`"),
+        (vec!["import", "x.txt", "--out", empty], 1, "x.txt"),
+        (vec!["nonsense"], 2, "nonsense"),
+    ] {
+        let output = sampler(&args);
+        assert_eq!(output.status.code(), Some(code), "{args:?}: {}", text(&output.stderr));
+        assert!(text(&output.stderr).contains(words), "{args:?}: {}", text(&output.stderr));
+    }
+}
+
+#[test]
+fn csv_is_imported_shown_and_exported() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("web.csv");
+    std::fs::write(&file, "ts_ns,rss,max,colour\n1000000000000,5,max,red\n1000100000001,7,100,red\n1000200000000,,x,red\n").unwrap();
+    let out = dir.path().join("rec");
+    let (file, out) = (file.to_str().unwrap(), out.to_str().unwrap());
+    let imported = sampler(&["import", file, "--map", "rss=anon", "--out", out]);
+    assert!(imported.status.success(), "{}", text(&imported.stderr));
+    assert!(text(&imported.stderr).contains("`colour` is left out"), "{}", text(&imported.stderr));
+    let csv = text(&sampler(&["export", out, "--fields", "anon,max"]).stdout);
+    let want = "cgroup,id,time,lag_us,max,anon\nweb,0,1970-01-01T00:16:40.000000Z,0,inf,5\nweb,0,1970-01-01T00:16:40.100000Z,0,100,7\n";
+    assert_eq!(csv, want);
+    let jsonl = text(&sampler(&["export", out, "--fields", "max", "--format", "jsonl"]).stdout);
+    assert!(jsonl.lines().next().unwrap().contains("\"max\":\"max\""), "{jsonl}");
+    assert_eq!(json(&["info", out, "--json"])["tables"]["samples"]["rows"], 2);
+}
+
+#[test]
+fn prometheus_json_is_imported() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("p.json");
+    let series = |name: &str, value: &str| {
+        format!("{{\"metric\":{{\"__name__\":\"{name}\",\"id\":\"/docker/a\"}},\"values\":[[10.5,\"{value}\"],[11.5,\"{value}\"]]}}")
+    };
+    let document = format!(
+        "{{\"data\":{{\"result\":[{},{},{}]}}}}",
+        series("container_memory_rss", "42"),
+        series("container_spec_memory_limit_bytes", "0"),
+        series("container_fs_reads_total", "1")
+    );
+    std::fs::write(&file, document).unwrap();
+    let out = dir.path().join("rec");
+    let output = sampler(&["import", file.to_str().unwrap(), "--out", out.to_str().unwrap()]);
+    assert!(text(&output.stderr).contains("container_fs_reads_total"));
+    let csv = text(&sampler(&["export", out.to_str().unwrap(), "--fields", "anon,max"]).stdout);
+    assert!(csv.contains("/docker/a,0,1970-01-01T00:00:10.500000Z,0,inf,42"), "{csv}");
+}
+
+#[test]
+fn run_passes_exit_codes_and_explains_a_kill() {
+    if !can_cage("run_passes_exit_codes_and_explains_a_kill") {
+        return;
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let out = |name: &str| dir.path().join(name).to_str().unwrap().to_owned();
+    let seven = sampler(&["run", "--out", &out("seven"), "--", "sh", "-c", "exit 7"]);
+    assert_eq!(seven.status.code(), Some(7), "{}", text(&seven.stderr));
+    assert!(text(&seven.stderr).contains("no OOM kill"));
+    let missing = sampler(&["run", "--out", &out("missing"), "--", "no-such-command"]);
+    assert_eq!(missing.status.code(), Some(127));
+
+    let leak = [env!("CARGO_BIN_EXE_sampler"), "demo", "--leak", "256"];
+    let mut args = vec!["run", "--memory-max", "24M", "--out"];
+    let killed_out = out("killed");
+    args.extend([killed_out.as_str(), "--"]);
+    args.extend(leak);
+    let killed = sampler(&args);
+    assert_eq!(killed.status.code(), Some(137), "{}", text(&killed.stderr));
+    assert!(text(&killed.stderr).contains("killed by the OOM killer, because this cgroup hit its own limit of 24 MiB"));
+
+    let info = json(&["info", &killed_out, "--json"]);
+    let kills = info["oom_kills"].as_array().unwrap();
+    assert_eq!(kills.len(), 1, "one kill, one event: {kills:?}");
+    let witnesses = kills[0]["witnesses"].as_array().unwrap();
+    assert!(witnesses.contains(&"memory.events".into()), "{witnesses:?}");
+    let cgroup = &info["cgroups"][0];
+    assert_eq!(cgroup["limit_bytes"], 24 << 20);
+    assert!(cgroup["peak_bytes"].as_u64().unwrap() > 23 << 20);
+    assert!(info["tables"]["samples"]["rows"].as_u64().unwrap() > 50);
+}
+
+#[test]
+fn sigkill_loses_nothing_that_was_journalled() {
+    if !can_cage("sigkill_loses_nothing_that_was_journalled") {
+        return;
+    }
+    let trials = std::env::var("SAMPLER_KILLS").ok().and_then(|n| n.parse().ok()).unwrap_or(12u64);
+    let mut torn = 0;
+    for trial in 0..trials {
+        let dir = tempfile::tempdir().unwrap();
+        let out = dir.path().to_str().unwrap();
+        let mut agent = Command::new(env!("CARGO_BIN_EXE_sampler"))
+            .args(["record", "--interval", "2ms", "--no-protect", "--out", out])
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        let journal = dir.path().join("journal");
+        let begun = Instant::now();
+        let segment = loop {
+            let found = sampler::journal::reader::segments(&journal).unwrap_or_default();
+            if let Some(path) = found.into_iter().next() {
+                break path;
+            }
+            assert!(begun.elapsed() < Duration::from_secs(20), "no segment appeared");
+            std::thread::sleep(Duration::from_millis(2));
+        };
+        // Another moment in each trial, over several flushes.
+        std::thread::sleep(Duration::from_micros(300_000 + trial * 7919 * 13 % 900_000));
+        let journalled = std::fs::metadata(&segment).unwrap().len();
+        agent.kill().unwrap();
+        agent.wait().unwrap();
+        let whole = sampler::journal::reader::Segment::open(&segment).unwrap();
+        assert_eq!(whole.corrupt_bytes, 0);
+        let kept = std::fs::metadata(&segment).unwrap().len() - whole.torn_bytes;
+        assert!(kept + whole.torn_bytes >= journalled, "{kept} of {journalled}");
+        torn += u64::from(whole.torn_bytes > 0);
+        let mut rows = 0;
+        let samples = |kind: sampler::sample::PassKind| u64::from(kind.table() == sampler::fields::Table::Samples);
+        assert_eq!(whole.rows(|head, _| rows += samples(head.kind)), 0);
+        assert!(rows > 0);
+        // The next agent seals what the dead one left.
+        let again = sampler(&["record", "--for", "200ms", "--no-protect", "--out", out]);
+        assert!(again.status.success(), "{}", text(&again.stderr));
+        let info = json(&["info", out, "--json"]);
+        assert!(info["tables"]["samples"]["rows"].as_u64().unwrap() > rows && info["problems"] == serde_json::json!([]));
+    }
+    eprintln!("{trials} kills, {torn} torn tails, all recovered");
+}

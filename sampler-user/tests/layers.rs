@@ -1,0 +1,66 @@
+//! Layers import downward only. The table is the architecture; a new module has to be placed in it.
+
+use std::fs;
+use std::path::Path;
+
+const LAYERS: [(&str, &[&str]); 16] = [
+    ("units", &["fields", "units"]),
+    ("time", &["units"]),
+    ("fields", &["sample"]),
+    ("sample", &["fields"]),
+    ("evidence", &[]),
+    ("event", &["evidence", "time"]),
+    ("recording", &["event", "fields", "sample", "time"]),
+    ("sink", &["event", "recording", "sample"]),
+    ("cgroupfs", &["cgroupfs", "fields", "sample"]),
+    ("oom", &["oom", "evidence"]),
+    ("processes", &["cgroupfs", "fields", "recording", "sample"]),
+    ("journal", &["journal", "event", "fields", "recording", "sample", "sink", "time"]),
+    ("store", &["store", "journal", "event", "fields", "recording", "sample", "time", "units"]),
+    (
+        "record",
+        &["record", "cgroupfs", "oom", "processes", "event", "evidence", "fields", "recording", "sample", "sink", "time"],
+    ),
+    ("lib", &[]),
+    ("main", &[]),
+];
+
+fn check(path: &Path, module: &str, faults: &mut Vec<String>) {
+    let text = fs::read_to_string(path).unwrap();
+    let code = text.split("#[cfg(test)]").next().unwrap_or_default();
+    let allowed = LAYERS.iter().find(|(name, _)| *name == module);
+    let Some((_, allowed)) = allowed else {
+        faults.push(format!("{} is in no layer", path.display()));
+        return;
+    };
+    for (_, rest) in code.match_indices("crate::").map(|(at, found)| (at, &code[at + found.len()..])) {
+        let used: String = rest.chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect();
+        if !allowed.contains(&used.as_str()) {
+            faults.push(format!("{} uses {used}", path.display()));
+        }
+    }
+}
+
+#[test]
+fn modules_import_downward_only() {
+    let src = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let (mut faults, mut seen) = (Vec::new(), 0);
+    for entry in fs::read_dir(&src).unwrap().flatten() {
+        let path = entry.path();
+        let module = path.file_stem().unwrap().to_string_lossy().into_owned();
+        if module == "cli" {
+            continue; // the binary, which may use everything
+        }
+        if path.is_file() {
+            check(&path, &module, &mut faults);
+            seen += 1;
+        } else {
+            for file in fs::read_dir(&path).unwrap().flatten() {
+                check(&file.path(), &module, &mut faults);
+                seen += 1;
+            }
+        }
+    }
+    assert!(seen > 20);
+    assert_eq!(faults, Vec::<String>::new());
+}

@@ -1,0 +1,175 @@
+//! What goes into the journal comes out of the store, sealed or not, whole or damaged.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use sampler::event::{Event, What};
+use sampler::fields::{FieldId, Table, UNLIMITED};
+use sampler::journal::reader::segments;
+use sampler::journal::writer::{Owner, Rotation, Writer};
+use sampler::recording::{Origin, Series, Subject};
+use sampler::sample::{PassHead, PassKind, Row};
+use sampler::sink::Sink;
+use sampler::store::scan::{Query, Recording};
+use sampler::store::seal::seal;
+use sampler::time::Anchor;
+
+struct Nobody;
+impl Owner for Nobody {
+    fn finished(&mut self, _: PathBuf) {}
+    fn make_room(&mut self) -> bool {
+        false
+    }
+}
+
+fn origin() -> Origin {
+    Origin {
+        format: 0,
+        host: "host/../x".into(),
+        boot_id: "0123456789ab".into(),
+        kernel: "6.1".into(),
+        wsl: None,
+        hierarchy: "v2".into(),
+        agent: "0".into(),
+        cpus: 2,
+        page_size: 4096,
+        interval_us: 100_000,
+        slow_interval_us: 1_000_000,
+        anchor: Anchor::now(),
+    }
+}
+
+/// Three cgroups, fast and slow passes, a limit that is not set, and a burst that is written after a later tick.
+fn journal(dir: &Path) -> PathBuf {
+    let mut writer = Writer::create(&dir.join("journal"), origin(), Rotation::default(), Box::new(Nobody)).unwrap();
+    for r in 1..=3 {
+        writer.subject(r, &Subject { cgroup: format!("/c{}", 4 - r), id: u64::from(r) * 10, process: None });
+    }
+    let begin = sampler::time::mono_ns();
+    let mut pass = |kind, ms: u64, fields: &[(FieldId, u64)]| {
+        let head = PassHead { kind, mono_ns: begin + ms * 1_000_000, rows: 3 };
+        writer.pass(head);
+        for r in 1..=3 {
+            let mut row = Row::new(r);
+            row.lag_us = r * 7 + ms as u32 % 5;
+            for (field, value) in fields {
+                row.put(field.field(), if *value == UNLIMITED { UNLIMITED } else { value + u64::from(r) });
+            }
+            writer.row(head, &row);
+        }
+        writer.flush(false);
+    };
+    for tick in 0..50u64 {
+        pass(PassKind::Fast, tick * 100, &[(FieldId::Current, tick << 20), (FieldId::PressureSome, tick)]);
+        if tick % 10 == 0 {
+            pass(PassKind::Slow, tick * 100 + 1, &[(FieldId::Anon, tick), (FieldId::Max, UNLIMITED), (FieldId::High, 5)]);
+        }
+    }
+    pass(PassKind::Burst, 4850, &[(FieldId::Current, 1)]);
+    writer.event(&Event::of("/c1", What::CgroupCreated));
+    writer.event(&Event::now(What::AgentStop { reason: "test".into() }));
+    let path = writer.segment().unwrap().to_owned();
+    drop(writer);
+    path
+}
+
+fn read(path: &Path, table: Table) -> (Vec<Series>, Vec<String>) {
+    let mut recording = Recording::open(path).unwrap();
+    let mut all = Vec::new();
+    recording.series(table, &Query::all(), |series| all.push(series));
+    (all, recording.problems.into_iter().map(|p| p.what).collect())
+}
+
+#[test]
+fn sealing_changes_nothing_but_the_form() {
+    let dir = tempfile::tempdir().unwrap();
+    let segment = journal(dir.path());
+    let (before, problems) = read(dir.path(), Table::Samples);
+    assert!(problems.is_empty());
+    assert_eq!(before.iter().map(|s| &*s.subject.cgroup).collect::<Vec<_>>(), ["/c1", "/c2", "/c3"], "sorted by path");
+    assert_eq!(before[0].len(), 56);
+    assert!(before[0].time_us.is_sorted(), "the burst is at its place");
+    let max = before[0].column(FieldId::Max.field()).unwrap();
+    assert!(max.values.iter().all(|v| *v == UNLIMITED) && max.rows.len() == 5, "read five times, absent otherwise");
+    let events = Recording::open(dir.path()).unwrap().events(i64::MIN..i64::MAX);
+
+    let sealed = seal(&segment, dir.path()).unwrap();
+    assert_eq!((sealed.rows["samples"], sealed.rows["events"], sealed.rows["cgroups"]), (168, 2, 3));
+    assert!(segments(&dir.path().join("journal")).unwrap().is_empty());
+    let (after, problems) = read(dir.path(), Table::Samples);
+    assert!(problems.is_empty(), "{problems:?}");
+    assert_eq!(after, before);
+    assert_eq!(Recording::open(dir.path()).unwrap().events(i64::MIN..i64::MAX), events);
+}
+
+#[test]
+fn a_sealer_that_died_before_its_end_loses_and_doubles_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    let segment = journal(dir.path());
+    let kept = fs::read(&segment).unwrap();
+    let (before, _) = read(dir.path(), Table::Samples);
+    seal(&segment, dir.path()).unwrap();
+    // Files are named, the segment is not yet deleted; and a draft of an earlier death lies about.
+    fs::write(&segment, &kept).unwrap();
+    let home = fs::read_dir(dir.path().join("samples")).unwrap().next().unwrap().unwrap().path();
+    let day = fs::read_dir(&home).unwrap().next().unwrap().unwrap().path();
+    fs::write(day.join(".old.parquet.tmp"), b"half").unwrap();
+    assert_eq!(read(dir.path(), Table::Samples).0, before);
+    // Only some tables were named.
+    fs::remove_dir_all(dir.path().join("events")).unwrap();
+    assert_eq!(Recording::open(dir.path()).unwrap().events(i64::MIN..i64::MAX).len(), 2);
+    seal(&segment, dir.path()).unwrap();
+    assert_eq!(read(dir.path(), Table::Samples).0, before);
+}
+
+#[test]
+fn a_query_leaves_out_what_is_not_asked_for() {
+    let dir = tempfile::tempdir().unwrap();
+    let segment = journal(dir.path());
+    for sealed in [false, true] {
+        if sealed {
+            seal(&segment, dir.path()).unwrap();
+        }
+        let (all, _) = read(dir.path(), Table::Samples);
+        let middle = all[1].time_us[20];
+        let query = Query { cgroups: &|path| path == "/c2", time: middle..i64::MAX, fields: &[FieldId::Current] };
+        let mut got = Vec::new();
+        Recording::open(dir.path()).unwrap().series(Table::Samples, &query, |series| got.push(series));
+        assert_eq!(got.len(), 1);
+        assert_eq!((got[0].len(), got[0].time_us[0]), (all[1].len() - 20, middle));
+        assert_eq!(got[0].lag_us, all[1].lag_us[20..], "a lag rests on rows that were left out");
+        assert!(got[0].column(FieldId::PressureSome.field()).is_none());
+    }
+}
+
+#[test]
+fn damaged_files_are_problems_and_the_others_are_read() {
+    let dir = tempfile::tempdir().unwrap();
+    seal(&journal(dir.path()), dir.path()).unwrap();
+    std::thread::sleep(std::time::Duration::from_millis(1100));
+    let second = journal(dir.path());
+    seal(&second, dir.path()).unwrap();
+    let files = sampler::store::retention::files(&dir.path().join("samples"));
+    assert_eq!(files.len(), 2);
+    let good = fs::read(&files[0].1).unwrap();
+    std::panic::set_hook(Box::new(|_| {}));
+    for at in (0..good.len()).step_by(good.len() / 97) {
+        let mut bytes = good.clone();
+        bytes[at] ^= 0x5a;
+        fs::write(&files[0].1, &bytes).unwrap();
+        let (series, _) = read(dir.path(), Table::Samples);
+        assert!(series.len() >= 3, "the second file is read whatever the first is");
+        fs::write(&files[0].1, &good[..at]).unwrap();
+        let (series, problems) = read(dir.path(), Table::Samples);
+        assert_eq!((series.len(), problems.len()), (3, 1), "cut at {at}");
+    }
+    let _ = std::panic::take_hook();
+}
+
+#[test]
+fn where_nothing_is_that_is_said() {
+    let dir = tempfile::tempdir().unwrap();
+    let error = Recording::open(dir.path()).unwrap_err().to_string();
+    assert!(error.contains("holds no recording"), "{error}");
+    assert!(Recording::open(&dir.path().join("missing")).unwrap_err().to_string().contains("missing"));
+}
