@@ -81,7 +81,11 @@ fn what_is_wrong_is_said_and_has_its_exit_code() {
 fn csv_is_imported_shown_and_exported() {
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("web.csv");
-    std::fs::write(&file, "ts_ns,rss,max,colour\n1000000000000,5,max,red\n1000100000001,7,100,red\n1000200000000,,x,red\n").unwrap();
+    std::fs::write(
+        &file,
+        "ts_ns,rss,max,colour\n1000000000000,5,max,red\n1000100000001,7,100,red\n1000200000000,,x,red\n",
+    )
+    .unwrap();
     let out = dir.path().join("rec");
     let (file, out) = (file.to_str().unwrap(), out.to_str().unwrap());
     let imported = sampler(&["import", file, "--map", "rss=anon", "--out", out]);
@@ -100,7 +104,9 @@ fn prometheus_json_is_imported() {
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("p.json");
     let series = |name: &str, value: &str| {
-        format!("{{\"metric\":{{\"__name__\":\"{name}\",\"id\":\"/docker/a\"}},\"values\":[[10.5,\"{value}\"],[11.5,\"{value}\"]]}}")
+        format!(
+            "{{\"metric\":{{\"__name__\":\"{name}\",\"id\":\"/docker/a\"}},\"values\":[[10.5,\"{value}\"],[11.5,\"{value}\"]]}}"
+        )
     };
     let document = format!(
         "{{\"data\":{{\"result\":[{},{},{}]}}}}",
@@ -192,7 +198,9 @@ fn sigkill_loses_nothing_that_was_journalled() {
         let again = sampler(&["record", "--for", "200ms", "--no-protect", "--out", out]);
         assert!(again.status.success(), "{}", text(&again.stderr));
         let info = json(&["info", out, "--json"]);
-        assert!(info["tables"]["samples"]["rows"].as_u64().unwrap() > rows && info["problems"] == serde_json::json!([]));
+        assert!(
+            info["tables"]["samples"]["rows"].as_u64().unwrap() > rows && info["problems"] == serde_json::json!([])
+        );
     }
     eprintln!("{trials} kills, {torn} torn tails, all recovered");
 }

@@ -62,7 +62,11 @@ fn journal(dir: &Path) -> PathBuf {
     for tick in 0..50u64 {
         pass(PassKind::Fast, tick * 100, &[(FieldId::Current, tick << 20), (FieldId::PressureSome, tick)]);
         if tick % 10 == 0 {
-            pass(PassKind::Slow, tick * 100 + 1, &[(FieldId::Anon, tick), (FieldId::Max, UNLIMITED), (FieldId::High, 5)]);
+            pass(
+                PassKind::Slow,
+                tick * 100 + 1,
+                &[(FieldId::Anon, tick), (FieldId::Max, UNLIMITED), (FieldId::High, 5)],
+            );
         }
     }
     pass(PassKind::Burst, 4850, &[(FieldId::Current, 1)]);

@@ -61,7 +61,7 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
         command: vec![program.display().to_string(), "demo".into(), "--leak".into(), "512".into()],
     };
     let (status, cgroup) = run::caged(child, &out)?;
-    say(&run::report(&out, &cgroup)?);
+    say(&run::report(&out, Some(&cgroup))?);
     if run::code(status) != exit::SIGNAL + 9 {
         bail!(
             "the child was not killed (it ended with {status}): is swap larger than the leak, or the OOM killer off?"
@@ -83,9 +83,9 @@ fn leak(mib: u32) {
 /// The recording that comes with the source: a leak to its kill.
 fn bundled() -> anyhow::Result<ExitCode> {
     let data = PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../data/recordings/demo"));
+    let data = data.canonicalize().unwrap_or(data);
     say("Not root, so no cgroup can be made; this is the recording that comes with the source.");
-    let cgroup = "/sampler-demo";
-    let text = run::report(&data, cgroup)
+    let text = run::report(&data, None)
         .with_context(|| format!("read {}; run as root for a live demo: sudo sampler demo", data.display()))?;
     say(&text);
     Ok(ExitCode::SUCCESS)

@@ -133,7 +133,7 @@ impl Drop for Cage {
 pub fn run(args: Args) -> anyhow::Result<ExitCode> {
     let out = args.out.clone().unwrap_or_else(|| fresh_folder("run"));
     let (status, cgroup) = caged(args, &out)?;
-    say(&report(&out, &cgroup)?);
+    say(&report(&out, Some(&cgroup))?);
     Ok(ExitCode::from(code(status)))
 }
 
@@ -264,11 +264,11 @@ fn own_cgroup(layout: &Layout) -> anyhow::Result<String> {
     }
 }
 
-/// What happened, in words.
-pub fn report(out: &Path, cgroup: &str) -> anyhow::Result<String> {
+/// What happened to a cgroup, or else to the largest, in words.
+pub fn report(out: &Path, cgroup: Option<&str>) -> anyhow::Result<String> {
     let mut recording = Recording::open(out)?;
     let summary = Summary::of(&mut recording, &Query::all());
-    let own = summary.cgroups.iter().find(|c| c.path == cgroup);
+    let own = summary.cgroups.iter().find(|c| cgroup.is_none_or(|cgroup| c.path == cgroup));
     let mut text = String::from("\nsampler: ");
     match own {
         Some(own) => {

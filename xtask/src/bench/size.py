@@ -107,7 +107,7 @@ def compare(out):
     print("  " + ", ".join(f"{name} {cost:.3f}" for name, cost in costs))
     # The same values with the exact time of each row, as other writers would have it.
     exact = db.sql(
-        f"select cgroup, epoch_ns(time) + 1000 * sum(gap_us) over (partition by time order by cgroup, id) as t_ns, {','.join(FIELDS)} from read_parquet({files}) order by cgroup, t_ns"
+        f"select cgroup, (epoch_ns(time) + 1000 * sum(gap_us) over (partition by time order by cgroup, id))::bigint as t_ns, {','.join(FIELDS)} from read_parquet({files}) order by cgroup, t_ns"
     ).to_arrow_table()
     numbers = [f.name for f in exact.schema if not pa.types.is_string(f.type) and not pa.types.is_floating(f.type)]
     with tempfile.TemporaryDirectory() as folder:

@@ -1,0 +1,49 @@
+//! The static binary and the initramfs.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::Context;
+
+use crate::sh;
+
+/// Builds sampler without shared libraries, so that it runs on a kernel and nothing else.
+pub fn build_static(home: &Path) -> anyhow::Result<PathBuf> {
+    let target = "x86_64-unknown-linux-gnu";
+    let folder = home.join("build");
+    sh::run(
+        Command::new("cargo")
+            .args(["build", "--quiet", "--release", "-p", "sampler-user", "--target", target, "--target-dir"])
+            .arg(&folder)
+            .env("RUSTFLAGS", "-C target-feature=+crt-static")
+            .env("CARGO_PROFILE_RELEASE_LTO", "off")
+            .env("CARGO_PROFILE_RELEASE_STRIP", "symbols")
+            .current_dir(sh::root()),
+    )?;
+    Ok(folder.join(target).join("release/sampler"))
+}
+
+/// Packs busybox, sampler and PID 1 into an initramfs.
+pub fn pack(home: &Path, sampler: &Path, hierarchy: &str, scenarios: &[&str]) -> anyhow::Result<PathBuf> {
+    let root = home.join("root");
+    let _ = fs::remove_dir_all(&root);
+    for folder in ["bin", "proc", "sys", "dev", "tmp", "etc"] {
+        fs::create_dir_all(root.join(folder))?;
+    }
+    let copy = |from: &Path, name: &str| {
+        let to = root.join("bin").join(name);
+        fs::copy(from, &to).with_context(|| format!("copy {} to {}", from.display(), to.display()))
+    };
+    copy(sampler, "sampler")?;
+    let busybox = ["/usr/bin/busybox", "/bin/busybox"].iter().map(Path::new).find(|path| path.exists());
+    copy(busybox.context("no busybox")?, "busybox")?;
+    let head = format!("#!/bin/busybox sh\nHIERARCHY={hierarchy}\nSCENARIOS='{}'\n", scenarios.join(" "));
+    fs::write(root.join("init"), head + include_str!("init.sh"))?;
+    fs::set_permissions(root.join("init"), fs::Permissions::from_mode(0o755))?;
+    let initrd = home.join("initrd.cpio.gz");
+    let pack = "find . | cpio -o -H newc --quiet | gzip -1 > \"$0\"";
+    sh::run(Command::new("sh").args(["-c", pack]).arg(&initrd).current_dir(&root))?;
+    Ok(initrd)
+}

@@ -1,0 +1,100 @@
+# PID 1 of the test VM; the lines above name the hierarchy and the scenarios. One verdict line for each.
+/bin/busybox --install -s /bin
+export PATH=/bin
+mount -t proc proc /proc
+mount -t sysfs sys /sys
+mount -t devtmpfs dev /dev
+mount -t tmpfs -o size=200m tmp /tmp
+hostname vm
+if [ "$HIERARCHY" = v2 ]; then
+    mount -t cgroup2 cgroup2 /sys/fs/cgroup
+    echo "+memory +pids +cpu" > /sys/fs/cgroup/cgroup.subtree_control
+    CG=/sys/fs/cgroup
+else
+    mount -t tmpfs cg /sys/fs/cgroup
+    for c in memory pids cpuacct; do mkdir /sys/fs/cgroup/$c; mount -t cgroup -o $c $c /sys/fs/cgroup/$c || NOV1=$c; done
+    mkdir /sys/fs/cgroup/unified; mount -t cgroup2 cgroup2 /sys/fs/cgroup/unified
+    CG=/sys/fs/cgroup/memory
+fi
+
+say() { echo "VERDICT $1 $2"; }
+# record NAME [ARGS]: records to /tmp/NAME until `recorded`.
+record() { n=$1; shift; sampler record --out /tmp/$n "$@" 2>/tmp/$n.err & AGENT=$!; sleep 3; }
+recorded() { kill -TERM $AGENT; wait $AGENT; RC=$?; sampler info /tmp/$n --json > /tmp/$n.json 2>>/tmp/$n.err; }
+# put CGROUP CMD...: runs a command inside.
+put() { g=$1; shift; sh -c 'echo $$ > $0/cgroup.procs; exec "$@"' $CG/$g "$@"; }
+hog() { sampler demo --leak $1; }
+kills() { grep -c '"witnesses"' /tmp/$n.json; }
+witnesses() { tr -d ' \n' < /tmp/$n.json | sed -n 's/.*"witnesses":\[\([^]]*\)\].*/\1/p'; }
+has() { tr -d ' \n' < /tmp/$n.json | grep -q "$1"; }
+# check NAME CONDITION...: ok when every word of shell holds.
+check() { c=$1; shift; for w in "$@"; do eval "$w" || { say $c "fail $w [rc $RC, kills $(kills), $(witnesses), $(head -c 200 /tmp/$n.err | tr '\n' ' ')]"; return; }; done; say $c "ok kills $(kills) seen by $(witnesses)"; }
+
+memcg_kill() {
+    mkdir $CG/a; echo 24M > $CG/a/memory.max; echo 0 > $CG/a/memory.swap.max
+    record a --interval 10ms
+    put a sampler demo --leak 64
+    sleep 4; recorded
+    check memcg_kill '[ $RC = 0 ]' '[ $(kills) = 1 ]' 'has \"constraint\":\"memcg\"' 'has \"victim_cgroup\":\"/a\"' 'has \"limit_cgroup\":\"/a\"' \
+        'witnesses | grep -q kmsg' 'witnesses | grep -q memory.events'
+    rmdir $CG/a
+}
+oom_group() {
+    mkdir $CG/g; echo 40M > $CG/g/memory.max; echo 1 > $CG/g/memory.oom.group
+    record g --interval 10ms
+    put g sleep 1000 &
+    put g sampler demo --leak 128
+    sleep 4; recorded
+    check oom_group '[ $RC = 0 ]' '[ $(kills) = 2 ]' 'has \"group\":true'
+    rmdir $CG/g
+}
+global_kill() {
+    mkdir $CG/big
+    echo 1000 > /proc/self/oom_score_adj
+    record big --interval 50ms
+    echo 0 > /proc/$AGENT/oom_score_adj 2>/dev/null
+    put big sampler demo --leak 2000
+    echo 0 > /proc/self/oom_score_adj
+    sleep 4; recorded
+    check global_kill '[ $RC = 0 ]' '[ $(kills) -ge 1 ]' 'has \"constraint\":\"none\"' 'has \"victim_cgroup\":\"/big\"'
+    rmdir $CG/big
+}
+run_137() {
+    n=run; sampler run --memory-max 24M --out /tmp/run -- sampler demo --leak 64 2>/tmp/run.err; RC=$?
+    sampler info /tmp/run --json > /tmp/run.json
+    sampler run --out /tmp/run7 -- sh -c 'exit 7' 2>/dev/null; SEVEN=$?
+    check run_137 '[ $RC = 137 ]' '[ $SEVEN = 7 ]' '[ $(kills) = 1 ]' 'grep -q "its own limit of 24 MiB" /tmp/run.err'
+}
+high_throttle() {
+    mkdir $CG/h; echo 16M > $CG/h/memory.high
+    record h --interval 20ms --cgroup /h
+    put h timeout 8 sampler demo --leak 40
+    recorded
+    sampler export /tmp/h --fields events_high 2>/dev/null | cut -d, -f5 | sort -n | tail -1 > /tmp/high
+    check high_throttle '[ $RC = 0 ]' '[ $(kills) = 0 ]' '[ $(cat /tmp/high) -gt 0 ]'
+    rmdir $CG/h
+}
+churn() {
+    record c --interval 10ms
+    i=0; while [ $i -lt 100 ]; do mkdir $CG/c$i; usleep 60000; rmdir $CG/c$i; i=$((i+1)); done
+    sleep 1; recorded
+    check churn '[ $RC = 0 ]' 'has \"cgroup_created\":100,' 'has \"cgroup_removed\":100,'
+}
+demo() {
+    n=demo; sampler demo --out /tmp/demo 2>/tmp/demo.err; RC=$?
+    sampler info /tmp/demo --json > /tmp/demo.json
+    check demo '[ $RC = 0 ]' '[ $(kills) = 1 ]' 'grep -q "its own limit of 64 MiB" /tmp/demo.err'
+}
+hybrid_kill() {
+    [ -z "$NOV1" ] || { say hybrid_kill "skip this kernel has no cgroup v1 $NOV1 controller"; return; }
+    mkdir $CG/a; echo 24M > $CG/a/memory.limit_in_bytes
+    record a --interval 10ms
+    put a sampler demo --leak 64
+    sleep 4; recorded
+    check hybrid_kill '[ $RC = 0 ]' '[ $(kills) = 1 ]' 'has \"constraint\":\"memcg\"' 'has \"victim_cgroup\":\"/a\"' 'witnesses | grep -q memory.events' 'has \"hierarchy\":\"hybrid\"'
+    rmdir $CG/a
+}
+
+for s in $SCENARIOS; do $s; done
+echo "VM DONE"
+poweroff -f
