@@ -454,7 +454,7 @@ impl Control {
             let event = Event { cgroup, ..Event::now(what) };
             let time_ns = event.mono_ns;
             let _ = self.messages.send(Message::Event(event));
-            self.merge.witness(Witness::Kmsg { time_ns, report });
+            self.merge.witness(Witness::Kmsg { time_ns, report: Box::new(report) });
         }
     }
 

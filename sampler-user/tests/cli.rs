@@ -1,4 +1,5 @@
 //! The command as a user has it: exit codes, messages, and real cgroups where the machine allows.
+#![allow(clippy::unwrap_used, clippy::print_stderr, reason = "a test panics and says why it skips")]
 
 use std::path::Path;
 use std::process::{Command, Output, Stdio};

@@ -1,4 +1,5 @@
 //! After warm-up a tick allocates nothing. A binary of its own, because the allocator is counted for the whole process.
+#![allow(clippy::unwrap_used, clippy::print_stderr, reason = "a test panics and says why it skips")]
 
 use std::alloc::{GlobalAlloc, Layout as Memory, System};
 use std::cell::Cell;

@@ -1,4 +1,5 @@
 //! What goes into the journal comes out of the store, sealed or not, whole or damaged.
+#![allow(clippy::unwrap_used, clippy::print_stderr, reason = "a test panics and says why it skips")]
 
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -61,7 +61,13 @@ impl Cage {
     fn new(layout: &Layout, args: &Args) -> anyhow::Result<Cage> {
         let name = format!("sampler-run-{}", std::process::id());
         let path = format!("/{name}");
-        let controllers = ["memory", "pids", "cpuacct", "cpu"].map(str::to_owned).to_vec();
+        let controllers = match layout.version {
+            Version::V1 => ["memory", "pids", "cpuacct"].as_slice(),
+            Version::V2 => ["memory", "pids", "cpu"].as_slice(),
+        };
+        let offered = fs::read_to_string(layout.memory.join("cgroup.controllers")).unwrap_or_default();
+        let has = |name: &&&str| layout.version == Version::V1 || offered.split_whitespace().any(|word| word == **name);
+        let controllers = controllers.iter().filter(has).map(|name| (*name).to_owned()).collect();
         let hierarchy = cgroups_rs::hierarchies::auto();
         let mut builder = CgroupBuilder::new(&name).set_specified_controllers(controllers).memory();
         for (limit, set) in [(args.memory_max, true), (args.memory_high, false)] {

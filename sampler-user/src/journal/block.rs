@@ -190,8 +190,10 @@ mod tests {
         prop::collection::vec((0u8..6, any::<u64>(), 0u32..5, any::<u32>(), any::<u64>(), any::<u64>()), 0..60)
     }
 
+    type Plain = (PassHead, u32, u32, Mask, Vec<u64>);
+
     /// What a block holds, by a slow and obvious way.
-    fn collect(block: &[u8]) -> (usize, Vec<(PassHead, u32, u32, Mask, Vec<u64>)>) {
+    fn collect(block: &[u8]) -> (usize, Vec<Plain>) {
         let mut got = Vec::new();
         let bad = decode(block, |head, row| {
             let values = slots(row.mask).map(|slot| row.values[slot]).collect();

@@ -3,6 +3,8 @@
 //! Each witness alone is lossy: the log may be unreadable or overwritten, counters do not name the victim and count the first
 //! victim of an oom.group twice, the host's count names nothing. A kill is known by its pid (log), or by a counter that rose.
 
+use std::collections::BTreeMap;
+
 use crate::evidence::{Constraint, OomKill, OomReport, WitnessKind};
 
 /// What a witness saw.
@@ -13,7 +15,7 @@ pub enum Witness {
         /// When it was read, monotonic nanoseconds.
         time_ns: u64,
         /// The report.
-        report: OomReport,
+        report: Box<OomReport>,
     },
     /// memory.events.local (v1: memory.oom_control) of one cgroup, without descendants.
     Counter {
@@ -91,31 +93,34 @@ fn merge(mut witnesses: Vec<Witness>) -> Vec<OomKill> {
             add_report(&mut kills, *time_ns, report);
         }
     }
-    let named = kills.len();
+    // A cgroup's counters may have come in several notices, with the count of the group in any of them.
+    let mut counted: BTreeMap<&str, (u64, u64, u64)> = BTreeMap::new();
     for witness in &witnesses {
-        if let Witness::Counter { time_ns, cgroup, kills: count, group_kills, .. } = witness {
-            let mut left = *count;
-            for kill in &mut kills[..named] {
-                if kill.victim_cgroup.as_deref() == Some(cgroup) {
-                    let seen = kill.witnesses.contains(&WitnessKind::MemoryEvents);
-                    if left > 0 && !seen {
-                        kill.witnesses.push(WitnessKind::MemoryEvents);
-                        left -= 1;
-                    }
-                }
-            }
-            // The counter counts the first victim of a group twice.
-            left = left.saturating_sub(*group_kills);
-            kills.extend((0..left).map(|_| OomKill {
-                time_ns: *time_ns,
-                constraint: Constraint::Unknown,
-                victim_cgroup: Some(cgroup.clone()),
-                limit_cgroup: None,
-                victim: None,
-                witnesses: vec![WitnessKind::MemoryEvents],
-                report: None,
-            }));
+        if let Witness::Counter { time_ns, cgroup, kills, group_kills, .. } = witness {
+            let sum = counted.entry(cgroup).or_insert((*time_ns, 0, 0));
+            *sum = (sum.0, sum.1 + kills, sum.2 + group_kills);
         }
+    }
+    let named = kills.len();
+    for (cgroup, (time_ns, count, group_kills)) in counted {
+        let mut left = count;
+        for kill in kills[..named].iter_mut().filter(|kill| kill.victim_cgroup.as_deref() == Some(cgroup)) {
+            if left > 0 {
+                kill.witnesses.push(WitnessKind::MemoryEvents);
+                left -= 1;
+            }
+        }
+        // The counter counts the first victim of a group twice.
+        left = left.saturating_sub(group_kills);
+        kills.extend((0..left).map(|_| OomKill {
+            time_ns,
+            constraint: Constraint::Unknown,
+            victim_cgroup: Some(cgroup.to_owned()),
+            limit_cgroup: None,
+            victim: None,
+            witnesses: vec![WitnessKind::MemoryEvents],
+            report: None,
+        }));
     }
     for witness in &witnesses {
         // Whose own limit was hit is known from its local count of OOMs.
@@ -200,7 +205,7 @@ mod tests {
             constraint: Constraint::Memcg,
             ..OomReport::default()
         };
-        Witness::Kmsg { time_ns, report }
+        Witness::Kmsg { time_ns, report: Box::new(report) }
     }
 
     fn counter(time_ns: u64, cgroup: &str, kills: u64, ooms: u64, group_kills: u64) -> Witness {
@@ -245,6 +250,12 @@ mod tests {
         assert!(
             got.iter().all(|(_, cgroup, who)| cgroup.as_deref() == Some("/a") && who == &[Kmsg, MemoryEvents, Vmstat])
         );
+    }
+
+    #[test]
+    fn the_count_of_the_group_may_come_before_its_victims() {
+        let seen = vec![kmsg(1, 7, "/a"), kmsg(2, 8, "/a"), counter(3, "/a", 1, 1, 1), counter(4, "/a", 2, 0, 0)];
+        assert_eq!(told(seen).len(), 2);
     }
 
     #[test]

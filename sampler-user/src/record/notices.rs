@@ -54,7 +54,7 @@ struct Counters {
 
 #[derive(Debug)]
 enum Source {
-    Counters(Counters),
+    Counters(Box<Counters>),
     Pressure { cgroup: Option<Arc<str>>, _fd: OwnedFd },
     V1Oom { counters: u64, eventfd: OwnedFd },
 }
@@ -116,7 +116,7 @@ impl Notices {
             Version::V2 => None,
         };
         let counters = Counters { cgroup: cgroup.clone(), handle, last, read_ns: now, told_ns: 0 };
-        self.sources.insert(token, Source::Counters(counters));
+        self.sources.insert(token, Source::Counters(Box::new(counters)));
         if let Some(eventfd) = oom {
             let oom_token = self.token(subject);
             self.poll(eventfd.as_fd(), oom_token, epoll::EventFlags::IN);

@@ -132,10 +132,7 @@ impl Watch {
         }
 
         let wanted = self.wanted(&signal, hit);
-        if wanted >= self.activity {
-            self.activity = wanted;
-            self.reason_ns = now_ns;
-        } else if now_ns.saturating_sub(self.reason_ns) >= HOLD_NS {
+        if wanted >= self.activity || now_ns.saturating_sub(self.reason_ns) >= HOLD_NS {
             self.activity = wanted;
             self.reason_ns = now_ns;
         }

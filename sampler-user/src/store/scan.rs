@@ -226,6 +226,9 @@ fn open(path: &Path) -> Result<SerializedFileReader<File>, Error> {
     })
 }
 
+/// Values of a column and, where it may be null, which rows have one.
+type Values<T> = (Vec<T>, Option<Vec<i16>>);
+
 /// The columns of one row group, by name.
 struct Group<'a> {
     reader: Box<dyn RowGroupReader + 'a>,
@@ -238,7 +241,7 @@ impl Group<'_> {
     }
 
     /// Values of a column and, where it may be null, which rows have one.
-    fn read<T: DataType>(&self, at: usize) -> Result<(Vec<T::T>, Option<Vec<i16>>), ParquetError> {
+    fn read<T: DataType>(&self, at: usize) -> Result<Values<T::T>, ParquetError> {
         let reader = self.reader.get_column_reader(at)?;
         let nullable = self.reader.metadata().column(at).column_descr().max_def_level() > 0;
         let (mut values, mut present) = (Vec::new(), Vec::new());
