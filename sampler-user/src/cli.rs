@@ -89,6 +89,9 @@ fn is_broken_pipe(error: &anyhow::Error) -> bool {
 
 fn code_of(error: &anyhow::Error) -> u8 {
     for cause in error.chain() {
+        if cause.downcast_ref::<run::CommandNotFound>().is_some() {
+            return exit::NOT_FOUND;
+        }
         if let Some(store::Error::NoRecording { .. }) = cause.downcast_ref::<store::Error>() {
             return exit::NO_RECORDING;
         }

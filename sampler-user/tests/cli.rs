@@ -134,7 +134,10 @@ fn run_passes_exit_codes_and_explains_a_kill() {
     assert_eq!(seven.status.code(), Some(7), "{}", text(&seven.stderr));
     assert!(text(&seven.stderr).contains("no OOM kill"));
     let missing = sampler(&["run", "--out", &out("missing"), "--", "no-such-command"]);
-    assert_eq!(missing.status.code(), Some(127));
+    assert_eq!(missing.status.code(), Some(127), "{}", text(&missing.stderr));
+    let layout = sampler::cgroupfs::layout::Layout::detect().unwrap();
+    let left: Vec<_> = std::fs::read_dir(layout.memory).unwrap().flatten().map(|e| e.file_name()).collect();
+    assert!(!left.iter().any(|name| name.to_string_lossy().starts_with("sampler-run-")), "a cgroup was left: {left:?}");
 
     let leak = [env!("CARGO_BIN_EXE_sampler"), "demo", "--leak", "256"];
     let mut args = vec!["run", "--memory-max", "24M", "--out"];

@@ -204,14 +204,16 @@ fn spawn(command: &[String], doors: &[PathBuf]) -> anyhow::Result<tokio::process
             doors.iter().try_for_each(|door| rustix::io::write(door.as_fd(), b"0").map(drop)).map_err(io::Error::from)
         });
     }
-    child.spawn().map_err(|error| {
-        if error.kind() == io::ErrorKind::NotFound {
-            say(&format!("sampler: {program}: command not found"));
-            std::process::exit(i32::from(exit::NOT_FOUND));
-        }
-        anyhow::Error::new(error).context(format!("start {program}"))
+    child.spawn().map_err(|error| match error.kind() {
+        io::ErrorKind::NotFound => CommandNotFound(program.clone()).into(),
+        _ => anyhow::Error::new(error).context(format!("start {program}")),
     })
 }
+
+/// The command to run does not exist: an exit code of its own, as shells have it.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}: command not found")]
+pub struct CommandNotFound(String);
 
 /// Waits for the command; signals that come meanwhile go to it.
 async fn pass_signals(child: &mut tokio::process::Child) -> io::Result<ExitStatus> {
