@@ -187,12 +187,14 @@ fn sigkill_loses_nothing_that_was_journalled() {
         // Another moment in each trial, over several flushes.
         std::thread::sleep(Duration::from_micros(300_000 + trial * 7919 * 13 % 900_000));
         let journalled = std::fs::metadata(&segment).unwrap().len();
+        // A write that was seen half done is done by now.
+        std::thread::sleep(Duration::from_millis(10));
         agent.kill().unwrap();
         agent.wait().unwrap();
         let whole = sampler::journal::reader::Segment::open(&segment).unwrap();
         assert_eq!(whole.corrupt_bytes, 0);
         let kept = std::fs::metadata(&segment).unwrap().len() - whole.torn_bytes;
-        assert!(kept + whole.torn_bytes >= journalled, "{kept} of {journalled}");
+        assert!(kept >= journalled, "{kept} of {journalled}");
         torn += u64::from(whole.torn_bytes > 0);
         let mut rows = 0;
         let samples = |kind: sampler::sample::PassKind| u64::from(kind.table() == sampler::fields::Table::Samples);

@@ -1,6 +1,7 @@
 //! Scenarios on real kernels: a Debian kernel in QEMU (emulated, no KVM needed) with a static sampler, real cgroup v2 and v1,
 //! real limits and real kills. PID 1 prints one verdict line a scenario.
 
+mod crash;
 mod image;
 mod kernel;
 
@@ -22,13 +23,19 @@ pub struct Args {
     /// Only these scenarios.
     #[arg(long)]
     scenario: Vec<String>,
+    /// Instead of the scenarios: kill a recording VM this many times at random moments and look at what is left.
+    #[arg(long, value_name = "TIMES")]
+    crash: Option<u32>,
+    /// Seed of the moments of --crash.
+    #[arg(long, requires = "crash")]
+    seed: Option<u64>,
     /// List the scenarios.
     #[arg(long)]
     list: bool,
 }
 
 /// Name, hierarchy. The bodies are functions of `vm/init.sh`.
-const SCENARIOS: [(&str, &str); 8] = [
+const SCENARIOS: [(&str, &str); 11] = [
     ("memcg_kill", "v2"),
     ("oom_group", "v2"),
     ("global_kill", "v2"),
@@ -36,6 +43,9 @@ const SCENARIOS: [(&str, &str); 8] = [
     ("high_throttle", "v2"),
     ("churn", "v2"),
     ("demo", "v2"),
+    ("wsl_user", "v2"),
+    ("peak_interval", "v2"),
+    ("readonly_disk", "v2"),
     ("hybrid_kill", "hybrid"),
 ];
 
@@ -55,6 +65,11 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
     let (mut passed, mut skipped, mut failed) = (0, 0, 0);
     for name in &kernels {
         let vmlinuz = kernel::fetch(&home, name).with_context(|| format!("get kernel {name}"))?;
+        if let Some(times) = args.crash {
+            let initrd = image::pack(&home, &sampler, "v2", &["crash"])?;
+            crash::run(&home, &vmlinuz, &initrd, name, times, args.seed)?;
+            continue;
+        }
         for hierarchy in ["v2", "hybrid"] {
             let wanted: Vec<&str> = SCENARIOS
                 .iter()
@@ -69,7 +84,8 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
             let begun = Instant::now();
             let initrd = image::pack(&home, &sampler, hierarchy, &wanted)?;
             let log = home.join(format!("{name}-{hierarchy}.log"));
-            let verdicts = boot(&vmlinuz, &initrd, &log)?;
+            let disk = image::disk(&home, "scenarios")?;
+            let verdicts = boot(&vmlinuz, &initrd, &disk, &log)?;
             for scenario in wanted {
                 let verdict = verdicts.get(scenario).map_or("fail no verdict", String::as_str);
                 match verdict.split(' ').next() {
@@ -82,6 +98,9 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
             println!("{name:<5} {hierarchy:<7} took {} s, console in {}", begun.elapsed().as_secs(), log.display());
         }
     }
+    if args.crash.is_some() {
+        return Ok(());
+    }
     println!("{passed} passed, {skipped} skipped, {failed} failed");
     if failed > 0 {
         bail!("{failed} scenarios failed");
@@ -89,16 +108,21 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// The machine: emulated, two processors, a disk, the console on its standard output.
+fn qemu(vmlinuz: &Path, initrd: &Path, disk: &Path) -> Command {
+    let mut qemu = Command::new("qemu-system-x86_64");
+    qemu.args(["-accel", "tcg,thread=multi", "-cpu", "max", "-m", "768", "-smp", "2", "-nographic", "-no-reboot"]);
+    qemu.arg("-kernel").arg(vmlinuz).arg("-initrd").arg(initrd);
+    qemu.arg("-drive").arg(format!("file={},format=raw,if=none,id=disk", disk.display()));
+    qemu.args(["-device", "nvme,serial=sampler,drive=disk"]);
+    qemu.args(["-append", "console=ttyS0 quiet panic=-1 loglevel=1"]);
+    qemu
+}
+
 /// Boots and waits for the end; a VM that hangs is killed and has no verdicts for what it did not reach.
-fn boot(vmlinuz: &Path, initrd: &Path, log: &Path) -> anyhow::Result<BTreeMap<String, String>> {
+fn boot(vmlinuz: &Path, initrd: &Path, disk: &Path, log: &Path) -> anyhow::Result<BTreeMap<String, String>> {
     let out = File::create(log).with_context(|| format!("create {}", log.display()))?;
-    let mut vm = Command::new("qemu-system-x86_64")
-        .args(["-accel", "tcg,thread=multi", "-cpu", "max", "-m", "768", "-smp", "2", "-nographic", "-no-reboot"])
-        .arg("-kernel")
-        .arg(vmlinuz)
-        .arg("-initrd")
-        .arg(initrd)
-        .args(["-append", "console=ttyS0 quiet panic=-1 loglevel=1"])
+    let mut vm = qemu(vmlinuz, initrd, disk)
         .stdin(Stdio::null())
         .stdout(out.try_clone()?)
         .stderr(out)

@@ -1,7 +1,7 @@
 //! One kill, one event: the merge of what the witnesses saw. Pure, with the clock passed in.
 //!
-//! Each witness alone is lossy: the log may be unreadable or overwritten, counters do not name the victim and count the first
-//! victim of an oom.group twice, the host's count names nothing. A kill is known by its pid (log), or by a counter that rose.
+//! Each witness alone is lossy: the log may be unreadable or overwritten and names the first victim of an oom.group twice,
+//! counters do not name the victim and count it twice too, the host's count names nothing. A kill is known by its pid (log), or by a counter that rose.
 
 use std::collections::BTreeMap;
 
@@ -88,9 +88,13 @@ fn merge(mut witnesses: Vec<Witness>) -> Vec<OomKill> {
     // Order of arrival must not matter.
     witnesses.sort_by_key(|w| (w.time_ns(), matches!(w, Witness::Vmstat { .. }), format!("{w:?}")));
     let mut kills: Vec<OomKill> = Vec::new();
+    // The log names the first victim of a group twice; before 5.17 nothing else tells that it was also counted twice.
+    let mut repeats: BTreeMap<Option<&str>, u64> = BTreeMap::new();
     for witness in &witnesses {
-        if let Witness::Kmsg { time_ns, report } = witness {
-            add_report(&mut kills, *time_ns, report);
+        if let Witness::Kmsg { time_ns, report } = witness
+            && !add_report(&mut kills, *time_ns, report)
+        {
+            *repeats.entry(report.task_memcg.as_deref()).or_default() += 1;
         }
     }
     // A cgroup's counters may have come in several notices, with the count of the group in any of them.
@@ -111,7 +115,7 @@ fn merge(mut witnesses: Vec<Witness>) -> Vec<OomKill> {
             }
         }
         // The counter counts the first victim of a group twice.
-        left = left.saturating_sub(group_kills);
+        left = left.saturating_sub(group_kills.max(repeats.get(&Some(cgroup)).copied().unwrap_or(0)));
         kills.extend((0..left).map(|_| OomKill {
             time_ns,
             constraint: Constraint::Unknown,
@@ -152,7 +156,8 @@ fn merge(mut witnesses: Vec<Witness>) -> Vec<OomKill> {
             time = *time_ns;
         }
     }
-    kills.extend((0..untold.saturating_sub(groups)).map(|_| OomKill {
+    let twice = groups.max(repeats.values().sum());
+    kills.extend((0..untold.saturating_sub(twice)).map(|_| OomKill {
         time_ns: time,
         constraint: Constraint::Unknown,
         victim_cgroup: None,
@@ -165,7 +170,8 @@ fn merge(mut witnesses: Vec<Witness>) -> Vec<OomKill> {
     kills
 }
 
-fn add_report(kills: &mut Vec<OomKill>, time_ns: u64, report: &OomReport) {
+/// Whether the report is of a victim that no report named before.
+fn add_report(kills: &mut Vec<OomKill>, time_ns: u64, report: &OomReport) -> bool {
     let same = |kill: &&mut OomKill| kill.victim.as_ref().is_some_and(|victim| victim.pid == report.victim.pid);
     if let Some(kill) = kills.iter_mut().find(same) {
         // The first victim of a group is named twice; the fuller report stays.
@@ -173,7 +179,7 @@ fn add_report(kills: &mut Vec<OomKill>, time_ns: u64, report: &OomReport) {
         if let Some(first) = &mut kill.report {
             first.group |= report.group;
         }
-        return;
+        return false;
     }
     kills.push(OomKill {
         time_ns,
@@ -184,6 +190,7 @@ fn add_report(kills: &mut Vec<OomKill>, time_ns: u64, report: &OomReport) {
         witnesses: vec![WitnessKind::Kmsg],
         report: Some(Box::new(report.clone())),
     });
+    true
 }
 
 fn is_below(cgroup: &str, ancestor: &str) -> bool {
@@ -255,6 +262,13 @@ mod tests {
     #[test]
     fn the_count_of_the_group_may_come_before_its_victims() {
         let seen = vec![kmsg(1, 7, "/a"), kmsg(2, 8, "/a"), counter(3, "/a", 1, 1, 1), counter(4, "/a", 2, 0, 0)];
+        assert_eq!(told(seen).len(), 2);
+    }
+
+    #[test]
+    fn a_kernel_without_a_count_of_groups_names_the_first_victim_twice() {
+        let vmstat = Witness::Vmstat { time_ns: 5, since_ns: 0, kills: 3 };
+        let seen = vec![kmsg(1, 7, "/a"), kmsg(2, 7, "/a"), kmsg(3, 8, "/a"), counter(4, "/a", 3, 1, 0), vmstat];
         assert_eq!(told(seen).len(), 2);
     }
 

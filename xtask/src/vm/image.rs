@@ -47,3 +47,12 @@ pub fn pack(home: &Path, sampler: &Path, hierarchy: &str, scenarios: &[&str]) ->
     sh::run(Command::new("sh").args(["-c", pack]).arg(&initrd).current_dir(&root))?;
     Ok(initrd)
 }
+
+/// A fresh disk with a file system.
+pub fn disk(home: &Path, name: &str) -> anyhow::Result<PathBuf> {
+    let disk = home.join(format!("{name}.img"));
+    let file = fs::File::create(&disk).with_context(|| format!("create {}", disk.display()))?;
+    file.set_len(256 << 20)?;
+    sh::run(Command::new("mkfs.ext4").args(["-q", "-F"]).arg(&disk))?;
+    Ok(disk)
+}

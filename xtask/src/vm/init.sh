@@ -95,6 +95,65 @@ hybrid_kill() {
     rmdir $CG/a
 }
 
+# Never ends: the machine is killed from outside. Says first what the life before left on the disk.
+crash() {
+    echo; mkdir -p /mnt # the firmware left an unfinished line
+    i=0; until mount -t ext4 /dev/nvme0n1 /mnt 2>/tmp/mount.err; do
+        i=$((i+1)); [ $i -lt 100 ] || { echo "FAILED mount: $(cat /tmp/mount.err)"; poweroff -f; }; usleep 100000
+    done
+    if [ -d /mnt/rec ]; then
+        sampler info /mnt/rec --json > /tmp/info.json 2>/tmp/info.err || echo "FAILED info: $(tr '\n' ' ' < /tmp/info.err)"
+        echo "RECOVERED $(tr -d '\n' < /tmp/info.json)"
+    fi
+    # The wall clock at the turn of a second, and the uptime at that moment.
+    s=$(date +%s); while [ $(date +%s) = $s ]; do :; done; echo "CLOCK $(date +%s) $(cut -d' ' -f1 /proc/uptime)"
+    mkdir $CG/work
+    put work sh -c 'while :; do head -c 3000000 /dev/zero | tail > /dev/null; done' &
+    # Sealed often, so that the kill also falls into sealing.
+    sampler record --out /mnt/rec --interval 10ms --seal-every 2s 2>/tmp/crash.err & AGENT=$!
+    sleep 2
+    kill -0 $AGENT || echo "FAILED record: $(tr '\n' ' ' < /tmp/crash.err)"
+    while :; do echo "BEAT $(cut -d' ' -f1 /proc/uptime)"; usleep 100000; done
+}
+
+wsl_user() {
+    # The tree of WSL 2.9.8 and later: a limit on all distros together, containers far below, none of their own.
+    W=$CG/wsl-user; H=0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef
+    D=wsl-user/distro-412/non-systemd/docker
+    mkdir $W; echo 40M > $W/memory.max; echo 0 > $W/memory.swap.max
+    for d in $W $W/distro-412 $W/distro-412/non-systemd $CG/$D; do mkdir -p $d; echo "+memory +pids" > $d/cgroup.subtree_control; done
+    record w --interval 10ms
+    mkdir $CG/$D/$H; sleep 1
+    put $D/$H sampler demo --leak 64
+    sleep 4; recorded
+    check wsl_user '[ $RC = 0 ]' '[ $(kills) = 1 ]' 'has \"constraint\":\"memcg\"' 'has \"limit_cgroup\":\"/wsl-user\"' 'has \"victim_cgroup\":\"/$D/$H\"' \
+        'witnesses | grep -q kmsg' 'witnesses | grep -q memory.events'
+    rmdir $CG/$D/$H
+}
+peak_interval() {
+    mkdir $CG/p
+    ( exec 3<>$CG/p/memory.peak && echo reset >&3 ) 2>/dev/null || { say peak_interval "skip this kernel cannot reset memory.peak (6.12 and later can)"; rmdir $CG/p; return; }
+    record p --interval 1s --slow-interval 1s --cgroup /p
+    # 30 MB for a moment, between two samples.
+    put p sh -c 'head -c 30000000 /dev/zero | tail > /dev/null; sleep 6'
+    recorded
+    most() { sampler export /tmp/p --fields $1 2>/dev/null | cut -d, -f5 | grep -v '[a-z]' | sort -n | tail -1; }
+    last() { sampler export /tmp/p --fields $1 2>/dev/null | cut -d, -f5 | grep -v '[a-z]' | tail -1; }
+    check peak_interval '[ $RC = 0 ]' '[ $(most peak_interval) -gt 29000000 ]' '[ $(last peak_interval) -lt 20000000 ]' '[ $(last peak) -gt 29000000 ]'
+    rmdir $CG/p
+}
+readonly_disk() {
+    mkdir -p /mnt; mount -t ext4 /dev/nvme0n1 /mnt 2>/tmp/mount.err || { say readonly_disk "skip no disk: $(head -1 /tmp/mount.err)"; return; }
+    n=ro; sampler record --out /mnt/rec --interval 10ms --seal-every 2s 2>/tmp/ro.err & AGENT=$!
+    sleep 7; BEFORE=$(date +%s)
+    echo u > /proc/sysrq-trigger; sleep 4
+    kill -0 $AGENT; ALIVE=$?
+    n=ro; kill -TERM $AGENT; wait $AGENT; RC=$?
+    sampler info /mnt/rec --json > /tmp/ro.json; INFO=$?
+    TO=$(date -d "$(tr -d ' \n' < /tmp/ro.json | sed 's/.*"to":"\([^T]*\)T\([0-9:]*\).*/\1 \2/')" +%s)
+    check readonly_disk '[ $ALIVE = 0 ]' '[ $INFO = 0 ]' '[ $((BEFORE - TO)) -le 1 ]' 'has \"problems\":\[\]'
+}
+
 for s in $SCENARIOS; do $s; done
 echo "VM DONE"
 poweroff -f

@@ -8,14 +8,20 @@ use anyhow::{Context, bail};
 
 use crate::sh;
 
-const TOOLS: [(&str, &str); 3] =
-    [("qemu-system-x86_64", "qemu-system-x86"), ("busybox", "busybox-static"), ("cpio", "cpio")];
+const TOOLS: [(&str, &str); 4] = [
+    ("qemu-system-x86_64", "qemu-system-x86"),
+    ("busybox", "busybox-static"),
+    ("cpio", "cpio"),
+    ("mkfs.ext4", "e2fsprogs"),
+];
 
 /// Installs what is missing, and says so.
 pub fn install_tools() -> anyhow::Result<()> {
     let missing: Vec<&str> = TOOLS
         .iter()
-        .filter(|(program, _)| !["/usr/bin", "/bin"].iter().any(|dir| Path::new(dir).join(program).exists()))
+        .filter(|(program, _)| {
+            !["/usr/bin", "/bin", "/usr/sbin", "/sbin"].iter().any(|dir| Path::new(dir).join(program).exists())
+        })
         .map(|(_, package)| *package)
         .collect();
     if missing.is_empty() {

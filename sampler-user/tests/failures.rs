@@ -1,0 +1,247 @@
+//! Disks that are full or read-only, and cgroups that cannot be read: nothing already recorded is lost, the rest goes on.
+#![allow(clippy::unwrap_used, clippy::print_stderr, reason = "a test panics and says why it skips")]
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use sampler::cgroupfs::layout::{Layout, Version};
+use sampler::cgroupfs::tree::Selection;
+use sampler::event::{Event, What};
+use sampler::fields::{FieldId, Table};
+use sampler::journal::writer::{Owner, Rotation, Writer};
+use sampler::record::{Config, record};
+use sampler::recording::{Origin, Subject};
+use sampler::sample::{PassHead, PassKind, Row, SubjectRef};
+use sampler::sink::Sink;
+use sampler::store::scan::{Query, Recording};
+use sampler::time::{Anchor, mono_ns};
+
+/// A file system of its own, as small as a test wants; gone at the end.
+struct Mount(PathBuf, #[expect(dead_code, reason = "its folder stays until the end")] tempfile::TempDir);
+
+impl Mount {
+    /// `None`, said aloud, where the machine does not let us mount.
+    fn tmpfs(test: &str, options: &str) -> Option<Mount> {
+        let dir = tempfile::tempdir().unwrap();
+        let at = dir.path().to_owned();
+        let output = Command::new("mount").args(["-t", "tmpfs", "-o", options, "tmpfs"]).arg(&at).output().unwrap();
+        if !output.status.success() {
+            eprintln!("SKIPPED {test}: {}", String::from_utf8_lossy(&output.stderr).trim());
+            return None;
+        }
+        Some(Mount(at, dir))
+    }
+
+    fn fill(&self) -> PathBuf {
+        let path = self.0.join("fill");
+        let mut file = fs::File::create(&path).unwrap();
+        while std::io::Write::write_all(&mut file, &[1; 4096]).is_ok() {}
+        path
+    }
+}
+
+impl Drop for Mount {
+    fn drop(&mut self) {
+        let _ = Command::new("umount").arg("-l").arg(&self.0).status();
+    }
+}
+
+struct Nobody;
+impl Owner for Nobody {
+    fn finished(&mut self, _: PathBuf) {}
+    fn make_room(&mut self) -> bool {
+        false
+    }
+}
+
+fn origin() -> Origin {
+    Origin {
+        format: 0,
+        host: "host".into(),
+        boot_id: "0123456789ab".into(),
+        kernel: "6.1".into(),
+        wsl: None,
+        hierarchy: "v2".into(),
+        agent: "0".into(),
+        cpus: 2,
+        page_size: 4096,
+        interval_us: 100_000,
+        slow_interval_us: 1_000_000,
+        anchor: Anchor::now(),
+    }
+}
+
+#[test]
+fn a_full_disk_is_a_gap_and_what_was_written_stays() {
+    let Some(disk) = Mount::tmpfs("a_full_disk_is_a_gap_and_what_was_written_stays", "size=24m") else { return };
+    let mut writer = Writer::create(&disk.0.join("journal"), origin(), Rotation::default(), Box::new(Nobody)).unwrap();
+    writer.subject(1, &Subject { cgroup: "/a".into(), id: 1, process: None });
+    let mut noise = 88_172_645_463_325_252_u64;
+    let mut passes = |writer: &mut Writer, count: u64| {
+        for _ in 0..count {
+            writer.pass(PassHead { kind: PassKind::Fast, mono_ns: mono_ns(), rows: 1 });
+            let mut row = Row::new(1);
+            for field in [FieldId::Current, FieldId::SwapCurrent, FieldId::PressureSome, FieldId::PressureFull] {
+                noise ^= noise << 13;
+                noise ^= noise >> 7;
+                noise ^= noise << 17;
+                row.put(field.field(), noise >> 2);
+            }
+            writer.row(PassHead { kind: PassKind::Fast, mono_ns: 0, rows: 1 }, &row);
+        }
+        writer.flush(true);
+    };
+    passes(&mut writer, 500);
+    let fill = disk.fill();
+    // Far more than is kept in memory while the disk refuses it.
+    (0..40).for_each(|_| passes(&mut writer, 10_000));
+    let lost = writer.lost_passes();
+    assert!(lost > 0, "a bounded backlog");
+    fs::remove_file(fill).unwrap();
+    passes(&mut writer, 500);
+    drop(writer);
+
+    let mut recording = Recording::open(&disk.0).unwrap();
+    let gaps: Vec<u64> = recording
+        .events(i64::MIN..i64::MAX)
+        .into_iter()
+        .filter_map(|timed| match timed.event.what {
+            What::Gap { lost_passes, reason, .. } => {
+                assert!(reason.contains("No space left"), "{reason}");
+                Some(lost_passes)
+            }
+            _ => None,
+        })
+        .collect();
+    assert_eq!(gaps, [lost]);
+    let mut rows = 0;
+    recording.series(Table::Samples, &Query::all(), |series| rows += series.len() as u64);
+    assert_eq!(rows + lost, 500 + 400_000 + 500, "every pass is written or told as lost");
+    assert!(recording.problems.is_empty(), "{:?}", recording.problems);
+}
+
+#[test]
+fn the_agent_outlives_a_full_disk() {
+    let test = "the_agent_outlives_a_full_disk";
+    let (Some(disk), Ok(_)) = (Mount::tmpfs(test, "size=2m"), Layout::detect()) else {
+        return eprintln!("SKIPPED {test}: no mount or no memory controller");
+    };
+    let out = disk.0.join("rec");
+    let agent = Command::new(env!("CARGO_BIN_EXE_sampler"))
+        .args(["record", "--interval", "5ms", "--no-protect", "--for", "6s", "--seal-every", "1s", "--out"])
+        .arg(&out)
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    std::thread::sleep(Duration::from_millis(2500));
+    let fill = disk.fill();
+    std::thread::sleep(Duration::from_millis(1500));
+    fs::remove_file(fill).unwrap();
+    let output = agent.wait_with_output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let mut recording = Recording::open(&out).unwrap();
+    // Of all cgroups together: other tests make and remove some meanwhile.
+    let mut times = Vec::new();
+    recording.series(Table::Samples, &Query::all(), |series| times.extend(series.time_us));
+    times.sort_unstable();
+    assert!(recording.problems.is_empty(), "{:?}", recording.problems);
+    let longest = times.windows(2).map(|pair| pair[1] - pair[0]).max();
+    assert!(times.last().unwrap() - times[0] > 4_000_000, "{} rows", times.len());
+    assert!(longest < Some(1_000_000), "the backlog bridged the full disk, but {longest:?} us are missing");
+}
+
+#[test]
+fn a_read_only_disk_is_said_with_the_way_out() {
+    let Some(disk) = Mount::tmpfs("a_read_only_disk_is_said_with_the_way_out", "ro") else { return };
+    let out = disk.0.join("rec");
+    let output = Command::new(env!("CARGO_BIN_EXE_sampler")).args(["record", "--out"]).arg(&out).output().unwrap();
+    let words = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{words}");
+    for part in [out.to_str().unwrap(), "Read-only file system", "--out"] {
+        assert!(words.contains(part), "{words}");
+    }
+}
+
+/// Keeps the rows of each subject.
+#[derive(Default)]
+struct Seen {
+    names: Vec<(SubjectRef, String)>,
+    rows: Vec<(SubjectRef, Option<u64>)>,
+    events: Vec<Event>,
+}
+
+struct Keep(Arc<Mutex<Seen>>);
+
+impl Sink for Keep {
+    fn subject(&mut self, number: SubjectRef, subject: &Subject) {
+        self.0.lock().unwrap().names.push((number, subject.cgroup.clone()));
+    }
+    fn forget(&mut self, _: SubjectRef) {}
+    fn pass(&mut self, _: PassHead) {}
+    fn row(&mut self, _: PassHead, row: &Row) {
+        let current = row.get(FieldId::Current.field());
+        self.0.lock().unwrap().rows.push((row.subject, current));
+    }
+    fn event(&mut self, event: &Event) {
+        self.0.lock().unwrap().events.push(event.clone());
+    }
+    fn flush(&mut self, _: bool) {}
+}
+
+/// A tree of plain files in the place of the kernel's.
+fn tree(root: &Path, cgroups: &[&str]) -> Layout {
+    for name in cgroups {
+        let dir = root.join(name);
+        fs::create_dir_all(&dir).unwrap();
+        fs::write(dir.join("memory.current"), "4096\n").unwrap();
+    }
+    let root = root.to_owned();
+    Layout { version: Version::V2, memory: root.clone(), unified: Some(root), cpuacct: None, pids: None }
+}
+
+#[test]
+fn one_unreadable_cgroup_never_stops_the_others() {
+    let dir = tempfile::tempdir().unwrap();
+    let layout = tree(dir.path(), &["good", "folder", "nonsense", "huge", "gone"]);
+    // A read that fails even for root, words that are no number, a number that is none, and a file that goes away.
+    fs::remove_file(dir.path().join("folder/memory.current")).unwrap();
+    fs::create_dir(dir.path().join("folder/memory.current")).unwrap();
+    fs::write(dir.path().join("nonsense/memory.current"), "\u{1b}[31mno\n").unwrap();
+    fs::write(dir.path().join("huge/memory.current"), "99999999999999999999999999\n").unwrap();
+    let seen = Arc::new(Mutex::new(Seen::default()));
+    let config = Config {
+        layout,
+        selection: Selection::new(&[], &[]).unwrap(),
+        interval: Duration::from_millis(10),
+        slow_interval: Duration::from_millis(100),
+        burst: None,
+        max_cpu: None,
+        fields: Vec::new(),
+        processes: false,
+        protect: false,
+    };
+    let gone = dir.path().join("gone");
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime
+        .block_on(record(config, Box::new(Keep(seen.clone())), async move {
+            tokio::time::sleep(Duration::from_millis(300)).await;
+            fs::remove_dir_all(gone).unwrap();
+            tokio::time::sleep(Duration::from_millis(300)).await;
+            "test".into()
+        }))
+        .unwrap();
+    let seen = seen.lock().unwrap();
+    let values = |name: &str| -> Vec<Option<u64>> {
+        let path = format!("/{name}");
+        let numbers: Vec<_> = seen.names.iter().filter(|(_, n)| *n == path).map(|(r, _)| *r).collect();
+        seen.rows.iter().filter(|(r, _)| numbers.contains(r)).filter_map(|(_, v)| v.map(Some)).collect()
+    };
+    assert!(values("good").len() > 30 && values("good").iter().all(|v| *v == Some(4096)), "{}", values("good").len());
+    assert!(values("gone").len() > 10 && values("gone").len() < values("good").len());
+    for name in ["folder", "nonsense", "huge"] {
+        assert!(values(name).is_empty(), "{name}: absent, not {:?}", values(name).first());
+    }
+}
