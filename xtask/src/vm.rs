@@ -29,6 +29,9 @@ pub struct Args {
     /// Seed of the moments of --crash.
     #[arg(long, requires = "crash")]
     seed: Option<u64>,
+    /// Instead of the scenarios: take the kernel's log of several kills and the files of a cgroup to data/kernel/KERNEL.
+    #[arg(long, conflicts_with = "crash")]
+    collect: bool,
     /// List the scenarios.
     #[arg(long)]
     list: bool,
@@ -71,6 +74,10 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
             continue;
         }
         for hierarchy in ["v2", "hybrid"] {
+            if args.collect {
+                collect(&home, &vmlinuz, &sampler, name, hierarchy)?;
+                continue;
+            }
             let wanted: Vec<&str> = SCENARIOS
                 .iter()
                 .filter(|(scenario, h)| {
@@ -98,13 +105,27 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
             println!("{name:<5} {hierarchy:<7} took {} s, console in {}", begun.elapsed().as_secs(), log.display());
         }
     }
-    if args.crash.is_some() {
+    if args.crash.is_some() || args.collect {
         return Ok(());
     }
     println!("{passed} passed, {skipped} skipped, {failed} failed");
     if failed > 0 {
         bail!("{failed} scenarios failed");
     }
+    Ok(())
+}
+
+/// Real input for the parsers' tests.
+fn collect(home: &Path, vmlinuz: &Path, sampler: &Path, name: &str, hierarchy: &str) -> anyhow::Result<()> {
+    let initrd = image::pack(home, sampler, hierarchy, &["collect"])?;
+    let disk = image::disk(home, "collect")?;
+    boot(vmlinuz, &initrd, &disk, &home.join(format!("{name}-collect.log")))?;
+    let to = sh::root().join(format!("data/kernel/{name}-{hierarchy}"));
+    let _ = fs::remove_dir_all(&to);
+    fs::create_dir_all(&to)?;
+    sh::run(Command::new("debugfs").arg("-R").arg(format!("rdump / {}", to.display())).arg(&disk))?;
+    fs::remove_dir(to.join("lost+found"))?;
+    println!("{}", to.display());
     Ok(())
 }
 

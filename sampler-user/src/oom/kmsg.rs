@@ -67,6 +67,8 @@ fn unescape(text: &[u8]) -> String {
 pub struct OomParser {
     page_size: u64,
     open: Option<OomReport>,
+    /// The report before, without its tables: a group's other members die by the same OOM.
+    before: Option<OomReport>,
     /// Whether lines are those of `Memory cgroup stats for …`.
     in_stats: bool,
     in_tasks: bool,
@@ -75,7 +77,7 @@ pub struct OomParser {
 
 impl Default for OomParser {
     fn default() -> Self {
-        OomParser { page_size: 4096, open: None, in_stats: false, in_tasks: false, last: None }
+        OomParser { page_size: 4096, open: None, before: None, in_stats: false, in_tasks: false, last: None }
     }
 }
 
@@ -91,11 +93,11 @@ impl OomParser {
         if record.facility != 0 {
             return None;
         }
-        let lost = self.last.is_some_and(|(seq, _)| record.seq > seq + 1);
+        let lost = self.last.is_some_and(|(seq, _)| record.seq > seq.saturating_add(1));
         let stale = self.last.is_some_and(|(_, time)| record.time_us.saturating_sub(time) > REPORT_US);
         self.last = Some((record.seq, record.time_us));
         if stale {
-            self.open = None;
+            (self.open, self.before) = (None, None);
         }
         if lost && let Some(open) = &mut self.open {
             open.truncated = true;
@@ -120,11 +122,10 @@ impl OomParser {
             report.victim = victim;
             self.in_stats = false;
             self.in_tasks = false;
+            let bare = OomReport { victim: Victim::default(), trigger: None, tasks: Vec::new(), ..report.clone() };
             // Further victims of the same group follow with their Killed line alone.
-            if report.group {
-                self.open =
-                    Some(OomReport { victim: Victim::default(), trigger: None, tasks: Vec::new(), ..report.clone() });
-            }
+            self.open = report.group.then(|| bare.clone());
+            self.before = Some(bare);
             return Some(report);
         }
         if let Some(rest) = text.strip_prefix("oom-kill:") {
@@ -134,11 +135,11 @@ impl OomParser {
             return None;
         }
         if text.starts_with("Tasks in ") && text.contains("are going to be killed due to memory.oom.group set") {
-            let open = self.open.get_or_insert_default();
-            open.group = true;
+            // The cgroup of the group, which holds its members' own.
             let cgroup = text["Tasks in ".len()..].split(" are going to be killed").next().map(str::to_owned);
-            open.task_memcg = open.task_memcg.take().or(cgroup);
-            open.constraint = Constraint::Memcg;
+            let open = self.open.get_or_insert_with(|| self.before.take().unwrap_or_default());
+            open.group = true;
+            open.task_memcg = cgroup;
             return None;
         }
         let page_size = self.page_size;

@@ -95,6 +95,29 @@ hybrid_kill() {
     rmdir $CG/a
 }
 
+# Real input for the parsers: the kernel's log of several kills and the files of a cgroup, onto the disk.
+collect() {
+    mkdir -p /mnt; mount -t ext4 /dev/nvme0n1 /mnt || return
+    mkdir $CG/web; [ "$HIERARCHY" = v2 ] && echo 24M > $CG/web/memory.max || echo 24M > $CG/web/memory.limit_in_bytes
+    # Names that try to look like the rest of the line, and to colour a terminal.
+    for name in 'hog' 'a b) total-vm:1' "$(printf 'x\033[31m\n(y')"; do
+        cp /bin/sampler "/tmp/$name"; put web "/tmp/$name" demo --leak 64; rm "/tmp/$name"
+    done
+    if [ "$HIERARCHY" = v2 ]; then
+        mkdir $CG/group; echo 40M > $CG/group/memory.max; echo 1 > $CG/group/memory.oom.group
+        put group sleep 1000 & put group sampler demo --leak 128
+        mkdir $CG/big; echo 1000 > /proc/self/oom_score_adj; put big sampler demo --leak 2000; echo 0 > /proc/self/oom_score_adj
+    fi
+    put web sh -c 'head -c 9000000 /dev/zero > /tmp/shm; head -c 6000000 /dev/zero | tail -c 5000000 | { sleep 3; wc -c; }' & sleep 2
+    mkdir /mnt/files
+    for file in $CG/web/memory.* $CG/web/cpu.stat $CG/web/pids.current $CG/web/cgroup.events; do
+        case $file in *numa*|*slab*|*kmem*|*force*|*move*|*level|*event_control|*reclaim) continue;; esac
+        cat $file > /mnt/files/${file##*/}
+    done
+    mkdir /mnt/proc; cat /proc/meminfo > /mnt/proc/meminfo; cat /proc/vmstat > /mnt/proc/vmstat; cat /proc/pressure/memory > /mnt/proc/pressure-memory
+    timeout 2 cat /dev/kmsg | sed -n '/invoked oom-killer/,$p' > /mnt/kmsg
+    umount /mnt
+}
 # Never ends: the machine is killed from outside. Says first what the life before left on the disk.
 crash() {
     echo; mkdir -p /mnt # the firmware left an unfinished line
@@ -151,7 +174,7 @@ readonly_disk() {
     n=ro; kill -TERM $AGENT; wait $AGENT; RC=$?
     sampler info /mnt/rec --json > /tmp/ro.json; INFO=$?
     TO=$(date -d "$(tr -d ' \n' < /tmp/ro.json | sed 's/.*"to":"\([^T]*\)T\([0-9:]*\).*/\1 \2/')" +%s)
-    check readonly_disk '[ $ALIVE = 0 ]' '[ $INFO = 0 ]' '[ $((BEFORE - TO)) -le 1 ]' 'has \"problems\":\[\]'
+    check readonly_disk '[ $ALIVE = 0 ]' '[ $INFO = 0 ]' '[ $((BEFORE - TO)) -le 1 ]' 'has \"problems\":..}'
 }
 
 for s in $SCENARIOS; do $s; done

@@ -1,0 +1,132 @@
+//! Real logs and files of real kernels (`cargo xtask vm --collect`), through the parsers.
+#![allow(clippy::unwrap_used, reason = "a test panics")]
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use sampler::cgroupfs::layout::{Layout, Version};
+use sampler::cgroupfs::plan::Plan;
+use sampler::evidence::{Constraint, OomReport};
+use sampler::fields::{Key, Source, Table, UNLIMITED, of};
+use sampler::oom::kmsg::{KmsgRecord, OomParser};
+use sampler::oom::merge::{Merge, Witness};
+use sampler::sample::{PassKind, Row};
+
+fn fixtures(hierarchy: &str) -> Vec<PathBuf> {
+    let home = Path::new(env!("CARGO_MANIFEST_DIR")).join("../data/kernel");
+    let mut found: Vec<_> = fs::read_dir(home).unwrap().map(|entry| entry.unwrap().path()).collect();
+    found.retain(|path| path.to_string_lossy().ends_with(hierarchy));
+    found.sort();
+    found
+}
+
+fn reports(log: &[u8]) -> Vec<OomReport> {
+    let mut parser = OomParser::default();
+    // A record is a line and the ` KEY=value` lines that follow it.
+    let records = log.split(|&b| b == b'\n').filter(|line| !line.is_empty() && line[0] != b' ');
+    records.filter_map(|line| parser.push(&KmsgRecord::parse(line).unwrap())).collect()
+}
+
+#[test]
+fn every_kill_in_the_logs_of_real_kernels_is_reported_once() {
+    let (v1, v2) = (fixtures("hybrid"), fixtures("v2"));
+    assert!(v1.len() >= 2 && v2.len() >= 4);
+    for (path, is_v2) in v1.iter().map(|p| (p, false)).chain(v2.iter().map(|p| (p, true))) {
+        let reports = reports(&fs::read(path.join("kmsg")).unwrap());
+        let mut merge = Merge::default();
+        for (i, report) in reports.iter().enumerate() {
+            merge.witness(Witness::Kmsg { time_ns: i as u64, report: Box::new(report.clone()) });
+        }
+        let kills = merge.poll(u64::MAX);
+        let mut told: Vec<(String, Constraint, Option<&str>, Option<&str>)> = kills
+            .iter()
+            .map(|kill| {
+                let comm = kill.victim.as_ref().unwrap().comm.clone();
+                (comm, kill.constraint, kill.limit_cgroup.as_deref(), kill.victim_cgroup.as_deref())
+            })
+            .collect();
+        // The members of a group die in any order.
+        told.sort_by(|a, b| (a.3, &a.0).cmp(&(b.3, &b.0)));
+        let web = |comm: &str| (comm.to_owned(), Constraint::Memcg, Some("/web"), Some("/web"));
+        let mut want = Vec::new();
+        if is_v2 {
+            want.push(("sampler".to_owned(), Constraint::None, None, Some("/big")));
+            want.push(("sampler".to_owned(), Constraint::Memcg, Some("/group"), Some("/group")));
+            want.push(("sleep".to_owned(), Constraint::Memcg, Some("/group"), Some("/group")));
+        }
+        want.extend([web("a b) total-vm:1"), web("hog"), web("x\u{1b}[31m\n(y")]);
+        assert_eq!(told, want, "{}", path.display());
+
+        let first = &reports[0];
+        assert_eq!(first.memory.as_ref().unwrap().limit, Some(24 << 20), "{}", path.display());
+        assert!(first.stats.iter().any(|(key, value)| key == "anon" && *value > 20 << 20) || !is_v2);
+        assert_eq!(first.trigger.as_ref().unwrap().comm, "hog");
+        let row = first.tasks.iter().find(|task| task.pid == first.victim.pid).unwrap();
+        assert_eq!(row.comm, "hog");
+        assert_eq!(row.rss, first.victim.anon_rss + first.victim.file_rss + first.victim.shmem_rss);
+        assert!(!first.truncated);
+    }
+}
+
+#[test]
+fn a_log_cut_anywhere_tells_no_kill_that_was_not() {
+    let log = fs::read(fixtures("v2")[0].join("kmsg")).unwrap();
+    let all: BTreeSet<i32> = reports(&log).iter().map(|report| report.victim.pid).collect();
+    for cut in (0..log.len()).step_by(61) {
+        let tail = &log[cut..];
+        let mut parser = OomParser::default();
+        for record in tail.split(|&b| b == b'\n').filter_map(KmsgRecord::parse) {
+            if let Some(report) = parser.push(&record) {
+                assert!(all.contains(&report.victim.pid), "cut at {cut}");
+            }
+        }
+    }
+}
+
+/// The value of a source, found in the plainest way.
+fn plain(text: &str, key: Key) -> Option<u64> {
+    let value = match key {
+        Key::Whole => text.split_whitespace().next()?,
+        Key::Flat(key) => text.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix(' '))?,
+        Key::Nested(row, key) => {
+            let line = text.lines().find(|line| line.split(' ').next() == Some(row))?;
+            line.split(' ').find_map(|word| word.strip_prefix(key)?.strip_prefix('='))?
+        }
+    };
+    match value.trim() {
+        "max" | "9223372036854771712" => Some(UNLIMITED),
+        number => number.replace('.', "").parse().ok(),
+    }
+}
+
+#[test]
+fn every_field_of_a_real_file_has_the_value_that_stands_there() {
+    for (hierarchy, version) in [("hybrid", Version::V1), ("v2", Version::V2)] {
+        let nowhere = PathBuf::from("/nowhere");
+        let layout = Layout { version, memory: nowhere.clone(), unified: Some(nowhere), cpuacct: None, pids: None };
+        for path in fixtures(hierarchy) {
+            let mut seen = 0;
+            for mut file in Plan::cgroups(PassKind::Full, &layout, &[]).files {
+                let Ok(text) = fs::read_to_string(path.join("files").join(file.name())) else { continue };
+                let mut row = Row::new(1);
+                // The second time goes the way of keys that are known.
+                for _ in 0..2 {
+                    row = Row::new(1);
+                    file.parser.parse(text.as_bytes(), &mut row);
+                }
+                for field in of(Table::Samples) {
+                    let source = if version == Version::V1 { field.v1 } else { field.v2 };
+                    let Some(Source { file: name, key, mul, div }) = source else { continue };
+                    if name != file.source {
+                        continue;
+                    }
+                    let want = plain(&text, key).map(|v| if v == UNLIMITED { v } else { v * mul / div });
+                    assert_eq!(row.get(field), want, "{} of {}", field.column, path.join("files").join(name).display());
+                    seen += usize::from(want.is_some());
+                }
+            }
+            assert!(seen > 20, "{} of {}", seen, path.display());
+        }
+    }
+}
