@@ -3,6 +3,7 @@
 
 mod bench;
 mod docs;
+mod fuzz;
 mod sh;
 mod vm;
 
@@ -16,6 +17,8 @@ enum Task {
     Bench(bench::Bench),
     /// Write the generated documents
     Docs,
+    /// Fuzz every reader, bounded
+    Fuzz(fuzz::Args),
     /// Run the scenarios on real kernels in QEMU
     Vm(vm::Args),
 }
@@ -24,6 +27,7 @@ fn main() -> anyhow::Result<()> {
     match Task::parse() {
         Task::Bench(bench) => bench::run(bench),
         Task::Docs => docs::run(),
+        Task::Fuzz(args) => fuzz::run(&args),
         Task::Vm(args) => vm::run(&args),
     }
 }

@@ -132,7 +132,12 @@ impl Segment {
 
     /// Gives every row to `each`. Returns bytes of blocks that were not understood.
     pub fn rows(&self, mut each: impl FnMut(PassHead, &Row)) -> u64 {
-        self.payloads(FrameKind::Block).map(|payload| block::decode(payload, &mut each) as u64).sum()
+        self.blocks().map(|payload| block::decode(payload, &mut each) as u64).sum()
+    }
+
+    /// The blocks of rows, as they were written.
+    pub fn blocks(&self) -> impl Iterator<Item = &[u8]> {
+        self.payloads(FrameKind::Block)
     }
 
     /// The events, in the order they were written. Those of a newer version are stepped over.

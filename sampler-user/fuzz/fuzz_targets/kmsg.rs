@@ -1,0 +1,18 @@
+//! Records of the kernel's log of any bytes.
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+use sampler::oom::kmsg::{KmsgRecord, OomParser};
+use sampler::oom::merge::{Merge, Witness};
+
+fuzz_target!(|bytes: &[u8]| {
+    let (mut parser, mut merge) = (OomParser::default(), Merge::default());
+    let mut reports = 0;
+    for record in bytes.split(|&b| b == b'\n').filter_map(KmsgRecord::parse) {
+        if let Some(report) = parser.push(&record) {
+            reports += 1;
+            merge.witness(Witness::Kmsg { time_ns: reports, report: Box::new(report) });
+        }
+    }
+    assert!(merge.poll(u64::MAX).len() <= reports as usize);
+});
