@@ -4,6 +4,7 @@ mod agent;
 mod floor;
 mod forest;
 mod size;
+mod stats;
 
 use clap::Subcommand;
 
@@ -15,6 +16,8 @@ pub enum Bench {
     Rate(agent::RateArgs),
     /// Bytes a row of a recording of live workloads, and its reading by DuckDB against pyarrow's file
     Size(size::Args),
+    /// CPU of `docker stats --no-stream` over ours, for a container and sample
+    Stats(stats::Args),
     /// The floor itself: pread on kept descriptors, nothing else
     #[command(hide = true)]
     Floor(floor::Args),
@@ -25,6 +28,7 @@ pub fn run(bench: Bench) -> anyhow::Result<()> {
         Bench::Agent(args) => agent::run(&args),
         Bench::Rate(args) => agent::rate(&args),
         Bench::Size(args) => size::run(&args),
+        Bench::Stats(args) => stats::run(&args),
         Bench::Floor(args) => floor::run(&args),
     }
 }

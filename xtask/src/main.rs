@@ -2,6 +2,7 @@
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a task runner talks to the terminal")]
 
 mod bench;
+mod docker;
 mod docs;
 mod fuzz;
 mod sh;
@@ -15,6 +16,8 @@ enum Task {
     /// Measure the agent against the bare floor, in the same run
     #[command(subcommand)]
     Bench(bench::Bench),
+    /// Record real Docker containers from end to end
+    Docker,
     /// Write the generated documents
     Docs,
     /// Fuzz every reader, bounded
@@ -26,6 +29,7 @@ enum Task {
 fn main() -> anyhow::Result<()> {
     match Task::parse() {
         Task::Bench(bench) => bench::run(bench),
+        Task::Docker => docker::run(),
         Task::Docs => docs::run(),
         Task::Fuzz(args) => fuzz::run(&args),
         Task::Vm(args) => vm::run(&args),

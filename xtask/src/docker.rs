@@ -1,0 +1,210 @@
+//! A Docker daemon of our own, without network, and the recording of its containers from end to end.
+
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, bail};
+use rustix::process::{Pid, Signal, kill_process};
+use sampler::cgroupfs::layout::{Layout, Version};
+use serde_json::Value;
+
+use crate::sh;
+
+/// The daemon, with its data in a folder that goes away with it.
+pub struct Docker {
+    home: PathBuf,
+    daemon: Child,
+    /// The cgroup of the daemon and its helpers, for their CPU time.
+    pub cgroup: CpuCgroup,
+}
+
+impl Docker {
+    /// Starts the daemon, which is installed where it is missing, and gives it an image `box` with busybox.
+    pub fn start() -> anyhow::Result<Docker> {
+        if !Path::new("/usr/sbin/dockerd").exists() || !Path::new("/bin/busybox").exists() {
+            println!("installing docker.io busybox-static");
+            sh::run(Command::new("apt-get").args(["update", "-qq"]))?;
+            let install = ["install", "-y", "-qq", "--no-install-recommends", "docker.io", "busybox-static"];
+            sh::run(Command::new("apt-get").env("DEBIAN_FRONTEND", "noninteractive").args(install))?;
+        }
+        let home = std::env::temp_dir().join(format!("sampler-docker-{}", std::process::id()));
+        fs::create_dir_all(&home).with_context(|| format!("make {}", home.display()))?;
+        let cgroup = CpuCgroup::make(&format!("sampler-dockerd-{}", std::process::id()))?;
+        let log = File::create(home.join("log"))?;
+        let daemon = cgroup
+            .command("/usr/sbin/dockerd")
+            .args(["--iptables=false", "--ip6tables=false", "--bridge=none", "--data-root"])
+            .arg(home.join("data"))
+            .arg("--exec-root")
+            .arg(home.join("exec"))
+            .arg("--pidfile")
+            .arg(home.join("pid"))
+            .arg("-H")
+            .arg(format!("unix://{}/socket", home.display()))
+            .stdin(Stdio::null())
+            .stdout(log.try_clone()?)
+            .stderr(log)
+            .spawn()
+            .context("start dockerd")?;
+        let docker = Docker { home, daemon, cgroup };
+        let begun = Instant::now();
+        while docker.read(&["version"]).is_err() {
+            if begun.elapsed() > Duration::from_secs(60) {
+                let log = fs::read_to_string(docker.home.join("log")).unwrap_or_default();
+                let tail: Vec<&str> = log.lines().rev().take(5).collect();
+                bail!("dockerd does not answer: {tail:?}");
+            }
+            sleep(Duration::from_millis(200));
+        }
+        let root = docker.home.join("box");
+        fs::create_dir_all(root.join("bin"))?;
+        for name in ["busybox", "sh", "sleep", "head", "tr", "dd", "cat"] {
+            fs::copy("/bin/busybox", root.join("bin").join(name))?;
+        }
+        let tar = docker.home.join("box.tar");
+        sh::run(Command::new("tar").arg("-C").arg(&root).arg("-cf").arg(&tar).arg("."))?;
+        docker.read(&["import", &tar.display().to_string(), "box"])?;
+        Ok(docker)
+    }
+
+    /// `docker ARGS`.
+    pub fn command(&self, args: &[&str]) -> Command {
+        let mut command = Command::new("docker");
+        command.arg("-H").arg(format!("unix://{}/socket", self.home.display())).args(args);
+        command
+    }
+
+    /// `docker ARGS`, and what it prints.
+    pub fn read(&self, args: &[&str]) -> anyhow::Result<String> {
+        Ok(sh::read(&mut self.command(args))?.trim().to_owned())
+    }
+
+    /// Runs a container in the background and gives its id.
+    pub fn container(&self, name: &str, options: &[&str], shell: &str) -> anyhow::Result<String> {
+        let head = ["run", "-d", "--network", "none", "--name", name];
+        self.read(&[&head, options, &["box", "sh", "-c", shell]].concat())
+    }
+}
+
+impl Drop for Docker {
+    fn drop(&mut self) {
+        if let Ok(ids) = self.read(&["ps", "-aq"]) {
+            let ids: Vec<&str> = ids.split_whitespace().collect();
+            if !ids.is_empty() {
+                let _ = self.read(&[&["rm", "-f"], &ids[..]].concat());
+            }
+        }
+        let _ = kill_process(Pid::from_child(&self.daemon), Signal::TERM);
+        let _ = self.daemon.wait();
+        // Its mounts end a moment after it.
+        for _ in 0..20 {
+            if fs::remove_dir_all(&self.home).is_ok() {
+                break;
+            }
+            sleep(Duration::from_millis(250));
+        }
+    }
+}
+
+/// A cgroup that counts the CPU time of what runs in it.
+pub struct CpuCgroup {
+    folder: PathBuf,
+    usage: PathBuf,
+}
+
+impl CpuCgroup {
+    /// Makes it below the root of the hierarchy that counts.
+    pub fn make(name: &str) -> anyhow::Result<CpuCgroup> {
+        let layout = Layout::detect()?;
+        let (root, file) = match layout.version {
+            Version::V1 => (layout.cpuacct.context("no cpuacct hierarchy")?, "cpuacct.usage"),
+            Version::V2 => (layout.memory, "cpu.stat"),
+        };
+        let folder = root.join(name);
+        fs::create_dir_all(&folder).with_context(|| format!("make {}", folder.display()))?;
+        Ok(CpuCgroup { usage: folder.join(file), folder })
+    }
+
+    /// A command that runs inside.
+    pub fn command(&self, program: impl AsRef<Path>) -> Command {
+        let mut command = Command::new("sh");
+        command.args(["-c", "echo $$ > \"$0\" && exec \"$@\""]);
+        command.arg(self.folder.join("cgroup.procs")).arg(program.as_ref());
+        command
+    }
+
+    /// CPU time so far, milliseconds.
+    pub fn cpu_ms(&self) -> anyhow::Result<f64> {
+        let text = fs::read_to_string(&self.usage).with_context(|| format!("read {}", self.usage.display()))?;
+        let number = text.trim_start_matches("usage_usec ").split_whitespace().next().unwrap_or_default();
+        let value: f64 = number.parse().with_context(|| format!("read a number in {}", self.usage.display()))?;
+        Ok(if text.starts_with("usage_usec") { value / 1e3 } else { value / 1e6 })
+    }
+}
+
+impl Drop for CpuCgroup {
+    fn drop(&mut self) {
+        for _ in 0..20 {
+            if fs::remove_dir(&self.folder).is_ok() {
+                break;
+            }
+            sleep(Duration::from_millis(250));
+        }
+    }
+}
+
+/// Ends an agent as a user would, and waits.
+pub fn stop(mut agent: Child) -> anyhow::Result<()> {
+    kill_process(Pid::from_child(&agent), Signal::TERM)?;
+    agent.wait()?;
+    Ok(())
+}
+
+/// Records real containers: one that rests, one that works, one that leaks into its limit, one that is gone in a moment.
+pub fn run() -> anyhow::Result<()> {
+    let sampler = sh::sampler()?;
+    let docker = Docker::start()?;
+    let idle = docker.container("idle", &[], "sleep 1000")?;
+    let out = docker.home.join("recording");
+    let mut agent = Command::new(&sampler);
+    agent.args(["record", "--interval", "20ms", "--cgroup", "/docker/**", "--out"]).arg(&out).stderr(Stdio::null());
+    let agent = agent.spawn().context("start sampler")?;
+    sleep(Duration::from_secs(2));
+    let busy = "while :; do head -c 8000000 /dev/zero | tr '\\0' x > /dev/null; sleep 0.05; done";
+    let busy = docker.container("busy", &["-m", "64m"], busy)?;
+    let leak = "a=; while :; do a=$a$(head -c 200000 /dev/zero | tr '\\0' x); done";
+    let leak = docker.container("leak", &["-m", "32m", "--memory-swap", "32m"], leak)?;
+    let brief = docker.container("brief", &[], "sleep 0.05")?;
+    let code = docker.read(&["wait", "leak"])?;
+    let killed = docker.read(&["inspect", "-f", "{{.State.OOMKilled}}", "leak"])?;
+    sleep(Duration::from_secs(4));
+    stop(agent)?;
+    let info: Value = serde_json::from_str(&sh::read(Command::new(&sampler).args(["info", "--json"]).arg(&out))?)?;
+
+    let mut failed = 0;
+    let mut check = |what: &str, holds: bool, detail: String| {
+        failed += u32::from(!holds);
+        println!("{} {what}: {detail}", if holds { "ok  " } else { "FAIL" });
+    };
+    let path = |id: &str| format!("/docker/{id}");
+    let cgroup = |id: &str| info["cgroups"].as_array().into_iter().flatten().find(|c| c["path"] == path(id).as_str());
+    check("the daemon saw the kill", code == "137" && killed == "true", format!("exit {code}, OOMKilled {killed}"));
+    let kills = info["oom_kills"].as_array().cloned().unwrap_or_default();
+    let kill = kills.first().cloned().unwrap_or_default();
+    let owner = kill["limit_cgroup"] == path(&leak).as_str() && kill["victim_cgroup"] == path(&leak).as_str();
+    check("one kill, by its own limit", kills.len() == 1 && owner, format!("witnesses {}", kill["witnesses"]));
+    let peak = cgroup(&leak).and_then(|c| c["peak_bytes"].as_u64()).unwrap_or(0);
+    check("the leak was followed to its limit", peak > 31 << 20 && peak <= 32 << 20, format!("peak {peak} bytes"));
+    for (name, id, least) in [("idle", &idle, 100), ("busy", &busy, 100), ("brief", &brief, 1)] {
+        let rows = cgroup(id).and_then(|c| c["rows"].as_u64()).unwrap_or(0);
+        check(name, rows >= least, format!("{rows} rows"));
+    }
+    check("nothing to complain of", info["problems"] == serde_json::json!([]), info["problems"].to_string());
+    if failed > 0 {
+        bail!("{failed} checks failed");
+    }
+    Ok(())
+}
