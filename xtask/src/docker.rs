@@ -13,6 +13,9 @@ use serde_json::Value;
 
 use crate::sh;
 
+/// The client that comes with the daemon.
+pub const CLIENT: &str = "/usr/bin/docker";
+
 /// The daemon, with its data in a folder that goes away with it.
 pub struct Docker {
     home: PathBuf,
@@ -72,7 +75,7 @@ impl Docker {
 
     /// `docker ARGS`.
     pub fn command(&self, args: &[&str]) -> Command {
-        let mut command = Command::new("docker");
+        let mut command = Command::new(CLIENT);
         command.arg("-H").arg(format!("unix://{}/socket", self.home.display())).args(args);
         command
     }

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context;
 
-use crate::docker::{CpuCgroup, Docker, stop};
+use crate::docker::{CLIENT, CpuCgroup, Docker, stop};
 use crate::sh;
 
 #[derive(Debug, clap::Args)]
@@ -25,6 +25,24 @@ pub struct Args {
     seconds: u64,
 }
 
+/// A way to record.
+struct Way {
+    name: &'static str,
+    options: &'static [&'static str],
+    /// Samples of a container in a second.
+    rate: f64,
+}
+
+const WAYS: [Way; 3] = [
+    Way { name: "as it comes, 10 Hz and 1 Hz", options: &[], rate: 10.0 },
+    Way {
+        name: "the columns of docker stats, all at 10 Hz",
+        options: &["--interval=100ms", "--slow-interval=100ms", "--fields=current,max,inactive_file,cpu_usage_us,pids"],
+        rate: 10.0,
+    },
+    Way { name: "all fields at 1 Hz", options: &["--interval=1s"], rate: 1.0 },
+];
+
 pub fn run(args: &Args) -> anyhow::Result<()> {
     let sampler = sh::sampler()?;
     let docker = Docker::start()?;
@@ -35,8 +53,9 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
     let cli = CpuCgroup::make(&format!("sampler-stats-cli-{}", std::process::id()))?;
     let socket = docker.command(&[]);
     let socket: Vec<_> = socket.get_args().map(ToOwned::to_owned).collect();
-    println!("{} containers; CPU in us for one container and sample", args.containers);
-    let mut ratios = Vec::new();
+    let version = docker.read(&["version", "-f", "client {{.Client.Version}}, daemon {{.Server.Version}}"])?;
+    println!("{version}; {} containers; CPU in us for one container and sample", args.containers);
+    let mut ratios = [const { Vec::new() }; WAYS.len()];
     for round in 0..args.rounds {
         let rest = docker.cgroup.cpu_ms()?;
         let begun = Instant::now();
@@ -46,42 +65,35 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
         let (daemon, client, begun) = (docker.cgroup.cpu_ms()?, cli.cpu_ms()?, Instant::now());
         for _ in 0..args.calls {
             let status =
-                cli.command("docker").args(&socket).args(["stats", "--no-stream"]).stdout(Stdio::null()).status();
+                cli.command(CLIENT).args(&socket).args(["stats", "--no-stream"]).stdout(Stdio::null()).status();
             anyhow::ensure!(status.context("start docker stats")?.success(), "docker stats failed");
         }
         // What the daemon does at rest is not the price of a look.
         let daemon = docker.cgroup.cpu_ms()? - daemon - idle_ms_per_s * begun.elapsed().as_secs_f64();
         let theirs = (daemon + cli.cpu_ms()? - client) * 1e3 / (args.calls * args.containers) as f64;
 
-        let mut costs = Vec::new();
-        for (interval, rate) in [("100ms", 10), ("1s", 1)] {
-            let out = std::env::temp_dir().join(format!("sampler-stats-{}-{round}-{rate}", std::process::id()));
+        let mut line = format!("round {round}: docker stats {theirs:.0}");
+        for (n, way) in WAYS.iter().enumerate() {
+            let out = std::env::temp_dir().join(format!("sampler-stats-{}-{round}-{n}", std::process::id()));
             let mut agent = ours.command(&sampler);
-            agent.args(["record", "--interval", interval, "--slow-interval", "1s", "--cgroup", "/docker/*", "--out"]);
-            let agent = agent.arg(&out).stderr(Stdio::null()).spawn().context("start sampler")?;
+            agent.args(["record", "--cgroup", "/docker/*"]).args(way.options).arg("--out").arg(&out);
+            let agent = agent.stderr(Stdio::null()).spawn().context("start sampler")?;
             sleep(Duration::from_secs(4));
             let (before, begun) = (ours.cpu_ms()?, Instant::now());
             sleep(Duration::from_secs(args.seconds));
             let used = ours.cpu_ms()? - before;
-            let samples = begun.elapsed().as_secs_f64() * f64::from(rate) * args.containers as f64;
-            costs.push(used * 1e3 / samples);
+            let samples = begun.elapsed().as_secs_f64() * way.rate * args.containers as f64;
             stop(agent)?;
             std::fs::remove_dir_all(&out)?;
+            let cost = used * 1e3 / samples;
+            line += &format!("; {} {cost:.1}", way.name);
+            ratios[n].push(theirs / cost);
         }
-        println!(
-            "round {round}: docker stats {theirs:.0}; ours {:.1} at 10 Hz, {:.1} at 1 Hz with all fields: {:.0}x, {:.0}x",
-            costs[0],
-            costs[1],
-            theirs / costs[0],
-            theirs / costs[1]
-        );
-        ratios.push((theirs / costs[0], theirs / costs[1]));
+        println!("{line}");
     }
-    let middle = |mut values: Vec<f64>| {
-        values.sort_by(f64::total_cmp);
-        values[values.len() / 2]
-    };
-    let (fast, slow) = ratios.into_iter().unzip();
-    println!("median: {:.0}x at 10 Hz (bar 500), {:.0}x at 1 Hz", middle(fast), middle(slow));
+    for (way, mut ratios) in WAYS.iter().zip(ratios) {
+        ratios.sort_by(f64::total_cmp);
+        println!("{}: {:.0}x, median of {}", way.name, ratios[ratios.len() / 2], args.rounds);
+    }
     Ok(())
 }
