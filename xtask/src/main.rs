@@ -4,6 +4,7 @@
 mod bench;
 mod docker;
 mod docs;
+mod eval;
 mod fuzz;
 mod sh;
 mod vm;
@@ -20,6 +21,8 @@ enum Task {
     Docker,
     /// Write the generated documents
     Docs,
+    /// How good the analysis is, on series with a known truth
+    Eval(eval::Args),
     /// Fuzz every reader, bounded
     Fuzz(fuzz::Args),
     /// Run the scenarios on real kernels in QEMU
@@ -31,6 +34,7 @@ fn main() -> anyhow::Result<()> {
         Task::Bench(bench) => bench::run(bench),
         Task::Docker => docker::run(),
         Task::Docs => docs::run(),
+        Task::Eval(args) => eval::run(&args),
         Task::Fuzz(args) => fuzz::run(&args),
         Task::Vm(args) => vm::run(&args),
     }

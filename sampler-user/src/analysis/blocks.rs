@@ -1,0 +1,147 @@
+//! Series of bounded length: values are kept as blocks of time, and when there are too many, neighbours are merged.
+
+/// What is known of one signal in one block of time.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Block {
+    /// Number of values.
+    pub n: u32,
+    /// Sum of the values (of a counter: by how much it rose).
+    pub sum: f64,
+    /// Smallest.
+    pub min: f64,
+    /// Largest.
+    pub max: f64,
+}
+
+impl Block {
+    fn push(&mut self, value: f64) {
+        self.min = if self.n == 0 { value } else { self.min.min(value) };
+        self.max = if self.n == 0 { value } else { self.max.max(value) };
+        self.n += 1;
+        self.sum += value;
+    }
+
+    fn merge(self, other: Block) -> Block {
+        match (self.n, other.n) {
+            (0, _) => other,
+            (_, 0) => self,
+            _ => Block {
+                n: self.n + other.n,
+                sum: self.sum + other.sum,
+                min: self.min.min(other.min),
+                max: self.max.max(other.max),
+            },
+        }
+    }
+
+    /// The mean; `None` of an empty block.
+    pub fn mean(&self) -> Option<f64> {
+        (self.n > 0).then(|| self.sum / f64::from(self.n))
+    }
+}
+
+/// Blocks kept of a signal at most.
+pub const MOST: usize = 1024;
+/// Width of the first blocks, microseconds: memory.stat is up to two seconds old, so less says nothing more.
+pub const FIRST_US: i64 = 1_000_000;
+
+/// Some signals on one grid of time.
+#[derive(Clone, Debug)]
+pub struct Blocks<const N: usize> {
+    /// Start of the first block, microseconds since 1970.
+    pub begin_us: i64,
+    /// Width of a block.
+    pub width_us: i64,
+    signals: [Vec<Block>; N],
+}
+
+impl<const N: usize> Default for Blocks<N> {
+    fn default() -> Self {
+        Blocks { begin_us: i64::MIN, width_us: FIRST_US, signals: [const { Vec::new() }; N] }
+    }
+}
+
+impl<const N: usize> Blocks<N> {
+    /// Takes a value of a signal. What comes before the first value ever seen counts to the first block.
+    pub fn push(&mut self, signal: usize, time_us: i64, value: f64) {
+        if self.begin_us == i64::MIN {
+            self.begin_us = time_us;
+        }
+        let age = time_us.saturating_sub(self.begin_us).max(0);
+        while age / self.width_us >= MOST as i64 {
+            self.coarsen();
+        }
+        let at = (age / self.width_us) as usize;
+        let blocks = &mut self.signals[signal];
+        if blocks.len() <= at {
+            blocks.resize(at + 1, Block::default());
+        }
+        blocks[at].push(value);
+    }
+
+    fn coarsen(&mut self) {
+        self.width_us *= 2;
+        for blocks in &mut self.signals {
+            *blocks = blocks.chunks(2).map(|pair| pair.iter().copied().fold(Block::default(), Block::merge)).collect();
+        }
+    }
+
+    /// Merges blocks until nearly all of the signal's are filled: a series of one value a minute has blocks of minutes.
+    pub fn fit(&mut self, signal: usize) {
+        let sparse = |blocks: &[Block]| {
+            let filled = blocks.iter().filter(|b| b.n > 0).count();
+            blocks.len() > 16
+                && filled * 10 < blocks.len() * 8
+                && blocks.chunks(2).filter(|p| p.iter().any(|b| b.n > 0)).count() * 10 > filled * 8
+        };
+        while sparse(&self.signals[signal]) {
+            self.coarsen();
+        }
+    }
+
+    /// The blocks of a signal; empty ones where nothing was seen.
+    pub fn signal(&self, signal: usize) -> &[Block] {
+        &self.signals[signal]
+    }
+
+    /// Number of blocks of the longest signal.
+    pub fn len(&self) -> usize {
+        self.signals.iter().map(Vec::len).max().unwrap_or(0)
+    }
+
+    /// Whether nothing was seen.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_long_series_keeps_its_sums_and_extremes_in_bounded_blocks() {
+        let mut blocks = Blocks::<1>::default();
+        for i in 0..100_000i64 {
+            blocks.push(0, i * 100_000, i as f64);
+        }
+        let all = blocks.signal(0);
+        assert!(all.len() > MOST / 2 && all.len() <= MOST);
+        let whole = all.iter().copied().fold(Block::default(), Block::merge);
+        assert_eq!((whole.n, whole.sum, whole.min, whole.max), (100_000, 4_999_950_000.0, 0.0, 99_999.0));
+        assert!(all.windows(2).all(|pair| pair[0].max < pair[1].min), "in order");
+    }
+
+    #[test]
+    fn sparse_series_get_wider_blocks_and_gaps_stay() {
+        let mut blocks = Blocks::<1>::default();
+        (0..300i64).for_each(|i| blocks.push(0, i * 15_000_000, 1.0));
+        blocks.fit(0);
+        assert!(blocks.width_us >= 15_000_000);
+        assert!(blocks.signal(0).iter().filter(|b| b.n == 0).count() * 5 < blocks.len());
+        let mut gap = Blocks::<1>::default();
+        (0..900i64).filter(|i| !(300..500).contains(i)).for_each(|i| gap.push(0, i * 1_000_000, 1.0));
+        gap.fit(0);
+        assert_eq!(gap.width_us, FIRST_US, "a gap is not sparseness");
+    }
+}

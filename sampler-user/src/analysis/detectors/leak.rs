@@ -1,0 +1,73 @@
+//! Grows without bound.
+
+use super::{Class, Detector, Evidence, Finding, SURE, grows, part_that_grew, rising};
+use crate::analysis::track::Signal;
+use crate::units::bytes;
+
+pub const DETECTOR: Detector = Detector {
+    name: "leak",
+    about: "The floor of what cannot be reclaimed rises by more than chance (Perron and Yabu's trend test and batch means both, \
+        1 %, over the whole, over its regimes or over the last one), it goes on rising in the second half, a curve that \
+        flattens does not fit better, and the work does not explain it.",
+    detect,
+};
+
+fn detect(evidence: &Evidence<'_>) -> Option<Finding> {
+    let facts = evidence.footprint?;
+    if !grows(facts) {
+        return None;
+    }
+    let (z, beside) = match facts.beside_work {
+        Some((rest, r)) => (rest.z.min(rising(facts)), Some((rest, r))),
+        None => (rising(facts), None),
+    };
+    let shape = &facts.shape;
+    let goes_on = facts.half.z >= 1.0 || facts.last.1 >= 0.3 && facts.last.0.z >= SURE;
+    let bends = shape.saturates > 6.0 && facts.late < 0.7 && shape.goes_on < 6.0 || facts.late < 0.33;
+    // A series that fell deep shows its growth only since: it may be a batch that ends.
+    let only_whole = facts.drawdown > 0.6 && facts.all.z < 4.0;
+    if z < SURE || !goes_on || bends || only_whole {
+        return None;
+    }
+    let mut words = vec![format!(
+        "what cannot be reclaimed rose by {} in {:.0} s, and the rise is no chance (z {z:.1})",
+        bytes(facts.growth().max(0.0) as u64),
+        facts.span_s()
+    )];
+    if facts.floor.period > 0.0 {
+        words.push(format!("the floor of the sawtooth rises: {} collections did not give it back", facts.floor.resets));
+    }
+    words.push(if shape.saturates > 0.0 {
+        format!("it went on at {:.0} % of its pace in the last quarter", 100.0 * facts.late)
+    } else {
+        "a curve that flattens fits worse than a line".into()
+    });
+    match beside {
+        Some((rest, r)) => words.push(format!(
+            "it follows the work (correlation {r:.2}), which leaves a rise unexplained (z {:.1})",
+            rest.z
+        )),
+        None if evidence.life.blocks.signal(Signal::Cpu as usize).is_empty()
+            && evidence.life.blocks.signal(Signal::Faults as usize).is_empty() =>
+        {
+            words.push("no work was recorded: a growing load cannot be told from a leak".into());
+        }
+        None => words.push("the work does not explain it".into()),
+    }
+    if let Some((part, growth)) = part_that_grew(evidence.life, facts.cut) {
+        words.push(format!("{} of it is {}", bytes(growth as u64), name(part)));
+    }
+    Some(Finding::new(Class::Leak, words))
+}
+
+fn name(part: Signal) -> &'static str {
+    match part {
+        Signal::Anon => "anonymous memory (heap, stacks, private mappings)",
+        Signal::Shmem => "shared memory or tmpfs: look for files in /dev/shm and /tmp that stay",
+        Signal::Slab => "slab of the kernel: dentries, inodes, or objects of open files",
+        Signal::Sock => "socket buffers: connections that nobody reads",
+        Signal::Pagetables => "page tables: mappings that grow sparse, or many processes",
+        Signal::KernelStack => "kernel stacks: threads that stay",
+        _ => "memory of the kernel",
+    }
+}

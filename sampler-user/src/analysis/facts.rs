@@ -1,0 +1,260 @@
+//! What is measured of one signal of one life; the detectors only read it.
+
+use super::blocks::{Block, Blocks};
+use super::floor::{Floor, calm, floor};
+use super::linear::{differences, mad, mean, median, ols, quantile, sen};
+use super::regimes::partition;
+use super::shape::{Shape, shape};
+use super::track::{SIGNALS, Signal};
+use super::trend::{LEAST, Trend, trend};
+
+/// Value is known to this: the kernel charges 64 pages at once for each processor.
+pub const QUANTUM: f64 = 64.0 * 4096.0;
+
+/// A sudden change of level.
+#[derive(Clone, Copy, Debug)]
+pub struct Step {
+    /// Block of the change.
+    pub at: usize,
+    /// Rise, bytes.
+    pub rise: f64,
+}
+
+/// The measured facts. Times are in blocks, values in bytes.
+#[derive(Clone, Debug, Default)]
+pub struct Facts {
+    /// Seconds a block.
+    pub block_s: f64,
+    /// Blocks.
+    pub n: usize,
+    /// Means of the blocks.
+    pub values: Vec<f64>,
+    /// The floor.
+    pub floor: Floor,
+    /// Blocks cut off the begin.
+    pub cut: usize,
+    /// Level at the begin and at the end of the floor.
+    pub level: (f64, f64),
+    /// Standard deviation of the noise.
+    pub noise: f64,
+    /// Trend of the whole floor, per point.
+    pub all: Trend,
+    /// Of its second half.
+    pub half: Trend,
+    /// Of its last regime, and the share of the span that is.
+    pub last: (Trend, f64),
+    /// Pooled over the regimes: z, and the share of the span that rises.
+    pub within: (f64, f64),
+    /// Of the floor less what the work explains; with the correlation of both.
+    pub beside_work: Option<(Trend, f64)>,
+    /// Slope of the last quarter over that of the third.
+    pub late: f64,
+    /// Shape of the growth.
+    pub shape: Shape,
+    /// A sudden change that is most of all change.
+    pub step: Option<Step>,
+    /// Ends of the regimes, in points of the floor.
+    pub regimes: Vec<usize>,
+    /// Deepest fall from a maximum, as a part of the range.
+    pub drawdown: f64,
+}
+
+impl Facts {
+    /// Growth of the floor, bytes.
+    pub fn growth(&self) -> f64 {
+        self.level.1 - self.level.0
+    }
+
+    /// Growth that matters: 1.5 % of the level, a MiB, four quanta.
+    pub fn matters(&self) -> bool {
+        self.growth() > (0.015 * self.level.0.abs()).max(1024.0 * 1024.0).max(4.0 * QUANTUM)
+    }
+
+    /// Seconds that were looked at.
+    pub fn span_s(&self) -> f64 {
+        self.n as f64 * self.block_s
+    }
+}
+
+/// Fewest blocks that say anything.
+pub const LEAST_BLOCKS: usize = 48;
+
+/// Means of a signal's blocks; empty ones take their neighbour's.
+pub fn filled(blocks: &[Block], of: impl Fn(&Block) -> f64) -> Vec<f64> {
+    let mut last = blocks.iter().find(|b| b.n > 0).map_or(0.0, &of);
+    blocks
+        .iter()
+        .map(|block| {
+            if block.n > 0 {
+                last = of(block);
+            }
+            last
+        })
+        .collect()
+}
+
+/// Measures a signal. `None` when there is too little of it.
+pub fn facts(blocks: &Blocks<SIGNALS>, signal: Signal) -> Option<Facts> {
+    let seen = blocks.signal(signal as usize);
+    if seen.iter().filter(|b| b.n > 0).count() < LEAST_BLOCKS {
+        return None;
+    }
+    let means = filled(seen, |b| b.sum / f64::from(b.n));
+    let minima = filled(seen, |b| b.min);
+    let (from, to) = trim(&means);
+    let (means, minima) = (&means[from..to], &minima[from..to]);
+    let n = means.len();
+    let quantum = QUANTUM / 12f64.sqrt();
+    let values = calm(means, quantum);
+    let minima: Vec<f64> = minima.iter().zip(&values).map(|(min, value)| min.min(*value)).collect();
+    let floor = floor(&values, &minima, quantum);
+    let z = &floor.points;
+    let m = z.len();
+    if m < LEAST {
+        return None;
+    }
+    let part = (m / 10).max(3);
+    let level = (median(&z[..part]), median(&z[m - part..]));
+    let around: Vec<f64> = (0..m).map(|i| z[i] - mean(&z[i.saturating_sub(8)..(i + 9).min(m)])).collect();
+    let local = (mean(&around.iter().map(|v| v * v).collect::<Vec<_>>()))
+        .min(mad(&differences(z)).powi(2))
+        .max(quantum * quantum);
+    let regimes = partition(z, (m / 16).max(8), 12.0 * local * (m as f64).ln());
+    let mut begin = 0;
+    let (mut weight, mut pooled, mut rising) = (0.0, 0.0, 0.0);
+    for &end in &regimes {
+        let part = &z[begin..end];
+        let t = trend(part, quantum);
+        if t.se > 0.0 {
+            weight += t.se.powi(-2);
+            pooled += t.slope * t.se.powi(-2);
+        }
+        if sen(part) > 0.0 {
+            rising += (end - begin) as f64 / m as f64;
+        }
+        begin = end;
+    }
+    let within = if weight > 0.0 { pooled / weight.sqrt() } else { 0.0 };
+    let last_from = regimes.len().checked_sub(2).map_or(0, |i| regimes[i]);
+    let quarter = |i: usize| sen(&z[i * m / 4..(i + 1) * m / 4]);
+    let third = quarter(2);
+    let mut highest = f64::NEG_INFINITY;
+    let mut fall = 0f64;
+    for v in z {
+        highest = highest.max(*v);
+        fall = fall.max(highest - v);
+    }
+    let range = (quantile(z, 1.0) - quantile(z, 0.0)).max(1.0);
+    let step = step(&values, quantum);
+    Some(Facts {
+        block_s: blocks.width_us as f64 / 1e6,
+        n,
+        cut: from,
+        level,
+        noise: local.sqrt(),
+        all: trend(z, quantum),
+        half: trend(&z[m / 2..], quantum),
+        last: (trend(&z[last_from..], quantum), (m - last_from) as f64 / m as f64),
+        within: (within, rising),
+        beside_work: beside_work(blocks, &floor, from, &values),
+        late: if third.abs() > 1e-9 { quarter(3) / third } else { 1.0 },
+        shape: shape(z),
+        step,
+        regimes,
+        drawdown: fall / range,
+        values,
+        floor,
+    })
+}
+
+/// Without a start that is still empty and an end that is already: at most a twentieth each.
+fn trim(values: &[f64]) -> (usize, usize) {
+    let n = values.len();
+    let most = n / 20;
+    let rough = 4.0 * mad(&differences(values));
+    let low = |value: f64, beside: &[f64]| value < median(beside) - rough.max(0.02 * median(beside)).max(QUANTUM);
+    let next = (n / 10).max(3);
+    let from = (0..most).rev().find(|&t| low(values[t], &values[t + 1..(t + 1 + next).min(n)])).map_or(0, |t| t + 1);
+    let to = (n - most..n).find(|&t| low(values[t], &values[t.saturating_sub(next)..t])).unwrap_or(n);
+    (from, to)
+}
+
+/// The largest change of level, when most of it happens at once and most of all change is it.
+fn step(values: &[f64], noise: f64) -> Option<Step> {
+    let n = values.len();
+    let side = (n / 8).clamp(4, 64);
+    let jump = |t: usize| median(&values[t..(t + side).min(n)]) - median(&values[t.saturating_sub(side)..t]);
+    let at = (side / 2..n - side / 2).max_by(|a, b| jump(*a).abs().total_cmp(&jump(*b).abs()))?;
+    // The sharpest place near it.
+    let near = at.saturating_sub(side / 2).max(2)..(at + side / 2).min(n - 2);
+    let at =
+        near.max_by(|a, b| (values[a + 1] - values[a - 2]).abs().total_cmp(&(values[b + 1] - values[b - 2]).abs()))?;
+    let rise = median(&values[(at + 1).min(n - 1)..(at + 1 + side).min(n)])
+        - median(&values[at.saturating_sub(side + 1)..at.max(1)]);
+    let sharp = (values[(at + 2).min(n - 1)] - values[at.saturating_sub(2)]) / rise;
+    let total = median(&values[n - side..]) - median(&values[..side]);
+    let rough = mad(&differences(values)).max(noise);
+    (rise.abs() > 6.0 * rough && sharp > 0.7 && (rise / total) > 0.6).then_some(Step { at, rise })
+}
+
+/// The floor less what the work explains, when memory follows the work.
+fn beside_work(blocks: &Blocks<SIGNALS>, floor: &Floor, from: usize, values: &[f64]) -> Option<(Trend, f64)> {
+    let n = values.len();
+    let mut best: Option<(Trend, f64)> = None;
+    for signal in [Signal::Cpu, Signal::Faults, Signal::Pids] {
+        let seen = blocks.signal(signal as usize);
+        if seen.iter().filter(|b| b.n > 0).count() < LEAST_BLOCKS {
+            continue;
+        }
+        let per = |b: &Block| if signal == Signal::Pids { b.sum / f64::from(b.n) } else { b.sum };
+        let mut work = filled(seen, per);
+        work.resize(from + n, work.last().copied().unwrap_or(0.0));
+        let work = &work[from..from + n];
+        if quantile(work, 0.95) - quantile(work, 0.05) < 0.1 * median(work).abs().max(1e-9) {
+            continue;
+        }
+        for keep in [0.0, 0.02, 0.1] {
+            // Memory follows work with a delay: a moving average of it.
+            let mut state = work[0];
+            let smooth: Vec<f64> = work
+                .iter()
+                .map(|w| {
+                    state = if keep == 0.0 { *w } else { state + (w - state) * (4.0 / (keep * n as f64)).min(1.0) };
+                    state
+                })
+                .collect();
+            let points: Vec<f64> = (0..floor.points.len())
+                .map(|i| {
+                    let at = (i as f64 * floor.stride) as usize;
+                    mean(&smooth[at.min(n - 1)..(at + floor.stride.ceil() as usize).clamp(at.min(n - 1) + 1, n)])
+                })
+                .collect();
+            let Some((t, r)) = explained(&floor.points, &points) else { continue };
+            if best.is_none_or(|(_, known)| r > known) {
+                best = Some((t, r));
+            }
+        }
+    }
+    best.filter(|(_, r)| *r > 0.5)
+}
+
+/// The trend of `z - c x`, and how well the changes of `x` follow those of `z` over an eighth of the span.
+fn explained(z: &[f64], x: &[f64]) -> Option<(Trend, f64)> {
+    let m = z.len();
+    let lag = (m / 8).max(2);
+    let change = |v: &[f64]| -> Vec<f64> { (lag..m).map(|t| v[t] - v[t - lag]).collect() };
+    let (dz, dx) = (change(z), change(x));
+    let (mz, mx) = (mean(&dz), mean(&dx));
+    let product: f64 = dz.iter().zip(&dx).map(|(a, b)| (a - mz) * (b - mx)).sum();
+    let size = |v: &[f64], m: f64| v.iter().map(|v| (v - m).powi(2)).sum::<f64>();
+    let r = product / (size(&dz, mz) * size(&dx, mx)).sqrt().max(1e-300);
+    let one = vec![1.0; m];
+    let time: Vec<f64> = (0..m).map(|t| t as f64).collect();
+    let fit = ols(&[&one, &time, x], z)?;
+    let c = fit.coefficients[2];
+    if c <= 0.0 {
+        return None;
+    }
+    let rest: Vec<f64> = z.iter().zip(x).map(|(z, x)| z - c * x).collect();
+    Some((trend(&rest, QUANTUM / 12f64.sqrt()), r))
+}

@@ -1,0 +1,281 @@
+//! What is remembered of one cgroup while its rows pass by: a bounded number of blocks for each signal, per life.
+
+use serde::Serialize;
+
+use super::blocks::Blocks;
+use crate::fields::{FieldId, UNLIMITED};
+use crate::recording::Series;
+
+/// What a cgroup's memory is made of, and what it does with it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Signal {
+    /// What cannot be reclaimed: anon, shmem, swap, kernel without reclaimable slab, sockets.
+    Footprint,
+    /// memory.current.
+    Current,
+    /// What can: files without shmem, reclaimable slab.
+    Cache,
+    /// Anonymous memory, with what of it is swapped.
+    Anon,
+    /// Shared memory and tmpfs.
+    Shmem,
+    /// Kernel memory that is not slab, page tables or stacks.
+    Kernel,
+    /// Slab that cannot be reclaimed, or all of it where the kernel does not tell.
+    Slab,
+    /// Sockets.
+    Sock,
+    /// Page tables.
+    Pagetables,
+    /// Stacks of the kernel: one a thread.
+    KernelStack,
+    /// CPU time, a counter.
+    Cpu,
+    /// Page faults, a counter.
+    Faults,
+    /// Processes and threads.
+    Pids,
+}
+
+/// Number of signals.
+pub const SIGNALS: usize = Signal::Pids as usize + 1;
+
+/// The parts that a growth can be attributed to.
+pub const PARTS: [Signal; 7] =
+    [Signal::Anon, Signal::Shmem, Signal::Kernel, Signal::Slab, Signal::Sock, Signal::Pagetables, Signal::KernelStack];
+
+/// One life of a cgroup: from its first row to its end, or to a kill that emptied it.
+#[derive(Clone, Debug, Default)]
+pub struct Life {
+    /// The signals.
+    pub blocks: Blocks<SIGNALS>,
+    /// First and last row, microseconds since 1970.
+    pub from_us: i64,
+    /// Last row.
+    pub to_us: i64,
+    /// Rows.
+    pub rows: u64,
+    /// The limit at the end; `None` when it was not read, infinity when there is none.
+    pub limit: Option<f64>,
+    /// OOM kills in it.
+    pub kills: u64,
+    /// Whether the limit changed.
+    pub limit_changed: bool,
+}
+
+/// All lives of a path.
+#[derive(Clone, Debug, Default)]
+pub struct Track {
+    /// Lives, oldest first.
+    pub lives: Vec<Life>,
+    id: u64,
+    state: State,
+}
+
+/// The last value of each column, because slow ones come less often.
+#[derive(Clone, Copy, Debug, Default)]
+struct State {
+    counters: [Option<f64>; 3],
+    limit: Option<f64>,
+    footprint: f64,
+    /// Highest since the life began, and whether a kill was counted lately.
+    highest: f64,
+    killed_us: Option<i64>,
+}
+
+/// A kill empties a cgroup within this time, or what died was not what filled it.
+const EMPTIED_US: i64 = 10_000_000;
+
+impl Track {
+    /// Takes rows, which follow those taken before.
+    pub fn feed(&mut self, series: &Series) {
+        let column = |id: FieldId| series.column(id.field());
+        let at = |id: FieldId, row: usize| {
+            column(id)?.get(row).map(|v| if v == UNLIMITED { f64::INFINITY } else { v as f64 })
+        };
+        let has_parts = column(FieldId::Anon).is_some();
+        if self.id != series.subject.id && !self.lives.is_empty() {
+            // Another cgroup of the same name.
+            self.begin();
+        }
+        self.id = series.subject.id;
+        for (row, &time_us) in series.time_us.iter().enumerate() {
+            let get = |id| at(id, row);
+            let current = get(FieldId::Current);
+            let parts = has_parts.then(|| Parts::of(&get)).flatten();
+            let footprint = parts.map(|p| p.footprint).or(if has_parts { None } else { current });
+
+            if let Some(kills) = get(FieldId::EventsOomKill) {
+                let before = self.state.counters[2].replace(kills).unwrap_or(kills);
+                if kills > before {
+                    self.life(time_us).kills += (kills - before) as u64;
+                    self.state.killed_us = Some(time_us);
+                }
+            }
+            if let (Some(killed), Some(now)) = (self.state.killed_us, current.or(footprint)) {
+                if time_us - killed > EMPTIED_US {
+                    self.state.killed_us = None;
+                } else if now < 0.5 * self.state.highest {
+                    self.begin();
+                }
+            }
+            if let Some(now) = current.or(footprint) {
+                self.state.highest = self.state.highest.max(now);
+            }
+            if let Some(limit) = get(FieldId::Max) {
+                let before = self.state.limit.replace(limit);
+                let life = self.life(time_us);
+                life.limit_changed |= before.is_some_and(|before| before != limit);
+                life.limit = Some(limit);
+            }
+            let rise = |state: &mut Option<f64>, value: Option<f64>| {
+                let before = value.and_then(|v| state.replace(v).map(|before| v - before));
+                before.filter(|rise| *rise >= 0.0)
+            };
+            let cpu = rise(&mut self.state.counters[0], get(FieldId::CpuUsage));
+            let faults = rise(&mut self.state.counters[1], get(FieldId::Pgfault));
+            let limit = self.state.limit;
+            let life = self.life(time_us);
+            life.to_us = time_us;
+            life.rows += 1;
+            life.limit = life.limit.or(limit);
+            let mut push = |signal: Signal, value: Option<f64>| {
+                if let Some(value) = value {
+                    life.blocks.push(signal as usize, time_us, value);
+                }
+            };
+            push(Signal::Current, current);
+            push(Signal::Footprint, footprint);
+            if let Some(parts) = parts {
+                push(Signal::Cache, parts.cache);
+                for (signal, value) in PARTS.into_iter().zip(parts.values) {
+                    push(signal, value);
+                }
+            }
+            push(Signal::Cpu, cpu);
+            push(Signal::Faults, faults);
+            push(Signal::Pids, get(FieldId::PidsCurrent));
+            if let Some(footprint) = footprint {
+                self.state.footprint = footprint;
+            }
+        }
+    }
+
+    fn begin(&mut self) {
+        self.lives.push(Life::default());
+        self.state = State { limit: self.state.limit, counters: self.state.counters, ..State::default() };
+    }
+
+    fn life(&mut self, time_us: i64) -> &mut Life {
+        if self.lives.is_empty() {
+            self.lives.push(Life::default());
+        }
+        let last = self.lives.len() - 1;
+        let life = &mut self.lives[last];
+        if life.rows == 0 {
+            (life.from_us, life.to_us) = (time_us, time_us);
+        }
+        life
+    }
+}
+
+/// The parts of one row.
+#[derive(Clone, Copy)]
+struct Parts {
+    footprint: f64,
+    cache: Option<f64>,
+    values: [Option<f64>; PARTS.len()],
+}
+
+impl Parts {
+    fn of(get: &dyn Fn(FieldId) -> Option<f64>) -> Option<Parts> {
+        let anon = get(FieldId::Anon)? + get(FieldId::SwapCurrent).unwrap_or(0.0);
+        let shmem = get(FieldId::Shmem);
+        let (pagetables, stack, sock) = (get(FieldId::Pagetables), get(FieldId::KernelStack), get(FieldId::Sock));
+        let reclaimable = get(FieldId::SlabReclaimable);
+        let slab = get(FieldId::SlabUnreclaimable).or_else(|| get(FieldId::Slab));
+        let all_slab = get(FieldId::Slab).or_else(|| Some(reclaimable? + slab?));
+        let kernel = get(FieldId::Kernel);
+        let sum = |parts: &[Option<f64>]| parts.iter().flatten().sum::<f64>();
+        let other = kernel.map(|all| (all - sum(&[all_slab, pagetables, stack])).max(0.0));
+        let cache = get(FieldId::File).map(|file| (file - shmem.unwrap_or(0.0)).max(0.0) + reclaimable.unwrap_or(0.0));
+        let values = [Some(anon), shmem, other, slab, sock, pagetables, stack];
+        Some(Parts { footprint: sum(&values), cache, values })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fields::Table;
+    use crate::recording::Subject;
+    use crate::sample::Row;
+    use std::sync::Arc;
+
+    fn series(id: u64, from_s: i64, rows: &[&[(FieldId, u64)]]) -> Series {
+        let subject = Subject { cgroup: "/a".into(), id, process: None };
+        let mut series = Series::new(Arc::new(subject), Table::Samples);
+        for (i, fields) in rows.iter().enumerate() {
+            let mut row = Row::new(1);
+            fields.iter().for_each(|(field, value)| row.put(field.field(), *value));
+            series.push((from_s + i as i64) * 1_000_000, &row);
+        }
+        series
+    }
+
+    #[test]
+    fn the_footprint_is_what_cannot_be_reclaimed() {
+        use FieldId::*;
+        let mut track = Track::default();
+        track.feed(&series(
+            1,
+            0,
+            &[&[
+                (Current, 1000),
+                (Anon, 100),
+                (SwapCurrent, 10),
+                (Shmem, 20),
+                (File, 320),
+                (Kernel, 90),
+                (Slab, 60),
+                (SlabReclaimable, 40),
+                (SlabUnreclaimable, 20),
+                (Pagetables, 8),
+                (Sock, 5),
+                (Max, UNLIMITED),
+            ]],
+        ));
+        let life = &track.lives[0];
+        let sum = |signal: Signal| life.blocks.signal(signal as usize)[0].sum;
+        assert_eq!((sum(Signal::Anon), sum(Signal::Slab), sum(Signal::Kernel)), (110.0, 20.0, 22.0));
+        assert_eq!(sum(Signal::Footprint), 110.0 + 20.0 + 22.0 + 20.0 + 5.0 + 8.0);
+        assert_eq!(sum(Signal::Cache), 340.0);
+        assert_eq!(life.limit, Some(f64::INFINITY));
+        assert!(life.blocks.signal(Signal::Pids as usize).is_empty(), "absent is absent");
+    }
+
+    #[test]
+    fn a_kill_that_empties_begins_a_life_and_so_does_another_cgroup_of_the_name() {
+        use FieldId::*;
+        let mut track = Track::default();
+        let row = |current, kills| vec![(Current, current), (EventsOomKill, kills)];
+        let rows = [row(100, 0), row(900, 0), row(950, 1), row(50, 1), row(400, 1), row(100, 1)];
+        let rows: Vec<&[(FieldId, u64)]> = rows.iter().map(Vec::as_slice).collect();
+        track.feed(&series(1, 0, &rows));
+        assert_eq!(track.lives.iter().map(|l| (l.rows, l.kills)).collect::<Vec<_>>(), [(3, 1), (3, 0)]);
+        track.feed(&series(2, 10, &[&[(Current, 5)]]));
+        assert_eq!(track.lives.len(), 3);
+    }
+
+    #[test]
+    fn counters_that_are_reset_do_not_fall() {
+        let mut track = Track::default();
+        let values = [10u64, 15, 3, 4].map(|v| vec![(FieldId::Pgfault, v), (FieldId::Current, 1)]);
+        let rows: Vec<&[(FieldId, u64)]> = values.iter().map(Vec::as_slice).collect();
+        track.feed(&series(1, 0, &rows));
+        let rises: Vec<f64> =
+            track.lives[0].blocks.signal(Signal::Faults as usize).iter().filter(|b| b.n > 0).map(|b| b.sum).collect();
+        assert_eq!(rises, [5.0, 1.0]);
+    }
+}

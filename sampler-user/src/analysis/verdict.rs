@@ -1,0 +1,113 @@
+//! The verdict on one cgroup.
+
+use serde::Serialize;
+
+use super::detectors::{Class, Evidence, Finding, ask, part_that_grew, rising};
+use super::eta::{eta, growing_part, rate};
+use super::facts::{Facts, facts};
+use super::track::{Signal, Track};
+
+/// What is said of one cgroup. Times are seconds, sizes bytes; what is not known is absent.
+#[derive(Clone, Debug, Serialize)]
+pub struct Verdict {
+    /// What its memory does.
+    pub verdict: Class,
+    /// The detector that said so.
+    pub detector: &'static str,
+    /// The kind of memory that grows.
+    pub component: Option<Signal>,
+    /// How likely it grows without bound, 0 to 1.
+    pub probability: f64,
+    /// Pace of the growth.
+    pub rate_bytes_per_s: Option<f64>,
+    /// 90 % interval of the pace.
+    pub rate_ci90: Option<[f64; 2]>,
+    /// When the growth began, microseconds since 1970.
+    #[serde(skip)]
+    pub onset_us: Option<i64>,
+    /// Seconds from the end of the recording until the limit is reached.
+    pub time_to_limit_s: Option<f64>,
+    /// 90 % interval; the upper end is absent when it may not come to it.
+    pub time_to_limit_ci90: Option<[Option<f64>; 2]>,
+    /// The limit, absent when it is not known or not set.
+    pub limit_bytes: Option<u64>,
+    /// Size at the end.
+    pub last_bytes: Option<u64>,
+    /// OOM kills that cut the growth.
+    pub restarts: usize,
+    /// OOM kills in all.
+    pub oom_kills: u64,
+    /// Why, in plain words.
+    pub evidence: Vec<String>,
+    /// How much longer to watch, when it is undetermined.
+    pub needs_s: Option<f64>,
+}
+
+/// Judges what was tracked of a cgroup.
+pub fn judge(track: &mut Track) -> Option<Verdict> {
+    for life in &mut track.lives {
+        life.blocks.fit(Signal::Footprint as usize);
+    }
+    let lives: Vec<_> = track.lives.iter().map(|life| (life, facts(&life.blocks, Signal::Footprint))).collect();
+    // The last life that is long enough, or else the longest.
+    let (life, footprint) = lives
+        .iter()
+        .rev()
+        .find(|(_, facts)| facts.is_some())
+        .or_else(|| lives.iter().max_by_key(|(life, _)| life.rows))?;
+    let cache = facts(&life.blocks, Signal::Cache);
+    let evidence = Evidence { life, footprint: footprint.as_ref(), cache: cache.as_ref(), lives: &lives };
+    let (detector, finding) = ask(&evidence);
+    let finite = |value: f64| value.is_finite().then_some(value);
+    let mut verdict = Verdict {
+        verdict: finding.class,
+        detector,
+        component: None,
+        probability: probability(&finding, footprint.as_ref()),
+        rate_bytes_per_s: None,
+        rate_ci90: None,
+        onset_us: None,
+        time_to_limit_s: None,
+        time_to_limit_ci90: None,
+        limit_bytes: life.limit.filter(|limit| limit.is_finite()).map(|limit| limit as u64),
+        last_bytes: life.blocks.signal(Signal::Current as usize).iter().rev().find_map(|b| b.mean()).map(|v| v as u64),
+        restarts: finding.restarts,
+        oom_kills: track.lives.iter().map(|life| life.kills).sum(),
+        needs_s: finding.needs_s,
+        evidence: finding.evidence,
+    };
+    let grows = matches!(finding.class, Class::Leak | Class::Undetermined | Class::Load | Class::WarmUp);
+    if let Some(facts) = footprint.as_ref().filter(|_| grows) {
+        let from = growing_part(facts);
+        let block = facts.cut + (from as f64 * facts.floor.stride) as usize;
+        let pace = rate(facts, from);
+        verdict.component = part_that_grew(life, block).map(|(part, _)| part);
+        verdict.rate_bytes_per_s = Some(pace.middle);
+        verdict.rate_ci90 = Some([pace.ci90.0, pace.ci90.1]);
+        if finding.class == Class::Leak {
+            verdict.onset_us = Some(life.blocks.begin_us + block as i64 * life.blocks.width_us);
+            if let Some(eta) = life.limit.and_then(|limit| eta(facts, &pace, limit)) {
+                verdict.time_to_limit_s = finite(eta.middle);
+                verdict.time_to_limit_ci90 = Some([finite(eta.ci90.0), finite(eta.ci90.1)]);
+            }
+        }
+    } else if finding.class == Class::Leak {
+        verdict.component = part_that_grew(life, 0).map(|(part, _)| part);
+        verdict.onset_us = Some(track.lives[0].from_us);
+    }
+    Some(verdict)
+}
+
+/// Grades the finding: how far the evidence is from the border between leak and no leak.
+fn probability(finding: &Finding, facts: Option<&Facts>) -> f64 {
+    let Some(facts) = facts else { return if finding.class == Class::Leak { 0.9 } else { 0.5 } };
+    let z = facts.beside_work.map_or(rising(facts), |(rest, _)| rest.z.min(rising(facts)));
+    let score =
+        0.8 * (z - 2.326) + 1.5 * (facts.late.clamp(0.0, 1.0) - 0.5) - 0.05 * facts.shape.saturates.clamp(0.0, 40.0);
+    let raw = 1.0 / (1.0 + (-score).exp());
+    match finding.class {
+        Class::Leak => raw.clamp(0.8, 0.99),
+        Class::Undetermined => raw.clamp(0.2, 0.8),
+        _ => raw.clamp(0.01, 0.2),
+    }
+}
