@@ -49,6 +49,7 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
     let mut score = [0usize; 4];
     let mut classes: BTreeMap<Class, Count> = BTreeMap::new();
     let (mut open, mut all, mut ever, mut healthy) = (0, 0, 0, 0);
+    let mut alarms: BTreeMap<&str, usize> = BTreeMap::new();
     let (mut rates, mut etas, mut covered, mut announced, mut leaks) = (vec![], vec![], 0, 0, 0);
     let mut others: BTreeMap<&str, [usize; 4]> = BTreeMap::new();
     let (mut brier, mut graded) = (0.0, 0);
@@ -83,16 +84,20 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
             if is {
                 leaks += 1;
                 // Before half of the time from onset to the end: a leak that can be announced in time.
-                announced += usize::from(alarm(&sim, (1.0 + sim.truth.onset) / 2.0));
+                let in_time = alarm(&sim, (1.0 + sim.truth.onset) / 2.0);
+                announced += usize::from(in_time);
+                *alarms.entry(mechanism.name).or_default() += usize::from(in_time);
             } else {
                 healthy += 1;
-                ever += usize::from(alarm(&sim, 1.0));
+                let false_alarm = alarm(&sim, 1.0);
+                ever += usize::from(false_alarm);
+                *alarms.entry(mechanism.name).or_default() += usize::from(false_alarm);
             }
         }
     }
     for (name, verdicts) in by_mechanism {
         let list: Vec<String> = verdicts.into_iter().map(|(class, n)| format!("{class} {n}")).collect();
-        println!("{name:<22} {}", list.join(", "));
+        println!("{name:<22} {}; alarms {}", list.join(", "), alarms.get(name).copied().unwrap_or(0));
     }
     println!();
     print_score("sampler", &score);

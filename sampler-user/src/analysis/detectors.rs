@@ -106,8 +106,11 @@ pub const SURE: f64 = 2.326;
 pub const NOTHING: f64 = 1.645;
 
 /// How strongly the facts say that the floor rises, whatever the reason: the strongest of the whole, of the regimes together
-/// and of the last one.
+/// and of the last one. Where memory follows the work, only what that does not explain counts.
 pub fn rising(facts: &Facts) -> f64 {
+    if let Some(beside) = facts.beside_work {
+        return beside.trend.z;
+    }
     let mut z = facts.all.z;
     if facts.within.1 >= 0.6 {
         z = z.max(facts.within.0);

@@ -2,7 +2,7 @@
 
 use super::blocks::{Block, Blocks};
 use super::floor::{Floor, calm, floor};
-use super::linear::{differences, mad, mean, median, ols, quantile, sen};
+use super::linear::{differences, mad, mean, median, quantile, sen};
 use super::regimes::partition;
 use super::shape::{Shape, shape};
 use super::track::{SIGNALS, Signal};
@@ -18,6 +18,17 @@ pub struct Step {
     pub at: usize,
     /// Rise, bytes.
     pub rise: f64,
+}
+
+/// What the work does not explain.
+#[derive(Clone, Copy, Debug)]
+pub struct Beside {
+    /// Its trend.
+    pub trend: Trend,
+    /// Correlation of memory and work.
+    pub r: f64,
+    /// Its growth, bytes.
+    pub growth: f64,
 }
 
 /// The measured facts. Times are in blocks, values in bytes.
@@ -45,8 +56,8 @@ pub struct Facts {
     pub last: (Trend, f64),
     /// Pooled over the regimes: z, and the share of the span that rises.
     pub within: (f64, f64),
-    /// Of the floor less what the work explains; with the correlation of both.
-    pub beside_work: Option<(Trend, f64)>,
+    /// What the work leaves unexplained, when memory follows it.
+    pub beside_work: Option<Beside>,
     /// Slope of the last quarter over that of the third.
     pub late: f64,
     /// Shape of the growth.
@@ -65,9 +76,10 @@ impl Facts {
         self.level.1 - self.level.0
     }
 
-    /// Growth that matters: 1.5 % of the level, a MiB, four quanta.
+    /// Growth that matters, without what the work explains: 1.5 % of the level, a MiB, four quanta.
     pub fn matters(&self) -> bool {
-        self.growth() > (0.015 * self.level.0.abs()).max(1024.0 * 1024.0).max(4.0 * QUANTUM)
+        self.beside_work.map_or(self.growth(), |beside| beside.growth)
+            > (0.015 * self.level.0.abs()).max(1024.0 * 1024.0).max(4.0 * QUANTUM)
     }
 
     /// Seconds that were looked at.
@@ -194,13 +206,16 @@ fn step(values: &[f64], noise: f64) -> Option<Step> {
     let sharp = (values[(at + 2).min(n - 1)] - values[at.saturating_sub(2)]) / rise;
     let total = median(&values[n - side..]) - median(&values[..side]);
     let rough = mad(&differences(values)).max(noise);
-    (rise.abs() > 6.0 * rough && sharp > 0.7 && (rise / total) > 0.6).then_some(Step { at, rise })
+    // Two levels explain nearly all that varies; many teeth do not.
+    let rest = |part: &[f64]| part.iter().map(|v| (v - mean(part)).powi(2)).sum::<f64>();
+    let left = (rest(&values[..at]) + rest(&values[at..])) / rest(values).max(1e-300);
+    (rise.abs() > 6.0 * rough && sharp > 0.7 && rise / total > 0.6 && left < 0.35).then_some(Step { at, rise })
 }
 
-/// The floor less what the work explains, when memory follows the work.
-fn beside_work(blocks: &Blocks<SIGNALS>, floor: &Floor, from: usize, values: &[f64]) -> Option<(Trend, f64)> {
+/// What the work leaves unexplained, when memory follows the work.
+fn beside_work(blocks: &Blocks<SIGNALS>, floor: &Floor, from: usize, values: &[f64]) -> Option<Beside> {
     let n = values.len();
-    let mut best: Option<(Trend, f64)> = None;
+    let mut best: Option<Beside> = None;
     for signal in [Signal::Cpu, Signal::Faults, Signal::Pids] {
         let seen = blocks.signal(signal as usize);
         if seen.iter().filter(|b| b.n > 0).count() < LEAST_BLOCKS {
@@ -213,48 +228,58 @@ fn beside_work(blocks: &Blocks<SIGNALS>, floor: &Floor, from: usize, values: &[f
         if quantile(work, 0.95) - quantile(work, 0.05) < 0.1 * median(work).abs().max(1e-9) {
             continue;
         }
+        // Memory may follow with a delay: the work as it is, and two moving averages of it.
         for keep in [0.0, 0.02, 0.1] {
-            // Memory follows work with a delay: a moving average of it.
             let mut state = work[0];
-            let smooth: Vec<f64> = work
-                .iter()
-                .map(|w| {
-                    state = if keep == 0.0 { *w } else { state + (w - state) * (4.0 / (keep * n as f64)).min(1.0) };
-                    state
-                })
-                .collect();
-            let points: Vec<f64> = (0..floor.points.len())
-                .map(|i| {
-                    let at = (i as f64 * floor.stride) as usize;
-                    mean(&smooth[at.min(n - 1)..(at + floor.stride.ceil() as usize).clamp(at.min(n - 1) + 1, n)])
-                })
-                .collect();
-            let Some((t, r)) = explained(&floor.points, &points) else { continue };
-            if best.is_none_or(|(_, known)| r > known) {
-                best = Some((t, r));
+            let pull = if keep == 0.0 { 1.0 } else { (4.0 / (keep * n as f64)).min(1.0) };
+            let follow = |w: &f64| {
+                state += (w - state) * pull;
+                state
+            };
+            let smooth: Vec<f64> = work.iter().map(follow).collect();
+            if let Some((c, r)) = link(values, &smooth)
+                && best.as_ref().is_none_or(|known| r > known.r)
+            {
+                let rest: Vec<f64> = values.iter().zip(&smooth).map(|(z, x)| z - c * x).collect();
+                let width = (floor.stride as usize).max(n / 256).max(1);
+                let points: Vec<f64> = rest.chunks(width).map(mean).collect();
+                let part = (points.len() / 10).max(1);
+                let growth = median(&points[points.len() - part..]) - median(&points[..part]);
+                best = Some(Beside { trend: trend(&points, QUANTUM / 12f64.sqrt()), r, growth });
             }
         }
     }
-    best.filter(|(_, r)| *r > 0.5)
+    best
 }
 
-/// The trend of `z - c x`, and how well the changes of `x` follow those of `z` over an eighth of the span.
-fn explained(z: &[f64], x: &[f64]) -> Option<(Trend, f64)> {
-    let m = z.len();
-    let lag = (m / 8).max(2);
-    let change = |v: &[f64]| -> Vec<f64> { (lag..m).map(|t| v[t] - v[t - lag]).collect() };
-    let (dz, dx) = (change(z), change(x));
-    let (mz, mx) = (mean(&dz), mean(&dx));
-    let product: f64 = dz.iter().zip(&dx).map(|(a, b)| (a - mz) * (b - mx)).sum();
-    let size = |v: &[f64], m: f64| v.iter().map(|v| (v - m).powi(2)).sum::<f64>();
-    let r = product / (size(&dz, mz) * size(&dx, mx)).sqrt().max(1e-300);
-    let one = vec![1.0; m];
-    let time: Vec<f64> = (0..m).map(|t| t as f64).collect();
-    let fit = ols(&[&one, &time, x], z)?;
-    let c = fit.coefficients[2];
-    if c <= 0.0 {
-        return None;
+/// How much memory a unit of work holds, and how sure that is: changes follow changes over some time, or the work explains
+/// the level far better than time does.
+fn link(z: &[f64], x: &[f64]) -> Option<(f64, f64)> {
+    let n = z.len();
+    let mut best: Option<(f64, f64)> = None;
+    for lag in [1, 4, 16, n / 8] {
+        let change = |v: &[f64]| -> Vec<f64> { (lag..n).map(|t| v[t] - v[t - lag]).collect() };
+        let (c, r) = follows(&change(z), &change(x));
+        if c > 0.0 && r > 0.5 && best.is_none_or(|(_, known)| r > known) {
+            best = Some((c, r));
+        }
     }
-    let rest: Vec<f64> = z.iter().zip(x).map(|(z, x)| z - c * x).collect();
-    Some((trend(&rest, QUANTUM / 12f64.sqrt()), r))
+    if best.is_none() {
+        let time: Vec<f64> = (0..n).map(|t| t as f64).collect();
+        let ((c, with_work), (_, with_time)) = (follows(z, x), follows(z, &time));
+        let left = |r: f64| 1.0 - r * r;
+        if c > 0.0 && with_work > 0.9 && left(with_work) < 0.7 * left(with_time) {
+            best = Some((c, with_work));
+        }
+    }
+    best
+}
+
+/// Slope and correlation of `y` on `x`.
+fn follows(y: &[f64], x: &[f64]) -> (f64, f64) {
+    let (my, mx) = (mean(y), mean(x));
+    let product: f64 = y.iter().zip(x).map(|(y, x)| (y - my) * (x - mx)).sum();
+    let size = |v: &[f64], m: f64| v.iter().map(|v| (v - m).powi(2)).sum::<f64>();
+    let (sy, sx) = (size(y, my), size(x, mx));
+    (product / sx.max(1e-300), product / (sy * sx).sqrt().max(1e-300))
 }

@@ -66,9 +66,16 @@ pub fn quantile(values: &[f64], part: f64) -> f64 {
     *sorted.select_nth_unstable_by(at, f64::total_cmp).1
 }
 
-/// The median.
+/// The median, of an even number the mean of the two in the middle; 0 of nothing.
 pub fn median(values: &[f64]) -> f64 {
-    quantile(values, 0.5)
+    let mut sorted = values.to_vec();
+    let half = sorted.len() / 2;
+    if sorted.is_empty() {
+        return 0.0;
+    }
+    let even = sorted.len().is_multiple_of(2);
+    let (below, &mut middle, _) = sorted.select_nth_unstable_by(half, f64::total_cmp);
+    if even { (middle + below.iter().copied().fold(f64::NEG_INFINITY, f64::max)) / 2.0 } else { middle }
 }
 
 /// Median absolute deviation, scaled to a normal's standard deviation.
@@ -118,7 +125,7 @@ mod tests {
             y[at] = 1e6;
         }
         assert!((sen(&y) - 2.0).abs() < 1e-9);
-        assert_eq!((median(&[3.0, 1.0, 2.0]), quantile(&[], 0.5)), (2.0, 0.0));
+        assert_eq!((median(&[3.0, 1.0, 2.0]), median(&[4.0, 1.0]), quantile(&[], 0.5)), (2.0, 2.5, 0.0));
         assert!(mad(&y) < 100.0);
     }
 }

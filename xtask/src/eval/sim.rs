@@ -178,7 +178,7 @@ fn linear(seed: u64) -> Sim {
     let work = steady_work(s.n, &mut s.dice);
     let anon = (0..s.n).map(|t| level + rate * t as f64).collect();
     let mut sim = s.sim(Class::Leak, anon);
-    sim.faults = (seed % 2 == 0).then_some(work);
+    sim.faults = seed.is_multiple_of(2).then_some(work);
     with_rate(sim, rate, 0.0)
 }
 
@@ -512,9 +512,9 @@ fn t_files(seed: u64) -> Sim {
     let reads: Vec<bool> = (0..n).map(|_| p.dice.0.f64() < 0.3).collect();
     let mut sim = p.sim(Class::Cache, |_| 0.0);
     let mut sum = 50.0 * MIB;
-    for t in 0..n {
-        sum += if reads[t] { rate / 0.3 } else { 0.0 };
-        sim.file[t] = sum;
+    for (file, read) in sim.file.iter_mut().zip(reads) {
+        sum += if read { rate / 0.3 } else { 0.0 };
+        *file = sum;
     }
     sim
 }

@@ -17,15 +17,14 @@ fn detect(evidence: &Evidence<'_>) -> Option<Finding> {
     if !grows(facts) {
         return None;
     }
-    let (z, beside) = match facts.beside_work {
-        Some((rest, r)) => (rest.z.min(rising(facts)), Some((rest, r))),
-        None => (rising(facts), None),
-    };
+    let z = rising(facts);
     let shape = &facts.shape;
-    let goes_on = facts.half.z >= 1.0 || facts.last.1 >= 0.3 && facts.last.0.z >= SURE;
-    let bends = shape.saturates > 6.0 && facts.late < 0.7 && shape.goes_on < 6.0 || facts.late < 0.33;
+    let beside = facts.beside_work;
+    let goes_on = beside.is_some() || facts.half.z >= 1.0 || facts.last.1 >= 0.3 && facts.last.0.z >= SURE;
+    let bends =
+        beside.is_none() && (shape.saturates > 6.0 && facts.late < 0.7 && shape.goes_on < 6.0 || facts.late < 0.33);
     // A series that fell deep shows its growth only since: it may be a batch that ends.
-    let only_whole = facts.drawdown > 0.6 && facts.all.z < 4.0;
+    let only_whole = beside.is_none() && facts.drawdown > 0.6 && facts.all.z < 4.0;
     if z < SURE || !goes_on || bends || only_whole {
         return None;
     }
@@ -43,9 +42,10 @@ fn detect(evidence: &Evidence<'_>) -> Option<Finding> {
         "a curve that flattens fits worse than a line".into()
     });
     match beside {
-        Some((rest, r)) => words.push(format!(
-            "it follows the work (correlation {r:.2}), which leaves a rise unexplained (z {:.1})",
-            rest.z
+        Some(beside) => words.push(format!(
+            "it follows the work (correlation {:.2}), which leaves a rise of {} unexplained",
+            beside.r,
+            bytes(beside.growth.max(0.0) as u64)
         )),
         None if evidence.life.blocks.signal(Signal::Cpu as usize).is_empty()
             && evidence.life.blocks.signal(Signal::Faults as usize).is_empty() =>

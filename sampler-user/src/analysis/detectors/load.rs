@@ -1,6 +1,7 @@
 //! Memory follows the work.
 
-use super::{Class, Detector, Evidence, Finding, NOTHING, grows};
+use super::{Class, Detector, Evidence, Finding, grows};
+use crate::analysis::linear::quantile;
 
 pub const DETECTOR: Detector = Detector {
     name: "load",
@@ -11,18 +12,17 @@ pub const DETECTOR: Detector = Detector {
 
 fn detect(evidence: &Evidence<'_>) -> Option<Finding> {
     let facts = evidence.footprint?;
-    let (rest, r) = facts.beside_work?;
+    let beside = facts.beside_work?;
     // Without a growth only a strong link is worth telling.
-    let moves = facts.values.iter().copied().fold(f64::NEG_INFINITY, f64::max)
-        - facts.values.iter().copied().fold(f64::INFINITY, f64::min);
-    let tells =
-        if grows(facts) { rest.z < NOTHING } else { r > 0.7 && moves > 0.1 * facts.level.0 && rest.z < NOTHING };
+    let moves = quantile(&facts.values, 0.98) - quantile(&facts.values, 0.02);
+    let explains = facts.growth() > 2.0 * beside.growth.abs() && facts.growth() > 0.05 * facts.level.0;
+    let tells = !grows(facts) && (explains || beside.r > 0.7 && moves > 0.1 * facts.level.0);
     tells.then(|| {
         Finding::new(
             Class::Load,
             [
-                format!("the footprint follows the work (correlation {r:.2})"),
-                format!("what the work does not explain has no trend (z {:.1})", rest.z),
+                format!("the footprint follows the work (correlation {:.2})", beside.r),
+                format!("what the work does not explain has no trend (z {:.1})", beside.trend.z),
             ],
         )
     })
