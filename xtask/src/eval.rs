@@ -50,7 +50,8 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
     let mut classes: BTreeMap<Class, Count> = BTreeMap::new();
     let (mut open, mut all, mut ever, mut healthy) = (0, 0, 0, 0);
     let mut alarms: BTreeMap<&str, usize> = BTreeMap::new();
-    let (mut rates, mut etas, mut covered, mut announced, mut leaks) = (vec![], vec![], 0, 0, 0);
+    let (mut rates, mut etas, mut ends, mut covered, mut announced, mut leaks) =
+        (vec![], vec![], (vec![], vec![]), 0, 0, 0);
     let mut others: BTreeMap<&str, [usize; 4]> = BTreeMap::new();
     let (mut brier, mut graded) = (0.0, 0);
     for (m, mechanism) in mechanisms.iter().enumerate() {
@@ -79,7 +80,7 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
                 others.entry(name).or_default()[usize::from(is) * 2 + usize::from(says)] += 1;
             }
             if is && says {
-                judge_numbers(&sim.truth, &verdict, &mut rates, &mut etas, &mut covered);
+                judge_numbers(&sim.truth, &verdict, &mut rates, &mut etas, &mut ends, &mut covered);
             }
             if is {
                 leaks += 1;
@@ -119,6 +120,15 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
         100.0 * covered as f64 / etas.len().max(1) as f64,
         etas.len()
     );
+    let at = |values: &mut Vec<f64>, part: f64| {
+        values.sort_by(f64::total_cmp);
+        values.get((values.len() as f64 * part) as usize).copied().unwrap_or(f64::NAN)
+    };
+    println!(
+        "  ln(true / low end) at 5 %: {:.2}; ln(true / high end) at 95 %: {:.2}",
+        at(&mut ends.0, 0.05),
+        at(&mut ends.1, 0.95)
+    );
     println!("Brier {:.3}", brier / graded as f64);
     Ok(())
 }
@@ -133,13 +143,23 @@ fn alarm(sim: &Sim, until: f64) -> bool {
     })
 }
 
-fn judge_numbers(truth: &Truth, verdict: &Verdict, rates: &mut Vec<f64>, etas: &mut Vec<f64>, covered: &mut usize) {
+fn judge_numbers(
+    truth: &Truth,
+    verdict: &Verdict,
+    rates: &mut Vec<f64>,
+    etas: &mut Vec<f64>,
+    ends: &mut (Vec<f64>, Vec<f64>),
+    covered: &mut usize,
+) {
     if let (Some(rate), Some(got)) = (truth.rate, verdict.rate_bytes_per_s) {
         rates.push((got - rate).abs() / rate);
     }
     if let (Some(eta), Some(got)) = (truth.eta_s, verdict.time_to_limit_s) {
         etas.push((got - eta).abs() / eta);
-        if let Some([low, high]) = verdict.time_to_limit_ci90 {
+        if let Some([Some(low), high]) = verdict.time_to_limit_ci90 {
+            ends.0.push((eta / low).ln());
+            ends.1.extend(high.map(|high| (eta / high).ln()));
+            let low = Some(low);
             *covered += usize::from(low.is_none_or(|low| low <= eta) && high.is_none_or(|high| high >= eta));
         }
     }

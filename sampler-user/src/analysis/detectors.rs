@@ -115,8 +115,9 @@ pub fn rising(facts: &Facts) -> f64 {
     if facts.within.1 >= 0.6 {
         z = z.max(facts.within.0);
     }
-    if facts.last.1 >= 0.3 {
-        z = z.max(facts.last.0.z);
+    // A short regime is one of many that might have risen.
+    if facts.last.1 >= 0.12 {
+        z = z.max(facts.last.0.z - if facts.last.1 >= 0.3 { 0.0 } else { 2.0 });
     }
     z
 }
