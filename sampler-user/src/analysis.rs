@@ -9,6 +9,7 @@ pub mod eta;
 pub mod facts;
 pub mod floor;
 pub mod linear;
+pub mod pressure;
 pub mod regimes;
 pub mod shape;
 pub mod track;

@@ -1,6 +1,7 @@
 //! The command line: arguments, exit codes, and one file a command.
 
 mod agent;
+mod analyze;
 mod demo;
 mod export;
 mod fields;
@@ -48,6 +49,7 @@ enum Command {
     Run(run::Args),
     Demo(demo::Args),
     Info(info::Args),
+    Analyze(analyze::Args),
     Export(export::Args),
     Import(import::Args),
     Fields(fields::Args),
@@ -62,6 +64,7 @@ pub fn main() -> ExitCode {
         Command::Run(args) => run::run(args),
         Command::Demo(args) => demo::run(&args),
         Command::Info(args) => info::run(&args),
+        Command::Analyze(args) => analyze::run(&args),
         Command::Export(args) => export::run(&args),
         Command::Import(args) => import::run(&args),
         Command::Fields(args) => fields::run(&args),

@@ -4,7 +4,7 @@
 use std::fs;
 use std::path::Path;
 
-const LAYERS: [(&str, &[&str]); 16] = [
+const LAYERS: [(&str, &[&str]); 17] = [
     ("units", &["fields", "units"]),
     ("time", &["units"]),
     ("fields", &["sample"]),
@@ -16,6 +16,7 @@ const LAYERS: [(&str, &[&str]); 16] = [
     ("cgroupfs", &["cgroupfs", "fields", "sample"]),
     ("oom", &["oom", "evidence"]),
     ("processes", &["cgroupfs", "fields", "recording", "sample"]),
+    ("analysis", &["analysis", "fields", "recording", "sample", "units"]),
     ("journal", &["journal", "event", "fields", "recording", "sample", "sink", "time"]),
     ("store", &["store", "journal", "event", "fields", "recording", "sample", "time", "units"]),
     (
