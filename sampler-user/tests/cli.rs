@@ -160,6 +160,37 @@ fn run_passes_exit_codes_and_explains_a_kill() {
 }
 
 #[test]
+fn without_root_the_command_runs_where_it_is_and_a_limit_is_not_ignored() {
+    use std::os::unix::process::CommandExt;
+    let test = "without_root_the_command_runs_where_it_is_and_a_limit_is_not_ignored";
+    if !can_cage(test) {
+        return;
+    }
+    // Where nobody may enter: a program that others may read, and a folder that they may write.
+    let dir = tempfile::tempdir().unwrap();
+    let program = dir.path().join("sampler");
+    std::fs::copy(env!("CARGO_BIN_EXE_sampler"), &program).unwrap();
+    let open = |path: &Path, mode| {
+        std::fs::set_permissions(path, std::os::unix::fs::PermissionsExt::from_mode(mode)).unwrap();
+    };
+    open(dir.path(), 0o777);
+    open(&program, 0o755);
+    let run = |name: &str, more: &[&str]| {
+        let mut command = Command::new(&program);
+        command.args(["run", "--out"]).arg(dir.path().join(name)).args(more).args(["--", "sleep", "1"]);
+        command.uid(65534).gid(65534).current_dir("/").output().unwrap()
+    };
+    let plain = run("plain", &[]);
+    assert_eq!(plain.status.code(), Some(0), "{}", text(&plain.stderr));
+    assert!(text(&plain.stderr).contains("sudo sampler run"), "{}", text(&plain.stderr));
+    let info = json(&["info", dir.path().join("plain").to_str().unwrap(), "--json"]);
+    assert!(info["tables"]["samples"]["rows"].as_u64().unwrap() > 20, "the cgroup it was in was sampled");
+    let limited = run("limited", &["--memory-max", "100M"]);
+    assert_eq!(limited.status.code(), Some(4), "{}", text(&limited.stderr));
+    assert!(text(&limited.stderr).contains("needs root"));
+}
+
+#[test]
 fn sigkill_loses_nothing_that_was_journalled() {
     if !can_cage("sigkill_loses_nothing_that_was_journalled") {
         return;

@@ -69,9 +69,16 @@ fn modules_import_downward_only() {
             check(&path, &module, &mut faults);
             seen += 1;
         } else {
-            for file in fs::read_dir(&path).unwrap().flatten() {
-                check(&file.path(), &module, &mut faults);
-                seen += 1;
+            let mut folders = vec![path];
+            while let Some(folder) = folders.pop() {
+                for file in fs::read_dir(&folder).unwrap().flatten().map(|entry| entry.path()) {
+                    if file.is_dir() {
+                        folders.push(file);
+                    } else {
+                        check(&file, &module, &mut faults);
+                        seen += 1;
+                    }
+                }
             }
         }
     }

@@ -75,12 +75,12 @@ impl Cage {
             let bytes = i64::try_from(bytes).context("the limit is too large")?;
             builder = if set { builder.memory_hard_limit(bytes) } else { builder.memory_soft_limit(bytes) };
         }
-        let cgroup = builder.done().build(hierarchy).with_context(|| {
-            format!(
-                "make the cgroup {path} in {}; this needs root (or a delegated cgroup): sudo sampler run …",
-                layout.memory.display()
-            )
+        let folder = layout.memory.join(&name);
+        // The library makes folders without saying when it could not.
+        fs::create_dir(&folder).with_context(|| {
+            format!("make the cgroup {}; this needs root (or a delegated cgroup): sudo sampler run …", folder.display())
         })?;
+        let cgroup = builder.done().build(hierarchy).with_context(|| format!("set up the cgroup {path}"))?;
         let mut cage = Cage { cgroup: Some(cgroup), unified: None, path: path.clone() };
         if layout.version == Version::V2 {
             if let Some(bytes) = args.memory_high.filter(|bytes| *bytes != UNLIMITED) {
