@@ -25,6 +25,9 @@ pub struct Args {
     /// Seconds that are measured in each round.
     #[arg(long, default_value_t = 15)]
     seconds: u64,
+    /// With everything on: the burst rate, its rings, and the processes of what grows.
+    #[arg(long)]
+    burst: bool,
     /// Also write the raw figures to this file.
     #[arg(long)]
     raw: Option<PathBuf>,
@@ -130,7 +133,12 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
             let out = std::env::temp_dir().join(format!("{}-{round}", forest.name));
             // Sealed within each round, as often as a bare minute of recording would pay for in hours.
             let seal = format!("{}s", args.seconds);
-            let agent = record(&sampler, &out, &["--cgroup", &forest.glob(), "--seal-every", &seal])?;
+            let glob = forest.glob();
+            let mut options = vec!["--cgroup", &glob, "--seal-every", &seal];
+            if args.burst {
+                options.extend(["--burst", "1ms"]);
+            }
+            let agent = record(&sampler, &out, &options)?;
             sleep(WARM_UP);
             let cost = measure(agent.id(), args.seconds, &["sampler-fast", "sampler-slow"]);
             rss = rss.max(resident(agent.id()));
