@@ -4,6 +4,7 @@ mod baselines;
 mod sim;
 
 use std::collections::BTreeMap;
+use std::process::Command;
 
 use sampler::analysis::detectors::Class;
 use sampler::analysis::track::Track;
@@ -22,6 +23,9 @@ pub struct Args {
     /// `tune`, or `test`: other mechanisms, written on their own, never tuned on.
     #[arg(long, default_value = "tune", value_parser = ["tune", "test"])]
     generator: String,
+    /// Instead: the public series in this folder (see eval/public.py); needs Python.
+    #[arg(long, value_name = "DIR")]
+    public: Option<std::path::PathBuf>,
     /// Print every series that is judged wrong.
     #[arg(long)]
     wrong: bool,
@@ -44,6 +48,10 @@ struct Count {
 }
 
 pub fn run(args: &Args) -> anyhow::Result<()> {
+    if let Some(folder) = &args.public {
+        let script = crate::sh::root().join("xtask/src/eval/public.py");
+        return crate::sh::run(Command::new("python3").arg(script).arg(crate::sh::sampler()?).arg(folder));
+    }
     let mechanisms = if args.generator == "test" { sim::TEST } else { sim::TUNE };
     let mut by_mechanism: BTreeMap<&str, BTreeMap<String, usize>> = BTreeMap::new();
     let mut score = [0usize; 4];

@@ -127,6 +127,14 @@ pub fn grows(facts: &Facts) -> bool {
     facts.matters() && rising(facts) >= SURE
 }
 
+/// Whether anybody has to care: it reaches the limit within 90 days, or grows by 5 % a day.
+fn is_relevant(evidence: &Evidence<'_>, facts: &Facts) -> bool {
+    let growth = facts.beside_work.map_or(facts.growth(), |beside| beside.growth);
+    let a_day = growth / facts.span_s() * 86400.0;
+    let left = evidence.life.limit.filter(|limit| limit.is_finite()).map(|limit| limit - facts.level.1);
+    a_day > 0.05 * facts.level.0 || left.is_some_and(|left| left < 90.0 * a_day)
+}
+
 /// Asks the detectors. The last always answers.
 pub fn ask(evidence: &Evidence<'_>) -> (&'static str, Finding) {
     TABLE

@@ -1,6 +1,6 @@
 //! Grows without bound.
 
-use super::{Class, Detector, Evidence, Finding, SURE, grows, part_that_grew, rising};
+use super::{Class, Detector, Evidence, Finding, SURE, grows, is_relevant, part_that_grew, rising};
 use crate::analysis::track::Signal;
 use crate::units::bytes;
 
@@ -14,7 +14,7 @@ pub const DETECTOR: Detector = Detector {
 
 fn detect(evidence: &Evidence<'_>) -> Option<Finding> {
     let facts = evidence.footprint?;
-    if !grows(facts) {
+    if !grows(facts) || !is_relevant(evidence, facts) {
         return None;
     }
     let z = rising(facts);

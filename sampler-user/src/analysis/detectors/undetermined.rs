@@ -1,6 +1,6 @@
 //! Something grows, and it cannot be said what.
 
-use super::{Class, Detector, Evidence, Finding, SURE, grows, rising};
+use super::{Class, Detector, Evidence, Finding, SURE, grows, is_relevant, rising};
 
 pub const DETECTOR: Detector = Detector {
     name: "undetermined",
@@ -11,7 +11,7 @@ pub const DETECTOR: Detector = Detector {
 
 fn detect(evidence: &Evidence<'_>) -> Option<Finding> {
     let facts = evidence.footprint?;
-    if !grows(facts) {
+    if !grows(facts) || !is_relevant(evidence, facts) {
         return None;
     }
     let span_s = facts.span_s();
