@@ -101,6 +101,9 @@ pub fn judge(track: &mut Track) -> Option<Verdict> {
 /// Grades the finding: how far the evidence is from the border between leak and no leak.
 fn probability(finding: &Finding, facts: Option<&Facts>) -> f64 {
     let Some(facts) = facts else { return if finding.class == Class::Leak { 0.9 } else { 0.5 } };
+    if finding.class != Class::Leak && !facts.matters() {
+        return 0.01;
+    }
     let z = rising(facts);
     let score =
         0.8 * (z - 2.326) + 1.5 * (facts.late.clamp(0.0, 1.0) - 0.5) - 0.05 * facts.shape.saturates.clamp(0.0, 40.0);
