@@ -14,8 +14,11 @@ fn text(bytes: &[u8]) -> String {
 
 const MIB: u64 = 1 << 20;
 
-/// Twenty minutes at 1 Hz of what each cgroup holds: anonymous memory and files.
-fn recording(dir: &std::path::Path, seconds: u64, cgroups: &[(&str, &dyn Fn(u64) -> (u64, u64))]) -> String {
+/// Name, and anonymous memory and files at a second.
+type Cgroup<'a> = (&'a str, &'a dyn Fn(u64) -> (u64, u64));
+
+/// A recording at 1 Hz, imported.
+fn recording(dir: &std::path::Path, seconds: u64, cgroups: &[Cgroup<'_>]) -> String {
     let mut csv = String::from("cgroup,ts_ns,current,anon,file,max,pgfault\n");
     for (name, at) in cgroups {
         for t in 0..seconds {
