@@ -93,12 +93,14 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
             if is {
                 leaks += 1;
                 // Before half of the time from onset to the end: a leak that can be announced in time.
-                let in_time = alarm(&sim, (1.0 + sim.truth.onset) / 2.0);
+                // An agent looks often.
+                let often = (2..=40).map(|look| f64::from(look) / 40.0);
+                let in_time = alarm(&sim, (1.0 + sim.truth.onset) / 2.0, often);
                 announced += usize::from(in_time);
                 *alarms.entry(mechanism.name).or_default() += usize::from(in_time);
             } else {
                 healthy += 1;
-                let false_alarm = alarm(&sim, 1.0);
+                let false_alarm = alarm(&sim, 1.0, LOOKS.into_iter());
                 ever += usize::from(false_alarm);
                 *alarms.entry(mechanism.name).or_default() += usize::from(false_alarm);
             }
@@ -142,10 +144,10 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
 }
 
 /// Whether three looks in a row say leak before `until`.
-fn alarm(sim: &Sim, until: f64) -> bool {
+fn alarm(sim: &Sim, until: f64, looks: impl Iterator<Item = f64>) -> bool {
     let mut row = 0;
-    LOOKS.iter().filter(|part| **part <= until).any(|part| {
-        let says = verdict(sim, *part).is_some_and(|v| v.verdict == Class::Leak);
+    looks.filter(|part| *part <= until).any(|part| {
+        let says = verdict(sim, part).is_some_and(|v| v.verdict == Class::Leak);
         row = if says { row + 1 } else { 0 };
         row >= 3
     })

@@ -60,6 +60,8 @@ pub struct Facts {
     pub beside_work: Option<Beside>,
     /// Slope of the last quarter over that of the third.
     pub late: f64,
+    /// Slope of the last quarter over that of the second.
+    pub fades: f64,
     /// Shape of the growth.
     pub shape: Shape,
     /// A sudden change that is most of all change.
@@ -80,6 +82,11 @@ impl Facts {
     pub fn matters(&self) -> bool {
         self.beside_work.map_or(self.growth(), |beside| beside.growth)
             > (0.015 * self.level.0.abs()).max(1024.0 * 1024.0).max(4.0 * QUANTUM)
+    }
+
+    /// Whether it flattens: a curve that does fits better than a line, and the pace falls.
+    pub fn bends(&self) -> bool {
+        self.shape.saturates > 6.0 && (self.late < 0.7 || self.fades < 0.6 && self.late < 0.9)
     }
 
     /// Seconds that were looked at.
@@ -149,7 +156,7 @@ pub fn facts(blocks: &Blocks<SIGNALS>, signal: Signal) -> Option<Facts> {
     let within = if weight > 0.0 { pooled / weight.sqrt() } else { 0.0 };
     let last_from = regimes.len().checked_sub(2).map_or(0, |i| regimes[i]);
     let quarter = |i: usize| sen(&z[i * m / 4..(i + 1) * m / 4]);
-    let third = quarter(2);
+    let (second, third) = (quarter(1), quarter(2));
     let mut highest = f64::NEG_INFINITY;
     let mut fall = 0f64;
     for v in z {
@@ -170,6 +177,7 @@ pub fn facts(blocks: &Blocks<SIGNALS>, signal: Signal) -> Option<Facts> {
         within: (within, rising),
         beside_work: beside_work(blocks, &floor, from, &values),
         late: if third.abs() > 1e-9 { quarter(3) / third } else { 1.0 },
+        fades: if second.abs() > 1e-9 { quarter(3) / second } else { 1.0 },
         shape: shape(z),
         step,
         regimes,

@@ -266,6 +266,15 @@ fn warm_up(seed: u64) -> Sim {
     s.sim(Class::WarmUp, anon)
 }
 
+/// Ever rarer news, as of a cache of all that was ever asked for.
+fn warm_up_log(seed: u64) -> Sim {
+    let mut s = stage(seed);
+    let t0 = s.n as f64 * s.dice.scale(0.003, 0.05);
+    let (level, up) = (s.level, s.level * s.dice.between(0.1, 0.6));
+    let anon = (0..s.n).map(|t| level + up * (1.0 + t as f64 / t0).ln()).collect();
+    s.sim(Class::WarmUp, anon)
+}
+
 fn page_cache(seed: u64) -> Sim {
     let mut s = stage(seed);
     let (rate, level, n) = (2.0 * s.rate(), s.level, s.n);
@@ -322,6 +331,7 @@ pub const TUNE: &[Mechanism] = &[
     Mechanism { name: "steady", make: steady },
     Mechanism { name: "gc", make: gc },
     Mechanism { name: "warm-up", make: warm_up },
+    Mechanism { name: "warm-up logarithmic", make: warm_up_log },
     Mechanism { name: "page cache", make: page_cache },
     Mechanism { name: "bounded cache", make: bounded },
     Mechanism { name: "load", make: load },

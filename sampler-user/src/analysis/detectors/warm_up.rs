@@ -13,7 +13,7 @@ pub const DETECTOR: Detector = Detector {
 fn detect(evidence: &Evidence<'_>) -> Option<Finding> {
     let facts = evidence.footprint?;
     let shape = &facts.shape;
-    let flattens = shape.saturates > 6.0 && (facts.late < 0.5 || facts.late < 0.7 && shape.goes_on < 6.0);
+    let flattens = facts.bends() && (facts.late < 0.5 || facts.fades < 0.5 || shape.goes_on < 6.0);
     let ended = shape.saturates > 0.0 && facts.late < 0.33 && facts.half.z < 1.0;
     if !facts.matters() || !(flattens && (grows(facts) || facts.half.z < 1.0) || ended) {
         return None;
