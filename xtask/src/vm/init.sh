@@ -6,6 +6,7 @@ mount -t sysfs sys /sys
 mount -t devtmpfs dev /dev
 mount -t tmpfs -o size=200m tmp /tmp
 hostname vm
+echo "VM UP"
 if [ "$HIERARCHY" = v2 ]; then
     mount -t cgroup2 cgroup2 /sys/fs/cgroup
     echo "+memory +pids +cpu" > /sys/fs/cgroup/cgroup.subtree_control
