@@ -121,6 +121,31 @@ fn a_leak_that_kills_cut_is_a_leak_with_restarts() {
 }
 
 #[test]
+fn a_leak_without_a_limit_runs_into_that_of_its_parent() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut csv = String::from("cgroup,ts_ns,current,anon,file,max\n");
+    for t in 0..600u64 {
+        let (leak, other) = (50 * MIB + t * 100_000 + t * 7919 % 101 * 512, 100 * MIB);
+        for (path, size, max) in [
+            ("/vm", leak + other, (400 * MIB).to_string()),
+            ("/vm/leak", leak, "max".into()),
+            ("/vm/db", other, "max".into()),
+        ] {
+            let _ = writeln!(csv, "{path},{},{size},{size},0,{max}", t * 1_000_000_000);
+        }
+    }
+    let file = dir.path().join("in.csv");
+    std::fs::write(&file, csv).unwrap();
+    let out = dir.path().join("rec").to_str().unwrap().to_owned();
+    assert!(sampler(&["import", file.to_str().unwrap(), "--out", &out]).status.success());
+    let document: serde_json::Value = serde_json::from_slice(&sampler(&["analyze", &out, "--json"]).stdout).unwrap();
+    let leak = document["cgroups"].as_array().unwrap().iter().find(|c| c["path"] == "/vm/leak").unwrap();
+    assert_eq!((&leak["verdict"], &leak["limit_owner"]), (&"leak".into(), &"/vm".into()), "{leak}");
+    let left = (250.0 * MIB as f64 - 600.0 * 100_000.0) / 100_000.0;
+    assert!((leak["time_to_limit_s"].as_f64().unwrap() / left - 1.0).abs() < 0.03, "{leak}, want {left}");
+}
+
+#[test]
 fn detectors_are_listed_and_explained_and_names_cannot_write_to_the_terminal() {
     let list = text(&sampler(&["analyze", "--list"]).stdout);
     for name in list.lines() {

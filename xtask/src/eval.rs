@@ -37,7 +37,7 @@ const LOOKS: [f64; 11] = [0.1, 0.19, 0.28, 0.37, 0.46, 0.55, 0.64, 0.73, 0.82, 0
 fn verdict(sim: &Sim, part: f64) -> Option<Verdict> {
     let mut track = Track::default();
     track.feed(&sim.series(part));
-    judge(&mut track)
+    judge(&mut track, Some(("/sim", sim.truth.limit)))
 }
 
 #[derive(Default)]

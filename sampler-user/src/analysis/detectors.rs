@@ -96,6 +96,8 @@ pub struct Evidence<'a> {
     pub footprint: Option<&'a Facts>,
     /// Its reclaimable memory.
     pub cache: Option<&'a Facts>,
+    /// The limit that is reached first, its own or an ancestor's; `None` when there is none.
+    pub limit: Option<f64>,
     /// All lives, with the facts of each.
     pub lives: &'a [(&'a Life, Option<Facts>)],
 }
@@ -131,7 +133,7 @@ pub fn grows(facts: &Facts) -> bool {
 fn is_relevant(evidence: &Evidence<'_>, facts: &Facts) -> bool {
     let growth = facts.beside_work.map_or(facts.growth(), |beside| beside.growth);
     let a_day = growth / facts.span_s() * 86400.0;
-    let left = evidence.life.limit.filter(|limit| limit.is_finite()).map(|limit| limit - facts.level.1);
+    let left = evidence.limit.map(|limit| limit - facts.level.1);
     a_day > 0.05 * facts.level.0 || left.is_some_and(|left| left < 90.0 * a_day)
 }
 

@@ -2,7 +2,8 @@
 
 use serde::Serialize;
 
-use super::blocks::Blocks;
+use super::blocks::{Block, Blocks};
+use super::limits::Room;
 use crate::fields::{FieldId, UNLIMITED};
 use crate::recording::Series;
 
@@ -160,6 +161,13 @@ impl Track {
                 self.state.footprint = footprint;
             }
         }
+    }
+
+    /// What it held at the end, and its limit.
+    pub fn room(&self) -> Option<Room> {
+        let life = self.lives.last()?;
+        let current = life.blocks.signal(Signal::Current as usize).iter().rev().find_map(Block::mean)?;
+        Some(Room { current, limit: life.limit.unwrap_or(f64::INFINITY) })
     }
 
     fn begin(&mut self) {

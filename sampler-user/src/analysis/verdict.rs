@@ -29,8 +29,10 @@ pub struct Verdict {
     pub time_to_limit_s: Option<f64>,
     /// 90 % interval; the upper end is absent when it may not come to it.
     pub time_to_limit_ci90: Option<[Option<f64>; 2]>,
-    /// The limit, absent when it is not known or not set.
+    /// The limit it reaches first, less what others hold of an ancestor's; absent when none is known.
     pub limit_bytes: Option<u64>,
+    /// Whose limit that is.
+    pub limit_owner: Option<String>,
     /// Size at the end.
     pub last_bytes: Option<u64>,
     /// OOM kills that cut the growth.
@@ -43,8 +45,8 @@ pub struct Verdict {
     pub needs_s: Option<f64>,
 }
 
-/// Judges what was tracked of a cgroup.
-pub fn judge(track: &mut Track) -> Option<Verdict> {
+/// Judges what was tracked of a cgroup. `limit` is the one it reaches first, and whose that is.
+pub fn judge(track: &mut Track, limit: Option<(&str, f64)>) -> Option<Verdict> {
     for life in &mut track.lives {
         life.blocks.fit(Signal::Footprint as usize);
     }
@@ -56,7 +58,8 @@ pub fn judge(track: &mut Track) -> Option<Verdict> {
         .find(|(_, facts)| facts.is_some())
         .or_else(|| lives.iter().max_by_key(|(life, _)| life.rows))?;
     let cache = facts(&life.blocks, Signal::Cache);
-    let evidence = Evidence { life, footprint: footprint.as_ref(), cache: cache.as_ref(), lives: &lives };
+    let bytes = limit.map(|(_, bytes)| bytes);
+    let evidence = Evidence { life, footprint: footprint.as_ref(), cache: cache.as_ref(), limit: bytes, lives: &lives };
     let (detector, finding) = ask(&evidence);
     let finite = |value: f64| value.is_finite().then_some(value);
     let mut verdict = Verdict {
@@ -69,7 +72,8 @@ pub fn judge(track: &mut Track) -> Option<Verdict> {
         onset_us: None,
         time_to_limit_s: None,
         time_to_limit_ci90: None,
-        limit_bytes: life.limit.filter(|limit| limit.is_finite()).map(|limit| limit as u64),
+        limit_bytes: bytes.map(|bytes| bytes as u64),
+        limit_owner: limit.map(|(owner, _)| owner.to_owned()),
         last_bytes: life.blocks.signal(Signal::Current as usize).iter().rev().find_map(|b| b.mean()).map(|v| v as u64),
         restarts: finding.restarts,
         oom_kills: track.lives.iter().map(|life| life.kills).sum(),
@@ -86,7 +90,7 @@ pub fn judge(track: &mut Track) -> Option<Verdict> {
         verdict.rate_ci90 = Some([pace.ci90.0, pace.ci90.1]);
         if finding.class == Class::Leak {
             verdict.onset_us = Some(life.blocks.begin_us + block as i64 * life.blocks.width_us);
-            if let Some(eta) = life.limit.and_then(|limit| eta(facts, &pace, limit)) {
+            if let Some(eta) = bytes.and_then(|limit| eta(facts, &pace, limit)) {
                 verdict.time_to_limit_s = finite(eta.middle);
                 verdict.time_to_limit_ci90 = Some([finite(eta.ci90.0), finite(eta.ci90.1)]);
             }

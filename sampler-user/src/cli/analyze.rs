@@ -8,6 +8,7 @@ use std::process::ExitCode;
 
 use anyhow::{Context, bail};
 use sampler::analysis::detectors::{Class, TABLE};
+use sampler::analysis::limits::{Room, nearest};
 use sampler::analysis::pressure::{Episode, Watch};
 use sampler::analysis::track::Track;
 use sampler::analysis::verdict::{Verdict, judge};
@@ -156,6 +157,10 @@ fn analyze(args: &Args) -> anyhow::Result<Analysis> {
         });
         problems.append(&mut recording.problems);
     }
+    let mut rooms: BTreeMap<String, BTreeMap<String, Room>> = BTreeMap::new();
+    for ((host, path), (track, _)) in &tracks {
+        rooms.entry(host.clone()).or_default().extend(track.room().map(|room| (path.clone(), room)));
+    }
     let (mut cgroups, mut pressure) = (Vec::new(), Vec::new());
     for ((host, path), (mut track, watch)) in tracks {
         pressure.extend(watch.end().into_iter().map(|episode| Pressure {
@@ -164,7 +169,8 @@ fn analyze(args: &Args) -> anyhow::Result<Analysis> {
             to: format_us(episode.time_us.1),
             episode,
         }));
-        if let Some(verdict) = judge(&mut track) {
+        let limit = rooms.get(&host).and_then(|rooms| nearest(&path, rooms));
+        if let Some(verdict) = judge(&mut track, limit) {
             let onset = verdict.onset_us.map(format_us);
             cgroups.push(Cgroup { name: name(&path), host, path, onset, verdict });
         }
@@ -214,7 +220,13 @@ fn words(analysis: &Analysis, verbose: bool) -> String {
     for cgroup in &list {
         let v = &cgroup.verdict;
         let size = v.last_bytes.map_or_else(|| "?".into(), bytes);
-        let limit = v.limit_bytes.map_or_else(|| "no limit".into(), |limit| format!("of {}", bytes(limit)));
+        let limit = match (v.limit_bytes, v.limit_owner.as_deref()) {
+            (Some(limit), Some(owner)) if owner != cgroup.path => {
+                format!("of {} that {} leaves it", bytes(limit), printable(owner))
+            }
+            (Some(limit), _) => format!("of {}", bytes(limit)),
+            (None, _) => "no limit".into(),
+        };
         let _ = write!(out, "{:<13} {} {size} {limit}", class(v.verdict), printable(&cgroup.path));
         if v.verdict == Class::Leak {
             if let Some(rate) = v.rate_bytes_per_s {

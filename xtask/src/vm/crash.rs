@@ -25,6 +25,8 @@ struct Life {
     /// `sampler info --json` of what the life before left.
     recovered: Option<Value>,
     failure: Option<String>,
+    /// Whether the kernel came up at all.
+    up: bool,
 }
 
 /// Kills the VM `times` times, and looks at what is left after each.
@@ -48,7 +50,15 @@ pub fn run(
         random ^= random << 17;
         let moment = Duration::from_millis(500 + random % 7000);
         let log = home.join(format!("{name}-crash-{life}.log"));
-        let told = live(vmlinuz, initrd, &disk, &log, if life < times { moment } else { Duration::ZERO })?;
+        let moment = if life < times { moment } else { Duration::ZERO };
+        let mut told = live(vmlinuz, initrd, &disk, &log, moment)?;
+        for _ in 0..2 {
+            if told.up {
+                break;
+            }
+            println!("{name:<5} the kernel did not come up (console in {}); again", log.display());
+            told = live(vmlinuz, initrd, &disk, &log, moment)?;
+        }
         if let Some(before) = before {
             let verdict = told.failure.clone().map_or_else(|| judge(&before, &told, &mut rows), Err);
             match verdict {
@@ -126,6 +136,7 @@ fn live(vmlinuz: &Path, initrd: &Path, disk: &Path, log: &Path, moment: Duration
                     end = Instant::now() + moment;
                 }
             }
+            (Some("VM"), Some("UP")) => life.up = true,
             (Some("RECOVERED"), Some(json)) => match serde_json::from_str(json) {
                 Ok(value) => life.recovered = Some(value),
                 Err(error) => life.failure = Some(format!("info printed no JSON: {error}")),

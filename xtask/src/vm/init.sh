@@ -6,7 +6,7 @@ mount -t sysfs sys /sys
 mount -t devtmpfs dev /dev
 mount -t tmpfs -o size=200m tmp /tmp
 hostname vm
-echo "VM UP"
+echo; echo "VM UP" # the firmware left an unfinished line
 if [ "$HIERARCHY" = v2 ]; then
     mount -t cgroup2 cgroup2 /sys/fs/cgroup
     echo "+memory +pids +cpu" > /sys/fs/cgroup/cgroup.subtree_control
@@ -121,7 +121,7 @@ collect() {
 }
 # Never ends: the machine is killed from outside. Says first what the life before left on the disk.
 crash() {
-    echo; mkdir -p /mnt # the firmware left an unfinished line
+    mkdir -p /mnt
     i=0; until mount -t ext4 /dev/nvme0n1 /mnt 2>/tmp/mount.err; do
         i=$((i+1)); [ $i -lt 100 ] || { echo "FAILED mount: $(cat /tmp/mount.err)"; poweroff -f; }; usleep 100000
     done
