@@ -13,6 +13,9 @@ pub struct Args {
     /// Seconds for each target.
     #[arg(long, default_value_t = 30)]
     seconds: u32,
+    /// Seed of the mutations, for a run that can be had again.
+    #[arg(long)]
+    seed: Option<u32>,
     /// Only these targets.
     #[arg(long)]
     target: Vec<String>,
@@ -46,6 +49,7 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
             .args([&corpus, &seeds])
             .args(["--", "-max_len=16384", "-timeout=10", "-rss_limit_mb=1024", "-print_final_stats=1"])
             .arg(format!("-max_total_time={}", args.seconds))
+            .args(args.seed.map(|seed| format!("-seed={seed}")))
             .arg(format!("-artifact_prefix={}/", work.display()))
             .current_dir(sh::root())
             .status()
