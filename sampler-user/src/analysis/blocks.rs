@@ -104,14 +104,9 @@ impl<const N: usize> Blocks<N> {
         &self.signals[signal]
     }
 
-    /// Number of blocks of the longest signal.
-    pub fn len(&self) -> usize {
-        self.signals.iter().map(Vec::len).max().unwrap_or(0)
-    }
-
-    /// Whether nothing was seen.
-    pub fn is_empty(&self) -> bool {
-        self.len() == 0
+    /// Means of the blocks of a signal that have one.
+    pub fn means(&self, signal: usize) -> impl DoubleEndedIterator<Item = f64> + '_ {
+        self.signals[signal].iter().filter_map(Block::mean)
     }
 }
 
@@ -138,7 +133,7 @@ mod tests {
         (0..300i64).for_each(|i| blocks.push(0, i * 15_000_000, 1.0));
         blocks.fit(0);
         assert!(blocks.width_us >= 15_000_000);
-        assert!(blocks.signal(0).iter().filter(|b| b.n == 0).count() * 5 < blocks.len());
+        assert!(blocks.signal(0).iter().filter(|b| b.n == 0).count() * 5 < blocks.signal(0).len());
         let mut gap = Blocks::<1>::default();
         (0..900i64).filter(|i| !(300..500).contains(i)).for_each(|i| gap.push(0, i * 1_000_000, 1.0));
         gap.fit(0);

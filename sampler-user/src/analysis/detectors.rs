@@ -3,8 +3,10 @@
 
 use serde::Serialize;
 
+use super::blocks::Block;
 use super::facts::Facts;
-use super::track::{Life, Signal};
+use super::linear::median;
+use super::track::{Life, PARTS, Signal};
 
 mod bounded_cache;
 mod cache;
@@ -98,8 +100,8 @@ pub struct Evidence<'a> {
     pub cache: Option<&'a Facts>,
     /// The limit that is reached first, its own or an ancestor's; `None` when there is none.
     pub limit: Option<f64>,
-    /// All lives, with the facts of each.
-    pub lives: &'a [(&'a Life, Option<Facts>)],
+    /// All lives, oldest first.
+    pub lives: &'a [Life],
 }
 
 /// One-sided 1 %.
@@ -131,8 +133,7 @@ pub fn grows(facts: &Facts) -> bool {
 
 /// Whether anybody has to care: it reaches the limit within 90 days, or grows by 5 % a day.
 fn is_relevant(evidence: &Evidence<'_>, facts: &Facts) -> bool {
-    let growth = facts.beside_work.map_or(facts.growth(), |beside| beside.growth);
-    let a_day = growth / facts.span_s() * 86400.0;
+    let a_day = facts.growth_beside_work() / facts.span_s() * 86400.0;
     let left = evidence.limit.map(|limit| limit - facts.level.1);
     a_day > 0.05 * facts.level.0 || left.is_some_and(|left| left < 90.0 * a_day)
 }
@@ -148,13 +149,10 @@ pub fn ask(evidence: &Evidence<'_>) -> (&'static str, Finding) {
 /// The part of the footprint that grew most from block `from` on, with its growth.
 pub fn part_that_grew(life: &Life, from: usize) -> Option<(Signal, f64)> {
     let growth = |signal: Signal| {
-        let blocks = life.blocks.signal(signal as usize);
-        let seen: Vec<f64> =
-            blocks.iter().skip(from.min(blocks.len())).filter_map(super::blocks::Block::mean).collect();
+        let seen: Vec<f64> = life.blocks.signal(signal as usize).iter().skip(from).filter_map(Block::mean).collect();
         let part = (seen.len() / 10).max(1);
-        (seen.len() >= 4)
-            .then(|| super::linear::median(&seen[seen.len() - part..]) - super::linear::median(&seen[..part]))
+        (seen.len() >= 4).then(|| median(&seen[seen.len() - part..]) - median(&seen[..part]))
     };
-    let grown = super::track::PARTS.into_iter().filter_map(|signal| Some((signal, growth(signal)?)));
+    let grown = PARTS.into_iter().filter_map(|signal| Some((signal, growth(signal)?)));
     grown.max_by(|a, b| a.1.total_cmp(&b.1)).filter(|(_, growth)| *growth > 0.0)
 }

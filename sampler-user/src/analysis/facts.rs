@@ -78,10 +78,14 @@ impl Facts {
         self.level.1 - self.level.0
     }
 
+    /// Growth without what the work explains, bytes.
+    pub fn growth_beside_work(&self) -> f64 {
+        self.beside_work.map_or(self.growth(), |beside| beside.growth)
+    }
+
     /// Growth that matters, without what the work explains: 1.5 % of the level, a MiB, four quanta.
     pub fn matters(&self) -> bool {
-        self.beside_work.map_or(self.growth(), |beside| beside.growth)
-            > (0.015 * self.level.0.abs()).max(1024.0 * 1024.0).max(4.0 * QUANTUM)
+        self.growth_beside_work() > (0.015 * self.level.0.abs()).max(1024.0 * 1024.0).max(4.0 * QUANTUM)
     }
 
     /// Whether it flattens: a curve that does fits better than a line, and the pace falls.
@@ -156,7 +160,8 @@ pub fn facts(blocks: &Blocks<SIGNALS>, signal: Signal) -> Option<Facts> {
     let within = if weight > 0.0 { pooled / weight.sqrt() } else { 0.0 };
     let last_from = regimes.len().checked_sub(2).map_or(0, |i| regimes[i]);
     let quarter = |i: usize| sen(&z[i * m / 4..(i + 1) * m / 4]);
-    let (second, third) = (quarter(1), quarter(2));
+    let pace = quarter(3);
+    let over = |before: f64| if before.abs() > 1e-9 { pace / before } else { 1.0 };
     let mut highest = f64::NEG_INFINITY;
     let mut fall = 0f64;
     for v in z {
@@ -176,8 +181,8 @@ pub fn facts(blocks: &Blocks<SIGNALS>, signal: Signal) -> Option<Facts> {
         last: (trend(&z[last_from..], quantum), (m - last_from) as f64 / m as f64),
         within: (within, rising),
         beside_work: beside_work(blocks, &floor, from, &values),
-        late: if third.abs() > 1e-9 { quarter(3) / third } else { 1.0 },
-        fades: if second.abs() > 1e-9 { quarter(3) / second } else { 1.0 },
+        late: over(quarter(2)),
+        fades: over(quarter(1)),
         shape: shape(z),
         step,
         regimes,

@@ -54,14 +54,15 @@ const REFAULTS_A_SECOND: f64 = 256.0;
 /// Episodes kept of a cgroup.
 const MOST: usize = 256;
 
-const COUNTERS: [FieldId; 5] =
+/// Columns it reads.
+pub const FIELDS: [FieldId; 5] =
     [FieldId::PressureSome, FieldId::PressureFull, FieldId::EventsMax, FieldId::EventsHigh, FieldId::RefaultFile];
 
 /// Follows one cgroup.
 #[derive(Clone, Debug, Default)]
 pub struct Watch {
-    last: [Option<f64>; COUNTERS.len()],
-    rises: [f64; COUNTERS.len()],
+    last: [Option<f64>; FIELDS.len()],
+    rises: [f64; FIELDS.len()],
     /// Begin of the second that is summed.
     second_us: Option<i64>,
     open: Option<(Episode, i64)>,
@@ -76,9 +77,10 @@ impl Watch {
             self.last = Default::default();
             self.id = series.subject.id;
         }
+        let columns = FIELDS.map(|id| series.column(id.field()));
         for (row, &time_us) in series.time_us.iter().enumerate() {
-            for (i, id) in COUNTERS.into_iter().enumerate() {
-                let Some(value) = series.column(id.field()).and_then(|column| column.get(row)) else { continue };
+            for (i, column) in columns.iter().enumerate() {
+                let Some(value) = column.and_then(|column| column.get(row)) else { continue };
                 let before = self.last[i].replace(value as f64).unwrap_or(value as f64);
                 // A counter that fell was reset.
                 self.rises[i] += (value as f64 - before).max(0.0);

@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use super::blocks::{Block, Blocks};
+use super::blocks::Blocks;
 use super::limits::Room;
 use crate::fields::{FieldId, UNLIMITED};
 use crate::recording::Series;
@@ -46,6 +46,27 @@ pub const SIGNALS: usize = Signal::Pids as usize + 1;
 pub const PARTS: [Signal; 7] =
     [Signal::Anon, Signal::Shmem, Signal::Kernel, Signal::Slab, Signal::Sock, Signal::Pagetables, Signal::KernelStack];
 
+/// Columns it reads.
+pub const FIELDS: [FieldId; 17] = [
+    FieldId::Current,
+    FieldId::SwapCurrent,
+    FieldId::Max,
+    FieldId::Anon,
+    FieldId::File,
+    FieldId::Shmem,
+    FieldId::Kernel,
+    FieldId::KernelStack,
+    FieldId::Pagetables,
+    FieldId::Sock,
+    FieldId::Slab,
+    FieldId::SlabReclaimable,
+    FieldId::SlabUnreclaimable,
+    FieldId::Pgfault,
+    FieldId::CpuUsage,
+    FieldId::PidsCurrent,
+    FieldId::EventsOomKill,
+];
+
 /// One life of a cgroup: from its first row to its end, or to a kill that emptied it.
 #[derive(Clone, Debug, Default)]
 pub struct Life {
@@ -61,8 +82,6 @@ pub struct Life {
     pub limit: Option<f64>,
     /// OOM kills in it.
     pub kills: u64,
-    /// Whether the limit changed.
-    pub limit_changed: bool,
 }
 
 /// All lives of a path.
@@ -79,7 +98,6 @@ pub struct Track {
 struct State {
     counters: [Option<f64>; 3],
     limit: Option<f64>,
-    footprint: f64,
     /// Highest since the life began, and whether a kill was counted lately.
     highest: f64,
     killed_us: Option<i64>,
@@ -125,10 +143,8 @@ impl Track {
                 self.state.highest = self.state.highest.max(now);
             }
             if let Some(limit) = get(FieldId::Max) {
-                let before = self.state.limit.replace(limit);
-                let life = self.life(time_us);
-                life.limit_changed |= before.is_some_and(|before| before != limit);
-                life.limit = Some(limit);
+                self.state.limit = Some(limit);
+                self.life(time_us).limit = Some(limit);
             }
             let rise = |state: &mut Option<f64>, value: Option<f64>| {
                 let before = value.and_then(|v| state.replace(v).map(|before| v - before));
@@ -157,16 +173,13 @@ impl Track {
             push(Signal::Cpu, cpu);
             push(Signal::Faults, faults);
             push(Signal::Pids, get(FieldId::PidsCurrent));
-            if let Some(footprint) = footprint {
-                self.state.footprint = footprint;
-            }
         }
     }
 
     /// What it held at the end, and its limit.
     pub fn room(&self) -> Option<Room> {
         let life = self.lives.last()?;
-        let current = life.blocks.signal(Signal::Current as usize).iter().rev().find_map(Block::mean)?;
+        let current = life.blocks.means(Signal::Current as usize).next_back()?;
         Some(Room { current, limit: life.limit.unwrap_or(f64::INFINITY) })
     }
 

@@ -50,16 +50,16 @@ pub fn judge(track: &mut Track, limit: Option<(&str, f64)>) -> Option<Verdict> {
     for life in &mut track.lives {
         life.blocks.fit(Signal::Footprint as usize);
     }
-    let lives: Vec<_> = track.lives.iter().map(|life| (life, facts(&life.blocks, Signal::Footprint))).collect();
+    let lives = &track.lives;
     // The last life that is long enough, or else the longest.
-    let (life, footprint) = lives
-        .iter()
-        .rev()
-        .find(|(_, facts)| facts.is_some())
-        .or_else(|| lives.iter().max_by_key(|(life, _)| life.rows))?;
+    let measured = lives.iter().rev().find_map(|life| Some((life, facts(&life.blocks, Signal::Footprint)?)));
+    let (life, footprint) = match measured {
+        Some((life, facts)) => (life, Some(facts)),
+        None => (lives.iter().max_by_key(|life| life.rows)?, None),
+    };
     let cache = facts(&life.blocks, Signal::Cache);
     let bytes = limit.map(|(_, bytes)| bytes);
-    let evidence = Evidence { life, footprint: footprint.as_ref(), cache: cache.as_ref(), limit: bytes, lives: &lives };
+    let evidence = Evidence { life, footprint: footprint.as_ref(), cache: cache.as_ref(), limit: bytes, lives };
     let (detector, finding) = ask(&evidence);
     let finite = |value: f64| value.is_finite().then_some(value);
     let mut verdict = Verdict {
@@ -74,9 +74,9 @@ pub fn judge(track: &mut Track, limit: Option<(&str, f64)>) -> Option<Verdict> {
         time_to_limit_ci90: None,
         limit_bytes: bytes.map(|bytes| bytes as u64),
         limit_owner: limit.map(|(owner, _)| owner.to_owned()),
-        last_bytes: life.blocks.signal(Signal::Current as usize).iter().rev().find_map(|b| b.mean()).map(|v| v as u64),
+        last_bytes: life.blocks.means(Signal::Current as usize).next_back().map(|v| v as u64),
         restarts: finding.restarts,
-        oom_kills: track.lives.iter().map(|life| life.kills).sum(),
+        oom_kills: lives.iter().map(|life| life.kills).sum(),
         needs_s: finding.needs_s,
         evidence: finding.evidence,
     };
@@ -97,7 +97,7 @@ pub fn judge(track: &mut Track, limit: Option<(&str, f64)>) -> Option<Verdict> {
         }
     } else if finding.class == Class::Leak {
         verdict.component = part_that_grew(life, 0).map(|(part, _)| part);
-        verdict.onset_us = Some(track.lives[0].from_us);
+        verdict.onset_us = lives.first().map(|life| life.from_us);
     }
     Some(verdict)
 }

@@ -9,11 +9,11 @@ use std::process::ExitCode;
 use anyhow::{Context, bail};
 use sampler::analysis::detectors::{Class, TABLE};
 use sampler::analysis::limits::{Room, nearest};
-use sampler::analysis::pressure::{Episode, Watch};
-use sampler::analysis::track::Track;
+use sampler::analysis::pressure::{self, Episode, Watch};
+use sampler::analysis::track::{self, Track};
 use sampler::analysis::verdict::{Verdict, judge};
 use sampler::cgroupfs::tree::Selection;
-use sampler::fields::{FieldId, Table};
+use sampler::fields::Table;
 use sampler::recording::Problem;
 use sampler::store::scan::{Query, Recording};
 use sampler::time::format_us;
@@ -46,34 +46,6 @@ pub struct Args {
     #[arg(long, value_name = "DETECTOR")]
     explain: Option<String>,
 }
-
-/// Columns the analysis reads.
-const FIELDS: [FieldId; 24] = [
-    FieldId::Current,
-    FieldId::SwapCurrent,
-    FieldId::Max,
-    FieldId::Anon,
-    FieldId::File,
-    FieldId::Shmem,
-    FieldId::Kernel,
-    FieldId::KernelStack,
-    FieldId::Pagetables,
-    FieldId::Sock,
-    FieldId::Slab,
-    FieldId::SlabReclaimable,
-    FieldId::SlabUnreclaimable,
-    FieldId::Pgfault,
-    FieldId::CpuUsage,
-    FieldId::PidsCurrent,
-    FieldId::EventsMax,
-    FieldId::EventsHigh,
-    FieldId::EventsOomKill,
-    FieldId::PressureSome,
-    FieldId::PressureFull,
-    FieldId::RefaultFile,
-    FieldId::Pgmajfault,
-    FieldId::EventsOom,
-];
 
 #[derive(Debug, Serialize)]
 struct Analysis {
@@ -132,7 +104,8 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
 
 fn analyze(args: &Args) -> anyhow::Result<Analysis> {
     let selection = Selection::new(&args.cgroup, &[]).context("read --cgroup")?;
-    let query = Query { cgroups: &|path| selection.wants(path), time: args.time.range(), fields: &FIELDS };
+    let fields = [&track::FIELDS[..], &pressure::FIELDS].concat();
+    let query = Query { cgroups: &|path| selection.wants(path), time: args.time.range(), fields: &fields };
     let paths = if args.paths.is_empty() { vec![super::data_folder()] } else { args.paths.clone() };
     let progress = std::io::stderr().is_terminal();
     let mut tracks: BTreeMap<(String, String), (Track, Watch)> = BTreeMap::new();
@@ -194,6 +167,11 @@ fn name(path: &str) -> String {
     if id.len() == 64 && id.bytes().all(|b| b.is_ascii_hexdigit()) { id[..12].to_owned() } else { last.to_owned() }
 }
 
+/// The word that JSON has for it.
+fn word(value: &impl Serialize) -> String {
+    serde_json::to_value(value).ok().and_then(|value| value.as_str().map(str::to_owned)).unwrap_or_default()
+}
+
 fn duration(seconds: f64) -> String {
     match seconds {
         s if s < 120.0 => format!("{s:.0} s"),
@@ -215,8 +193,6 @@ fn words(analysis: &Analysis, verbose: bool) -> String {
             .then(b.verdict.last_bytes.cmp(&a.verdict.last_bytes))
             .then(a.path.cmp(&b.path))
     });
-    let class =
-        |class: Class| serde_json::to_value(class).ok().and_then(|v| v.as_str().map(str::to_owned)).unwrap_or_default();
     for cgroup in &list {
         let v = &cgroup.verdict;
         let size = v.last_bytes.map_or_else(|| "?".into(), bytes);
@@ -227,17 +203,13 @@ fn words(analysis: &Analysis, verbose: bool) -> String {
             (Some(limit), _) => format!("of {}", bytes(limit)),
             (None, _) => "no limit".into(),
         };
-        let _ = write!(out, "{:<13} {} {size} {limit}", class(v.verdict), printable(&cgroup.path));
+        let _ = write!(out, "{:<13} {} {size} {limit}", word(&v.verdict), printable(&cgroup.path));
         if v.verdict == Class::Leak {
             if let Some(rate) = v.rate_bytes_per_s {
                 let _ = write!(out, ", {} a minute", bytes((rate * 60.0).max(0.0) as u64));
             }
             if let Some(part) = v.component {
-                let _ = write!(
-                    out,
-                    " of {}",
-                    serde_json::to_value(part).ok().and_then(|p| p.as_str().map(str::to_owned)).unwrap_or_default()
-                );
+                let _ = write!(out, " of {}", word(&part));
             }
             if let Some(left) = v.time_to_limit_s {
                 let _ = write!(out, ", limit in {}", duration(left));

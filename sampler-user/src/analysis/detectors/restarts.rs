@@ -1,6 +1,7 @@
 //! A leak that is cut by kills.
 
 use super::{Class, Detector, Evidence, Finding};
+use crate::analysis::track::Signal;
 use crate::units::bytes;
 
 pub const DETECTOR: Detector = Detector {
@@ -13,8 +14,8 @@ pub const DETECTOR: Detector = Detector {
 
 fn detect(evidence: &Evidence<'_>) -> Option<Finding> {
     let mut paces = Vec::new();
-    for (life, _) in evidence.lives {
-        let seen: Vec<f64> = life.blocks.signal(0).iter().filter_map(crate::analysis::blocks::Block::mean).collect();
+    for life in evidence.lives {
+        let seen: Vec<f64> = life.blocks.means(Signal::Footprint as usize).collect();
         let (Some(first), Some(last)) =
             (seen.iter().take(3).copied().reduce(f64::min), seen.iter().rev().take(3).copied().reduce(f64::max))
         else {

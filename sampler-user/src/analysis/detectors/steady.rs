@@ -5,8 +5,8 @@ use crate::units::bytes;
 
 pub const DETECTOR: Detector = Detector {
     name: "steady",
-    about: "No growth that matters (1.5 % of the level, 1 MiB, four charges of 64 pages) none that is more than chance, or one that takes \
-        more than 90 days to the limit and is below 5 % a day.",
+    about: "No growth that matters (1.5 % of the level, 1 MiB, four charges of 64 pages), or none that is more than chance, or \
+        one that takes more than 90 days to the limit and is below 5 % a day.",
     detect,
 };
 
