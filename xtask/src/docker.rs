@@ -27,12 +27,7 @@ pub struct Docker {
 impl Docker {
     /// Starts the daemon, which is installed where it is missing, and gives it an image `box` with busybox.
     pub fn start() -> anyhow::Result<Docker> {
-        if !Path::new("/usr/sbin/dockerd").exists() || !Path::new("/bin/busybox").exists() {
-            println!("installing docker.io busybox-static");
-            sh::run(Command::new("apt-get").args(["update", "-qq"]))?;
-            let install = ["install", "-y", "-qq", "--no-install-recommends", "docker.io", "busybox-static"];
-            sh::run(Command::new("apt-get").env("DEBIAN_FRONTEND", "noninteractive").args(install))?;
-        }
+        sh::install(&[("dockerd", "docker.io"), ("busybox", "busybox-static")])?;
         let home = std::env::temp_dir().join(format!("sampler-docker-{}", std::process::id()));
         fs::create_dir_all(&home).with_context(|| format!("make {}", home.display()))?;
         let cgroup = CpuCgroup::make(&format!("sampler-dockerd-{}", std::process::id()))?;
@@ -159,13 +154,6 @@ impl Drop for CpuCgroup {
     }
 }
 
-/// Ends an agent as a user would, and waits.
-pub fn stop(mut agent: Child) -> anyhow::Result<()> {
-    kill_process(Pid::from_child(&agent), Signal::TERM)?;
-    agent.wait()?;
-    Ok(())
-}
-
 /// Records real containers: one that rests, one that works, one that leaks into its limit, one that is gone in a moment.
 pub fn run() -> anyhow::Result<()> {
     let sampler = sh::sampler()?;
@@ -184,7 +172,7 @@ pub fn run() -> anyhow::Result<()> {
     let code = docker.read(&["wait", "leak"])?;
     let killed = docker.read(&["inspect", "-f", "{{.State.OOMKilled}}", "leak"])?;
     sleep(Duration::from_secs(4));
-    stop(agent)?;
+    sh::stop(agent)?;
     let info: Value = serde_json::from_str(&sh::read(Command::new(&sampler).args(["info", "--json"]).arg(&out))?)?;
 
     let mut failed = 0;

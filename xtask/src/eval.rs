@@ -123,17 +123,13 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
     }
     println!("false alarm ever in {} looks: {:.1} % of {healthy}", LOOKS.len(), 100.0 * ever as f64 / healthy as f64);
     println!("announced before half of the time: {:.1} % of {leaks}", 100.0 * announced as f64 / leaks as f64);
-    println!("rate: median error {:.0} %", 100.0 * middle(&mut rates));
+    println!("rate: median error {:.0} %", 100.0 * at(&mut rates, 0.5));
     println!(
         "time to limit: median error {:.0} %, 90 % intervals cover {:.0} % of {}",
-        100.0 * middle(&mut etas),
+        100.0 * at(&mut etas, 0.5),
         100.0 * covered as f64 / etas.len().max(1) as f64,
         etas.len()
     );
-    let at = |values: &mut Vec<f64>, part: f64| {
-        values.sort_by(f64::total_cmp);
-        values.get((values.len() as f64 * part) as usize).copied().unwrap_or(f64::NAN)
-    };
     println!(
         "  ln(true / low end) at 5 %: {:.2}; ln(true / high end) at 95 %: {:.2}",
         at(&mut ends.0, 0.05),
@@ -175,9 +171,10 @@ fn judge_numbers(
     }
 }
 
-fn middle(values: &mut [f64]) -> f64 {
+/// The value below which `part` of them lie.
+fn at(values: &mut [f64], part: f64) -> f64 {
     values.sort_by(f64::total_cmp);
-    values.get(values.len() / 2).copied().unwrap_or(f64::NAN)
+    values.get((values.len() as f64 * part) as usize).copied().unwrap_or(f64::NAN)
 }
 
 fn print_score(name: &str, [_, fp, miss, hit]: &[usize; 4]) {

@@ -1,9 +1,10 @@
 //! Other programs, and where things are.
 
-use std::path::PathBuf;
-use std::process::Command;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command};
 
 use anyhow::{Context, bail};
+use rustix::process::{Pid, Signal, kill_process};
 
 /// The repository.
 pub fn root() -> PathBuf {
@@ -33,4 +34,26 @@ pub fn sampler() -> anyhow::Result<PathBuf> {
     run(Command::new("cargo").args(["build", "--quiet", "--release", "-p", "sampler-user"]).current_dir(root()))?;
     let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), PathBuf::from);
     Ok(target.join("release/sampler"))
+}
+
+/// Ends a program as a user would, and waits.
+pub fn stop(mut child: Child) -> anyhow::Result<()> {
+    kill_process(Pid::from_child(&child), Signal::TERM)?;
+    child.wait()?;
+    Ok(())
+}
+
+/// Installs the Debian packages of programs that are missing, and says so.
+pub fn install(tools: &[(&str, &str)]) -> anyhow::Result<()> {
+    let folders = ["/usr/bin", "/bin", "/usr/sbin", "/sbin"];
+    let is_there = |program: &str| folders.iter().any(|folder| Path::new(folder).join(program).exists());
+    let missing: Vec<&str> =
+        tools.iter().filter(|(program, _)| !is_there(program)).map(|(_, package)| *package).collect();
+    if missing.is_empty() {
+        return Ok(());
+    }
+    println!("installing {}", missing.join(" "));
+    run(Command::new("apt-get").args(["update", "-qq"]))?;
+    let install = ["install", "-y", "-qq", "--no-install-recommends"];
+    run(Command::new("apt-get").env("DEBIAN_FRONTEND", "noninteractive").args(install).args(missing))
 }

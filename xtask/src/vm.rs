@@ -62,7 +62,7 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
     }
     let home = sh::root().join("target/vm");
     fs::create_dir_all(&home).with_context(|| format!("make {}", home.display()))?;
-    kernel::install_tools()?;
+    sh::install(&kernel::TOOLS)?;
     let sampler = image::build_static(&home)?;
     let kernels = if args.kernel.is_empty() { vec!["6.1".into(), "7.3".into()] } else { args.kernel.clone() };
     let (mut passed, mut skipped, mut failed) = (0, 0, 0);
@@ -92,15 +92,7 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
             let initrd = image::pack(&home, &sampler, hierarchy, &wanted)?;
             let log = home.join(format!("{name}-{hierarchy}.log"));
             let disk = image::disk(&home, "scenarios")?;
-            let mut verdicts = boot(&vmlinuz, &initrd, &disk, &log)?;
-            for _ in 0..2 {
-                if fs::read_to_string(&log).is_ok_and(|text| text.contains("VM UP")) {
-                    break;
-                }
-                // The emulator of several processors now and then trips over a kernel that patches itself while it boots.
-                println!("{name:<5} {hierarchy:<7} the kernel did not come up (console in {}); again", log.display());
-                verdicts = boot(&vmlinuz, &initrd, &disk, &log)?;
-            }
+            let verdicts = until_up(name, &log, || boot(&vmlinuz, &initrd, &disk, &log))?;
             for scenario in wanted {
                 let verdict = verdicts.get(scenario).map_or("fail no verdict", String::as_str);
                 match verdict.split(' ').next() {
@@ -127,7 +119,8 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
 fn collect(home: &Path, vmlinuz: &Path, sampler: &Path, name: &str, hierarchy: &str) -> anyhow::Result<()> {
     let initrd = image::pack(home, sampler, hierarchy, &["collect"])?;
     let disk = image::disk(home, "collect")?;
-    boot(vmlinuz, &initrd, &disk, &home.join(format!("{name}-collect.log")))?;
+    let log = home.join(format!("{name}-collect.log"));
+    until_up(name, &log, || boot(vmlinuz, &initrd, &disk, &log))?;
     let to = sh::root().join(format!("data/kernel/{name}-{hierarchy}"));
     let _ = fs::remove_dir_all(&to);
     fs::create_dir_all(&to)?;
@@ -148,8 +141,21 @@ fn qemu(vmlinuz: &Path, initrd: &Path, disk: &Path) -> Command {
     qemu
 }
 
-/// Boots and waits for the end; a VM that hangs is killed and has no verdicts for what it did not reach.
-fn boot(vmlinuz: &Path, initrd: &Path, disk: &Path, log: &Path) -> anyhow::Result<BTreeMap<String, String>> {
+/// Boots up to three times until the kernel comes up, as `boot` says beside its result: the emulator of several processors now
+/// and then trips over a kernel that patches itself while it boots, which says nothing of us.
+fn until_up<T>(name: &str, log: &Path, mut boot: impl FnMut() -> anyhow::Result<(bool, T)>) -> anyhow::Result<T> {
+    for _ in 0..2 {
+        if let (true, told) = boot()? {
+            return Ok(told);
+        }
+        println!("{name:<5} the kernel did not come up (console in {}); again", log.display());
+    }
+    Ok(boot()?.1)
+}
+
+/// Boots and waits for the end; a VM that hangs is killed and has no verdicts for what it did not reach. Whether the kernel
+/// came up, and the verdicts.
+fn boot(vmlinuz: &Path, initrd: &Path, disk: &Path, log: &Path) -> anyhow::Result<(bool, BTreeMap<String, String>)> {
     let out = File::create(log).with_context(|| format!("create {}", log.display()))?;
     let mut vm = qemu(vmlinuz, initrd, disk)
         .stdin(Stdio::null())
@@ -167,10 +173,9 @@ fn boot(vmlinuz: &Path, initrd: &Path, disk: &Path, log: &Path) -> anyhow::Resul
         std::thread::sleep(Duration::from_millis(200));
     }
     let text = String::from_utf8_lossy(&fs::read(log)?).into_owned();
-    fs::write(log, &text)?;
     let verdicts = text.lines().filter_map(|line| {
         let (name, verdict) = line.trim().strip_prefix("VERDICT ")?.split_once(' ')?;
         Some((name.to_owned(), verdict.to_owned()))
     });
-    Ok(verdicts.collect())
+    Ok((text.contains("VM UP"), verdicts.collect()))
 }

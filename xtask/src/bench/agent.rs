@@ -8,6 +8,7 @@ use std::thread::sleep;
 use std::time::Duration;
 
 use anyhow::Context;
+use sampler::analysis::linear::quantile;
 use sampler::cgroupfs::layout::Layout;
 use serde_json::json;
 
@@ -86,13 +87,6 @@ fn measure(pid: u32, seconds: u64, sampling: &[&str]) -> Cpu {
     }
 }
 
-fn stop(mut child: Child) -> anyhow::Result<()> {
-    let pid = rustix::process::Pid::from_child(&child);
-    rustix::process::kill_process(pid, rustix::process::Signal::TERM)?;
-    child.wait()?;
-    Ok(())
-}
-
 fn record(sampler: &Path, out: &Path, more: &[&str]) -> anyhow::Result<Child> {
     Command::new(sampler)
         .args(["record", "--out"])
@@ -102,11 +96,6 @@ fn record(sampler: &Path, out: &Path, more: &[&str]) -> anyhow::Result<Child> {
         .stderr(Stdio::null())
         .spawn()
         .context("start sampler")
-}
-
-fn median(mut values: Vec<f64>) -> f64 {
-    values.sort_by(f64::total_cmp);
-    values.get(values.len() / 2).copied().unwrap_or(f64::NAN)
 }
 
 pub fn run(args: &Args) -> anyhow::Result<()> {
@@ -142,15 +131,15 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
             sleep(WARM_UP);
             let cost = measure(agent.id(), args.seconds, &["sampler-fast", "sampler-slow"]);
             rss = rss.max(resident(agent.id()));
-            stop(agent)?;
+            sh::stop(agent)?;
             fs::remove_dir_all(&out)?;
             raw.push(json!({"cgroups": n, "round": round, "floor_ms_per_s": base.sampling, "sampling_ms_per_s": cost.sampling, "agent_ms_per_s": cost.all, "rss_bytes": rss}));
             floors.push(base.sampling);
             sampling.push(cost.sampling / base.sampling);
             all.push(cost.all / base.sampling);
         }
-        let floor = median(floors);
-        let (sampling, all) = (median(sampling), median(all));
+        let floor = quantile(&floors, 0.5);
+        let (sampling, all) = (quantile(&sampling, 0.5), quantile(&all, 0.5));
         println!(
             "| {n} | {floor:.2} | {:.2} | **{sampling:.2}** | {:.2} | **{all:.2}** | {:.1} MiB |",
             floor * sampling,
@@ -178,7 +167,7 @@ pub fn rate(args: &RateArgs) -> anyhow::Result<()> {
     let agent = record(&sampler, &out, &["--cgroup", &forest.glob(), "--interval", "1ms", "--fields", "current"])?;
     sleep(WARM_UP);
     let cost = measure(agent.id(), args.seconds, &["sampler-fast"]);
-    stop(agent)?;
+    sh::stop(agent)?;
     let csv = sh::read(
         Command::new(&sampler)
             .args(["export", "--fields", "current", "--cgroup", &format!("/{}/c000", forest.name)])

@@ -5,8 +5,9 @@ use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
+use sampler::analysis::linear::quantile;
 
-use crate::docker::{CLIENT, CpuCgroup, Docker, stop};
+use crate::docker::{CLIENT, CpuCgroup, Docker};
 use crate::sh;
 
 #[derive(Debug, clap::Args)]
@@ -83,7 +84,7 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
             sleep(Duration::from_secs(args.seconds));
             let used = ours.cpu_ms()? - before;
             let samples = begun.elapsed().as_secs_f64() * way.rate * args.containers as f64;
-            stop(agent)?;
+            sh::stop(agent)?;
             std::fs::remove_dir_all(&out)?;
             let cost = used * 1e3 / samples;
             line += &format!("; {} {cost:.1}", way.name);
@@ -91,9 +92,8 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
         }
         println!("{line}");
     }
-    for (way, mut ratios) in WAYS.iter().zip(ratios) {
-        ratios.sort_by(f64::total_cmp);
-        println!("{}: {:.0}x, median of {}", way.name, ratios[ratios.len() / 2], args.rounds);
+    for (way, ratios) in WAYS.iter().zip(ratios) {
+        println!("{}: {:.0}x, median of {}", way.name, quantile(&ratios, 0.5), args.rounds);
     }
     Ok(())
 }

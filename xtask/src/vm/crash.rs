@@ -25,8 +25,6 @@ struct Life {
     /// `sampler info --json` of what the life before left.
     recovered: Option<Value>,
     failure: Option<String>,
-    /// Whether the kernel came up at all.
-    up: bool,
 }
 
 /// Kills the VM `times` times, and looks at what is left after each.
@@ -51,14 +49,7 @@ pub fn run(
         let moment = Duration::from_millis(500 + random % 7000);
         let log = home.join(format!("{name}-crash-{life}.log"));
         let moment = if life < times { moment } else { Duration::ZERO };
-        let mut told = live(vmlinuz, initrd, &disk, &log, moment)?;
-        for _ in 0..2 {
-            if told.up {
-                break;
-            }
-            println!("{name:<5} the kernel did not come up (console in {}); again", log.display());
-            told = live(vmlinuz, initrd, &disk, &log, moment)?;
-        }
+        let told = super::until_up(name, &log, || live(vmlinuz, initrd, &disk, &log, moment))?;
         if let Some(before) = before {
             let verdict = told.failure.clone().map_or_else(|| judge(&before, &told, &mut rows), Err);
             match verdict {
@@ -103,8 +94,9 @@ fn judge(before: &Life, told: &Life, rows_before: &mut u64) -> Result<f64, Strin
     if lost > BAR_S { Err(format!("{lost:.2} s lost")) } else { Ok(lost.max(0.0)) }
 }
 
-/// One life: from power on until `moment` after the recording runs, or to its own end when it only looks back.
-fn live(vmlinuz: &Path, initrd: &Path, disk: &Path, log: &Path, moment: Duration) -> anyhow::Result<Life> {
+/// One life: from power on until `moment` after the recording runs, or to its own end when it only looks back. Whether the
+/// kernel came up, and what was told.
+fn live(vmlinuz: &Path, initrd: &Path, disk: &Path, log: &Path, moment: Duration) -> anyhow::Result<(bool, Life)> {
     let mut vm = super::qemu(vmlinuz, initrd, disk)
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
@@ -116,7 +108,7 @@ fn live(vmlinuz: &Path, initrd: &Path, disk: &Path, log: &Path, moment: Duration
     let reader = std::thread::spawn(move || lines.lines().map_while(Result::ok).try_for_each(|line| give.send(line)));
     let (mut life, mut offset, mut text) = (Life::default(), 0.0, String::new());
     let mut end = Instant::now() + super::PATIENCE;
-    let mut running = false;
+    let (mut up, mut running) = (false, false);
     while let Ok(line) = lines_in.recv_timeout(end.saturating_duration_since(Instant::now())) {
         text += &line;
         text.push('\n');
@@ -136,7 +128,7 @@ fn live(vmlinuz: &Path, initrd: &Path, disk: &Path, log: &Path, moment: Duration
                     end = Instant::now() + moment;
                 }
             }
-            (Some("VM"), Some("UP")) => life.up = true,
+            (Some("VM"), Some("UP")) => up = true,
             (Some("RECOVERED"), Some(json)) => match serde_json::from_str(json) {
                 Ok(value) => life.recovered = Some(value),
                 Err(error) => life.failure = Some(format!("info printed no JSON: {error}")),
@@ -152,5 +144,5 @@ fn live(vmlinuz: &Path, initrd: &Path, disk: &Path, log: &Path, moment: Duration
     if !running && life.failure.is_none() {
         life.failure = Some("the VM never began to record".into());
     }
-    Ok(life)
+    Ok((up, life))
 }

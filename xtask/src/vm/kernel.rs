@@ -8,30 +8,13 @@ use anyhow::{Context, bail};
 
 use crate::sh;
 
-const TOOLS: [(&str, &str); 4] = [
+/// Programs the VM needs, and their packages.
+pub const TOOLS: [(&str, &str); 4] = [
     ("qemu-system-x86_64", "qemu-system-x86"),
     ("busybox", "busybox-static"),
     ("cpio", "cpio"),
     ("mkfs.ext4", "e2fsprogs"),
 ];
-
-/// Installs what is missing, and says so.
-pub fn install_tools() -> anyhow::Result<()> {
-    let missing: Vec<&str> = TOOLS
-        .iter()
-        .filter(|(program, _)| {
-            !["/usr/bin", "/bin", "/usr/sbin", "/sbin"].iter().any(|dir| Path::new(dir).join(program).exists())
-        })
-        .map(|(_, package)| *package)
-        .collect();
-    if missing.is_empty() {
-        return Ok(());
-    }
-    println!("installing {}", missing.join(" "));
-    sh::run(Command::new("apt-get").args(["update", "-qq"]))?;
-    let install = ["install", "-y", "-qq", "--no-install-recommends"];
-    sh::run(Command::new("apt-get").env("DEBIAN_FRONTEND", "noninteractive").args(install).args(missing))
-}
 
 /// The kernel image of a version, from `home` or from Debian.
 pub fn fetch(home: &Path, version: &str) -> anyhow::Result<PathBuf> {
