@@ -166,7 +166,8 @@ pub fn run() -> anyhow::Result<()> {
     sleep(Duration::from_secs(2));
     let busy = "while :; do head -c 8000000 /dev/zero | tr '\\0' x > /dev/null; sleep 0.05; done";
     let busy = docker.container("busy", &["-m", "64m"], busy)?;
-    let leak = "a=; while :; do a=$a$(head -c 200000 /dev/zero | tr '\\0' x); done";
+    // In small pieces, so that the last sample before the kill stands close to the limit.
+    let leak = r#"i=0; while :; do i=$((i+1)); eval "v$i=\$(head -c 50000 /dev/zero | tr '\0' x)"; done"#;
     let leak = docker.container("leak", &["-m", "32m", "--memory-swap", "32m"], leak)?;
     let brief = docker.container("brief", &[], "sleep 0.05")?;
     let code = docker.read(&["wait", "leak"])?;
