@@ -18,6 +18,7 @@ use std::process::ExitCode;
 
 use anyhow::Context;
 use clap::{Parser, Subcommand};
+use sampler::cgroupfs::tree::Selection;
 use sampler::store;
 
 /// Exit codes, as `docs/exit-codes.md` has them.
@@ -149,9 +150,12 @@ pub fn fresh_folder(kind: &str) -> PathBuf {
     data_folder().join(format!("{kind}-{stamp}-{}", std::process::id()))
 }
 
-/// Times of a query from `--from` and `--to`.
+/// The part of a recording that is asked for.
 #[derive(Debug, clap::Args)]
-pub struct TimeRange {
+pub struct Part {
+    /// Only cgroups whose path matches; may be given again.
+    #[arg(long, value_name = "GLOB")]
+    cgroup: Vec<String>,
     /// Only from this time: RFC 3339, `14:03:22` (today), `-10m` (ago) or Unix seconds.
     #[arg(long, value_name = "TIME", value_parser = sampler::time::parse_time, allow_hyphen_values = true)]
     from: Option<i64>,
@@ -160,7 +164,12 @@ pub struct TimeRange {
     to: Option<i64>,
 }
 
-impl TimeRange {
+impl Part {
+    /// The cgroups.
+    pub fn selection(&self) -> anyhow::Result<Selection> {
+        Selection::new(&self.cgroup, &[]).context("read --cgroup")
+    }
+
     /// The range in wall-clock microseconds.
     pub fn range(&self) -> std::ops::Range<i64> {
         self.from.unwrap_or(i64::MIN)..self.to.unwrap_or(i64::MAX)

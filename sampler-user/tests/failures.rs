@@ -1,6 +1,9 @@
 //! Disks that are full or read-only, and cgroups that cannot be read: nothing already recorded is lost, the rest goes on.
 #![allow(clippy::unwrap_used, clippy::print_stderr, reason = "a test panics and says why it skips")]
 
+#[path = "support/journal.rs"]
+mod support;
+
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -11,13 +14,13 @@ use sampler::cgroupfs::layout::{Layout, Version};
 use sampler::cgroupfs::tree::Selection;
 use sampler::event::{Event, What};
 use sampler::fields::{FieldId, Table};
-use sampler::journal::writer::{Owner, Rotation, Writer};
+use sampler::journal::writer::Writer;
 use sampler::record::{Config, record};
-use sampler::recording::{Origin, Subject};
+use sampler::recording::Subject;
 use sampler::sample::{PassHead, PassKind, Row, SubjectRef};
 use sampler::sink::Sink;
 use sampler::store::scan::{Query, Recording};
-use sampler::time::{Anchor, mono_ns};
+use sampler::time::mono_ns;
 
 /// A file system of its own, as small as a test wants; gone at the end.
 struct Mount(PathBuf, #[expect(dead_code, reason = "its folder stays until the end")] tempfile::TempDir);
@@ -49,35 +52,10 @@ impl Drop for Mount {
     }
 }
 
-struct Nobody;
-impl Owner for Nobody {
-    fn finished(&mut self, _: PathBuf) {}
-    fn make_room(&mut self) -> bool {
-        false
-    }
-}
-
-fn origin() -> Origin {
-    Origin {
-        format: 0,
-        host: "host".into(),
-        boot_id: "0123456789ab".into(),
-        kernel: "6.1".into(),
-        wsl: None,
-        hierarchy: "v2".into(),
-        agent: "0".into(),
-        cpus: 2,
-        page_size: 4096,
-        interval_us: 100_000,
-        slow_interval_us: 1_000_000,
-        anchor: Anchor::now(),
-    }
-}
-
 #[test]
 fn a_full_disk_is_a_gap_and_what_was_written_stays() {
     let Some(disk) = Mount::tmpfs("a_full_disk_is_a_gap_and_what_was_written_stays", "size=24m") else { return };
-    let mut writer = Writer::create(&disk.0.join("journal"), origin(), Rotation::default(), Box::new(Nobody)).unwrap();
+    let mut writer = support::create(&disk.0);
     writer.subject(1, &Subject { cgroup: "/a".into(), id: 1, process: None });
     let mut noise = 88_172_645_463_325_252_u64;
     let mut passes = |writer: &mut Writer, count: u64| {

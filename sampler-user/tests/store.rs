@@ -1,48 +1,24 @@
 //! What goes into the journal comes out of the store, sealed or not, whole or damaged.
 #![allow(clippy::unwrap_used, clippy::print_stderr, reason = "a test panics and says why it skips")]
 
+#[path = "support/journal.rs"]
+mod support;
+
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use sampler::event::{Event, What};
 use sampler::fields::{FieldId, Table, UNLIMITED};
 use sampler::journal::reader::segments;
-use sampler::journal::writer::{Owner, Rotation, Writer};
-use sampler::recording::{Origin, Series, Subject};
+use sampler::recording::{Series, Subject};
 use sampler::sample::{PassHead, PassKind, Row};
 use sampler::sink::Sink;
 use sampler::store::scan::{Query, Recording};
 use sampler::store::seal::seal;
-use sampler::time::Anchor;
-
-struct Nobody;
-impl Owner for Nobody {
-    fn finished(&mut self, _: PathBuf) {}
-    fn make_room(&mut self) -> bool {
-        false
-    }
-}
-
-fn origin() -> Origin {
-    Origin {
-        format: 0,
-        host: "host/../x".into(),
-        boot_id: "0123456789ab".into(),
-        kernel: "6.1".into(),
-        wsl: None,
-        hierarchy: "v2".into(),
-        agent: "0".into(),
-        cpus: 2,
-        page_size: 4096,
-        interval_us: 100_000,
-        slow_interval_us: 1_000_000,
-        anchor: Anchor::now(),
-    }
-}
 
 /// Three cgroups, fast and slow passes, a limit that is not set, and a burst that is written after a later tick.
 fn journal(dir: &Path) -> PathBuf {
-    let mut writer = Writer::create(&dir.join("journal"), origin(), Rotation::default(), Box::new(Nobody)).unwrap();
+    let mut writer = support::create(dir);
     for r in 1..=3 {
         writer.subject(r, &Subject { cgroup: format!("/c{}", 4 - r), id: u64::from(r) * 10, process: None });
     }

@@ -12,7 +12,6 @@ use sampler::analysis::limits::{Room, nearest};
 use sampler::analysis::pressure::{self, Episode, Watch};
 use sampler::analysis::track::{self, Track};
 use sampler::analysis::verdict::{Verdict, judge};
-use sampler::cgroupfs::tree::Selection;
 use sampler::fields::Table;
 use sampler::recording::Problem;
 use sampler::store::scan::{Query, Recording};
@@ -31,11 +30,8 @@ pub struct Args {
     /// One JSON document (format `sampler.analyze.v1`).
     #[arg(long)]
     json: bool,
-    /// Only cgroups whose path matches; may be given again.
-    #[arg(long, value_name = "GLOB")]
-    cgroup: Vec<String>,
     #[command(flatten)]
-    time: super::TimeRange,
+    part: super::Part,
     /// The evidence of each verdict, not only of leaks.
     #[arg(long, short)]
     verbose: bool,
@@ -103,9 +99,9 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
 }
 
 fn analyze(args: &Args) -> anyhow::Result<Analysis> {
-    let selection = Selection::new(&args.cgroup, &[]).context("read --cgroup")?;
+    let selection = args.part.selection()?;
     let fields = [&track::FIELDS[..], &pressure::FIELDS].concat();
-    let query = Query { cgroups: &|path| selection.wants(path), time: args.time.range(), fields: &fields };
+    let query = Query { cgroups: &|path| selection.wants(path), time: args.part.range(), fields: &fields };
     let paths = if args.paths.is_empty() { vec![super::data_folder()] } else { args.paths.clone() };
     let progress = std::io::stderr().is_terminal();
     let mut tracks: BTreeMap<(String, String), (Track, Watch)> = BTreeMap::new();

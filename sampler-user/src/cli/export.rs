@@ -7,7 +7,6 @@ use std::process::ExitCode;
 
 use anyhow::{Context, bail};
 use clap::ValueEnum;
-use sampler::cgroupfs::tree::Selection;
 use sampler::fields::{self, Field, FieldId, Kind, Table, UNLIMITED, find};
 use sampler::recording::Series;
 use sampler::store::scan::{Query, Recording};
@@ -30,14 +29,11 @@ pub struct Args {
     /// Table to write.
     #[arg(long, value_enum, default_value_t = Which::Samples)]
     table: Which,
-    /// Only cgroups whose path matches; may be given again.
-    #[arg(long, value_name = "GLOB")]
-    cgroup: Vec<String>,
     /// Only these fields, by column or name, separated by commas.
     #[arg(long, value_name = "FIELDS", value_delimiter = ',')]
     fields: Vec<String>,
     #[command(flatten)]
-    time: super::TimeRange,
+    part: super::Part,
     /// File to write [default: standard output]; for Parquet the folder of a new recording.
     #[arg(long, value_name = "PATH")]
     out: Option<PathBuf>,
@@ -62,7 +58,7 @@ enum Which {
 pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let dir = args.dir.clone().unwrap_or_else(super::data_folder);
     let mut recording = Recording::open(&dir)?;
-    let selection = Selection::new(&args.cgroup, &[]).context("read --cgroup")?;
+    let selection = args.part.selection()?;
     let table = match args.table {
         Which::Samples => Some(Table::Samples),
         Which::Host => Some(Table::Host),
@@ -70,7 +66,7 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
         Which::Events => None,
     };
     let chosen = chosen(table, &args.fields)?;
-    let query = Query { cgroups: &|path| selection.wants(path), time: args.time.range(), fields: &chosen };
+    let query = Query { cgroups: &|path| selection.wants(path), time: args.part.range(), fields: &chosen };
     match (table, args.format) {
         (Some(table), Format::Parquet) => parquet(&mut recording, table, &query, args.out.as_ref())?,
         (None, Format::Parquet) => bail!("events are exported as csv or jsonl; sealed, they are Parquet already"),

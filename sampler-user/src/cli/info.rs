@@ -6,7 +6,6 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::Context;
-use sampler::cgroupfs::tree::Selection;
 use sampler::fields::Table;
 use sampler::journal::reader::Segment;
 use sampler::store::scan::{Query, Recording};
@@ -26,11 +25,8 @@ pub struct Args {
     /// One JSON document.
     #[arg(long)]
     json: bool,
-    /// Only cgroups whose path matches; may be given again.
-    #[arg(long, value_name = "GLOB")]
-    cgroup: Vec<String>,
     #[command(flatten)]
-    time: super::TimeRange,
+    part: super::Part,
     /// How many cgroups to list.
     #[arg(long, value_name = "N", default_value_t = 20)]
     most: usize,
@@ -91,8 +87,8 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
 }
 
 fn read(recording: &mut Recording, args: &Args) -> anyhow::Result<Info> {
-    let selection = Selection::new(&args.cgroup, &[]).context("read --cgroup")?;
-    let query = Query { cgroups: &|path| selection.wants(path), time: args.time.range(), fields: &[] };
+    let selection = args.part.selection()?;
+    let query = Query { cgroups: &|path| selection.wants(path), time: args.part.range(), fields: &[] };
     let origins = recording.origins();
     let summary = Summary::of(recording, &query);
     let mut journal = JournalInfo { segments: recording.journal().len(), ..JournalInfo::default() };

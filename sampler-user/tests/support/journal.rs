@@ -1,0 +1,38 @@
+//! A journal that nobody owns, of a host with a hostile name.
+#![allow(clippy::unwrap_used, reason = "a test panics")]
+
+use std::path::{Path, PathBuf};
+
+use sampler::journal::writer::{Owner, Rotation, Writer};
+use sampler::recording::Origin;
+use sampler::time::Anchor;
+
+struct Nobody;
+impl Owner for Nobody {
+    fn finished(&mut self, _: PathBuf) {}
+    fn make_room(&mut self) -> bool {
+        false
+    }
+}
+
+fn origin() -> Origin {
+    Origin {
+        format: 0,
+        host: "host/../x".into(),
+        boot_id: "0123456789ab".into(),
+        kernel: "6.1".into(),
+        wsl: None,
+        hierarchy: "v2".into(),
+        agent: "0".into(),
+        cpus: 2,
+        page_size: 4096,
+        interval_us: 100_000,
+        slow_interval_us: 1_000_000,
+        anchor: Anchor::now(),
+    }
+}
+
+/// Begins one in `dir`.
+pub fn create(dir: &Path) -> Writer {
+    Writer::create(&dir.join("journal"), origin(), Rotation::default(), Box::new(Nobody)).unwrap()
+}
