@@ -1,35 +1,263 @@
-//! Event types shared by the kernel probe and the agent.
+//! What the kernel probe and the agent tell each other.
 //!
 //! Every type is `repr(C)`, has no hidden padding (asserted below), and holds only integers and byte arrays, so that the
 //! bytes the probe writes are the bytes the agent reads. No dependency, no allocation.
 #![no_std]
 
-/// An OOM kill as the kernel's OOM killer sees it, at the moment the victim is chosen.
+/// Stands for a member that the running kernel does not have.
+pub const MISSING: u32 = u32::MAX;
+
+/// Words of kernel memory a row can carry.
+pub const ROW_WORDS: usize = 96;
+/// Rows one part of a walk can carry; more cgroups are walked in more parts.
+pub const ROWS: u32 = 512;
+/// Runs of bytes that are copied from each memory cgroup.
+pub const BLOCKS: usize = 4;
+/// Bytes kept of a cgroup's path.
+pub const PATH: usize = 256;
+/// Buckets of a histogram of stalls: bucket `n` counts those of `2^n` to `2^(n+1)` microseconds, the last one all longer.
+pub const BUCKETS: usize = 24;
+/// cgroups whose stalls are counted, and that the process exits are filtered by.
+pub const CGROUPS: u32 = 4096;
+
+/// A run of bytes of `struct mem_cgroup`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(C)]
+pub struct Block {
+    /// First byte.
+    pub offset: u32,
+    /// Number of bytes, a multiple of 8; 0 ends the list.
+    pub length: u32,
+}
+
+macro_rules! offsets {
+    ($($(#[doc = $doc:literal])* $name:ident,)*) => {
+        /// Where the running kernel keeps what the probe reads: byte offsets from its BTF, [`MISSING`] where it has no such
+        /// member. Written by the agent before the probe is loaded.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        #[repr(C)]
+        pub struct Offsets {
+            $($(#[doc = $doc])* pub $name: u32,)*
+            /// What a walk copies from each memory cgroup.
+            pub blocks: [Block; BLOCKS],
+        }
+
+        impl Offsets {
+            /// Nothing is known.
+            pub const UNKNOWN: Offsets =
+                Offsets { $($name: MISSING,)* blocks: [Block { offset: 0, length: 0 }; BLOCKS] };
+        }
+
+        const OFFSETS: usize = [$(stringify!($name)),*].len();
+        const _: () = assert!(size_of::<Offsets>() == OFFSETS * 4 + BLOCKS * 8);
+    };
+}
+
+offsets! {
+    /// `cgroup.subsys[memory_cgrp_id]`.
+    cgroup_memory,
+    /// `cgroup.kn`.
+    cgroup_kn,
+    /// `cgroup.root`.
+    cgroup_root,
+    /// `kernfs_node.id`.
+    kernfs_id,
+    /// `cgroup_root.hierarchy_id`.
+    root_hierarchy,
+    /// `cgroup_subsys_state.cgroup`.
+    css_cgroup,
+    /// `css_set.subsys[memory_cgrp_id]`.
+    set_memory,
+    /// `task_struct.cgroups`.
+    task_cgroups,
+    /// `task_struct.signal`.
+    task_signal,
+    /// `task_struct.mm`.
+    task_mm,
+    /// `task_struct.comm`.
+    task_comm,
+    /// `task_struct.pid`.
+    task_pid,
+    /// `task_struct.tgid`.
+    task_tgid,
+    /// `task_struct.group_leader`.
+    task_leader,
+    /// `task_struct.real_cred`.
+    task_cred,
+    /// `task_struct.thread_pid`.
+    task_thread_pid,
+    /// `task_struct.exit_code`.
+    task_exit_code,
+    /// `task_struct.start_time`.
+    task_start,
+    /// `cred.uid`.
+    cred_uid,
+    /// `signal_struct.oom_score_adj`.
+    signal_adj,
+    /// `signal_struct.maxrss`.
+    signal_maxrss,
+    /// `signal_struct.live`.
+    signal_live,
+    /// `signal_struct.group_exit_code`.
+    signal_exit_code,
+    /// `mm_struct.total_vm`.
+    mm_total_vm,
+    /// `mm_struct.pgtables_bytes`.
+    mm_pgtables,
+    /// The value of `mm_struct.rss_stat[0]`.
+    mm_rss,
+    /// From the value of one of `mm_struct.rss_stat` to that of the next.
+    mm_rss_stride,
+    /// `pid.level`.
+    pid_level,
+    /// `pid.numbers[0].nr`.
+    pid_numbers,
+    /// From one of `pid.numbers` to the next.
+    pid_stride,
+    /// `oom_control.memcg`.
+    oc_memcg,
+    /// `oom_control.gfp_mask`.
+    oc_gfp,
+    /// `oom_control.order`.
+    oc_order,
+    /// `oom_control.totalpages`.
+    oc_totalpages,
+    /// `oom_control.constraint`.
+    oc_constraint,
+    /// `mem_cgroup.memory.usage`.
+    memcg_usage,
+    /// `mem_cgroup.memory.max`.
+    memcg_max,
+    /// `mem_cgroup.memory.watermark`.
+    memcg_peak,
+    /// `mem_cgroup.memory_events_local[MEMCG_OOM_KILL]`.
+    memcg_oom_kill,
+    /// `MM_FILEPAGES`.
+    rss_file,
+    /// `MM_ANONPAGES`.
+    rss_anon,
+    /// `MM_SWAPENTS`.
+    rss_swap,
+    /// `MM_SHMEMPAGES`.
+    rss_shmem,
+    /// `pid` of the tracepoint mark_victim, by its format file.
+    tp_victim_pid,
+    /// `comm` of the tracepoint mark_victim (`__data_loc`).
+    tp_victim_comm,
+    /// Hierarchy of the memory controller, as /proc/self/cgroup numbers it.
+    hierarchy,
+    /// Smallest peak of an exited process that is told, KiB; one that was killed is always told.
+    exit_least_kib,
+}
+
+impl Offsets {
+    /// The bytes the loader writes.
+    pub fn as_bytes(&self) -> &[u8] {
+        // SAFETY: `repr(C)`, only `u32`, no padding (asserted above), so every byte is initialised.
+        unsafe { core::slice::from_raw_parts(core::ptr::from_ref(self).cast(), size_of::<Offsets>()) }
+    }
+}
+
+/// One walk over the cgroups, or a part of it: asked by the agent, told by the probe.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(C)]
+pub struct Walk {
+    /// cgroups to step over, because a part before has read them.
+    pub skip: u64,
+    /// Time after which the walk stops, nanoseconds: it holds the lock that making and removing a cgroup needs.
+    pub bound_ns: u64,
+    /// cgroups that were visited, with those stepped over.
+    pub visited: u64,
+    /// Rows that were written.
+    pub rows: u64,
+    /// Time of the first visit, `CLOCK_MONOTONIC` nanoseconds.
+    pub first_ns: u64,
+    /// Time of the last row.
+    pub last_ns: u64,
+    /// 1 when it stopped before the end.
+    pub stopped: u64,
+    /// Keeps the size a power of two.
+    pub reserved: u64,
+}
+
+/// One cgroup of a walk.
+#[derive(Clone, Copy, Debug)]
+#[repr(C)]
+pub struct WalkRow {
+    /// `CLOCK_MONOTONIC`, nanoseconds.
+    pub time_ns: u64,
+    /// kernfs id.
+    pub id: u64,
+    /// Bit `n` is set when block `n` was copied. 0 for a cgroup without the memory controller.
+    pub blocks: u64,
+    /// The blocks, one after the other.
+    pub words: [u64; ROW_WORDS],
+}
+
+/// What an event of the ring buffer is; its first word.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u64)]
+pub enum Kind {
+    /// [`OomKill`].
+    OomKill = 1,
+    /// [`Lifecycle`], made.
+    CgroupMade = 2,
+    /// [`Lifecycle`], removed.
+    CgroupRemoved = 3,
+    /// [`Exit`].
+    Exit = 4,
+}
+
+impl Kind {
+    /// The kind of a number.
+    pub fn from_number(number: u64) -> Option<Kind> {
+        [Kind::OomKill, Kind::CgroupMade, Kind::CgroupRemoved, Kind::Exit].into_iter().find(|k| *k as u64 == number)
+    }
+}
+
+/// The event knows the request that led to the kill: the limit, `gfp`, `order` and `constraint` mean something.
+pub const HAS_REQUEST: u32 = 1;
+/// The victim was sent a SIGKILL; without it, it was already dying and only marked.
+pub const WAS_KILLED: u32 = 2;
+/// Whether the kill was sent is not known: the probe does not see signals here.
+pub const KILL_UNKNOWN: u32 = 4;
+/// Sizes of the victim are known.
+pub const HAS_SIZES: u32 = 8;
+
+/// An OOM kill as the kernel's OOM killer sees it, at the moment the victim is marked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(C)]
 pub struct OomKill {
+    /// [`Kind::OomKill`].
+    pub kind: u64,
     /// `CLOCK_MONOTONIC`, nanoseconds.
     pub time_ns: u64,
     /// kernfs id of the cgroup whose limit was hit; 0 when the whole machine ran out.
     pub limit_cgroup: u64,
     /// kernfs id of the victim's memory cgroup.
     pub victim_cgroup: u64,
-    /// Usage of the limit cgroup, bytes.
+    /// Usage of the limit cgroup, pages.
     pub usage: u64,
-    /// Limit of the limit cgroup, bytes; `u64::MAX` when it has none.
+    /// Limit of the limit cgroup, pages.
     pub limit: u64,
-    /// Anonymous memory of the victim, bytes.
+    /// Virtual size of the victim, pages.
+    pub total_vm: u64,
+    /// Anonymous memory of the victim, pages.
     pub anon: u64,
-    /// Mapped file memory of the victim, bytes.
+    /// Mapped file memory of the victim, pages.
     pub file: u64,
-    /// Shared memory of the victim, bytes.
+    /// Shared memory of the victim, pages.
     pub shmem: u64,
-    /// Swap of the victim, bytes.
+    /// Swap of the victim, pages.
     pub swap: u64,
     /// Page tables of the victim, bytes.
     pub pgtables: u64,
+    /// Memory the OOM killer compared with, pages.
+    pub total_pages: u64,
     /// Victim, in the initial pid namespace.
     pub pid: u32,
+    /// Victim, in its own pid namespace.
+    pub own_pid: u32,
     /// Task that asked for the memory, in the initial pid namespace.
     pub trigger_pid: u32,
     /// Owner of the victim.
@@ -42,12 +270,93 @@ pub struct OomKill {
     pub oom_score_adj: i32,
     /// `enum oom_constraint`: 0 none, 1 cpuset, 2 memory policy, 3 memory cgroup.
     pub constraint: u32,
-    /// Keeps the size a multiple of eight without hidden bytes.
-    pub reserved: u32,
+    /// `HAS_REQUEST`, `WAS_KILLED`, `KILL_UNKNOWN`, `HAS_SIZES`.
+    pub flags: u32,
+    /// The thread of the victim that was marked, in the initial pid namespace: the kernel's log may name it.
+    pub thread: u32,
     /// Name of the victim, NUL padded; any bytes.
     pub comm: [u8; 16],
     /// Name of the task that asked for the memory, NUL padded; any bytes.
     pub trigger_comm: [u8; 16],
 }
 
-const _: () = assert!(size_of::<OomKill>() == 10 * 8 + 8 * 4 + 32);
+/// A cgroup was made or removed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(C)]
+pub struct Lifecycle {
+    /// [`Kind::CgroupMade`] or [`Kind::CgroupRemoved`].
+    pub kind: u64,
+    /// `CLOCK_MONOTONIC`, nanoseconds.
+    pub time_ns: u64,
+    /// kernfs id.
+    pub id: u64,
+    /// Highest usage, pages; when removed.
+    pub peak: u64,
+    /// OOM kills; when removed.
+    pub oom_kills: u64,
+    /// 1 when `peak` and `oom_kills` are known.
+    pub has_last: u64,
+    /// Path, NUL padded; any bytes. A longer one is cut.
+    pub path: [u8; PATH],
+}
+
+/// The last thread of a process of a sampled cgroup ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(C)]
+pub struct Exit {
+    /// [`Kind::Exit`].
+    pub kind: u64,
+    /// `CLOCK_MONOTONIC`, nanoseconds.
+    pub time_ns: u64,
+    /// When it began, `CLOCK_MONOTONIC` nanoseconds.
+    pub start_ns: u64,
+    /// kernfs id of its memory cgroup.
+    pub cgroup: u64,
+    /// Highest resident size, pages.
+    pub peak: u64,
+    /// Pid in the initial pid namespace.
+    pub pid: u32,
+    /// Pid in its own pid namespace.
+    pub own_pid: u32,
+    /// As `wait` has it: signal in the low seven bits, exit code above eight.
+    pub status: u32,
+    /// Owner.
+    pub uid: u32,
+    /// Name, NUL padded; any bytes.
+    pub comm: [u8; 16],
+}
+
+/// Direct reclaim by the tasks of one cgroup since the probe was loaded.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(C)]
+pub struct Stalls {
+    /// Number of stalls.
+    pub count: u64,
+    /// Time, nanoseconds.
+    pub time_ns: u64,
+    /// Pages that were reclaimed.
+    pub pages: u64,
+    /// Longest stall, nanoseconds.
+    pub longest_ns: u64,
+    /// Histogram of their length, see [`BUCKETS`].
+    pub buckets: [u64; BUCKETS],
+}
+
+/// Indices of the probe's own counters.
+pub mod count {
+    /// Events that found the ring full.
+    pub const LOST: u32 = 0;
+    /// Stalls of cgroups that found no room.
+    pub const STALLS_LOST: u32 = 1;
+    /// Process exits that were too small to tell.
+    pub const EXITS_SMALL: u32 = 2;
+    /// Number of counters.
+    pub const COUNTERS: u32 = 4;
+}
+
+const _: () = assert!(size_of::<Walk>() == 64);
+const _: () = assert!(size_of::<WalkRow>() == (3 + ROW_WORDS) * 8);
+const _: () = assert!(size_of::<OomKill>() == 13 * 8 + 10 * 4 + 32);
+const _: () = assert!(size_of::<Lifecycle>() == 6 * 8 + PATH);
+const _: () = assert!(size_of::<Exit>() == 5 * 8 + 4 * 4 + 16);
+const _: () = assert!(size_of::<Stalls>() == (4 + BUCKETS) * 8);

@@ -4,6 +4,7 @@
 mod bench;
 mod docker;
 mod docs;
+mod ebpf;
 mod eval;
 mod fuzz;
 mod sh;
@@ -21,6 +22,8 @@ enum Task {
     Docker,
     /// Write the generated documents
     Docs,
+    /// Build the kernel probe and write the object that is committed
+    Ebpf(ebpf::Args),
     /// How good the analysis is, on series with a known truth
     Eval(eval::Args),
     /// Fuzz every reader, bounded
@@ -34,6 +37,7 @@ fn main() -> anyhow::Result<()> {
         Task::Bench(bench) => bench::run(bench),
         Task::Docker => docker::run(),
         Task::Docs => docs::run(),
+        Task::Ebpf(args) => ebpf::run(&args),
         Task::Eval(args) => eval::run(&args),
         Task::Fuzz(args) => fuzz::run(&args),
         Task::Vm(args) => vm::run(&args),

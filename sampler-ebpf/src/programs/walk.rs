@@ -1,0 +1,93 @@
+//! The walk over all cgroups below a root, in one system call.
+
+use aya_ebpf::helpers::generated::{bpf_ktime_get_ns, bpf_probe_read_kernel};
+use aya_ebpf::maps::Array;
+use sampler_ebpf::{BLOCKS, ROW_WORDS, ROWS, Walk, WalkRow};
+
+use super::{cgroup_id, follow, offset};
+
+/// The maps may be mapped into the agent: rows are never copied.
+const MMAPABLE: u32 = 1 << 10;
+
+/// What the agent asks, and the state of the walk.
+#[unsafe(link_section = "maps")]
+#[unsafe(export_name = "WALK")]
+static WALK: Array<Walk> = Array::with_max_entries(1, MMAPABLE);
+
+/// The rows.
+#[unsafe(link_section = "maps")]
+#[unsafe(export_name = "WALK_ROWS")]
+static WALK_ROWS: Array<WalkRow> = Array::with_max_entries(ROWS, MMAPABLE);
+
+/// Called for each cgroup, parents before children, with the lock of the cgroup tree held; at the end once without one.
+/// 1 ends the walk.
+#[unsafe(no_mangle)]
+#[unsafe(link_section = "iter/cgroup")]
+extern "C" fn walk(context: *const u64) -> i32 {
+    let cgroup = super::argument(context, 1);
+    let Some(walk) = WALK.get_ptr_mut(0) else { return 1 };
+    if cgroup == 0 {
+        return 0;
+    }
+    // SAFETY: the map gave the pointer; one walk at a time writes it, for the agent that reads the iterator.
+    let walk = unsafe { &mut *walk };
+    let visited = walk.visited;
+    if visited < walk.skip {
+        walk.visited = visited + 1;
+        return 0;
+    }
+    let Some(row) = WALK_ROWS.get_ptr_mut(walk.rows as u32) else {
+        walk.stopped = 1;
+        return 1;
+    };
+    // SAFETY: takes no arguments.
+    let now = unsafe { bpf_ktime_get_ns() };
+    if walk.rows == 0 {
+        walk.first_ns = now;
+    }
+    // SAFETY: as above.
+    let row = unsafe { &mut *row };
+    row.time_ns = now;
+    row.id = cgroup_id(cgroup);
+    row.blocks = copy(follow(cgroup, offset!(cgroup_memory)), &mut row.words);
+    walk.visited = visited + 1;
+    walk.rows += 1;
+    walk.last_ns = now;
+    if now.wrapping_sub(walk.first_ns) > walk.bound_ns {
+        walk.stopped = 1;
+        return 1;
+    }
+    0
+}
+
+/// Copies the blocks; a bit for each that was.
+#[inline(always)]
+fn copy(memcg: u64, words: &mut [u64; ROW_WORDS]) -> u64 {
+    const MOST: u32 = ROW_WORDS as u32 * 8;
+    let (mut at, mut copied) = (0u32, 0u64);
+    if memcg == 0 {
+        return 0;
+    }
+    let base: *mut u8 = words.as_mut_ptr().cast();
+    // Not a loop: the verifier of old kernels follows straight code faster.
+    macro_rules! block {
+        ($($n:literal)*) => {$({
+            let (from, length) = (offset!(blocks[$n].offset), offset!(blocks[$n].length));
+            if length == 0 || length > MOST || at > MOST - length {
+                return copied;
+            }
+            // SAFETY: `at + length` is within the row.
+            let read = unsafe {
+                bpf_probe_read_kernel(base.add(at as usize).cast(), length, (memcg + u64::from(from)) as *const _)
+            };
+            if read == 0 {
+                copied |= 1 << $n;
+            }
+            at += length;
+        })*};
+    }
+    block!(0 1 2 3);
+    const { assert!(BLOCKS == 4) };
+    let _ = at;
+    copied
+}
