@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::evidence::{OomKill, OomReport};
+use crate::evidence::{OomKill, OomReport, ProbeReport};
 
 /// What happened. The serde tag is the event's `kind` in every format.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -56,13 +56,62 @@ pub enum What {
     },
     /// What one witness of OOM kills saw.
     OomWitness {
-        /// `kmsg`, `memory.events` or `vmstat`.
+        /// `kmsg`, `probe`, `memory.events` or `vmstat`.
         witness: String,
         /// Kills it counted.
         kills: u64,
         /// The kernel's report, when the witness is kmsg.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         report: Option<Box<OomReport>>,
+        /// What the probe saw, when the witness is the probe.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        probe: Option<Box<ProbeReport>>,
+    },
+    /// The kernel probe is in place.
+    ProbeAttached {
+        /// What each of its programs does, and by which way it is attached. What is refused is in a `degraded` event.
+        jobs: Vec<(String, String)>,
+    },
+    /// What the probe read of a cgroup as it was removed: of one too brief for a sample, all there is.
+    CgroupLast {
+        /// Highest usage, bytes.
+        peak: u64,
+        /// OOM kills in it, without descendants.
+        oom_kills: u64,
+    },
+    /// Tasks of the cgroup had to reclaim memory themselves before their request was served; in the last second, by the probe.
+    Stalls {
+        /// How many times.
+        count: u64,
+        /// How long in all, microseconds.
+        time_us: u64,
+        /// The longest since the probe was loaded, microseconds.
+        longest_us: u64,
+        /// Pages that were reclaimed.
+        pages: u64,
+        /// Bucket `n` counts the stalls of `2^n` up to `2^(n+1)` microseconds; without empty ones at the end.
+        histogram: Vec<u64>,
+    },
+    /// A process of the cgroup ended, by the probe: one that was killed, or that had at least 4 MiB resident.
+    ProcessExit {
+        /// Pid in the initial pid namespace.
+        pid: i32,
+        /// Pid in its own pid namespace.
+        own_pid: i32,
+        /// Name; hostile.
+        comm: String,
+        /// Owner.
+        uid: u32,
+        /// How long it lived, microseconds.
+        lived_us: u64,
+        /// Highest resident memory, bytes.
+        peak_rss: u64,
+        /// Exit code, if it ended by itself.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        code: Option<u8>,
+        /// Signal that killed it.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        signal: Option<u8>,
     },
     /// One kill, merged from its witnesses.
     OomKill(Box<OomKill>),
@@ -120,6 +169,10 @@ impl What {
             What::MemoryEvents { .. } => "memory_events",
             What::Pressure { .. } => "pressure",
             What::OomWitness { .. } => "oom_witness",
+            What::ProbeAttached { .. } => "probe_attached",
+            What::CgroupLast { .. } => "cgroup_last",
+            What::Stalls { .. } => "stalls",
+            What::ProcessExit { .. } => "process_exit",
             What::OomKill(_) => "oom_kill",
             What::Gap { .. } => "gap",
             What::MissedTicks { .. } => "missed_ticks",

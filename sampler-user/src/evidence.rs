@@ -127,12 +127,63 @@ pub struct OomReport {
     pub truncated: bool,
 }
 
+/// What the kernel probe saw of one kill, at the moment the victim was marked.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct ProbeReport {
+    /// `CLOCK_MONOTONIC`, nanoseconds.
+    pub time_ns: u64,
+    /// Victim. Its sizes are 0 where [`ProbeReport::has_sizes`] is not set.
+    pub victim: Victim,
+    /// Whether the sizes of the victim are known.
+    pub has_sizes: bool,
+    /// Swap of the victim, bytes.
+    pub swap: u64,
+    /// Pid of the victim in its own pid namespace; 0 is unknown.
+    pub own_pid: i32,
+    /// Thread of the victim that was marked; the kernel's log may name it.
+    pub thread: i32,
+    /// cgroup of the victim.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub victim_cgroup: Option<String>,
+    /// Task that asked for the memory: pid in the initial pid namespace.
+    pub trigger_pid: i32,
+    /// Its name; hostile.
+    pub trigger_comm: String,
+    /// The request, where the kernel lets the probe see it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub request: Option<OomRequest>,
+    /// Whether the kernel sent the kill; `false` is a task that was dying already and only marked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub killed: Option<bool>,
+}
+
+/// The request for memory that led to a kill.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct OomRequest {
+    /// Why the OOM killer came.
+    pub constraint: Constraint,
+    /// cgroup whose limit was hit; `None` with constraint `none` is the whole machine.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub limit_cgroup: Option<String>,
+    /// Its usage, bytes.
+    pub usage: u64,
+    /// Its limit, bytes; `None` is unlimited.
+    pub limit: Option<u64>,
+    /// Allocation flags, as the kernel's number.
+    pub gfp: u32,
+    /// Order; negative is by sysrq.
+    pub order: i32,
+}
+
 /// A source that saw a kill.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum WitnessKind {
     /// The kernel's log.
     #[serde(rename = "kmsg")]
     Kmsg,
+    /// The kernel probe.
+    #[serde(rename = "probe")]
+    Probe,
     /// The counters of memory.events.local (v1: memory.oom_control).
     #[serde(rename = "memory.events")]
     MemoryEvents,
@@ -159,4 +210,7 @@ pub struct OomKill {
     /// The kernel's report.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub report: Option<Box<OomReport>>,
+    /// What the kernel probe saw.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub probe: Option<Box<ProbeReport>>,
 }

@@ -15,7 +15,7 @@ pub mod sampler;
 pub mod schedule;
 pub mod slow;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::fs::File;
 use std::future::Future;
 use std::io::{self, Read, Seek, SeekFrom};
@@ -44,6 +44,8 @@ use crate::event::{Event, What};
 use crate::fields::FieldId;
 use crate::oom::kmsg::{KmsgRecord, OomParser};
 use crate::oom::merge::{Merge, Witness};
+use crate::probe::events::Told;
+use crate::probe::{self, Probe};
 use crate::recording::Subject;
 use crate::sample::{PassKind, SubjectRef};
 use crate::sink::Sink;
@@ -70,6 +72,20 @@ pub struct Config {
     pub processes: bool,
     /// Whether the agent protects itself (see [`protect`]).
     pub protect: bool,
+    /// Whether the kernel probe is used.
+    pub probe: UseProbe,
+}
+
+/// Whether the kernel probe is used.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum UseProbe {
+    /// As far as the kernel lets it; the files stand in for the rest, and one line says so.
+    #[default]
+    Auto,
+    /// Not at all.
+    Off,
+    /// Without its walk and its sight of OOM kills there is no recording.
+    Require,
 }
 
 /// Why recording could not begin or go on.
@@ -82,6 +98,13 @@ pub enum Error {
         operation: &'static str,
         /// Why it failed.
         source: io::Error,
+    },
+    /// The kernel probe was required and is not there.
+    #[error("the kernel probe is required, and is refused; record without --probe require, or see `sampler doctor`")]
+    Probe {
+        /// Why.
+        #[from]
+        source: probe::Error,
     },
 }
 
@@ -99,6 +122,8 @@ const COMMANDS: usize = 1024;
 const STACK: usize = 256 << 10;
 /// The tree is compared with the kernel's this often, in case a notice was lost, in control ticks of a second.
 const RESCAN_EVERY: u64 = 60;
+/// Removed cgroups whose paths are kept.
+const GONE: usize = 256;
 /// The budget looks at this many control ticks of a second.
 const BUDGET_EVERY: u64 = 5;
 /// The wall clock was set when it moved by more than this against the monotonic clock within a second, nanoseconds.
@@ -163,8 +188,11 @@ struct Control {
     tree: Tree,
     notices: Notices,
     kmsg: Option<Kmsg>,
+    probe: Option<Probe>,
     merge: Merge,
     known: HashMap<String, (SubjectRef, Arc<str>)>,
+    /// cgroups that were removed last: news of them may still come.
+    gone: VecDeque<(u64, String)>,
     vmstat: (u64, Option<u64>),
     _own: Option<protect::OwnCgroup>,
 }
@@ -183,6 +211,8 @@ impl Control {
             degraded.extend(protect::raise_descriptors());
         }
 
+        let mut probe = load_probe(&config, &mut degraded)?;
+        let walker = probe.as_mut().and_then(Probe::take_walker);
         let shared = Arc::new(Shared::default());
         let numbers = Arc::new(AtomicU32::new(1));
         let (messages, inbox) = channel();
@@ -202,14 +232,12 @@ impl Control {
         let (fast_commands, fast_inbox) = RingBuffer::new(COMMANDS);
         let (fast_grave, fast_graveyard) = RingBuffer::new(COMMANDS);
         let outlet = |ring| Outlet { ring, shared: shared.clone() };
-        let fast = Fast::new(
-            Sampler::new(fast_plan.clone()),
-            outlet(fast_ring),
-            fast_inbox,
-            fast_grave,
-            config.interval,
-            config.burst,
-        );
+        let fast_sampler = Sampler::new(fast_plan.clone());
+        let fast_sampler = match walker {
+            Some(walker) => fast_sampler.with_walker(walker),
+            None => fast_sampler,
+        };
+        let fast = Fast::new(fast_sampler, outlet(fast_ring), fast_inbox, fast_grave, config.interval, config.burst);
         let (slow_commands, slow_inbox) = RingBuffer::new(COMMANDS);
         let (slow_grave, slow_graveyard) = RingBuffer::new(COMMANDS);
         let slow = Slow::new(
@@ -252,8 +280,10 @@ impl Control {
             tree,
             notices,
             kmsg: None,
+            probe,
             merge: Merge::default(),
             known: HashMap::new(),
+            gone: VecDeque::with_capacity(GONE),
             vmstat: (mono_ns(), oom_kills()),
             config,
             _own: own,
@@ -263,6 +293,10 @@ impl Control {
             interval_us: control.config.interval.as_micros() as u64,
             slow_interval_us: control.config.slow_interval.as_micros() as u64,
         }));
+        if let Some(probe) = &control.probe {
+            let jobs = probe.attached.iter().filter_map(|job| Some((job.job.into(), job.rung?.to_string()))).collect();
+            control.event(Event::now(What::ProbeAttached { jobs }));
+        }
         if !control.notices.add_host() {
             degraded.push("no pressure (PSI) on this kernel: stalls are known from reclaim and refaults only".into());
         }
@@ -292,6 +326,7 @@ impl Control {
         let tree = watch(self.tree.as_fd().try_clone_to_owned());
         let notices = watch(self.notices.as_fd().try_clone_to_owned());
         let kmsg = self.kmsg.as_ref().and_then(|kmsg| watch(kmsg.file.as_fd().try_clone_to_owned()));
+        let probe = self.probe.as_ref().and_then(|probe| watch(probe.as_fd().try_clone_to_owned()));
         let mut second = tokio::time::interval(Duration::from_secs(1));
         second.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         let mut seconds = 0u64;
@@ -306,6 +341,7 @@ impl Control {
                 () = ready(tree.as_ref()) => self.read_tree(),
                 () = ready(notices.as_ref()) => self.read_notices(),
                 () = ready(kmsg.as_ref()) => self.read_kmsg(),
+                () = ready(probe.as_ref()) => self.read_probe(),
                 () = tokio::time::sleep(wait), if deadline.is_some() => self.read_due(),
                 _ = second.tick() => {
                     seconds += 1;
@@ -318,6 +354,7 @@ impl Control {
                     }
                     anchor = now;
                     self.watch_vmstat();
+                    self.watch_probe();
                     if seconds.is_multiple_of(RESCAN_EVERY) {
                         let mut changes = Vec::new();
                         self.tree.rescan(&mut changes);
@@ -341,6 +378,8 @@ impl Control {
     }
 
     fn read_tree(&mut self) {
+        // What the probe tells of a cgroup needs its path, which is forgotten when it is removed.
+        self.read_probe();
         let mut changes = Vec::new();
         let _ = self.tree.read_notices(&mut changes);
         self.apply(changes, true);
@@ -350,7 +389,16 @@ impl Control {
         for change in changes {
             match change {
                 Change::Created { path, id } if self.config.selection.wants(&path) => self.add(path, id, tell),
-                Change::Removed { path, .. } => self.remove(&path),
+                Change::Removed { path, id } => {
+                    self.remove(&path);
+                    if let Some(probe) = &mut self.probe {
+                        probe.forget(id);
+                    }
+                    if self.gone.len() == GONE {
+                        self.gone.pop_front();
+                    }
+                    self.gone.push_back((id, path));
+                }
                 Change::Created { .. } => {}
             }
         }
@@ -372,6 +420,7 @@ impl Control {
             let target = Target {
                 subject,
                 cgroup: cgroup.clone(),
+                id,
                 handle: Handle::cgroup(plan, &self.config.layout, &path),
                 vitals: vitals.clone(),
                 watch: Watch::default(),
@@ -380,6 +429,9 @@ impl Control {
             worker.send(Command::Add(Box::new(target)));
         }
         self.notices.add(&self.config.layout, subject, &cgroup);
+        if let Some(probe) = &mut self.probe {
+            probe.sample(id);
+        }
         self.known.insert(path, (subject, cgroup));
     }
 
@@ -426,7 +478,7 @@ impl Control {
                     if kills > 0 {
                         self.event(Event::of(
                             &cgroup,
-                            What::OomWitness { witness: "memory.events".into(), kills, report: None },
+                            What::OomWitness { witness: "memory.events".into(), kills, report: None, probe: None },
                         ));
                     }
                     if kills > 0 || by(FieldId::LocalOom) > 0 {
@@ -450,11 +502,99 @@ impl Control {
         let Some(kmsg) = &mut self.kmsg else { return };
         for report in kmsg.read() {
             let cgroup = report.task_memcg.clone();
-            let what = What::OomWitness { witness: "kmsg".into(), kills: 1, report: Some(Box::new(report.clone())) };
+            let what = What::OomWitness {
+                witness: "kmsg".into(),
+                kills: 1,
+                report: Some(Box::new(report.clone())),
+                probe: None,
+            };
             let event = Event { cgroup, ..Event::now(what) };
             let time_ns = event.mono_ns;
             let _ = self.messages.send(Message::Event(event));
             self.merge.witness(Witness::Kmsg { time_ns, report: Box::new(report) });
+        }
+    }
+
+    fn path_of(&self, id: u64) -> Option<String> {
+        let gone = || self.gone.iter().rev().find(|(gone, _)| *gone == id).map(|(_, path)| path.clone());
+        self.tree.path_of(id).map(str::to_owned).or_else(gone)
+    }
+
+    fn read_probe(&mut self) {
+        let mut all = Vec::new();
+        if let Some(probe) = &mut self.probe {
+            probe.read_events(|told| all.push(told));
+        }
+        for told in all {
+            match told {
+                Told::Kill { mut report, victim_cgroup, limit_cgroup } => {
+                    report.victim_cgroup = self.path_of(victim_cgroup);
+                    if let Some(request) = &mut report.request {
+                        request.limit_cgroup = self.path_of(limit_cgroup);
+                    }
+                    let kills = u64::from(report.killed != Some(false));
+                    let probe = Some(report.clone());
+                    let what = What::OomWitness { witness: "probe".into(), kills, report: None, probe };
+                    self.event(Event { mono_ns: report.time_ns, cgroup: report.victim_cgroup.clone(), what });
+                    self.merge.witness(Witness::Probe { report });
+                }
+                // inotify tells it too, and the walk of the tree finds what it is.
+                Told::Made { .. } => {}
+                Told::Removed { time_ns, path, last, .. } => {
+                    if let Some((peak, oom_kills)) = last
+                        && self.config.selection.wants(&path)
+                    {
+                        let what = What::CgroupLast { peak, oom_kills };
+                        self.event(Event { mono_ns: time_ns, cgroup: Some(path), what });
+                    }
+                }
+                Told::Exit { time_ns, cgroup, exit } => {
+                    let what = What::ProcessExit {
+                        pid: exit.pid,
+                        own_pid: exit.own_pid,
+                        comm: exit.comm,
+                        uid: exit.uid,
+                        lived_us: exit.lived_us,
+                        peak_rss: exit.peak_rss,
+                        code: exit.code,
+                        signal: exit.signal,
+                    };
+                    self.event(Event { mono_ns: time_ns, cgroup: self.path_of(cgroup), what });
+                }
+            }
+        }
+    }
+
+    /// What the probe counts, and whether it lost something.
+    fn watch_probe(&mut self) {
+        if self.shared.walk_failed.swap(false, Ordering::Relaxed) {
+            let what = "the kernel refused a walk of the probe: cgroups are read from their files from now on".into();
+            self.event(Event::now(What::Degraded { what }));
+        }
+        let Some(probe) = &mut self.probe else { return };
+        let mut stalls = Vec::new();
+        probe.read_stalls(|id, stall| stalls.push((id, stall)));
+        let lost = probe.lost();
+        let now = mono_ns();
+        for (id, stall) in stalls {
+            let Some(path) = self.path_of(id).filter(|path| self.config.selection.wants(path)) else { continue };
+            let used = stall.buckets.iter().rposition(|count| *count > 0).map_or(0, |last| last + 1);
+            let what = What::Stalls {
+                count: stall.count,
+                time_us: stall.time_ns / 1000,
+                longest_us: stall.longest_ns / 1000,
+                pages: stall.pages,
+                histogram: stall.buckets[..used].to_vec(),
+            };
+            self.event(Event::of(&path, what));
+        }
+        if lost > 0 {
+            self.event(Event::now(What::Gap {
+                from_ns: now.saturating_sub(1_000_000_000),
+                to_ns: now,
+                lost_passes: 0,
+                reason: format!("the kernel probe lost {lost} events: they came faster than they were read"),
+            }));
         }
     }
 
@@ -465,7 +605,7 @@ impl Control {
             && kills > before
         {
             let kills = kills - before;
-            self.event(Event::now(What::OomWitness { witness: "vmstat".into(), kills, report: None }));
+            self.event(Event::now(What::OomWitness { witness: "vmstat".into(), kills, report: None, probe: None }));
             self.merge.witness(Witness::Vmstat { time_ns: now.0, since_ns, kills });
         }
         self.vmstat = now;
@@ -490,6 +630,8 @@ impl Control {
         self.notices.read_all(&mut last);
         self.take(last);
         self.read_kmsg();
+        self.read_probe();
+        self.watch_probe();
         self.watch_vmstat();
         self.tell_kills(u64::MAX);
         self.shared.stop.store(true, Ordering::Relaxed);
@@ -503,6 +645,35 @@ impl Control {
             None => unreachable!("the relay is joined once"),
         }
     }
+}
+
+/// The probe, as far as it is wanted and the kernel lets it. What it lacks is told in one line.
+fn load_probe(config: &Config, degraded: &mut Vec<String>) -> Result<Option<Probe>, Error> {
+    if config.probe == UseProbe::Off {
+        return Ok(None);
+    }
+    let probe = match Probe::load(&config.layout) {
+        Ok(probe) => probe,
+        Err(error) if config.probe == UseProbe::Require => return Err(error.into()),
+        Err(error) => {
+            degraded.push(format!("no kernel probe: {error}: cgroups and OOM kills are seen by files alone"));
+            return Ok(None);
+        }
+    };
+    let refused: Vec<_> = probe.attached.iter().filter(|job| job.rung.is_none()).collect();
+    if !refused.is_empty() {
+        let one = |job: &&probe::Attached| {
+            let why: Vec<String> = job.refused.iter().map(|(rung, why)| format!("{rung}: {why}")).collect();
+            format!("{} ({})", job.gives, why.join("; "))
+        };
+        let all = refused.iter().map(one).collect::<Vec<_>>().join(", ");
+        let needed = ["walk", "oom_victim"].iter().any(|job| !probe.has(job));
+        if needed && config.probe == UseProbe::Require {
+            return Err(probe::Error::Nothing { why: all }.into());
+        }
+        degraded.push(format!("the kernel probe does without: {all}"));
+    }
+    Ok(Some(probe))
 }
 
 /// Resolves when the descriptor can be read; never without one.

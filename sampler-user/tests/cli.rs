@@ -215,8 +215,8 @@ fn sigkill_loses_nothing_that_was_journalled() {
             assert!(begun.elapsed() < Duration::from_secs(20), "no segment appeared");
             std::thread::sleep(Duration::from_millis(2));
         };
-        // Another moment in each trial, over several flushes.
-        std::thread::sleep(Duration::from_micros(300_000 + trial * 7919 * 13 % 900_000));
+        // Another moment in each trial, over several flushes; first the probe is loaded, which takes a moment in a debug build.
+        std::thread::sleep(Duration::from_micros(600_000 + trial * 7919 * 13 % 900_000));
         let journalled = std::fs::metadata(&segment).unwrap().len();
         // A write that was seen half done is done by now.
         std::thread::sleep(Duration::from_millis(10));

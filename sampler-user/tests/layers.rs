@@ -4,7 +4,7 @@
 use std::fs;
 use std::path::Path;
 
-const LAYERS: [(&str, &[&str]); 17] = [
+const LAYERS: [(&str, &[&str]); 18] = [
     ("units", &["fields", "units"]),
     ("time", &["units"]),
     ("fields", &["sample"]),
@@ -15,6 +15,7 @@ const LAYERS: [(&str, &[&str]); 17] = [
     ("sink", &["event", "recording", "sample"]),
     ("cgroupfs", &["cgroupfs", "fields", "sample"]),
     ("oom", &["oom", "evidence"]),
+    ("probe", &["probe", "cgroupfs", "evidence", "fields", "sample"]),
     ("processes", &["cgroupfs", "fields", "recording", "sample"]),
     ("analysis", &["analysis", "fields", "recording", "sample", "units"]),
     ("journal", &["journal", "event", "fields", "recording", "sample", "sink", "time"]),
@@ -25,6 +26,7 @@ const LAYERS: [(&str, &[&str]); 17] = [
             "record",
             "cgroupfs",
             "oom",
+            "probe",
             "processes",
             "event",
             "evidence",

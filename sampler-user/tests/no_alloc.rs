@@ -53,6 +53,7 @@ fn target(plan: &Plan, layout: &Layout, i: u32) -> Command {
     let cgroup = format!("/c{i}");
     Command::Add(Box::new(Target {
         subject: i + 1,
+        id: u64::from(i) + 1,
         handle: Handle::cgroup(plan, layout, &cgroup),
         cgroup: cgroup.into(),
         vitals: Arc::new(Vitals::default()),

@@ -3,6 +3,7 @@
 mod agent;
 mod floor;
 mod forest;
+mod probe;
 mod size;
 mod stats;
 
@@ -18,6 +19,8 @@ pub enum Bench {
     Size(size::Args),
     /// CPU of `docker stats --no-stream` over ours, for a container and sample
     Stats(stats::Args),
+    /// The kernel probe: its walk against reads of the same fields, and what it costs those who are watched
+    Probe(probe::Args),
     /// The floor itself: pread on kept descriptors, nothing else
     #[command(hide = true)]
     Floor(floor::Args),
@@ -29,6 +32,7 @@ pub fn run(bench: Bench) -> anyhow::Result<()> {
         Bench::Rate(args) => agent::rate(&args),
         Bench::Size(args) => size::run(&args),
         Bench::Stats(args) => stats::run(&args),
+        Bench::Probe(args) => probe::run(&args),
         Bench::Floor(args) => floor::run(&args),
     }
 }

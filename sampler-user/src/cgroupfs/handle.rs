@@ -8,7 +8,7 @@ use rustix::io::{Errno, pread, pwrite};
 
 use super::layout::Layout;
 use super::plan::Plan;
-use crate::sample::Row;
+use crate::sample::{Mask, Row};
 
 /// Kernel files are one page; memory.stat and vmstat may take more of it with every release.
 pub const BUFFER: usize = 16 << 10;
@@ -60,11 +60,31 @@ impl Handle {
         }
     }
 
+    /// Slots of the covered files that this cgroup has: where it has no file, the kernel keeps no such account.
+    pub fn covered(&self, plan: &Plan) -> Mask {
+        let open = self.fds.iter().zip(&plan.files).filter(|(fd, file)| fd.is_some() && file.covered);
+        open.flat_map(|(_, file)| file.parser.slots()).fold(0, |mask, slot| mask | 1 << slot)
+    }
+
     /// Reads every file once into the row. One system call a file, two where the file is reset.
     #[inline]
     pub fn read(&mut self, plan: &mut Plan, buffer: &mut [u8], row: &mut Row) -> Outcome {
+        self.read_files(plan, buffer, row, false)
+    }
+
+    /// Reads the files that are not covered.
+    #[inline]
+    pub fn read_rest(&mut self, plan: &mut Plan, buffer: &mut [u8], row: &mut Row) -> Outcome {
+        self.read_files(plan, buffer, row, true)
+    }
+
+    #[inline]
+    fn read_files(&mut self, plan: &mut Plan, buffer: &mut [u8], row: &mut Row, rest: bool) -> Outcome {
         for (slot, file) in self.fds.iter_mut().zip(&mut plan.files) {
             let Some(fd) = slot else { continue };
+            if rest && file.covered {
+                continue;
+            }
             match pread(&*fd, &mut *buffer, 0) {
                 Ok(length) => file.parser.parse(&buffer[..length], row),
                 Err(Errno::NODEV) => return Outcome::Gone,

@@ -79,6 +79,11 @@ impl Parser {
         self.wanted.len()
     }
 
+    /// The slots it sets.
+    pub fn slots(&self) -> impl Iterator<Item = usize> {
+        self.wanted.iter().map(|wanted| wanted.slot)
+    }
+
     /// Sets what `bytes` holds. What is not there or not a number stays absent.
     #[inline]
     pub fn parse(&mut self, bytes: &[u8], row: &mut Row) {

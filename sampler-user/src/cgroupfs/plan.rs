@@ -3,7 +3,7 @@
 use super::layout::{Layout, Version};
 use super::parse::{Parser, Wanted};
 use crate::fields::{self, FieldId, Source, Table, is_fast};
-use crate::sample::PassKind;
+use crate::sample::{Mask, PassKind};
 
 /// Marks the use of `memory.peak` through a descriptor that is reset after each reading.
 pub const RESET: &str = "#reset";
@@ -15,6 +15,8 @@ pub struct PlannedFile {
     pub source: &'static str,
     /// How its bytes become values.
     pub parser: Parser,
+    /// Whether the kernel probe gives all that it holds, so that it need not be read.
+    pub covered: bool,
 }
 
 impl PlannedFile {
@@ -57,6 +59,18 @@ impl Plan {
         Plan { kind, files: group(rows) }
     }
 
+    /// Marks the files whose every field is given in another way.
+    pub fn cover(&mut self, given: Mask) {
+        for file in &mut self.files {
+            file.covered = !file.resets() && file.parser.slots().all(|slot| given >> slot & 1 == 1);
+        }
+    }
+
+    /// Whether a field is among its files.
+    pub fn has(&self, slot: usize) -> bool {
+        self.files.iter().any(|file| file.parser.slots().any(|s| s == slot))
+    }
+
     /// Most values a row by this plan can have.
     pub fn width(&self) -> usize {
         self.files.iter().map(|file| file.parser.width()).sum()
@@ -78,7 +92,10 @@ fn group(rows: impl Iterator<Item = (Source, usize)>) -> Vec<PlannedFile> {
             None => files.push((file, vec![wanted])),
         }
     }
-    files.into_iter().map(|(source, wanted)| PlannedFile { source, parser: Parser::new(wanted) }).collect()
+    files
+        .into_iter()
+        .map(|(source, wanted)| PlannedFile { source, parser: Parser::new(wanted), covered: false })
+        .collect()
 }
 
 #[cfg(test)]

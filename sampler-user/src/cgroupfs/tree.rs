@@ -72,6 +72,11 @@ impl Tree {
         Ok(Tree { root: root.to_owned(), inotify, watches: HashMap::new(), known: HashMap::new() })
     }
 
+    /// Path of a cgroup by its inode number.
+    pub fn path_of(&self, id: u64) -> Option<&str> {
+        self.known.iter().find(|(_, known)| **known == id).map(|(path, _)| path.as_str())
+    }
+
     /// Compares the whole tree with what is known. Watches each folder before it is listed, so nothing falls between.
     pub fn rescan(&mut self, changes: &mut Vec<Change>) {
         let mut seen = HashMap::new();

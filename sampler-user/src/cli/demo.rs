@@ -57,6 +57,7 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
             fields: Vec::new(),
             max_cpu: None,
             no_processes: false,
+            probe: sampler::record::UseProbe::Auto,
         },
         command: vec![program.display().to_string(), "demo".into(), "--leak".into(), "512".into()],
     };

@@ -9,7 +9,7 @@ use sampler::cgroupfs::layout::Layout;
 use sampler::cgroupfs::tree::Selection;
 use sampler::fields::{FieldId, Table, find};
 use sampler::journal::writer::Rotation;
-use sampler::record::Config;
+use sampler::record::{Config, UseProbe};
 use sampler::store::retention::Retention;
 use sampler::units::{parse_bytes, parse_duration};
 use tokio::signal::unix::{SignalKind, signal};
@@ -72,6 +72,9 @@ pub struct What {
     /// Slow the rate so that the agent uses at most this part of one CPU, such as 1%.
     #[arg(long, value_name = "PERCENT", value_parser = percent)]
     pub max_cpu: Option<f64>,
+    /// Whether to use the eBPF probe, which reads all cgroups at once and sees every OOM kill: auto, off or require.
+    #[arg(long, value_name = "WHEN", default_value = "auto", value_parser = use_probe)]
+    pub probe: UseProbe,
     /// Do not look at the processes of cgroups that grow.
     #[arg(long)]
     pub no_processes: bool,
@@ -91,6 +94,7 @@ impl What {
             fields: self.field_ids()?,
             processes: !self.no_processes,
             protect,
+            probe: self.probe,
         })
     }
 
@@ -107,6 +111,15 @@ fn interval(text: &str) -> Result<Duration, String> {
     let interval = parse_duration(text)?;
     let allowed = Duration::from_millis(1)..=Duration::from_secs(60);
     if allowed.contains(&interval) { Ok(interval) } else { Err(format!("{text} is not between 1ms and 1min")) }
+}
+
+fn use_probe(text: &str) -> Result<UseProbe, String> {
+    match text {
+        "auto" => Ok(UseProbe::Auto),
+        "off" => Ok(UseProbe::Off),
+        "require" => Ok(UseProbe::Require),
+        _ => Err(format!("`{text}` is not auto, off or require")),
+    }
 }
 
 fn percent(text: &str) -> Result<f64, String> {

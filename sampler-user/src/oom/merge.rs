@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::evidence::{Constraint, OomKill, OomReport, WitnessKind};
+use crate::evidence::{Constraint, OomKill, OomReport, ProbeReport, WitnessKind};
 
 /// What a witness saw.
 #[derive(Clone, Debug, PartialEq)]
@@ -16,6 +16,11 @@ pub enum Witness {
         time_ns: u64,
         /// The report.
         report: Box<OomReport>,
+    },
+    /// The kernel probe.
+    Probe {
+        /// What it saw.
+        report: Box<ProbeReport>,
     },
     /// memory.events.local (v1: memory.oom_control) of one cgroup, without descendants.
     Counter {
@@ -49,6 +54,7 @@ impl Witness {
             Witness::Kmsg { time_ns, .. } | Witness::Counter { time_ns, .. } | Witness::Vmstat { time_ns, .. } => {
                 *time_ns
             }
+            Witness::Probe { report } => report.time_ns,
         }
     }
 }
@@ -97,6 +103,11 @@ fn merge(mut witnesses: Vec<Witness>) -> Vec<OomKill> {
             *repeats.entry(report.task_memcg.as_deref()).or_default() += 1;
         }
     }
+    for witness in &witnesses {
+        if let Witness::Probe { report } = witness {
+            add_probe(&mut kills, report);
+        }
+    }
     // A cgroup's counters may have come in several notices, with the count of the group in any of them.
     let mut counted: BTreeMap<&str, (u64, u64, u64)> = BTreeMap::new();
     for witness in &witnesses {
@@ -124,6 +135,7 @@ fn merge(mut witnesses: Vec<Witness>) -> Vec<OomKill> {
             victim: None,
             witnesses: vec![WitnessKind::MemoryEvents],
             report: None,
+            probe: None,
         }));
     }
     for witness in &witnesses {
@@ -165,6 +177,7 @@ fn merge(mut witnesses: Vec<Witness>) -> Vec<OomKill> {
         victim: None,
         witnesses: vec![WitnessKind::Vmstat],
         report: None,
+        probe: None,
     }));
     kills.sort_by_key(|kill| kill.time_ns);
     kills
@@ -189,8 +202,41 @@ fn add_report(kills: &mut Vec<OomKill>, time_ns: u64, report: &OomReport) -> boo
         victim: Some(report.victim.clone()),
         witnesses: vec![WitnessKind::Kmsg],
         report: Some(Box::new(report.clone())),
+        probe: None,
     });
     true
+}
+
+fn add_probe(kills: &mut Vec<OomKill>, report: &ProbeReport) {
+    // The log names the thread that was marked, which need not be the first of its process.
+    let same = |kill: &&mut OomKill| {
+        kill.victim.as_ref().is_some_and(|victim| victim.pid == report.victim.pid || victim.pid == report.thread)
+    };
+    let request = report.request.as_ref();
+    if let Some(kill) = kills.iter_mut().find(same) {
+        if kill.probe.is_some() {
+            return; // another thread of the same victim
+        }
+        kill.time_ns = kill.time_ns.min(report.time_ns);
+        kill.victim_cgroup = kill.victim_cgroup.take().or_else(|| report.victim_cgroup.clone());
+        if let (Constraint::Unknown, Some(request)) = (kill.constraint, request) {
+            kill.constraint = request.constraint;
+            kill.limit_cgroup = request.limit_cgroup.clone();
+        }
+        kill.witnesses.push(WitnessKind::Probe);
+        kill.probe = Some(Box::new(report.clone()));
+    } else if report.killed != Some(false) {
+        kills.push(OomKill {
+            time_ns: report.time_ns,
+            constraint: request.map_or(Constraint::Unknown, |request| request.constraint),
+            victim_cgroup: report.victim_cgroup.clone(),
+            limit_cgroup: request.and_then(|request| request.limit_cgroup.clone()),
+            victim: Some(report.victim.clone()),
+            witnesses: vec![WitnessKind::Probe],
+            report: None,
+            probe: Some(Box::new(report.clone())),
+        });
+    }
 }
 
 fn is_below(cgroup: &str, ancestor: &str) -> bool {

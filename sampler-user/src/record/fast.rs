@@ -40,6 +40,8 @@ pub struct Shared {
     pub lost_passes: AtomicU64,
     /// cgroups that are sampled.
     pub cgroups: AtomicU64,
+    /// The kernel refused a walk of the probe; files are read since.
+    pub walk_failed: AtomicBool,
 }
 
 impl Shared {
@@ -206,9 +208,9 @@ impl Fast {
                     self.scratch.reserve(words);
                 }
                 Command::Remove(subject) => {
-                    if let Some(at) = self.sampler.targets.iter().position(|target| target.subject == subject) {
+                    if let Some(target) = self.sampler.remove(subject) {
                         // The control thread closes the descriptors.
-                        let _ = self.graveyard.push(self.sampler.targets.remove(at));
+                        let _ = self.graveyard.push(target);
                     }
                 }
             }
@@ -229,6 +231,9 @@ impl Fast {
             },
         );
         self.outlet.send(self.sampler.pass.words());
+        if self.sampler.walk_failed() {
+            self.shared.walk_failed.store(true, Ordering::Relaxed);
+        }
     }
 
     fn burst_tick(&mut self, now: u64) {

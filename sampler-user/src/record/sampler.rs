@@ -7,7 +7,8 @@ use super::schedule::{Activity, Watch};
 use crate::cgroupfs::handle::{BUFFER, Handle, Outcome};
 use crate::cgroupfs::plan::Plan;
 use crate::fields::UNLIMITED;
-use crate::sample::{PassBuilder, PassKind, Row, SubjectRef};
+use crate::probe::walk::Walker;
+use crate::sample::{Mask, PassBuilder, PassKind, Row, SubjectRef};
 use crate::time::mono_ns;
 
 /// What the two sampling threads tell each other about a cgroup, without a lock.
@@ -52,6 +53,8 @@ pub struct Target {
     pub subject: SubjectRef,
     /// Its path, for the processes and the limits of the slow pass.
     pub cgroup: Arc<str>,
+    /// Its kernfs id.
+    pub id: u64,
     /// Its descriptors.
     pub handle: Handle,
     /// Shared with the other thread.
@@ -72,6 +75,63 @@ pub struct Sampler {
     plan: Plan,
     buffer: Box<[u8]>,
     row: Row,
+    walk: Option<Walk>,
+    walk_failed: bool,
+}
+
+/// The kernel probe's walk, and what it gave for each target.
+#[derive(Debug)]
+struct Walk {
+    walker: Walker,
+    /// Targets by kernfs id.
+    index: Vec<(u64, usize)>,
+    /// For each target the time of its row (0 is none), which values there are, and the values.
+    times: Vec<u64>,
+    there: Vec<u64>,
+    values: Vec<u64>,
+    /// Slots a target takes from the walk.
+    only: Vec<Mask>,
+    /// cgroups of the last walk, with those that are not sampled.
+    rows: u64,
+    passes: u64,
+}
+
+/// A walk reads cgroups that nobody asked for too. Above this many a target, files are cheaper.
+const MOST_STRANGERS: u64 = 12;
+/// Whether a walk pays is looked at again after this many passes.
+const LOOK_AGAIN: u64 = 256;
+
+impl Walk {
+    fn index(&mut self, targets: &[Box<Target>], plan: &Plan) {
+        self.index.clear();
+        self.index.extend(targets.iter().enumerate().map(|(n, target)| (target.id, n)));
+        self.index.sort_unstable();
+        self.times.resize(targets.len(), 0);
+        self.there.resize(targets.len(), 0);
+        self.values.resize(targets.len() * self.walker.width(), 0);
+        self.only.clear();
+        self.only.extend(targets.iter().map(|target| target.handle.covered(plan)));
+    }
+
+    /// Walks, where it pays. `false` when the kernel refused.
+    fn take(&mut self) -> bool {
+        self.times.fill(0);
+        self.passes += 1;
+        if self.rows > MOST_STRANGERS * self.index.len() as u64 && !self.passes.is_multiple_of(LOOK_AGAIN) {
+            return true;
+        }
+        let Walk { walker, index, times, there, values, .. } = self;
+        let taken = walker.take(|walker, seen| {
+            if let Ok(at) = index.binary_search_by_key(&seen.id(), |(id, _)| *id) {
+                let target = index[at].1;
+                let width = walker.width();
+                times[target] = seen.time_ns();
+                there[target] = walker.values(seen, &mut values[target * width..][..width]);
+            }
+        });
+        self.rows = taken.as_ref().map_or(0, |taken| taken.rows);
+        taken.is_ok()
+    }
 }
 
 impl Sampler {
@@ -83,13 +143,54 @@ impl Sampler {
             plan,
             buffer: vec![0; BUFFER].into(),
             row: Row::new(0),
+            walk: None,
+            walk_failed: false,
         }
+    }
+
+    /// Takes what the kernel probe can give from it, and only the rest from files.
+    pub fn with_walker(mut self, mut walker: Walker) -> Sampler {
+        self.plan.cover(walker.covers());
+        walker.keep(|slot| self.plan.files.iter().any(|file| file.covered && file.parser.slots().any(|s| s == slot)));
+        if walker.width() > 0 {
+            self.walk = Some(Walk {
+                walker,
+                index: Vec::new(),
+                times: Vec::new(),
+                there: Vec::new(),
+                values: Vec::new(),
+                only: Vec::new(),
+                rows: 0,
+                passes: 0,
+            });
+        }
+        self
+    }
+
+    /// Whether the kernel refused a walk, since when files are read.
+    pub fn walk_failed(&self) -> bool {
+        self.walk_failed
     }
 
     /// Adds a cgroup at its place: they are read in the order of their paths, which is the order of the sealed rows.
     pub fn add(&mut self, target: Box<Target>) {
         let at = self.targets.partition_point(|other| other.cgroup <= target.cgroup);
         self.targets.insert(at, target);
+        self.reindex();
+    }
+
+    /// Takes out a cgroup.
+    pub fn remove(&mut self, subject: SubjectRef) -> Option<Box<Target>> {
+        let at = self.targets.iter().position(|target| target.subject == subject)?;
+        let target = self.targets.remove(at);
+        self.reindex();
+        Some(target)
+    }
+
+    fn reindex(&mut self) {
+        if let Some(walk) = &mut self.walk {
+            walk.index(&self.targets, &self.plan);
+        }
     }
 
     /// What its passes are.
@@ -112,14 +213,32 @@ impl Sampler {
         mut each: impl FnMut(&mut Target, &Row),
     ) {
         self.pass.begin(kind, start_ns);
-        for target in &mut self.targets {
+        // A burst is of few.
+        let walks = kind != PassKind::Burst;
+        if walks && self.walk.as_mut().is_some_and(|walk| !walk.take()) {
+            self.walk = None;
+            self.walk_failed = true;
+        }
+        let walk = self.walk.as_ref().filter(|_| walks);
+        for (n, target) in self.targets.iter_mut().enumerate() {
             if target.gone || !wants(target) {
                 continue;
             }
             self.row.subject = target.subject;
             self.row.mask = 0;
-            self.row.lag_us = (mono_ns().saturating_sub(start_ns) / 1000).min(u64::from(u32::MAX)) as u32;
-            match target.handle.read(&mut self.plan, &mut self.buffer, &mut self.row) {
+            let walked = walk.filter(|walk| walk.times[n] != 0);
+            let time = walked.map_or_else(mono_ns, |walk| walk.times[n]);
+            self.row.lag_us = (time.saturating_sub(start_ns) / 1000).min(u64::from(u32::MAX)) as u32;
+            let outcome = match walked {
+                Some(walk) => {
+                    let width = walk.walker.width();
+                    let values = &walk.values[n * width..][..width];
+                    walk.walker.put(values, walk.there[n], walk.only[n], &mut self.row);
+                    target.handle.read_rest(&mut self.plan, &mut self.buffer, &mut self.row)
+                }
+                None => target.handle.read(&mut self.plan, &mut self.buffer, &mut self.row),
+            };
+            match outcome {
                 Outcome::Read => {
                     each(target, &self.row);
                     self.pass.push(&self.row);

@@ -150,8 +150,8 @@ impl Slow {
                 }
                 Command::Remove(subject) => {
                     self.memory.remove(&subject);
-                    if let Some(at) = sampler.targets.iter().position(|target| target.subject == subject) {
-                        let _ = self.graveyard.push(sampler.targets.remove(at));
+                    if let Some(target) = sampler.remove(subject) {
+                        let _ = self.graveyard.push(target);
                     }
                     let messages = &self.messages;
                     self.processes.retain(|(cgroup, _), (number, _)| {

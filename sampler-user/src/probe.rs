@@ -1,0 +1,430 @@
+//! The kernel probe: eBPF programs that see every OOM kill, and read all cgroups in one system call. Optional: each of its
+//! programs is tried alone, by a ladder of ways, and what the kernel refuses costs its own function and nothing else.
+
+pub mod btf;
+pub mod events;
+pub mod offsets;
+pub mod walk;
+
+use std::fs;
+use std::os::fd::AsFd;
+use std::path::{Path, PathBuf};
+
+use aya::maps::{HashMap, MapData, PerCpuArray, PerCpuHashMap, RingBuf};
+use aya::programs::{BtfTracePoint, FEntry, Iter, KProbe, ProgramError, TracePoint};
+use aya::{Ebpf, EbpfLoader, include_bytes_aligned};
+use sampler_ebpf::{MISSING, count};
+
+use self::btf::Btf;
+use self::events::PerCpuStalls;
+use self::walk::Walker;
+use crate::cgroupfs::layout::Layout;
+
+/// Built from `sampler-ebpf` by `cargo xtask ebpf`.
+static OBJECT: &[u8] = include_bytes_aligned!("../probe/sampler.bpf.o");
+
+/// Why there is no probe at all.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The kernel does not tell its types.
+    #[error(
+        "read {path}: {source}; the probe needs a kernel with CONFIG_DEBUG_INFO_BTF (5.8 or newer, on WSL2 5.15.74 or newer)",
+        path = btf::VMLINUX
+    )]
+    Types {
+        /// Why.
+        source: std::io::Error,
+    },
+    /// The kernel refuses the probe's maps.
+    #[error("load the probe: {why}; it needs CAP_BPF and CAP_PERFMON, or root, and a kernel since 5.8")]
+    Load {
+        /// What it said.
+        why: String,
+    },
+    /// Every program was refused.
+    #[error("attach the probe: {why}; `sampler doctor` tells more")]
+    Nothing {
+        /// What the kernel said to the first.
+        why: String,
+    },
+}
+
+/// A way to attach a program.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Rung {
+    /// The beginning of a kernel function, by BTF.
+    Fentry(&'static str),
+    /// The beginning of a kernel function, by a breakpoint.
+    Kprobe(&'static str),
+    /// A tracepoint, by BTF; it must have at least so many arguments.
+    BtfTracepoint(&'static str, usize),
+    /// A tracepoint, by its record; only its format file tells where its values are.
+    Tracepoint(&'static str, &'static str),
+    /// The walk over cgroups.
+    CgroupIterator,
+}
+
+impl std::fmt::Display for Rung {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Rung::Fentry(name) => write!(f, "fentry {name}"),
+            Rung::Kprobe(name) => write!(f, "kprobe {name}"),
+            Rung::BtfTracepoint(name, _) => write!(f, "BTF tracepoint {name}"),
+            Rung::Tracepoint(group, name) => write!(f, "tracepoint {group}:{name}"),
+            Rung::CgroupIterator => write!(f, "cgroup iterator"),
+        }
+    }
+}
+
+/// One thing the probe does, and the ways to attach it, best first.
+#[derive(Debug)]
+pub struct Job {
+    /// Short name, as reports have it.
+    pub name: &'static str,
+    /// What is lost without it.
+    pub gives: &'static str,
+    /// Program and way.
+    pub ladder: &'static [(&'static str, Rung)],
+}
+
+/// All jobs, in the order they are attached: what feeds another comes before it.
+pub static JOBS: [Job; 9] = [
+    Job {
+        name: "oom_request",
+        gives: "limit, flags and order of the request that led to an OOM kill",
+        ladder: &[
+            ("oom_request_fentry", Rung::Fentry("oom_kill_process")),
+            ("oom_request_kprobe", Rung::Kprobe("oom_kill_process")),
+        ],
+    },
+    Job {
+        name: "oom_signal",
+        gives: "whether a victim was killed or was dying already",
+        ladder: &[("oom_signal", Rung::BtfTracepoint("signal_generate", 3))],
+    },
+    Job {
+        name: "oom_victim",
+        gives: "every victim of the OOM killer",
+        ladder: &[
+            // The old form has the pid alone, and the record of the tracepoint has that too.
+            ("oom_victim", Rung::BtfTracepoint("mark_victim", 2)),
+            ("oom_victim_record", Rung::Tracepoint("oom", "mark_victim")),
+        ],
+    },
+    Job {
+        name: "cgroup_made",
+        gives: "cgroups too brief for inotify",
+        ladder: &[("cgroup_made", Rung::BtfTracepoint("cgroup_mkdir", 2))],
+    },
+    Job {
+        name: "cgroup_removed",
+        gives: "the peak of a cgroup when it is removed",
+        ladder: &[("cgroup_removed", Rung::BtfTracepoint("cgroup_rmdir", 2))],
+    },
+    Job {
+        name: "stall_begin",
+        gives: "stalls for memory where the kernel has no PSI",
+        ladder: &[("stall_begin", Rung::BtfTracepoint("mm_vmscan_memcg_reclaim_begin", 1))],
+    },
+    Job {
+        name: "stall_end",
+        gives: "stalls for memory where the kernel has no PSI",
+        ladder: &[("stall_end", Rung::BtfTracepoint("mm_vmscan_memcg_reclaim_end", 1))],
+    },
+    Job {
+        name: "process_exit",
+        gives: "peak, exit code and signal of processes that end",
+        ladder: &[("process_exit", Rung::BtfTracepoint("sched_process_exit", 1))],
+    },
+    Job { name: "walk", gives: "all cgroups in one system call", ladder: &[("walk", Rung::CgroupIterator)] },
+];
+
+/// How far a job came.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Attached {
+    /// Name of the job.
+    pub job: &'static str,
+    /// What it gives.
+    pub gives: &'static str,
+    /// The rung that held.
+    pub rung: Option<Rung>,
+    /// The rungs that were tried before, and what the kernel said.
+    pub refused: Vec<(Rung, String)>,
+}
+
+/// The loaded probe. Dropped, it is gone from the kernel.
+pub struct Probe {
+    /// Holds the programs and their links.
+    _ebpf: Ebpf,
+    /// How far each job came.
+    pub attached: Vec<Attached>,
+    /// Members the running kernel does not have.
+    pub missing: Vec<String>,
+    walker: Option<Walker>,
+    events: RingBuf<MapData>,
+    counters: PerCpuArray<MapData, u64>,
+    sampled: HashMap<MapData, u64, u8>,
+    stalls: PerCpuHashMap<MapData, u64, PerCpuStalls>,
+    told_stalls: std::collections::HashMap<u64, sampler_ebpf::Stalls>,
+    told_lost: u64,
+}
+
+impl Probe {
+    /// Loads the probe and attaches what the kernel lets it. Takes some 100 ms and, for that time, some 30 MiB.
+    pub fn load(layout: &Layout) -> Result<Probe, Error> {
+        let probe = Probe::try_load(layout);
+        // The kernel's types were in many small pieces, which the allocator would keep.
+        // SAFETY: has no condition.
+        unsafe { libc::malloc_trim(0) };
+        probe
+    }
+
+    fn try_load(layout: &Layout) -> Result<Probe, Error> {
+        let types = Btf::of_kernel().map_err(|source| Error::Types { source })?;
+        let mut found = offsets::find(&types, layout.version, hierarchy());
+        let format = Format::of("oom", "mark_victim");
+        if let Ok(format) = &format {
+            found.offsets.tp_victim_pid = format.offset("pid");
+            found.offsets.tp_victim_comm = format.offset("comm");
+        }
+        let why = |error: &dyn std::error::Error| plain(error);
+        // A second account of the same types, because aya's own is closed. Not kept.
+        let kernel = aya::Btf::from_sys_fs().map_err(|error| Error::Load { why: why(&error) })?;
+        let mut loader = EbpfLoader::new();
+        loader.btf(Some(&kernel));
+        loader.override_global("OFFSETS", found.offsets.as_bytes(), true);
+        let mut ebpf = loader.load(OBJECT).map_err(|error| Error::Load { why: why(&error) })?;
+        let mut attached = Vec::new();
+        let mut walker = None;
+        for job in &JOBS {
+            let mut done = Attached { job: job.name, gives: job.gives, rung: None, refused: Vec::new() };
+            for (program, rung) in job.ladder {
+                let tried = match rung {
+                    Rung::CgroupIterator => {
+                        attach_walk(&mut ebpf, program, &kernel, layout, &found).map(|attached| walker = Some(attached))
+                    }
+                    Rung::Tracepoint(..) if found.offsets.tp_victim_pid == MISSING => {
+                        Err(format.as_ref().err().cloned().unwrap_or_else(|| "its format has no pid".into()))
+                    }
+                    _ => attach(&mut ebpf, program, *rung, &kernel, &types),
+                };
+                match tried {
+                    Ok(()) => {
+                        done.rung = Some(*rung);
+                        break;
+                    }
+                    Err(why) => done.refused.push((*rung, why)),
+                }
+            }
+            attached.push(done);
+        }
+        if attached.iter().all(|job| job.rung.is_none()) {
+            let why = attached.iter().flat_map(|job| &job.refused).map(|(rung, why)| format!("{rung}: {why}")).next();
+            return Err(Error::Nothing { why: why.unwrap_or_default() });
+        }
+        let mut map = |name: &str| ebpf.take_map(name).ok_or_else(|| Error::Load { why: format!("it has no {name}") });
+        let bad = |error: aya::maps::MapError| Error::Load { why: plain(&error) };
+        Ok(Probe {
+            events: RingBuf::try_from(map("EVENTS")?).map_err(bad)?,
+            counters: PerCpuArray::try_from(map("COUNTERS")?).map_err(bad)?,
+            sampled: HashMap::try_from(map("SAMPLED")?).map_err(bad)?,
+            stalls: PerCpuHashMap::try_from(map("STALLS")?).map_err(bad)?,
+            _ebpf: ebpf,
+            attached,
+            missing: found.missing,
+            walker,
+            told_stalls: std::collections::HashMap::new(),
+            told_lost: 0,
+        })
+    }
+
+    /// The walk over all cgroups, for the one thread that samples.
+    pub fn take_walker(&mut self) -> Option<Walker> {
+        self.walker.take()
+    }
+
+    /// Whether a job is attached.
+    pub fn has(&self, job: &str) -> bool {
+        self.attached.iter().any(|attached| attached.job == job && attached.rung.is_some())
+    }
+
+    /// Tells the processes of this cgroup from now on.
+    pub fn sample(&mut self, id: u64) {
+        // A full map leaves the others told.
+        let _ = self.sampled.insert(id, 1, 0);
+    }
+
+    /// The cgroup is gone.
+    pub fn forget(&mut self, id: u64) {
+        let _ = self.sampled.remove(&id);
+        let _ = self.stalls.remove(&id);
+        self.told_stalls.remove(&id);
+    }
+
+    /// Events that were lost since the last call, because the agent did not read the ring in time.
+    pub fn lost(&mut self) -> u64 {
+        let lost = self.count(count::LOST);
+        let new = lost.saturating_sub(self.told_lost);
+        self.told_lost = lost;
+        new
+    }
+
+    /// One of the probe's own counters, over all CPUs.
+    pub fn count(&self, counter: u32) -> u64 {
+        self.counters.get(&counter, 0).map_or(0, |values| values.iter().sum())
+    }
+}
+
+impl std::fmt::Debug for Probe {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Probe").field("attached", &self.attached).finish_non_exhaustive()
+    }
+}
+
+fn attach(ebpf: &mut Ebpf, name: &str, rung: Rung, kernel: &aya::Btf, types: &Btf) -> Result<(), String> {
+    let program = ebpf.program_mut(name).ok_or("the object does not have it")?;
+    let kind = |error: ProgramError| plain(&error);
+    match rung {
+        Rung::Fentry(function) => {
+            let program: &mut FEntry = program.try_into().map_err(kind)?;
+            program.load(function, kernel).map_err(kind)?;
+            program.attach().map_err(kind)?;
+        }
+        Rung::Kprobe(function) => {
+            let program: &mut KProbe = program.try_into().map_err(kind)?;
+            program.load().map_err(kind)?;
+            program.attach(function, 0).map_err(kind)?;
+        }
+        Rung::BtfTracepoint(tracepoint, least) => {
+            match types.tracepoint(tracepoint) {
+                None => return Err("this kernel does not have it".into()),
+                Some(arguments) if arguments.len() < least => {
+                    return Err(format!("its old form, with {} only", arguments.join(", ")));
+                }
+                Some(_) => {}
+            }
+            let program: &mut BtfTracePoint = program.try_into().map_err(kind)?;
+            program.load(tracepoint, kernel).map_err(kind)?;
+            program.attach().map_err(kind)?;
+        }
+        Rung::Tracepoint(group, tracepoint) => {
+            let program: &mut TracePoint = program.try_into().map_err(kind)?;
+            program.load().map_err(kind)?;
+            program.attach(group, tracepoint).map_err(kind)?;
+        }
+        Rung::CgroupIterator => return Err("is attached with its root".into()),
+    }
+    Ok(())
+}
+
+fn attach_walk(
+    ebpf: &mut Ebpf,
+    name: &str,
+    kernel: &aya::Btf,
+    layout: &Layout,
+    found: &offsets::Found,
+) -> Result<Walker, String> {
+    if found.items.is_empty() {
+        return Err("the kernel's types have no memory cgroup of a known form".into());
+    }
+    let program: &mut Iter = ebpf
+        .program_mut(name)
+        .ok_or("the object does not have it")?
+        .try_into()
+        .map_err(|error: ProgramError| plain(&error))?;
+    program.load("cgroup", kernel).map_err(|error| plain(&error))?;
+    let fd = |name: &str| match ebpf.map(name) {
+        Some(aya::maps::Map::Array(data)) => Ok(data.fd()),
+        _ => Err(format!("the object has no {name}")),
+    };
+    let program: &Iter =
+        ebpf.program(name).ok_or("the object does not have it")?.try_into().map_err(|_| "not a walk")?;
+    let program = program.fd().map_err(|error| plain(&error))?;
+    let (walk, rows) = (fd("WALK")?, fd("WALK_ROWS")?);
+    Walker::attach(program.as_fd(), [walk.as_fd(), rows.as_fd()], &layout.memory, found)
+        .map_err(|error| format!("walk {}: {error}", layout.memory.display()))
+}
+
+/// An error and its causes in one line, without the verifier's pages.
+fn plain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        let more = error.to_string();
+        if !text.contains(&more) {
+            text = format!("{text}: {more}");
+        }
+        cause = error.source();
+    }
+    let mut lines = text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with("processed "));
+    let first: String = lines.next().unwrap_or_default().chars().take(160).collect();
+    match lines.next_back() {
+        Some(last) => format!("{first} … {}", last.chars().take(120).collect::<String>()),
+        None => first,
+    }
+}
+
+/// Number of the memory controller's hierarchy; 0 is v2.
+fn hierarchy() -> u32 {
+    let own = fs::read_to_string("/proc/self/cgroup").unwrap_or_default();
+    let number = |line: &str| {
+        let mut parts = line.splitn(3, ':');
+        let (number, controllers) = (parts.next()?, parts.next()?);
+        controllers.split(',').any(|name| name == "memory").then(|| number.parse().ok())?
+    };
+    own.lines().find_map(number).unwrap_or(0)
+}
+
+/// Where tracefs is mounted.
+pub fn tracefs() -> Option<PathBuf> {
+    ["/sys/kernel/tracing", "/sys/kernel/debug/tracing"]
+        .iter()
+        .map(PathBuf::from)
+        .find(|path| path.join("events").is_dir())
+}
+
+/// A tracepoint's format file: where the values of its record are.
+#[derive(Debug)]
+struct Format(String);
+
+impl Format {
+    fn of(group: &str, name: &str) -> Result<Format, String> {
+        let root = tracefs().ok_or("tracefs is not mounted: mount -t tracefs tracefs /sys/kernel/tracing")?;
+        let path = root.join("events").join(group).join(name).join("format");
+        Format::read(&path)
+    }
+
+    fn read(path: &Path) -> Result<Format, String> {
+        fs::read_to_string(path).map(Format).map_err(|error| format!("read {}: {error}", path.display()))
+    }
+
+    /// `\tfield:int pid;\toffset:8;\tsize:4;\tsigned:1;`
+    fn offset(&self, name: &str) -> u32 {
+        let of = |line: &str| {
+            let (declaration, rest) = line.trim().strip_prefix("field:")?.split_once(';')?;
+            let word = declaration.rsplit(' ').next()?.split('[').next()?;
+            (word == name).then(|| rest.trim().strip_prefix("offset:")?.split(';').next()?.parse().ok())?
+        };
+        self.0.lines().find_map(of).unwrap_or(MISSING)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_format_file_tells_where_values_are() {
+        let text = "name: mark_victim\nformat:\n\tfield:unsigned short common_type;\toffset:0;\tsize:2;\tsigned:0;\n\n\
+            \tfield:int pid;\toffset:8;\tsize:4;\tsigned:1;\n\tfield:__data_loc char[] comm;\toffset:12;\tsize:4;\tsigned:0;\n";
+        let format = Format(text.into());
+        assert_eq!((format.offset("pid"), format.offset("comm"), format.offset("uid")), (8, 12, MISSING));
+    }
+
+    #[test]
+    fn every_job_is_named_once_and_has_a_way() {
+        let names: std::collections::HashSet<_> = JOBS.iter().map(|job| job.name).collect();
+        assert_eq!(names.len(), JOBS.len());
+        assert!(JOBS.iter().all(|job| !job.ladder.is_empty() && !job.gives.is_empty()));
+    }
+}

@@ -1,0 +1,309 @@
+//! From the kernel's types to what the probe reads: offsets for its programs, and for each field the word of a row that
+//! holds it. What the running kernel does not have is left out, alone.
+
+use rustix::param::page_size;
+use sampler_ebpf::{BLOCKS, Block, MISSING, Offsets, ROW_WORDS};
+
+use super::btf::Btf;
+use crate::cgroupfs::layout::Version;
+use crate::fields::{FieldId, UNLIMITED};
+
+/// How the kernel holds a value.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Form {
+    /// Pages in use; below zero for a moment when CPUs settle.
+    Pages,
+    /// Pages, or no limit.
+    Limit,
+    /// A number.
+    Count,
+}
+
+/// Where a field is in a row of a walk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Item {
+    /// The field.
+    pub field: FieldId,
+    /// Its slot in a row of samples.
+    pub slot: usize,
+    /// Block that holds it.
+    pub block: usize,
+    /// Word in the row.
+    pub word: usize,
+    form: Form,
+}
+
+impl Item {
+    /// The value in base units.
+    #[inline]
+    pub fn value(&self, word: u64, page: u64) -> u64 {
+        /// `PAGE_COUNTER_MAX` of the kernel: no limit.
+        const MOST_PAGES: u64 = i64::MAX as u64 / 4096;
+        match self.form {
+            Form::Count => word,
+            Form::Pages => (word as i64).max(0) as u64 * page,
+            Form::Limit if word >= MOST_PAGES * 4096 / page => UNLIMITED,
+            Form::Limit => word * page,
+        }
+    }
+}
+
+/// The offsets, and where the fields are.
+#[derive(Debug)]
+pub struct Found {
+    /// For the programs.
+    pub offsets: Offsets,
+    /// The fields of a walk.
+    pub items: Vec<Item>,
+    /// Fields that this kernel does not count at all: its files have no such line either.
+    pub absent: Vec<FieldId>,
+    /// What the kernel does not have, in its words.
+    pub missing: Vec<String>,
+}
+
+/// Finds all that this kernel has. `hierarchy` is the number of the memory controller's.
+pub fn find(btf: &Btf, version: Version, hierarchy: u32) -> Found {
+    let mut missing = Vec::new();
+    let mut at = |structure: &str, path: &str| -> u32 {
+        match btf.member(structure, path) {
+            Some(member) => member.offset,
+            None => {
+                missing.push(format!("{structure}.{path}"));
+                MISSING
+            }
+        }
+    };
+    let memory = btf.enumerator("memory_cgrp_id").map_or(MISSING, |id| id as u32 * 8);
+    let plus = |base: u32, more: u32| if base == MISSING || more == MISSING { MISSING } else { base + more };
+    let constant = |name: &str| btf.enumerator(name).map_or(MISSING, |value| value as u32);
+    let (rss, stride) = rss(btf);
+    let numbers = at("pid", "numbers");
+    let level = btf.member("pid", "numbers").and_then(|array| btf.element(array.of));
+    let mut offsets = Offsets {
+        cgroup_memory: plus(at("cgroup", "subsys"), memory),
+        cgroup_kn: at("cgroup", "kn"),
+        cgroup_root: at("cgroup", "root"),
+        kernfs_id: at("kernfs_node", "id"),
+        root_hierarchy: at("cgroup_root", "hierarchy_id"),
+        css_cgroup: at("cgroup_subsys_state", "cgroup"),
+        set_memory: plus(at("css_set", "subsys"), memory),
+        task_cgroups: at("task_struct", "cgroups"),
+        task_signal: at("task_struct", "signal"),
+        task_mm: at("task_struct", "mm"),
+        task_comm: at("task_struct", "comm"),
+        task_pid: at("task_struct", "pid"),
+        task_tgid: at("task_struct", "tgid"),
+        task_leader: at("task_struct", "group_leader"),
+        task_cred: at("task_struct", "real_cred"),
+        task_thread_pid: at("task_struct", "thread_pid"),
+        task_exit_code: at("task_struct", "exit_code"),
+        task_start: at("task_struct", "start_time"),
+        cred_uid: at("cred", "uid"),
+        signal_adj: at("signal_struct", "oom_score_adj"),
+        signal_maxrss: at("signal_struct", "maxrss"),
+        signal_live: at("signal_struct", "live"),
+        signal_exit_code: at("signal_struct", "group_exit_code"),
+        mm_total_vm: at("mm_struct", "total_vm"),
+        mm_pgtables: at("mm_struct", "pgtables_bytes"),
+        mm_rss: rss,
+        mm_rss_stride: stride,
+        pid_level: at("pid", "level"),
+        pid_numbers: plus(numbers, level.and_then(|of| btf.inner(of, "nr")).map_or(MISSING, |nr| nr.offset)),
+        pid_stride: level.and_then(|of| btf.size(of)).unwrap_or(MISSING),
+        oc_memcg: at("oom_control", "memcg"),
+        oc_gfp: at("oom_control", "gfp_mask"),
+        oc_order: at("oom_control", "order"),
+        oc_totalpages: at("oom_control", "totalpages"),
+        oc_constraint: at("oom_control", "constraint"),
+        memcg_usage: at("mem_cgroup", "memory.usage"),
+        memcg_max: at("mem_cgroup", "memory.max"),
+        memcg_peak: at("mem_cgroup", "memory.watermark"),
+        memcg_oom_kill: plus(at("mem_cgroup", "memory_events_local"), event(btf, "MEMCG_OOM_KILL")),
+        rss_file: constant("MM_FILEPAGES"),
+        rss_anon: constant("MM_ANONPAGES"),
+        rss_swap: constant("MM_SWAPENTS"),
+        rss_shmem: constant("MM_SHMEMPAGES"),
+        hierarchy,
+        exit_least_kib: 4096,
+        ..Offsets::UNKNOWN
+    };
+    if rss == MISSING {
+        missing.push("mm_struct.rss_stat".into());
+    }
+    // The programs take the one for the other.
+    if btf.member("mem_cgroup", "css").is_none_or(|css| css.offset != 0) {
+        (offsets.cgroup_memory, offsets.set_memory) = (MISSING, MISSING);
+        missing.push("mem_cgroup.css at 0".into());
+    }
+    let (items, absent, blocks) = match offsets.cgroup_memory {
+        MISSING => Default::default(),
+        _ => rows(btf, version),
+    };
+    for (place, block) in offsets.blocks.iter_mut().zip(blocks) {
+        *place = block;
+    }
+    Found { offsets, items, absent, missing }
+}
+
+fn event(btf: &Btf, name: &str) -> u32 {
+    btf.enumerator(name).map_or(MISSING, |index| index as u32 * 8)
+}
+
+/// `rss_stat` was an array of numbers in a structure, and is an array of per-CPU counters since 6.2.
+fn rss(btf: &Btf) -> (u32, u32) {
+    let find = || {
+        let stat = btf.member("mm_struct", "rss_stat")?;
+        if let Some(element) = btf.element(stat.of) {
+            return Some((stat.offset + btf.inner(element, "count")?.offset, btf.size(element)?));
+        }
+        let count = btf.inner(stat.of, "count")?;
+        btf.element(count.of)?;
+        Some((stat.offset + count.offset, 8))
+    };
+    find().unwrap_or((MISSING, MISSING))
+}
+
+/// Which member holds a field: name in `struct mem_cgroup`, enumerator of the index if it is an array, and form.
+fn sources(version: Version) -> Vec<(FieldId, &'static str, Option<&'static str>, Form)> {
+    use FieldId as F;
+    use Form::{Count, Limit, Pages};
+    let events = |local: &'static str, list: &[(FieldId, &'static str)]| {
+        list.iter().map(|(field, name)| (*field, local, Some(*name), Count)).collect::<Vec<_>>()
+    };
+    let common = vec![
+        (F::Current, "memory.usage", None, Pages),
+        (F::Max, "memory.max", None, Limit),
+        (F::Peak, "memory.watermark", None, Pages),
+    ];
+    let own = match version {
+        Version::V1 => vec![
+            (F::EventsMax, "memory.failcnt", None, Count),
+            (F::High, "soft_limit", None, Limit),
+            (F::SwapMax, "memsw.max", None, Limit),
+            (F::EventsOomKill, "memory_events", Some("MEMCG_OOM_KILL"), Count),
+            (F::LocalOomKill, "memory_events", Some("MEMCG_OOM_KILL"), Count),
+        ],
+        Version::V2 => [
+            vec![
+                (F::SwapCurrent, "swap.usage", None, Pages),
+                (F::High, "memory.high", None, Limit),
+                (F::Low, "memory.low", None, Limit),
+                (F::Min, "memory.min", None, Limit),
+                (F::SwapMax, "swap.max", None, Limit),
+                (F::SwapHigh, "swap.high", None, Limit),
+                (F::SwapPeak, "swap.watermark", None, Pages),
+            ],
+            events(
+                "memory_events",
+                &[
+                    (F::EventsLow, "MEMCG_LOW"),
+                    (F::EventsHigh, "MEMCG_HIGH"),
+                    (F::EventsMax, "MEMCG_MAX"),
+                    (F::EventsOom, "MEMCG_OOM"),
+                    (F::EventsOomKill, "MEMCG_OOM_KILL"),
+                    (F::EventsOomGroupKill, "MEMCG_OOM_GROUP_KILL"),
+                    (F::EventsSockThrottled, "MEMCG_SOCK_THROTTLED"),
+                ],
+            ),
+            events(
+                "memory_events_local",
+                &[
+                    (F::LocalHigh, "MEMCG_HIGH"),
+                    (F::LocalMax, "MEMCG_MAX"),
+                    (F::LocalOom, "MEMCG_OOM"),
+                    (F::LocalOomKill, "MEMCG_OOM_KILL"),
+                    (F::LocalOomGroupKill, "MEMCG_OOM_GROUP_KILL"),
+                ],
+            ),
+        ]
+        .concat(),
+    };
+    [common, own].concat()
+}
+
+fn rows(btf: &Btf, version: Version) -> (Vec<Item>, Vec<FieldId>, Vec<Block>) {
+    let place = |member: &str, index: Option<&str>| -> Option<u32> {
+        let offset = btf.member("mem_cgroup", member)?.offset;
+        let offset = offset + index.map_or(Some(0), |name| Some(btf.enumerator(name)? as u32 * 8))?;
+        offset.is_multiple_of(8).then_some(offset)
+    };
+    let not_counted = |(field, _, index, _): &(FieldId, &str, Option<&str>, Form)| {
+        index.is_some_and(|name| btf.enumerator(name).is_none()).then_some(*field)
+    };
+    let absent = sources(version).iter().filter_map(not_counted).collect();
+    let placed: Vec<_> = sources(version)
+        .into_iter()
+        .filter_map(|(field, member, index, form)| Some((field, place(member, index)?, form)))
+        .collect();
+    let blocks = blocks(placed.iter().map(|(_, offset, _)| *offset).collect());
+    let mut first = 0;
+    let starts: Vec<usize> = blocks
+        .iter()
+        .map(|block| {
+            let start = first;
+            first += block.length as usize / 8;
+            start
+        })
+        .collect();
+    let items = placed.into_iter().filter_map(|(field, offset, form)| {
+        let block = blocks.iter().position(|block| (block.offset..block.offset + block.length).contains(&offset))?;
+        let word = starts[block] + (offset - blocks[block].offset) as usize / 8;
+        Some(Item { field, slot: field.field().slot, block, word, form })
+    });
+    (items.collect(), absent, blocks)
+}
+
+/// The few runs of bytes that hold all offsets, joined where the least lies between them.
+fn blocks(mut offsets: Vec<u32>) -> Vec<Block> {
+    offsets.sort_unstable();
+    offsets.dedup();
+    let mut blocks: Vec<Block> = offsets.into_iter().map(|offset| Block { offset, length: 8 }).collect();
+    let between = |pair: &[Block]| pair[1].offset - (pair[0].offset + pair[0].length);
+    // A call costs more than a few cache lines.
+    const NEAR: u32 = 128;
+    while let Some((n, gap)) = blocks.windows(2).map(between).enumerate().min_by_key(|(_, gap)| *gap)
+        && (blocks.len() > BLOCKS || gap <= NEAR)
+    {
+        let next = blocks.remove(n + 1);
+        blocks[n].length = next.offset + next.length - blocks[n].offset;
+    }
+    let mut room = ROW_WORDS as u32 * 8;
+    blocks.retain(|block| {
+        let fits = block.length <= room;
+        room -= if fits { block.length } else { 0 };
+        fits
+    });
+    blocks
+}
+
+/// Size of a page, bytes.
+pub fn page() -> u64 {
+    page_size() as u64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn near_offsets_share_a_block_and_far_ones_fit_the_row() {
+        let block = |offset, length| Block { offset, length };
+        assert_eq!(blocks(vec![8, 0, 120, 8]), [block(0, 128)]);
+        assert_eq!(blocks(vec![0, 1000, 2000, 2008]), [block(0, 8), block(1000, 8), block(2000, 16)]);
+        let many: Vec<u32> = (0..6).map(|n| n * 136).collect();
+        assert_eq!(blocks(many).len(), 1, "each 128 bytes from the one before");
+        assert_eq!(blocks(vec![0, 200, 400, 600, 800]).len(), BLOCKS);
+        assert_eq!(blocks(vec![0, 200, 400, 600, 8000]), [block(0, 208), block(400, 8), block(600, 8), block(8000, 8)]);
+    }
+
+    #[test]
+    fn values_come_in_base_units() {
+        let item = |form| Item { field: FieldId::Max, slot: 0, block: 0, word: 0, form };
+        assert_eq!(item(Form::Pages).value(3, 4096), 12288);
+        assert_eq!(item(Form::Pages).value(-1i64 as u64, 4096), 0);
+        assert_eq!(item(Form::Limit).value(i64::MAX as u64 / 4096, 4096), UNLIMITED);
+        assert_eq!(item(Form::Limit).value(i64::MAX as u64 / 16384, 16384), UNLIMITED);
+        assert_eq!(item(Form::Limit).value(25, 4096), 102_400);
+        assert_eq!(item(Form::Count).value(7, 4096), 7);
+    }
+}

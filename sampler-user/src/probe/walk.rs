@@ -1,0 +1,287 @@
+//! Every cgroup below a root in one system call: the agent reads an iterator's descriptor, the kernel runs the program once a
+//! cgroup, and the rows are in memory that both share.
+//!
+//! Needs kernel 6.1 (the cgroup iterator), CAP_BPF and CAP_PERFMON. The walk holds the lock that making and removing a cgroup
+//! needs, so it is cut into parts of at most [`HOLD`].
+
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+use std::path::Path;
+use std::ptr::NonNull;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use rustix::fs::{Mode, OFlags, open};
+use rustix::mm::{MapFlags, ProtFlags, mmap, munmap};
+use sampler_ebpf::{ROWS, Walk, WalkRow};
+
+use super::offsets::{Found, Item, page};
+use crate::fields::FieldId;
+use crate::sample::{Mask, Row};
+
+/// Longest time a part of a walk holds the lock of the cgroup tree.
+pub const HOLD: Duration = Duration::from_micros(200);
+
+/// Memory shared with a map of the probe.
+#[derive(Debug)]
+struct Shared {
+    at: NonNull<u8>,
+    length: usize,
+}
+
+// SAFETY: a mapping belongs to the process, not to a thread; only its owner reads and writes it.
+unsafe impl Send for Shared {}
+
+impl Shared {
+    fn map(fd: BorrowedFd<'_>, length: usize) -> io::Result<Shared> {
+        let length = length.next_multiple_of(page() as usize);
+        // SAFETY: a new mapping, at a place the kernel chooses.
+        let at =
+            unsafe { mmap(std::ptr::null_mut(), length, ProtFlags::READ | ProtFlags::WRITE, MapFlags::SHARED, fd, 0)? };
+        NonNull::new(at.cast()).map(|at| Shared { at, length }).ok_or_else(|| io::Error::other("mapped at nothing"))
+    }
+}
+
+impl Drop for Shared {
+    fn drop(&mut self) {
+        // SAFETY: the mapping that `map` made, which nobody else has.
+        let _ = unsafe { munmap(self.at.as_ptr().cast(), self.length) };
+    }
+}
+
+/// What a walk took.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Taken {
+    /// Rows.
+    pub rows: u64,
+    /// Parts.
+    pub parts: u32,
+    /// Longest time a part held the lock, nanoseconds; to the last row.
+    pub held_ns: u64,
+}
+
+/// Longest holding of all walks of this process, nanoseconds.
+pub static LONGEST_HOLD_NS: AtomicU64 = AtomicU64::new(0);
+
+/// Walks over the cgroups below a root.
+#[derive(Debug)]
+pub struct Walker {
+    link: OwnedFd,
+    walk: Shared,
+    rows: Shared,
+    items: Vec<Item>,
+    absent: Vec<FieldId>,
+    page: u64,
+    /// Most parts of one walk: a tree that grows faster than it is read would never end.
+    most_parts: u32,
+}
+
+/// One cgroup of a walk.
+#[derive(Clone, Copy, Debug)]
+pub struct Seen<'a> {
+    row: &'a WalkRow,
+}
+
+impl Seen<'_> {
+    /// kernfs id.
+    #[inline]
+    pub fn id(&self) -> u64 {
+        self.row.id
+    }
+
+    /// When it was read, `CLOCK_MONOTONIC` nanoseconds.
+    #[inline]
+    pub fn time_ns(&self) -> u64 {
+        self.row.time_ns
+    }
+}
+
+mod sys {
+    //! The two commands of `bpf(2)` that aya has no way to make with a cgroup.
+
+    pub const LINK_CREATE: libc::c_int = 28;
+    pub const ITER_CREATE: libc::c_int = 33;
+    pub const TRACE_ITER: u32 = 28;
+    /// Parents before children.
+    pub const DESCENDANTS_PRE: u32 = 2;
+
+    /// `union bpf_iter_link_info`, as far as a cgroup needs it.
+    #[repr(C)]
+    pub struct CgroupWalk {
+        pub order: u32,
+        pub cgroup_fd: u32,
+        pub cgroup_id: u64,
+    }
+
+    /// `union bpf_attr` of BPF_LINK_CREATE.
+    #[repr(C)]
+    pub struct LinkCreate {
+        pub prog_fd: u32,
+        pub target_fd: u32,
+        pub attach_type: u32,
+        pub flags: u32,
+        pub iter_info: u64,
+        pub iter_info_len: u32,
+        pub reserved: [u32; 9],
+    }
+
+    /// `union bpf_attr` of BPF_ITER_CREATE.
+    #[repr(C)]
+    pub struct IterCreate {
+        pub link_fd: u32,
+        pub flags: u32,
+    }
+}
+
+fn bpf<T>(command: libc::c_int, attributes: &T) -> io::Result<OwnedFd> {
+    // SAFETY: the attributes live until the call returns, and their size is given.
+    let fd = unsafe { libc::syscall(libc::SYS_bpf, command, std::ptr::from_ref(attributes), size_of::<T>()) };
+    if fd < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    // SAFETY: the kernel gave a new descriptor.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd as libc::c_int) })
+}
+
+impl Walker {
+    /// Joins a loaded program to a root. The maps are those of the program.
+    pub fn attach(
+        program: BorrowedFd<'_>,
+        [walk, rows]: [BorrowedFd<'_>; 2],
+        root: &Path,
+        found: &Found,
+    ) -> io::Result<Walker> {
+        let root = open(root, OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?;
+        let info = sys::CgroupWalk { order: sys::DESCENDANTS_PRE, cgroup_fd: root.as_raw_fd() as u32, cgroup_id: 0 };
+        let link = bpf(
+            sys::LINK_CREATE,
+            &sys::LinkCreate {
+                prog_fd: program.as_raw_fd() as u32,
+                target_fd: 0,
+                attach_type: sys::TRACE_ITER,
+                flags: 0,
+                iter_info: std::ptr::from_ref(&info) as u64,
+                iter_info_len: size_of::<sys::CgroupWalk>() as u32,
+                reserved: [0; 9],
+            },
+        )?;
+        let (walk, rows) =
+            (Shared::map(walk, size_of::<Walk>())?, Shared::map(rows, size_of::<WalkRow>() * ROWS as usize)?);
+        Ok(Walker {
+            link,
+            walk,
+            rows,
+            items: found.items.clone(),
+            absent: found.absent.clone(),
+            page: page(),
+            most_parts: 1024,
+        })
+    }
+
+    /// The fields a walk gives.
+    pub fn fields(&self) -> impl Iterator<Item = FieldId> {
+        self.items.iter().map(|item| item.field)
+    }
+
+    /// Slots that need not be read from files: those a walk gives, and those this kernel has nowhere.
+    pub fn covers(&self) -> Mask {
+        let fields = self.fields().chain(self.absent.iter().copied());
+        fields.fold(0, |mask, field| mask | 1 << field.field().slot)
+    }
+
+    /// Leaves out the slots that are not wanted.
+    pub fn keep(&mut self, wants: impl Fn(usize) -> bool) {
+        self.items.retain(|item| wants(item.slot));
+    }
+
+    /// Number of values a cgroup has in [`Walker::values`].
+    pub fn width(&self) -> usize {
+        self.items.len()
+    }
+
+    /// Writes the values of a cgroup to `out`, and says which of them there are.
+    #[inline]
+    pub fn values(&self, seen: Seen<'_>, out: &mut [u64]) -> u64 {
+        let mut there = 0;
+        for (n, (item, value)) in self.items.iter().zip(out).enumerate() {
+            *value = item.value(seen.row.words[item.word], self.page);
+            there |= (seen.row.blocks >> item.block & 1) << n;
+        }
+        there
+    }
+
+    /// Sets values of [`Walker::values`] into a row, as far as `only` has their slots.
+    #[inline]
+    pub fn put(&self, values: &[u64], there: u64, only: Mask, row: &mut Row) {
+        for (n, (item, value)) in self.items.iter().zip(values).enumerate() {
+            if there >> n & 1 == 1 && only >> item.slot & 1 == 1 {
+                row.set(item.slot, *value);
+            }
+        }
+    }
+
+    /// Sets the fields of a cgroup into a row.
+    #[inline]
+    pub fn fill(&self, seen: Seen<'_>, row: &mut Row) {
+        for item in &self.items {
+            if seen.row.blocks >> item.block & 1 == 1 {
+                row.set(item.slot, item.value(seen.row.words[item.word], self.page));
+            }
+        }
+    }
+
+    /// Row `n` of the last part.
+    #[inline]
+    fn row(&self, n: usize) -> Option<Seen<'_>> {
+        // SAFETY: the mapping holds `ROWS` rows, which the kernel writes only while the iterator is read, and that is under
+        // `&mut self`.
+        (n < ROWS as usize).then(|| Seen { row: unsafe { &*self.rows.at.as_ptr().cast::<WalkRow>().add(n) } })
+    }
+
+    /// Walks once, and shows each cgroup with the memory controller to `each`. Allocates nothing; waits only for the lock of
+    /// the cgroup tree.
+    pub fn take(&mut self, mut each: impl FnMut(&Walker, Seen<'_>)) -> io::Result<Taken> {
+        let mut taken = Taken::default();
+        let mut skip = 0;
+        while taken.parts < self.most_parts {
+            let asked = Walk { skip, bound_ns: HOLD.as_nanos() as u64, ..Walk::default() };
+            let walk = self.walk.at.as_ptr().cast::<Walk>();
+            // SAFETY: the mapping holds a `Walk`; the kernel writes it only while the iterator is read, below.
+            unsafe { walk.write_volatile(asked) };
+            let iterator = bpf(sys::ITER_CREATE, &sys::IterCreate { link_fd: self.link.as_raw_fd() as u32, flags: 0 })?;
+            loop {
+                // Nothing is written to it: the rows go to the shared memory.
+                match rustix::io::read(&iterator, &mut [0u8; 8]) {
+                    Ok(0) => break,
+                    Ok(_) | Err(rustix::io::Errno::INTR | rustix::io::Errno::AGAIN) => {}
+                    Err(error) => return Err(error.into()),
+                }
+            }
+            drop(iterator);
+            // SAFETY: as above.
+            let done = unsafe { walk.read_volatile() };
+            taken.parts += 1;
+            taken.rows += done.rows;
+            taken.held_ns = taken.held_ns.max(done.last_ns.saturating_sub(done.first_ns));
+            for n in 0..done.rows as usize {
+                if let Some(seen) = self.row(n)
+                    && seen.row.blocks != 0
+                {
+                    each(self, seen);
+                }
+            }
+            if done.stopped == 0 || done.visited <= skip {
+                break;
+            }
+            skip = done.visited;
+        }
+        LONGEST_HOLD_NS.fetch_max(taken.held_ns, Ordering::Relaxed);
+        Ok(taken)
+    }
+}
+
+impl AsFd for Walker {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.link.as_fd()
+    }
+}

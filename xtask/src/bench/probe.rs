@@ -1,0 +1,257 @@
+//! The kernel probe: its walk against reads of the same fields, and what it costs those who are watched.
+
+use std::fs;
+use std::hint::black_box;
+use std::path::Path;
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, bail};
+use sampler::cgroupfs::handle::{BUFFER, Handle};
+use sampler::cgroupfs::layout::Layout;
+use sampler::cgroupfs::plan::Plan;
+use sampler::probe::Probe;
+use sampler::probe::walk::{Taken, Walker};
+use sampler::sample::{PassKind, Row};
+use sampler::time::thread_cpu_ns;
+
+use super::forest::Forest;
+
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// cgroups of the comparison of the walk with the files.
+    #[arg(long, default_value_t = 200)]
+    cgroups: usize,
+    /// cgroups that are walked at 1 kHz.
+    #[arg(long, default_value_t = 100)]
+    fast: usize,
+    /// Rounds with and without the probe in turn; the median counts.
+    #[arg(long, default_value_t = 9)]
+    rounds: usize,
+    /// Seconds at 1 kHz.
+    #[arg(long, default_value_t = 10)]
+    seconds: u64,
+}
+
+fn median(values: &mut [f64]) -> f64 {
+    values.sort_by(f64::total_cmp);
+    values.get(values.len() / 2).copied().unwrap_or(f64::NAN)
+}
+
+pub fn run(args: &Args) -> anyhow::Result<()> {
+    sampler::record::protect::raise_descriptors();
+    let layout = Layout::detect()?;
+    walk_and_files(&layout, args)?;
+    kilohertz(&layout, args)?;
+    watched(&layout, args)
+}
+
+fn walker(probe: &mut Probe) -> anyhow::Result<Walker> {
+    match probe.take_walker() {
+        Some(walker) => Ok(walker),
+        None => bail!("no walk on this kernel: {:?}", probe.attached.last().map(|job| &job.refused)),
+    }
+}
+
+/// CPU time of a pass over the cgroups by the walk, and by `pread` of the files with the same fields.
+fn walk_and_files(layout: &Layout, args: &Args) -> anyhow::Result<()> {
+    let forest = Forest::grow(layout, args.cgroups)?;
+    let mut probe = Probe::load(layout)?;
+    let mut walker = walker(&mut probe)?;
+    let fields: Vec<_> = walker.fields().collect();
+    let mut plan = Plan::cgroups(PassKind::Full, layout, &fields);
+    let mut handles: Vec<Handle> = forest.paths().map(|path| Handle::cgroup(&plan, layout, &path)).collect();
+    let (mut row, mut buffer, mut held) = (Row::new(1), vec![0; BUFFER], 0);
+    let passes = 50;
+    let (mut bare, mut parsed, mut walked) = (vec![], vec![], vec![]);
+    let mut rows = 0;
+    for round in 0..=args.rounds {
+        let cpu = |work: &mut dyn FnMut()| {
+            let begun = thread_cpu_ns();
+            (0..passes).for_each(|_| work());
+            (thread_cpu_ns() - begun) as f64 / passes as f64 / args.cgroups as f64
+        };
+        let a = cpu(&mut || handles.iter().for_each(|handle| handle.touch(&mut buffer)));
+        let b = cpu(&mut || {
+            for handle in &mut handles {
+                row.mask = 0;
+                handle.read(&mut plan, &mut buffer, &mut row);
+                black_box(&row);
+            }
+        });
+        let c = cpu(&mut || {
+            let taken = walker.take(|walker, seen| {
+                row.mask = 0;
+                walker.fill(seen, &mut row);
+                black_box(&row);
+            });
+            let taken: Taken = taken.unwrap_or_default();
+            (rows, held) = (taken.rows, held.max(taken.held_ns));
+        });
+        // The first round warms up.
+        if round > 0 {
+            (bare.push(a), parsed.push(b), walked.push(c))
+        } else {
+            ((), (), ())
+        };
+    }
+    let (bare, parsed, walked) = (median(&mut bare), median(&mut parsed), median(&mut walked));
+    println!(
+        "walk: {} cgroups ({rows} in the tree), {} fields in {} files: walk {walked:.0} ns a cgroup, bare pread {bare:.0}, pread and parse {parsed:.0}; \
+         ratio {:.3} of bare, {:.3} of parsed (bar 0.200); lock held for at most {} us",
+        args.cgroups,
+        fields.len(),
+        plan.files.len(),
+        walked / bare,
+        walked / parsed,
+        held / 1000
+    );
+    Ok(())
+}
+
+/// A thousand walks a second: CPU, and how late each is.
+fn kilohertz(layout: &Layout, args: &Args) -> anyhow::Result<()> {
+    let _forest = Forest::grow(layout, args.fast)?;
+    let mut probe = Probe::load(layout)?;
+    let mut walker = walker(&mut probe)?;
+    let _ = rustix::thread::set_current_timer_slack(std::num::NonZeroU64::new(1));
+    let mut row = Row::new(1);
+    let (mut late, begun, cpu) = (Vec::with_capacity(1 << 16), Instant::now(), thread_cpu_ns());
+    let mut next = begun;
+    while begun.elapsed() < Duration::from_secs(args.seconds) {
+        next += Duration::from_millis(1);
+        std::thread::sleep(next.saturating_duration_since(Instant::now()));
+        late.push(next.elapsed().as_nanos() as u64 / 1000);
+        walker.take(|walker, seen| {
+            row.mask = 0;
+            walker.fill(seen, &mut row);
+            black_box(&row);
+        })?;
+    }
+    let used = (thread_cpu_ns() - cpu) as f64 / begun.elapsed().as_nanos() as f64 * 100.0;
+    late.sort_unstable();
+    let at = |part: f64| late[((late.len() - 1) as f64 * part) as usize];
+    println!(
+        "1 kHz: {} cgroups, {} walks: {used:.1} % of a core (bar 10); late by p50 {} us, p99 {}, p99.9 {} (bar 1000), most {}",
+        args.fast,
+        late.len(),
+        at(0.5),
+        at(0.99),
+        at(0.999),
+        at(1.0)
+    );
+    Ok(())
+}
+
+/// What the watched pay: page faults, forks, and the making of cgroups, with the probe and without, in turn.
+fn watched(layout: &Layout, args: &Args) -> anyhow::Result<()> {
+    let folder = layout.memory.join(format!("sampler-bench-cost-{}", std::process::id()));
+    fs::create_dir(&folder).with_context(|| format!("make {}; run as root", folder.display()))?;
+    let _gone = Gone(&folder);
+    let (mut faults, mut forks, mut folders, mut folders_walked) =
+        (Pair::default(), Pair::default(), Pair::default(), Pair::default());
+    for round in 0..=args.rounds {
+        // Who goes first changes, so that a drift of the machine hits both.
+        for on in [round % 2 == 0, round % 2 == 1] {
+            let probe = if on { Some(Probe::load(layout)?) } else { None };
+            let times = [page_faults()?, fork_and_wait()?, make_and_remove(&folder, 300)?];
+            drop(probe);
+            if round > 0 {
+                faults.add(on, times[0]);
+                forks.add(on, times[1]);
+                folders.add(on, times[2]);
+            }
+        }
+        for on in [round % 2 == 0, round % 2 == 1] {
+            let mut probe = Probe::load(layout)?;
+            let mut walker = walker(&mut probe)?;
+            let stop = std::sync::atomic::AtomicBool::new(false);
+            let time = std::thread::scope(|scope| {
+                if on {
+                    scope.spawn(|| {
+                        while !stop.load(std::sync::atomic::Ordering::Relaxed) {
+                            let _ = walker.take(|_, _| {});
+                            std::thread::sleep(Duration::from_millis(1));
+                        }
+                    });
+                }
+                let time = make_and_remove(&folder, 300);
+                stop.store(true, std::sync::atomic::Ordering::Relaxed);
+                time
+            })?;
+            if round > 0 {
+                folders_walked.add(on, time);
+            }
+        }
+    }
+    println!("page faults, us a MiB: {faults} (bar 1.02)");
+    println!("fork and wait, us: {forks} (bar 1.02)");
+    println!("mkdir and rmdir of a cgroup, us: {folders}");
+    println!("the same with a walk at 1 kHz and without: {folders_walked}");
+    Ok(())
+}
+
+/// Times without and with.
+#[derive(Default)]
+struct Pair {
+    off: Vec<f64>,
+    on: Vec<f64>,
+}
+
+impl Pair {
+    fn add(&mut self, on: bool, time: f64) {
+        if on { self.on.push(time) } else { self.off.push(time) }
+    }
+}
+
+impl std::fmt::Display for Pair {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let (off, on) = (median(&mut self.off.clone()), median(&mut self.on.clone()));
+        // The median of the ratios of neighbours: a slow minute of the machine is in both.
+        let mut ratios: Vec<f64> = self.on.iter().zip(&self.off).map(|(on, off)| on / off).collect();
+        write!(f, "without {off:.2}, with {on:.2}, ratio {:.3}", median(&mut ratios))
+    }
+}
+
+struct Gone<'a>(&'a Path);
+
+impl Drop for Gone<'_> {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir(self.0);
+    }
+}
+
+/// Microseconds a MiB of fresh pages.
+fn page_faults() -> anyhow::Result<f64> {
+    const SIZE: usize = 64 << 20;
+    let begun = Instant::now();
+    for _ in 0..6 {
+        let mut memory: Vec<u8> = Vec::with_capacity(SIZE);
+        let start = memory.as_mut_ptr();
+        for at in (0..SIZE).step_by(4096) {
+            // SAFETY: within the capacity.
+            unsafe { start.add(at).write_volatile(1) };
+        }
+    }
+    Ok(begun.elapsed().as_secs_f64() * 1e6 / (6 * (SIZE >> 20)) as f64)
+}
+
+/// Microseconds a process.
+fn fork_and_wait() -> anyhow::Result<f64> {
+    let begun = Instant::now();
+    for _ in 0..200 {
+        Command::new("/bin/true").status().context("start /bin/true")?;
+    }
+    Ok(begun.elapsed().as_secs_f64() * 1e6 / 200.0)
+}
+
+/// Microseconds a cgroup.
+fn make_and_remove(folder: &Path, n: u32) -> anyhow::Result<f64> {
+    let begun = Instant::now();
+    for i in 0..n {
+        let path = folder.join(i.to_string());
+        fs::create_dir(&path).with_context(|| format!("make {}", path.display()))?;
+        fs::remove_dir(&path).with_context(|| format!("remove {}", path.display()))?;
+    }
+    Ok(begun.elapsed().as_secs_f64() * 1e6 / f64::from(n))
+}
