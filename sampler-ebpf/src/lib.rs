@@ -176,8 +176,8 @@ pub struct Walk {
     pub last_ns: u64,
     /// 1 when it stopped before the end.
     pub stopped: u64,
-    /// Keeps the size a power of two.
-    pub reserved: u64,
+    /// Bit `n` asks for block `n`.
+    pub blocks: u64,
 }
 
 /// One cgroup of a walk.

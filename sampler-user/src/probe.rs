@@ -60,8 +60,8 @@ pub enum Rung {
     BtfTracepoint(&'static str, usize),
     /// A tracepoint, by its record; only its format file tells where its values are.
     Tracepoint(&'static str, &'static str),
-    /// The walk over cgroups.
-    CgroupIterator,
+    /// A walk over cgroups, with its maps: what is asked and the rows.
+    CgroupIterator([&'static str; 2]),
 }
 
 impl std::fmt::Display for Rung {
@@ -71,7 +71,7 @@ impl std::fmt::Display for Rung {
             Rung::Kprobe(name) => write!(f, "kprobe {name}"),
             Rung::BtfTracepoint(name, _) => write!(f, "BTF tracepoint {name}"),
             Rung::Tracepoint(group, name) => write!(f, "tracepoint {group}:{name}"),
-            Rung::CgroupIterator => write!(f, "cgroup iterator"),
+            Rung::CgroupIterator(_) => write!(f, "cgroup iterator"),
         }
     }
 }
@@ -88,7 +88,7 @@ pub struct Job {
 }
 
 /// All jobs, in the order they are attached: what feeds another comes before it.
-pub static JOBS: [Job; 9] = [
+pub static JOBS: [Job; 10] = [
     Job {
         name: "oom_request",
         gives: "limit, flags and order of the request that led to an OOM kill",
@@ -136,7 +136,16 @@ pub static JOBS: [Job; 9] = [
         gives: "peak, exit code and signal of processes that end",
         ladder: &[("process_exit", Rung::BtfTracepoint("sched_process_exit", 1))],
     },
-    Job { name: "walk", gives: "all cgroups in one system call", ladder: &[("walk", Rung::CgroupIterator)] },
+    Job {
+        name: "walk",
+        gives: "all cgroups in one system call",
+        ladder: &[("walk_fast", Rung::CgroupIterator(["WALK_FAST", "ROWS_FAST"]))],
+    },
+    Job {
+        name: "walk_slow",
+        gives: "the limits and peaks of all cgroups in one system call",
+        ladder: &[("walk_slow", Rung::CgroupIterator(["WALK_SLOW", "ROWS_SLOW"]))],
+    },
 ];
 
 /// How far a job came.
@@ -160,7 +169,7 @@ pub struct Probe {
     pub attached: Vec<Attached>,
     /// Members the running kernel does not have.
     pub missing: Vec<String>,
-    walker: Option<Walker>,
+    walkers: Vec<(&'static str, Walker)>,
     events: RingBuf<MapData>,
     counters: PerCpuArray<MapData, u64>,
     sampled: HashMap<MapData, u64, u8>,
@@ -195,14 +204,13 @@ impl Probe {
         loader.override_global("OFFSETS", found.offsets.as_bytes(), true);
         let mut ebpf = loader.load(OBJECT).map_err(|error| Error::Load { why: why(&error) })?;
         let mut attached = Vec::new();
-        let mut walker = None;
+        let mut walkers = Vec::new();
         for job in &JOBS {
             let mut done = Attached { job: job.name, gives: job.gives, rung: None, refused: Vec::new() };
             for (program, rung) in job.ladder {
                 let tried = match rung {
-                    Rung::CgroupIterator => {
-                        attach_walk(&mut ebpf, program, &kernel, layout, &found).map(|attached| walker = Some(attached))
-                    }
+                    Rung::CgroupIterator(maps) => attach_walk(&mut ebpf, program, *maps, &kernel, layout, &found)
+                        .map(|walker| walkers.push((job.name, walker))),
                     Rung::Tracepoint(..) if found.offsets.tp_victim_pid == MISSING => {
                         Err(format.as_ref().err().cloned().unwrap_or_else(|| "its format has no pid".into()))
                     }
@@ -232,15 +240,16 @@ impl Probe {
             _ebpf: ebpf,
             attached,
             missing: found.missing,
-            walker,
+            walkers,
             told_stalls: std::collections::HashMap::new(),
             told_lost: 0,
         })
     }
 
-    /// The walk over all cgroups, for the one thread that samples.
-    pub fn take_walker(&mut self) -> Option<Walker> {
-        self.walker.take()
+    /// The walk of a job, `walk` or `walk_slow`, for the one thread that samples with it.
+    pub fn take_walker(&mut self, job: &str) -> Option<Walker> {
+        let at = self.walkers.iter().position(|(name, _)| *name == job)?;
+        Some(self.walkers.swap_remove(at).1)
     }
 
     /// Whether a job is attached.
@@ -312,7 +321,7 @@ fn attach(ebpf: &mut Ebpf, name: &str, rung: Rung, kernel: &aya::Btf, types: &Bt
             program.load().map_err(kind)?;
             program.attach(group, tracepoint).map_err(kind)?;
         }
-        Rung::CgroupIterator => return Err("is attached with its root".into()),
+        Rung::CgroupIterator(_) => return Err("is attached with its root".into()),
     }
     Ok(())
 }
@@ -320,6 +329,7 @@ fn attach(ebpf: &mut Ebpf, name: &str, rung: Rung, kernel: &aya::Btf, types: &Bt
 fn attach_walk(
     ebpf: &mut Ebpf,
     name: &str,
+    [walk, rows]: [&str; 2],
     kernel: &aya::Btf,
     layout: &Layout,
     found: &offsets::Found,
@@ -340,7 +350,7 @@ fn attach_walk(
     let program: &Iter =
         ebpf.program(name).ok_or("the object does not have it")?.try_into().map_err(|_| "not a walk")?;
     let program = program.fd().map_err(|error| plain(&error))?;
-    let (walk, rows) = (fd("WALK")?, fd("WALK_ROWS")?);
+    let (walk, rows) = (fd(walk)?, fd(rows)?);
     Walker::attach(program.as_fd(), [walk.as_fd(), rows.as_fd()], &layout.memory, found)
         .map_err(|error| format!("walk {}: {error}", layout.memory.display()))
 }

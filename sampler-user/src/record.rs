@@ -212,7 +212,6 @@ impl Control {
         }
 
         let mut probe = load_probe(&config, &mut degraded)?;
-        let walker = probe.as_mut().and_then(Probe::take_walker);
         let shared = Arc::new(Shared::default());
         let numbers = Arc::new(AtomicU32::new(1));
         let (messages, inbox) = channel();
@@ -232,16 +231,14 @@ impl Control {
         let (fast_commands, fast_inbox) = RingBuffer::new(COMMANDS);
         let (fast_grave, fast_graveyard) = RingBuffer::new(COMMANDS);
         let outlet = |ring| Outlet { ring, shared: shared.clone() };
-        let fast_sampler = Sampler::new(fast_plan.clone());
-        let fast_sampler = match walker {
-            Some(walker) => fast_sampler.with_walker(walker),
-            None => fast_sampler,
-        };
+        let mut sampler =
+            |plan: &Plan, walk| Sampler::new(plan.clone(), probe.as_mut().and_then(|probe| probe.take_walker(walk)));
+        let fast_sampler = sampler(&fast_plan, "walk");
         let fast = Fast::new(fast_sampler, outlet(fast_ring), fast_inbox, fast_grave, config.interval, config.burst);
         let (slow_commands, slow_inbox) = RingBuffer::new(COMMANDS);
         let (slow_grave, slow_graveyard) = RingBuffer::new(COMMANDS);
         let slow = Slow::new(
-            slow_plan.clone().map(Sampler::new),
+            slow_plan.as_ref().map(|plan| sampler(plan, "walk_slow")),
             Parts {
                 outlet: outlet(slow_ring),
                 commands: slow_inbox,

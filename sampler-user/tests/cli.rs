@@ -196,6 +196,7 @@ fn sigkill_loses_nothing_that_was_journalled() {
         return;
     }
     let trials = std::env::var("SAMPLER_KILLS").ok().and_then(|n| n.parse().ok()).unwrap_or(12u64);
+    let samples = |kind: sampler::sample::PassKind| u64::from(kind.table() == sampler::fields::Table::Samples);
     let mut torn = 0;
     for trial in 0..trials {
         let dir = tempfile::tempdir().unwrap();
@@ -207,16 +208,22 @@ fn sigkill_loses_nothing_that_was_journalled() {
             .unwrap();
         let journal = dir.path().join("journal");
         let begun = Instant::now();
+        // From the first rows on: before them, there is nothing to lose.
         let segment = loop {
             let found = sampler::journal::reader::segments(&journal).unwrap_or_default();
-            if let Some(path) = found.into_iter().next() {
+            let written = |path: &std::path::PathBuf| {
+                let whole = sampler::journal::reader::Segment::open(path);
+                let mut rows = 0;
+                whole.is_ok_and(|whole| whole.rows(|head, _| rows += samples(head.kind)) == 0 && rows > 0)
+            };
+            if let Some(path) = found.into_iter().find(written) {
                 break path;
             }
-            assert!(begun.elapsed() < Duration::from_secs(20), "no segment appeared");
+            assert!(begun.elapsed() < Duration::from_secs(20), "no rows appeared");
             std::thread::sleep(Duration::from_millis(2));
         };
-        // Another moment in each trial, over several flushes; first the probe is loaded, which takes a moment in a debug build.
-        std::thread::sleep(Duration::from_micros(600_000 + trial * 7919 * 13 % 900_000));
+        // Another moment in each trial, over several flushes.
+        std::thread::sleep(Duration::from_micros(trial * 7919 * 13 % 900_000));
         let journalled = std::fs::metadata(&segment).unwrap().len();
         // A write that was seen half done is done by now.
         std::thread::sleep(Duration::from_millis(10));
@@ -228,7 +235,6 @@ fn sigkill_loses_nothing_that_was_journalled() {
         assert!(kept >= journalled, "{kept} of {journalled}");
         torn += u64::from(whole.torn_bytes > 0);
         let mut rows = 0;
-        let samples = |kind: sampler::sample::PassKind| u64::from(kind.table() == sampler::fields::Table::Samples);
         assert_eq!(whole.rows(|head, _| rows += samples(head.kind)), 0);
         assert!(rows > 0);
         // The next agent seals what the dead one left.

@@ -93,7 +93,7 @@ const STOCK: u64 = 64 * 4096;
 #[test]
 fn the_walk_and_the_files_say_the_same() {
     let Some((layout, mut probe)) = load() else { return };
-    let Some(mut walker) = probe.take_walker() else { return eprintln!("SKIPPED: no walk on this kernel") };
+    let Some(mut walker) = probe.take_walker("walk") else { return eprintln!("SKIPPED: no walk on this kernel") };
     let Some(mut busy) = Cgroup::make(&layout, "busy") else { return };
     let Some(idle) = Cgroup::make(&layout, "idle") else { return };
     busy.limit(&layout, 96 << 20);

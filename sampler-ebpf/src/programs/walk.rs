@@ -9,23 +9,33 @@ use super::{cgroup_id, follow, offset};
 /// The maps may be mapped into the agent: rows are never copied.
 const MMAPABLE: u32 = 1 << 10;
 
-/// What the agent asks, and the state of the walk.
-#[unsafe(link_section = "maps")]
-#[unsafe(export_name = "WALK")]
-static WALK: Array<Walk> = Array::with_max_entries(1, MMAPABLE);
+/// A walk of its own maps: two may be under way at the same time, one for each sampling thread of the agent.
+macro_rules! walk {
+    ($program:ident, $walk:ident, $rows:ident) => {
+        #[unsafe(link_section = "maps")]
+        #[unsafe(no_mangle)]
+        static $walk: Array<Walk> = Array::with_max_entries(1, MMAPABLE);
 
-/// The rows.
-#[unsafe(link_section = "maps")]
-#[unsafe(export_name = "WALK_ROWS")]
-static WALK_ROWS: Array<WalkRow> = Array::with_max_entries(ROWS, MMAPABLE);
+        #[unsafe(link_section = "maps")]
+        #[unsafe(no_mangle)]
+        static $rows: Array<WalkRow> = Array::with_max_entries(ROWS, MMAPABLE);
+
+        #[unsafe(no_mangle)]
+        #[unsafe(link_section = "iter/cgroup")]
+        extern "C" fn $program(context: *const u64) -> i32 {
+            visit(super::argument(context, 1), &$walk, &$rows)
+        }
+    };
+}
+
+walk!(walk_fast, WALK_FAST, ROWS_FAST);
+walk!(walk_slow, WALK_SLOW, ROWS_SLOW);
 
 /// Called for each cgroup, parents before children, with the lock of the cgroup tree held; at the end once without one.
 /// 1 ends the walk.
-#[unsafe(no_mangle)]
-#[unsafe(link_section = "iter/cgroup")]
-extern "C" fn walk(context: *const u64) -> i32 {
-    let cgroup = super::argument(context, 1);
-    let Some(walk) = WALK.get_ptr_mut(0) else { return 1 };
+#[inline(always)]
+fn visit(cgroup: u64, walk: &Array<Walk>, rows: &Array<WalkRow>) -> i32 {
+    let Some(walk) = walk.get_ptr_mut(0) else { return 1 };
     if cgroup == 0 {
         return 0;
     }
@@ -36,7 +46,7 @@ extern "C" fn walk(context: *const u64) -> i32 {
         walk.visited = visited + 1;
         return 0;
     }
-    let Some(row) = WALK_ROWS.get_ptr_mut(walk.rows as u32) else {
+    let Some(row) = rows.get_ptr_mut(walk.rows as u32) else {
         walk.stopped = 1;
         return 1;
     };
@@ -49,7 +59,7 @@ extern "C" fn walk(context: *const u64) -> i32 {
     let row = unsafe { &mut *row };
     row.time_ns = now;
     row.id = cgroup_id(cgroup);
-    row.blocks = copy(follow(cgroup, offset!(cgroup_memory)), &mut row.words);
+    row.blocks = copy(follow(cgroup, offset!(cgroup_memory)), walk.blocks, &mut row.words);
     walk.visited = visited + 1;
     walk.rows += 1;
     walk.last_ns = now;
@@ -60,9 +70,9 @@ extern "C" fn walk(context: *const u64) -> i32 {
     0
 }
 
-/// Copies the blocks; a bit for each that was.
+/// Copies the blocks that are asked for; a bit for each that was.
 #[inline(always)]
-fn copy(memcg: u64, words: &mut [u64; ROW_WORDS]) -> u64 {
+fn copy(memcg: u64, asked: u64, words: &mut [u64; ROW_WORDS]) -> u64 {
     const MOST: u32 = ROW_WORDS as u32 * 8;
     let (mut at, mut copied) = (0u32, 0u64);
     if memcg == 0 {
@@ -76,12 +86,12 @@ fn copy(memcg: u64, words: &mut [u64; ROW_WORDS]) -> u64 {
             if length == 0 || length > MOST || at > MOST - length {
                 return copied;
             }
-            // SAFETY: `at + length` is within the row.
-            let read = unsafe {
-                bpf_probe_read_kernel(base.add(at as usize).cast(), length, (memcg + u64::from(from)) as *const _)
-            };
-            if read == 0 {
-                copied |= 1 << $n;
+            if asked >> $n & 1 == 1 {
+                let memory = (memcg + u64::from(from)) as *const _;
+                // SAFETY: `at + length` is within the row.
+                if unsafe { bpf_probe_read_kernel(base.add(at as usize).cast(), length, memory) } == 0 {
+                    copied |= 1 << $n;
+                }
             }
             at += length;
         })*};

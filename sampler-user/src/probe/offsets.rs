@@ -180,6 +180,9 @@ fn sources(version: Version) -> Vec<(FieldId, &'static str, Option<&'static str>
             (F::EventsMax, "memory.failcnt", None, Count),
             (F::High, "soft_limit", None, Limit),
             (F::SwapMax, "memsw.max", None, Limit),
+            (F::SwapEventsMax, "memsw.failcnt", None, Count),
+            (F::Kernel, "kmem.usage", None, Pages),
+            (F::Sock, "tcpmem.usage", None, Pages),
             (F::EventsOomKill, "memory_events", Some("MEMCG_OOM_KILL"), Count),
             (F::LocalOomKill, "memory_events", Some("MEMCG_OOM_KILL"), Count),
         ],
@@ -203,6 +206,8 @@ fn sources(version: Version) -> Vec<(FieldId, &'static str, Option<&'static str>
                     (F::EventsOomKill, "MEMCG_OOM_KILL"),
                     (F::EventsOomGroupKill, "MEMCG_OOM_GROUP_KILL"),
                     (F::EventsSockThrottled, "MEMCG_SOCK_THROTTLED"),
+                    (F::SwapEventsMax, "MEMCG_SWAP_MAX"),
+                    (F::SwapEventsFail, "MEMCG_SWAP_FAIL"),
                 ],
             ),
             events(

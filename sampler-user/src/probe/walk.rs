@@ -63,6 +63,10 @@ pub struct Taken {
 /// Longest holding of all walks of this process, nanoseconds.
 pub static LONGEST_HOLD_NS: AtomicU64 = AtomicU64::new(0);
 
+fn blocks(items: &[Item]) -> u64 {
+    items.iter().fold(0, |blocks, item| blocks | 1 << item.block)
+}
+
 /// Walks over the cgroups below a root.
 #[derive(Debug)]
 pub struct Walker {
@@ -71,6 +75,8 @@ pub struct Walker {
     rows: Shared,
     items: Vec<Item>,
     absent: Vec<FieldId>,
+    /// Bit `n` for each block that an item is in.
+    blocks: u64,
     page: u64,
     /// Most parts of one walk: a tree that grows faster than it is read would never end.
     most_parts: u32,
@@ -173,6 +179,7 @@ impl Walker {
             rows,
             items: found.items.clone(),
             absent: found.absent.clone(),
+            blocks: blocks(&found.items),
             page: page(),
             most_parts: 1024,
         })
@@ -192,6 +199,7 @@ impl Walker {
     /// Leaves out the slots that are not wanted.
     pub fn keep(&mut self, wants: impl Fn(usize) -> bool) {
         self.items.retain(|item| wants(item.slot));
+        self.blocks = blocks(&self.items);
     }
 
     /// Number of values a cgroup has in [`Walker::values`].
@@ -244,7 +252,7 @@ impl Walker {
         let mut taken = Taken::default();
         let mut skip = 0;
         while taken.parts < self.most_parts {
-            let asked = Walk { skip, bound_ns: HOLD.as_nanos() as u64, ..Walk::default() };
+            let asked = Walk { skip, bound_ns: HOLD.as_nanos() as u64, blocks: self.blocks, ..Walk::default() };
             let walk = self.walk.at.as_ptr().cast::<Walk>();
             // SAFETY: the mapping holds a `Walk`; the kernel writes it only while the iterator is read, below.
             unsafe { walk.write_volatile(asked) };

@@ -102,6 +102,19 @@ const MOST_STRANGERS: u64 = 12;
 const LOOK_AGAIN: u64 = 256;
 
 impl Walk {
+    fn new(walker: Walker) -> Walk {
+        Walk {
+            walker,
+            index: Vec::new(),
+            times: Vec::new(),
+            there: Vec::new(),
+            values: Vec::new(),
+            only: Vec::new(),
+            rows: 0,
+            passes: 0,
+        }
+    }
+
     fn index(&mut self, targets: &[Box<Target>], plan: &Plan) {
         self.index.clear();
         self.index.extend(targets.iter().enumerate().map(|(n, target)| (target.id, n)));
@@ -135,41 +148,27 @@ impl Walk {
 }
 
 impl Sampler {
-    /// A sampler without cgroups.
-    pub fn new(plan: Plan) -> Sampler {
+    /// A sampler without cgroups. Takes what a walk of the kernel probe can give from it, and only the rest from files.
+    pub fn new(mut plan: Plan, walker: Option<Walker>) -> Sampler {
+        let walk = walker.and_then(|mut walker| {
+            plan.cover(walker.covers());
+            walker.keep(|slot| plan.files.iter().any(|file| file.covered && file.parser.slots().any(|s| s == slot)));
+            (walker.width() > 0).then(|| Walk::new(walker))
+        });
         Sampler {
             targets: Vec::new(),
             pass: PassBuilder::with_capacity(64 << 10),
             plan,
             buffer: vec![0; BUFFER].into(),
             row: Row::new(0),
-            walk: None,
+            walk,
             walk_failed: false,
         }
     }
 
-    /// Takes what the kernel probe can give from it, and only the rest from files.
-    pub fn with_walker(mut self, mut walker: Walker) -> Sampler {
-        self.plan.cover(walker.covers());
-        walker.keep(|slot| self.plan.files.iter().any(|file| file.covered && file.parser.slots().any(|s| s == slot)));
-        if walker.width() > 0 {
-            self.walk = Some(Walk {
-                walker,
-                index: Vec::new(),
-                times: Vec::new(),
-                there: Vec::new(),
-                values: Vec::new(),
-                only: Vec::new(),
-                rows: 0,
-                passes: 0,
-            });
-        }
-        self
-    }
-
-    /// Whether the kernel refused a walk, since when files are read.
-    pub fn walk_failed(&self) -> bool {
-        self.walk_failed
+    /// Whether the kernel refused a walk, since when files are read. Said once.
+    pub fn walk_failed(&mut self) -> bool {
+        std::mem::take(&mut self.walk_failed)
     }
 
     /// Adds a cgroup at its place: they are read in the order of their paths, which is the order of the sealed rows.

@@ -180,6 +180,9 @@ impl Slow {
                 },
             );
             self.outlet.send(sampler.pass.words());
+            if sampler.walk_failed() {
+                self.shared.walk_failed.store(true, Ordering::Relaxed);
+            }
         }
         if self.with_processes {
             self.read_processes(now);

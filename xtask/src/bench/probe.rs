@@ -47,7 +47,7 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
 }
 
 fn walker(probe: &mut Probe) -> anyhow::Result<Walker> {
-    match probe.take_walker() {
+    match probe.take_walker("walk") {
         Some(walker) => Ok(walker),
         None => bail!("no walk on this kernel: {:?}", probe.attached.last().map(|job| &job.refused)),
     }
