@@ -7,12 +7,14 @@
 /// Stands for a member that the running kernel does not have.
 pub const MISSING: u32 = u32::MAX;
 
+/// Words of one block of a row.
+pub const BLOCK_WORDS: usize = 16;
 /// Words of kernel memory a row can carry.
-pub const ROW_WORDS: usize = 96;
+pub const ROW_WORDS: usize = BLOCKS * BLOCK_WORDS;
 /// Rows one part of a walk can carry; more cgroups are walked in more parts.
 pub const ROWS: u32 = 512;
-/// Runs of bytes that are copied from each memory cgroup.
-pub const BLOCKS: usize = 4;
+/// Runs of bytes that are copied from each memory cgroup, at most.
+pub const BLOCKS: usize = 8;
 /// Bytes kept of a cgroup's path.
 pub const PATH: usize = 256;
 /// Buckets of a histogram of stalls: bucket `n` counts those of `2^n` to `2^(n+1)` microseconds, the last one all longer.
@@ -26,7 +28,7 @@ pub const CGROUPS: u32 = 4096;
 pub struct Block {
     /// First byte.
     pub offset: u32,
-    /// Number of bytes, a multiple of 8; 0 ends the list.
+    /// Number of bytes, a multiple of 8, at most those of [`BLOCK_WORDS`]; 0 ends the list.
     pub length: u32,
 }
 
@@ -38,18 +40,15 @@ macro_rules! offsets {
         #[repr(C)]
         pub struct Offsets {
             $($(#[doc = $doc])* pub $name: u32,)*
-            /// What a walk copies from each memory cgroup.
-            pub blocks: [Block; BLOCKS],
         }
 
         impl Offsets {
             /// Nothing is known.
-            pub const UNKNOWN: Offsets =
-                Offsets { $($name: MISSING,)* blocks: [Block { offset: 0, length: 0 }; BLOCKS] };
+            pub const UNKNOWN: Offsets = Offsets { $($name: MISSING,)* };
         }
 
         const OFFSETS: usize = [$(stringify!($name)),*].len();
-        const _: () = assert!(size_of::<Offsets>() == OFFSETS * 4 + BLOCKS * 8);
+        const _: () = assert!(size_of::<Offsets>() == OFFSETS * 4);
     };
 }
 
@@ -176,8 +175,8 @@ pub struct Walk {
     pub last_ns: u64,
     /// 1 when it stopped before the end.
     pub stopped: u64,
-    /// Bit `n` asks for block `n`.
-    pub blocks: u64,
+    /// What is copied from each memory cgroup: block `n` to the words from `n * BLOCK_WORDS` on.
+    pub blocks: [Block; BLOCKS],
 }
 
 /// One cgroup of a walk.
@@ -190,7 +189,7 @@ pub struct WalkRow {
     pub id: u64,
     /// Bit `n` is set when block `n` was copied. 0 for a cgroup without the memory controller.
     pub blocks: u64,
-    /// The blocks, one after the other.
+    /// The blocks, each at its place.
     pub words: [u64; ROW_WORDS],
 }
 
@@ -354,7 +353,7 @@ pub mod count {
     pub const COUNTERS: u32 = 4;
 }
 
-const _: () = assert!(size_of::<Walk>() == 64);
+const _: () = assert!(size_of::<Walk>() == 7 * 8 + BLOCKS * 8);
 const _: () = assert!(size_of::<WalkRow>() == (3 + ROW_WORDS) * 8);
 const _: () = assert!(size_of::<OomKill>() == 13 * 8 + 10 * 4 + 32);
 const _: () = assert!(size_of::<Lifecycle>() == 6 * 8 + PATH);

@@ -177,6 +177,17 @@ pub async fn record(
     Ok(control.end(reason).await)
 }
 
+/// A cgroup that is recorded.
+struct Known {
+    subject: SubjectRef,
+    id: u64,
+}
+
+/// The probe, if the kernel lets it, and what it lacks.
+type Loaded = Result<(Option<Probe>, Vec<String>), Error>;
+/// The probe on its way: loading takes a moment, and the recording does not wait for it.
+type Loading = tokio::sync::oneshot::Receiver<Loaded>;
+
 struct Control {
     config: Config,
     shared: Arc<Shared>,
@@ -189,8 +200,9 @@ struct Control {
     notices: Notices,
     kmsg: Option<Kmsg>,
     probe: Option<Probe>,
+    loading: Option<Loading>,
     merge: Merge,
-    known: HashMap<String, (SubjectRef, Arc<str>)>,
+    known: HashMap<String, Known>,
     /// cgroups that were removed last: news of them may still come.
     gone: VecDeque<(u64, String)>,
     vmstat: (u64, Option<u64>),
@@ -211,7 +223,7 @@ impl Control {
             degraded.extend(protect::raise_descriptors());
         }
 
-        let mut probe = load_probe(&config, &mut degraded)?;
+        let loading = load_probe(&config)?;
         let shared = Arc::new(Shared::default());
         let numbers = Arc::new(AtomicU32::new(1));
         let (messages, inbox) = channel();
@@ -231,14 +243,12 @@ impl Control {
         let (fast_commands, fast_inbox) = RingBuffer::new(COMMANDS);
         let (fast_grave, fast_graveyard) = RingBuffer::new(COMMANDS);
         let outlet = |ring| Outlet { ring, shared: shared.clone() };
-        let mut sampler =
-            |plan: &Plan, walk| Sampler::new(plan.clone(), probe.as_mut().and_then(|probe| probe.take_walker(walk)));
-        let fast_sampler = sampler(&fast_plan, "walk");
+        let fast_sampler = Sampler::new(fast_plan.clone());
         let fast = Fast::new(fast_sampler, outlet(fast_ring), fast_inbox, fast_grave, config.interval, config.burst);
         let (slow_commands, slow_inbox) = RingBuffer::new(COMMANDS);
         let (slow_grave, slow_graveyard) = RingBuffer::new(COMMANDS);
         let slow = Slow::new(
-            slow_plan.as_ref().map(|plan| sampler(plan, "walk_slow")),
+            slow_plan.clone().map(Sampler::new),
             Parts {
                 outlet: outlet(slow_ring),
                 commands: slow_inbox,
@@ -277,7 +287,8 @@ impl Control {
             tree,
             notices,
             kmsg: None,
-            probe,
+            probe: None,
+            loading,
             merge: Merge::default(),
             known: HashMap::new(),
             gone: VecDeque::with_capacity(GONE),
@@ -290,10 +301,6 @@ impl Control {
             interval_us: control.config.interval.as_micros() as u64,
             slow_interval_us: control.config.slow_interval.as_micros() as u64,
         }));
-        if let Some(probe) = &control.probe {
-            let jobs = probe.attached.iter().filter_map(|job| Some((job.job.into(), job.rung?.to_string()))).collect();
-            control.event(Event::now(What::ProbeAttached { jobs }));
-        }
         if !control.notices.add_host() {
             degraded.push("no pressure (PSI) on this kernel: stalls are known from reclaim and refaults only".into());
         }
@@ -323,7 +330,8 @@ impl Control {
         let tree = watch(self.tree.as_fd().try_clone_to_owned());
         let notices = watch(self.notices.as_fd().try_clone_to_owned());
         let kmsg = self.kmsg.as_ref().and_then(|kmsg| watch(kmsg.file.as_fd().try_clone_to_owned()));
-        let probe = self.probe.as_ref().and_then(|probe| watch(probe.as_fd().try_clone_to_owned()));
+        let mut probe = None;
+        let mut loading = self.loading.take();
         let mut second = tokio::time::interval(Duration::from_secs(1));
         second.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         let mut seconds = 0u64;
@@ -339,6 +347,10 @@ impl Control {
                 () = ready(notices.as_ref()) => self.read_notices(),
                 () = ready(kmsg.as_ref()) => self.read_kmsg(),
                 () = ready(probe.as_ref()) => self.read_probe(),
+                loaded = arrived(&mut loading) => {
+                    self.adopt(loaded);
+                    probe = self.probe.as_ref().and_then(|probe| watch(probe.as_fd().try_clone_to_owned()));
+                }
                 () = tokio::time::sleep(wait), if deadline.is_some() => self.read_due(),
                 _ = second.tick() => {
                     seconds += 1;
@@ -372,6 +384,28 @@ impl Control {
                 }
             }
         }
+    }
+
+    /// Takes the probe that is there at last.
+    fn adopt(&mut self, loaded: Loaded) {
+        let (probe, lacks) = match loaded {
+            Ok(loaded) => loaded,
+            Err(error) => (None, vec![error.to_string()]),
+        };
+        lacks.into_iter().for_each(|what| self.event(Event::now(What::Degraded { what })));
+        let Some(mut probe) = probe else { return };
+        let jobs = probe.attached.iter().filter_map(|job| Some((job.job.into(), job.rung?.to_string()))).collect();
+        self.event(Event::now(What::ProbeAttached { jobs }));
+        self.known.values().for_each(|known| probe.sample(known.id));
+        for (worker, walk) in [(&mut self.fast, "walk"), (&mut self.slow, "walk_slow")] {
+            if worker.plan.is_some()
+                && let Some(walker) = probe.take_walker(walk)
+            {
+                worker.send(Command::Walk(Box::new(walker)));
+                worker.wake();
+            }
+        }
+        self.probe = Some(probe);
     }
 
     fn read_tree(&mut self) {
@@ -429,11 +463,11 @@ impl Control {
         if let Some(probe) = &mut self.probe {
             probe.sample(id);
         }
-        self.known.insert(path, (subject, cgroup));
+        self.known.insert(path, Known { subject, id });
     }
 
     fn remove(&mut self, path: &str) {
-        let Some((subject, _)) = self.known.remove(path) else { return };
+        let Some(Known { subject, .. }) = self.known.remove(path) else { return };
         let mut last = Vec::new();
         self.notices.remove(subject, &mut last);
         self.take(last);
@@ -644,33 +678,54 @@ impl Control {
     }
 }
 
-/// The probe, as far as it is wanted and the kernel lets it. What it lacks is told in one line.
-fn load_probe(config: &Config, degraded: &mut Vec<String>) -> Result<Option<Probe>, Error> {
-    if config.probe == UseProbe::Off {
-        return Ok(None);
+/// Loads the probe, as far as it is wanted, beside the recording that begins; one that is required is waited for.
+fn load_probe(config: &Config) -> Result<Option<Loading>, Error> {
+    let (there, loading) = tokio::sync::oneshot::channel();
+    let (wanted, layout) = (config.probe, config.layout.clone());
+    match wanted {
+        UseProbe::Off => return Ok(None),
+        UseProbe::Require => drop(there.send(Ok(loaded(wanted, &layout)?))),
+        UseProbe::Auto => {
+            // The verifier's and the kernel's types take more stack than the other threads have.
+            let load = move || drop(there.send(loaded(wanted, &layout)));
+            thread::Builder::new().name("sampler-probe".into()).spawn(load).map_err(kernel("start a thread"))?;
+        }
     }
-    let probe = match Probe::load(&config.layout) {
+    Ok(Some(loading))
+}
+
+fn loaded(wanted: UseProbe, layout: &Layout) -> Loaded {
+    let probe = match Probe::load(layout) {
         Ok(probe) => probe,
-        Err(error) if config.probe == UseProbe::Require => return Err(error.into()),
+        Err(error) if wanted == UseProbe::Require => return Err(error.into()),
         Err(error) => {
-            degraded.push(format!("no kernel probe: {error}: cgroups and OOM kills are seen by files alone"));
-            return Ok(None);
+            let what = format!("no kernel probe: {error}: cgroups and OOM kills are seen by files alone");
+            return Ok((None, vec![what]));
         }
     };
     let refused: Vec<_> = probe.attached.iter().filter(|job| job.rung.is_none()).collect();
-    if !refused.is_empty() {
-        let one = |job: &&probe::Attached| {
-            let why: Vec<String> = job.refused.iter().map(|(rung, why)| format!("{rung}: {why}")).collect();
-            format!("{} ({})", job.gives, why.join("; "))
-        };
-        let all = refused.iter().map(one).collect::<Vec<_>>().join(", ");
-        let needed = ["walk", "oom_victim"].iter().any(|job| !probe.has(job));
-        if needed && config.probe == UseProbe::Require {
-            return Err(probe::Error::Nothing { why: all }.into());
-        }
-        degraded.push(format!("the kernel probe does without: {all}"));
+    if refused.is_empty() {
+        return Ok((Some(probe), Vec::new()));
     }
-    Ok(Some(probe))
+    let one = |job: &&probe::Attached| {
+        let why: Vec<String> = job.refused.iter().map(|(rung, why)| format!("{rung}: {why}")).collect();
+        format!("{} ({})", job.gives, why.join("; "))
+    };
+    let all = refused.iter().map(one).collect::<Vec<_>>().join(", ");
+    let needed = ["walk", "oom_victim"].iter().any(|job| !probe.has(job));
+    if needed && wanted == UseProbe::Require {
+        return Err(probe::Error::Nothing { why: all }.into());
+    }
+    Ok((Some(probe), vec![format!("the kernel probe does without: {all}")]))
+}
+
+/// Resolves once, when the probe is there; never when there is nothing to wait for.
+async fn arrived(loading: &mut Option<Loading>) -> Loaded {
+    let Some(receiver) = loading else { return std::future::pending().await };
+    let loaded = receiver.await;
+    *loading = None;
+    // The thread that loads has panicked, and has said so.
+    loaded.unwrap_or_else(|_| Ok((None, vec!["no kernel probe: loading it was broken off".into()])))
 }
 
 /// Resolves when the descriptor can be read; never without one.

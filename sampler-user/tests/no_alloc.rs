@@ -73,7 +73,7 @@ fn ticks_allocate_nothing_after_warm_up() {
     let plan = Plan::cgroups(PassKind::Fast, &layout, &[]);
     (0..20).for_each(|i| commands.push(target(&plan, &layout, i)).unwrap());
     let mut fast = Fast::new(
-        Sampler::new(plan, None),
+        Sampler::new(plan),
         Outlet { ring, shared: shared.clone() },
         inbox,
         graves,
@@ -88,7 +88,7 @@ fn ticks_allocate_nothing_after_warm_up() {
     (0..20).for_each(|i| slow_commands.push(target(&plan, &layout, i)).unwrap());
     let (messages, _inbox) = std::sync::mpsc::channel();
     let mut slow = Slow::new(
-        Some(Sampler::new(plan, None)),
+        Some(Sampler::new(plan)),
         Parts {
             outlet: Outlet { ring: slow_ring, shared },
             commands: slow_inbox,

@@ -38,7 +38,7 @@ pub struct Args {
 }
 
 /// Name, hierarchy. The bodies are functions of `vm/init.sh`.
-const SCENARIOS: [(&str, &str); 11] = [
+const SCENARIOS: [(&str, &str); 14] = [
     ("memcg_kill", "v2"),
     ("oom_group", "v2"),
     ("global_kill", "v2"),
@@ -49,11 +49,14 @@ const SCENARIOS: [(&str, &str); 11] = [
     ("wsl_user", "v2"),
     ("peak_interval", "v2"),
     ("readonly_disk", "v2"),
+    ("probe_and_files", "v2"),
+    ("many_kills", "v2"),
     ("hybrid_kill", "hybrid"),
+    ("probe_and_files", "hybrid"),
 ];
 
-/// A boot and its scenarios take a minute or two under emulation.
-const PATIENCE: Duration = Duration::from_secs(420);
+/// A boot and its scenarios take some minutes under emulation.
+const PATIENCE: Duration = Duration::from_secs(900);
 
 pub fn run(args: &Args) -> anyhow::Result<()> {
     if args.list {

@@ -2,7 +2,7 @@
 
 use aya_ebpf::helpers::generated::{bpf_ktime_get_ns, bpf_probe_read_kernel};
 use aya_ebpf::maps::Array;
-use sampler_ebpf::{BLOCKS, ROW_WORDS, ROWS, Walk, WalkRow};
+use sampler_ebpf::{BLOCK_WORDS, BLOCKS, Block, ROW_WORDS, ROWS, Walk, WalkRow};
 
 use super::{cgroup_id, follow, offset};
 
@@ -59,7 +59,7 @@ fn visit(cgroup: u64, walk: &Array<Walk>, rows: &Array<WalkRow>) -> i32 {
     let row = unsafe { &mut *row };
     row.time_ns = now;
     row.id = cgroup_id(cgroup);
-    row.blocks = copy(follow(cgroup, offset!(cgroup_memory)), walk.blocks, &mut row.words);
+    row.blocks = copy(follow(cgroup, offset!(cgroup_memory)), walk, &mut row.words);
     walk.visited = visited + 1;
     walk.rows += 1;
     walk.last_ns = now;
@@ -72,32 +72,30 @@ fn visit(cgroup: u64, walk: &Array<Walk>, rows: &Array<WalkRow>) -> i32 {
 
 /// Copies the blocks that are asked for; a bit for each that was.
 #[inline(always)]
-fn copy(memcg: u64, asked: u64, words: &mut [u64; ROW_WORDS]) -> u64 {
-    const MOST: u32 = ROW_WORDS as u32 * 8;
-    let (mut at, mut copied) = (0u32, 0u64);
+fn copy(memcg: u64, walk: &Walk, words: &mut [u64; ROW_WORDS]) -> u64 {
+    const MOST: u32 = BLOCK_WORDS as u32 * 8;
+    let mut copied = 0u64;
     if memcg == 0 {
         return 0;
     }
-    let base: *mut u8 = words.as_mut_ptr().cast();
+    let base: *mut u64 = words.as_mut_ptr();
     // Not a loop: the verifier of old kernels follows straight code faster.
     macro_rules! block {
         ($($n:literal)*) => {$({
-            let (from, length) = (offset!(blocks[$n].offset), offset!(blocks[$n].length));
-            if length == 0 || length > MOST || at > MOST - length {
+            // Volatile: the agent could write it meanwhile, and what is checked must be what is used.
+            // SAFETY: within the map's value.
+            let Block { offset: from, length } = unsafe { core::ptr::read_volatile(&raw const walk.blocks[$n]) };
+            if length == 0 || length > MOST {
                 return copied;
             }
-            if asked >> $n & 1 == 1 {
-                let memory = (memcg + u64::from(from)) as *const _;
-                // SAFETY: `at + length` is within the row.
-                if unsafe { bpf_probe_read_kernel(base.add(at as usize).cast(), length, memory) } == 0 {
-                    copied |= 1 << $n;
-                }
+            let memory = memcg.wrapping_add(u64::from(from)) as *const _;
+            // SAFETY: each block has room for `MOST` bytes.
+            if unsafe { bpf_probe_read_kernel(base.add($n * BLOCK_WORDS).cast(), length, memory) } == 0 {
+                copied |= 1 << $n;
             }
-            at += length;
         })*};
     }
-    block!(0 1 2 3);
-    const { assert!(BLOCKS == 4) };
-    let _ = at;
+    block!(0 1 2 3 4 5 6 7);
+    const { assert!(BLOCKS == 8) };
     copied
 }

@@ -3,14 +3,18 @@
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
+use std::sync::mpsc::{SyncSender, sync_channel};
 use std::time::{Duration, SystemTime};
 
 use anyhow::{Context, bail};
 use rustix::fs::{FlockOperation, flock};
+use sampler::event::{Event, What};
 use sampler::journal::reader::segments;
 use sampler::journal::writer::{Owner, Rotation, Writer};
 use sampler::record::{Config, record};
-use sampler::recording::Origin;
+use sampler::recording::{Origin, Subject};
+use sampler::sample::{PassHead, Row, SubjectRef};
+use sampler::sink::Sink;
 use sampler::store::JOURNAL;
 use sampler::store::retention::{Retention, enforce, make_room};
 use sampler::time::{Anchor, boot_id};
@@ -46,6 +50,56 @@ impl Owner for Keeper {
     }
 }
 
+/// A sink that also says what a person at the terminal should know. By a thread of its own, because a terminal may be
+/// stopped, and nothing that is recorded may wait for it.
+struct Aloud {
+    sink: Box<dyn Sink>,
+    lines: SyncSender<String>,
+}
+
+/// Lines that may wait for a stopped terminal.
+const LINES: usize = 64;
+
+impl Aloud {
+    fn new(sink: Box<dyn Sink>) -> Aloud {
+        let (lines, inbox) = sync_channel::<String>(LINES);
+        std::thread::spawn(move || inbox.iter().for_each(|line| say(&line)));
+        Aloud { sink, lines }
+    }
+}
+
+impl Sink for Aloud {
+    fn subject(&mut self, number: SubjectRef, subject: &Subject) {
+        self.sink.subject(number, subject);
+    }
+    fn forget(&mut self, number: SubjectRef) {
+        self.sink.forget(number);
+    }
+    fn pass(&mut self, head: PassHead) {
+        self.sink.pass(head);
+    }
+    fn row(&mut self, head: PassHead, row: &Row) {
+        self.sink.row(head, row);
+    }
+    fn event(&mut self, event: &Event) {
+        self.sink.event(event);
+        let line = match &event.what {
+            What::Degraded { what } => what.clone(),
+            What::ProbeAttached { jobs } => format!("the kernel probe is in place, {} of its parts", jobs.len()),
+            _ => return,
+        };
+        let _ = self.lines.try_send(format!("sampler: {}", line_of(&line)));
+    }
+    fn flush(&mut self, sync: bool) {
+        self.sink.flush(sync);
+    }
+}
+
+/// Text from the kernel, without what would move a terminal's cursor.
+fn line_of(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
+}
+
 impl Agent {
     /// Records until `stop`, then seals what is left.
     pub async fn run(self, stop: impl Future<Output = String>) -> anyhow::Result<()> {
@@ -62,7 +116,7 @@ impl Agent {
         let writer = Writer::create(&journal, origin(&self.config), self.rotation, Box::new(keeper))
             .with_context(|| format!("create a journal segment in {}", journal.display()))?;
         let sealer = tokio::spawn(seal_all(self.out.clone(), inbox, self.retention));
-        let sink = record(self.config, Box::new(writer), stop).await?;
+        let sink = record(self.config, Box::new(Aloud::new(Box::new(writer))), stop).await?;
         // The last segment goes to the sealer when the journal is dropped, which also ends the sealer's queue.
         drop(sink);
         sealer.await.context("wait for the sealer")

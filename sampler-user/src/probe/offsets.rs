@@ -2,7 +2,7 @@
 //! holds it. What the running kernel does not have is left out, alone.
 
 use rustix::param::page_size;
-use sampler_ebpf::{BLOCKS, Block, MISSING, Offsets, ROW_WORDS};
+use sampler_ebpf::{BLOCK_WORDS, BLOCKS, Block, MISSING, Offsets};
 
 use super::btf::Btf;
 use crate::cgroupfs::layout::Version;
@@ -26,11 +26,13 @@ pub struct Item {
     pub field: FieldId,
     /// Its slot in a row of samples.
     pub slot: usize,
-    /// Block that holds it.
+    /// Byte of `struct mem_cgroup` where it begins.
+    offset: u32,
+    form: Form,
+    /// Block that holds it, once [`place`] gave it one.
     pub block: usize,
     /// Word in the row.
     pub word: usize,
-    form: Form,
 }
 
 impl Item {
@@ -135,13 +137,10 @@ pub fn find(btf: &Btf, version: Version, hierarchy: u32) -> Found {
         (offsets.cgroup_memory, offsets.set_memory) = (MISSING, MISSING);
         missing.push("mem_cgroup.css at 0".into());
     }
-    let (items, absent, blocks) = match offsets.cgroup_memory {
+    let (items, absent) = match offsets.cgroup_memory {
         MISSING => Default::default(),
-        _ => rows(btf, version),
+        _ => fields(btf, version),
     };
-    for (place, block) in offsets.blocks.iter_mut().zip(blocks) {
-        *place = block;
-    }
     Found { offsets, items, absent, missing }
 }
 
@@ -226,8 +225,9 @@ fn sources(version: Version) -> Vec<(FieldId, &'static str, Option<&'static str>
     [common, own].concat()
 }
 
-fn rows(btf: &Btf, version: Version) -> (Vec<Item>, Vec<FieldId>, Vec<Block>) {
-    let place = |member: &str, index: Option<&str>| -> Option<u32> {
+/// The fields of a walk, and those that this kernel does not count.
+fn fields(btf: &Btf, version: Version) -> (Vec<Item>, Vec<FieldId>) {
+    let offset = |member: &str, index: Option<&str>| -> Option<u32> {
         let offset = btf.member("mem_cgroup", member)?.offset;
         let offset = offset + index.map_or(Some(0), |name| Some(btf.enumerator(name)? as u32 * 8))?;
         offset.is_multiple_of(8).then_some(offset)
@@ -236,49 +236,38 @@ fn rows(btf: &Btf, version: Version) -> (Vec<Item>, Vec<FieldId>, Vec<Block>) {
         index.is_some_and(|name| btf.enumerator(name).is_none()).then_some(*field)
     };
     let absent = sources(version).iter().filter_map(not_counted).collect();
-    let placed: Vec<_> = sources(version)
-        .into_iter()
-        .filter_map(|(field, member, index, form)| Some((field, place(member, index)?, form)))
-        .collect();
-    let blocks = blocks(placed.iter().map(|(_, offset, _)| *offset).collect());
-    let mut first = 0;
-    let starts: Vec<usize> = blocks
-        .iter()
-        .map(|block| {
-            let start = first;
-            first += block.length as usize / 8;
-            start
-        })
-        .collect();
-    let items = placed.into_iter().filter_map(|(field, offset, form)| {
-        let block = blocks.iter().position(|block| (block.offset..block.offset + block.length).contains(&offset))?;
-        let word = starts[block] + (offset - blocks[block].offset) as usize / 8;
-        Some(Item { field, slot: field.field().slot, block, word, form })
-    });
-    (items.collect(), absent, blocks)
+    let item = |(field, member, index, form): (FieldId, &str, Option<&str>, Form)| {
+        Some(Item { field, slot: field.field().slot, offset: offset(member, index)?, form, block: 0, word: 0 })
+    };
+    (sources(version).into_iter().filter_map(item).collect(), absent)
 }
 
-/// The few runs of bytes that hold all offsets, joined where the least lies between them.
-fn blocks(mut offsets: Vec<u32>) -> Vec<Block> {
-    offsets.sort_unstable();
-    offsets.dedup();
-    let mut blocks: Vec<Block> = offsets.into_iter().map(|offset| Block { offset, length: 8 }).collect();
-    let between = |pair: &[Block]| pair[1].offset - (pair[0].offset + pair[0].length);
-    // A call costs more than a few cache lines.
-    const NEAR: u32 = 128;
-    while let Some((n, gap)) = blocks.windows(2).map(between).enumerate().min_by_key(|(_, gap)| *gap)
-        && (blocks.len() > BLOCKS || gap <= NEAR)
-    {
-        let next = blocks.remove(n + 1);
-        blocks[n].length = next.offset + next.length - blocks[n].offset;
-    }
-    let mut room = ROW_WORDS as u32 * 8;
-    blocks.retain(|block| {
-        let fits = block.length <= room;
-        room -= if fits { block.length } else { 0 };
-        fits
+/// Finds the few runs of bytes that hold all items, and tells each where it is. An item that finds no room is left out.
+pub fn place(items: &mut Vec<Item>) -> [Block; BLOCKS] {
+    let mut blocks = [Block::default(); BLOCKS];
+    items.sort_by_key(|item| item.offset);
+    let mut last: Option<usize> = None;
+    items.retain_mut(|item| {
+        let end = item.offset + 8;
+        let joins =
+            last.filter(|n| end - blocks[*n].offset <= BLOCK_WORDS as u32 * 8 && gap(blocks[*n], item.offset) <= NEAR);
+        let Some(n) = joins.or_else(|| Some(last.map_or(0, |n| n + 1)).filter(|n| *n < BLOCKS)) else { return false };
+        if joins.is_none() {
+            blocks[n].offset = item.offset;
+        }
+        blocks[n].length = end - blocks[n].offset;
+        last = Some(n);
+        (item.block, item.word) = (n, n * BLOCK_WORDS + (item.offset - blocks[n].offset) as usize / 8);
+        true
     });
     blocks
+}
+
+/// Bytes between that are copied rather than stepped over: a call costs more than a cache line that comes by itself.
+const NEAR: u32 = 64;
+
+fn gap(block: Block, offset: u32) -> u32 {
+    offset.saturating_sub(block.offset + block.length)
 }
 
 /// Size of a page, bytes.
@@ -291,19 +280,33 @@ mod tests {
     use super::*;
 
     #[test]
-    fn near_offsets_share_a_block_and_far_ones_fit_the_row() {
-        let block = |offset, length| Block { offset, length };
-        assert_eq!(blocks(vec![8, 0, 120, 8]), [block(0, 128)]);
-        assert_eq!(blocks(vec![0, 1000, 2000, 2008]), [block(0, 8), block(1000, 8), block(2000, 16)]);
-        let many: Vec<u32> = (0..6).map(|n| n * 136).collect();
-        assert_eq!(blocks(many).len(), 1, "each 128 bytes from the one before");
-        assert_eq!(blocks(vec![0, 200, 400, 600, 800]).len(), BLOCKS);
-        assert_eq!(blocks(vec![0, 200, 400, 600, 8000]), [block(0, 208), block(400, 8), block(600, 8), block(8000, 8)]);
+    fn near_items_share_a_block_and_each_knows_its_word() {
+        let placed = |offsets: &[u32]| {
+            let item = |offset: &u32| Item {
+                field: FieldId::Max,
+                slot: 0,
+                offset: *offset,
+                form: Form::Count,
+                block: 0,
+                word: 0,
+            };
+            let mut items: Vec<Item> = offsets.iter().map(item).collect();
+            let blocks = place(&mut items);
+            let blocks: Vec<_> = blocks.iter().filter(|b| b.length > 0).map(|b| (b.offset, b.length)).collect();
+            (blocks, items.iter().map(|item| (item.offset, item.block, item.word)).collect::<Vec<_>>())
+        };
+        let (blocks, items) = placed(&[80, 8, 0, 8, 160]);
+        assert_eq!(blocks, [(0, 88), (160, 8)], "more than a cache line lies between");
+        assert_eq!(items, [(0, 0, 0), (8, 0, 1), (8, 0, 1), (80, 0, 10), (160, 1, BLOCK_WORDS)]);
+        let far: Vec<u32> = (0..10).map(|n| n * 1000).collect();
+        let (blocks, items) = placed(&far);
+        assert_eq!((blocks.len(), items.len()), (BLOCKS, BLOCKS), "what finds no room is left to the files");
+        assert_eq!(placed(&[]), (vec![], vec![]));
     }
 
     #[test]
     fn values_come_in_base_units() {
-        let item = |form| Item { field: FieldId::Max, slot: 0, block: 0, word: 0, form };
+        let item = |form| Item { field: FieldId::Max, slot: 0, offset: 0, form, block: 0, word: 0 };
         assert_eq!(item(Form::Pages).value(3, 4096), 12288);
         assert_eq!(item(Form::Pages).value(-1i64 as u64, 4096), 0);
         assert_eq!(item(Form::Limit).value(i64::MAX as u64 / 4096, 4096), UNLIMITED);

@@ -13,9 +13,9 @@ use std::time::Duration;
 
 use rustix::fs::{Mode, OFlags, open};
 use rustix::mm::{MapFlags, ProtFlags, mmap, munmap};
-use sampler_ebpf::{ROWS, Walk, WalkRow};
+use sampler_ebpf::{BLOCKS, Block, ROWS, Walk, WalkRow};
 
-use super::offsets::{Found, Item, page};
+use super::offsets::{Found, Item, page, place};
 use crate::fields::FieldId;
 use crate::sample::{Mask, Row};
 
@@ -63,10 +63,6 @@ pub struct Taken {
 /// Longest holding of all walks of this process, nanoseconds.
 pub static LONGEST_HOLD_NS: AtomicU64 = AtomicU64::new(0);
 
-fn blocks(items: &[Item]) -> u64 {
-    items.iter().fold(0, |blocks, item| blocks | 1 << item.block)
-}
-
 /// Walks over the cgroups below a root.
 #[derive(Debug)]
 pub struct Walker {
@@ -75,8 +71,8 @@ pub struct Walker {
     rows: Shared,
     items: Vec<Item>,
     absent: Vec<FieldId>,
-    /// Bit `n` for each block that an item is in.
-    blocks: u64,
+    /// What is copied: no more than the items need.
+    blocks: [Block; BLOCKS],
     page: u64,
     /// Most parts of one walk: a tree that grows faster than it is read would never end.
     most_parts: u32,
@@ -173,16 +169,9 @@ impl Walker {
         )?;
         let (walk, rows) =
             (Shared::map(walk, size_of::<Walk>())?, Shared::map(rows, size_of::<WalkRow>() * ROWS as usize)?);
-        Ok(Walker {
-            link,
-            walk,
-            rows,
-            items: found.items.clone(),
-            absent: found.absent.clone(),
-            blocks: blocks(&found.items),
-            page: page(),
-            most_parts: 1024,
-        })
+        let mut items = found.items.clone();
+        let blocks = place(&mut items);
+        Ok(Walker { link, walk, rows, items, absent: found.absent.clone(), blocks, page: page(), most_parts: 1024 })
     }
 
     /// The fields a walk gives.
@@ -199,7 +188,7 @@ impl Walker {
     /// Leaves out the slots that are not wanted.
     pub fn keep(&mut self, wants: impl Fn(usize) -> bool) {
         self.items.retain(|item| wants(item.slot));
-        self.blocks = blocks(&self.items);
+        self.blocks = place(&mut self.items);
     }
 
     /// Number of values a cgroup has in [`Walker::values`].

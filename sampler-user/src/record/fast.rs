@@ -11,6 +11,7 @@ use super::history::History;
 use super::sampler::{Sampler, Target};
 use super::schedule::{Activity, Pace, Signal};
 use crate::fields::{Field, FieldId};
+use crate::probe::walk::Walker;
 use crate::sample::{PassKind, Row, SubjectRef};
 use crate::time::{mono_ns, thread_cpu_ns};
 
@@ -21,6 +22,8 @@ pub enum Command {
     Add(Box<Target>),
     /// A cgroup is gone.
     Remove(SubjectRef),
+    /// The kernel probe is there: walk with it.
+    Walk(Box<Walker>),
 }
 
 /// What a sampling thread and the others share, without a lock.
@@ -213,6 +216,7 @@ impl Fast {
                         let _ = self.graveyard.push(target);
                     }
                 }
+                Command::Walk(walker) => self.sampler.walk_with(*walker),
             }
         }
     }

@@ -148,22 +148,28 @@ impl Walk {
 }
 
 impl Sampler {
-    /// A sampler without cgroups. Takes what a walk of the kernel probe can give from it, and only the rest from files.
-    pub fn new(mut plan: Plan, walker: Option<Walker>) -> Sampler {
-        let walk = walker.and_then(|mut walker| {
-            plan.cover(walker.covers());
-            walker.keep(|slot| plan.files.iter().any(|file| file.covered && file.parser.slots().any(|s| s == slot)));
-            (walker.width() > 0).then(|| Walk::new(walker))
-        });
+    /// A sampler without cgroups, which reads files.
+    pub fn new(plan: Plan) -> Sampler {
         Sampler {
             targets: Vec::new(),
             pass: PassBuilder::with_capacity(64 << 10),
             plan,
             buffer: vec![0; BUFFER].into(),
             row: Row::new(0),
-            walk,
+            walk: None,
             walk_failed: false,
         }
+    }
+
+    /// From now on takes what a walk of the kernel probe can give from it, and only the rest from files.
+    pub fn walk_with(&mut self, mut walker: Walker) {
+        self.plan.cover(walker.covers());
+        let files = &self.plan.files;
+        walker.keep(|slot| files.iter().any(|file| file.covered && file.parser.slots().any(|s| s == slot)));
+        // What found no room among those that are kept is read from its file.
+        self.plan.cover(walker.covers());
+        self.walk = (walker.width() > 0).then(|| Walk::new(walker));
+        self.reindex();
     }
 
     /// Whether the kernel refused a walk, since when files are read. Said once.

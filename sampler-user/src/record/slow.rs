@@ -148,6 +148,7 @@ impl Slow {
                     let words = sampler.most_words();
                     sampler.pass.reserve(words);
                 }
+                Command::Walk(walker) => sampler.walk_with(*walker),
                 Command::Remove(subject) => {
                     self.memory.remove(&subject);
                     if let Some(target) = sampler.remove(subject) {

@@ -19,17 +19,24 @@ else
 fi
 
 say() { echo "VERDICT $1 $2"; }
-# record NAME [ARGS]: records to /tmp/NAME until `recorded`.
-record() { n=$1; shift; sampler record --out /tmp/$n "$@" 2>/tmp/$n.err & AGENT=$!; sleep 3; }
+# record NAME [ARGS]: records to /tmp/NAME until `recorded`. Begins once the agent has said what became of the probe, which takes
+# long under emulation; PROBE is 1 where it sees kills.
+record() {
+    n=$1; shift; sampler record --out /tmp/$n "$@" 2>/tmp/$n.err & AGENT=$!
+    i=0; until grep -q 'kernel probe' /tmp/$n.err || [ $i -gt 600 ]; do usleep 100000; i=$((i+1)); done
+    sleep 1; PROBE=0; grep -q 'probe is in place' /tmp/$n.err && ! grep -q 'does without.*every victim' /tmp/$n.err && PROBE=1
+}
 recorded() { kill -TERM $AGENT; wait $AGENT; RC=$?; sampler info /tmp/$n --json > /tmp/$n.json 2>>/tmp/$n.err; }
 # put CGROUP CMD...: runs a command inside.
 put() { g=$1; shift; sh -c 'echo $$ > $0/cgroup.procs; exec "$@"' $CG/$g "$@"; }
 hog() { sampler demo --leak $1; }
 kills() { grep -c '"witnesses"' /tmp/$n.json; }
-witnesses() { tr -d ' \n' < /tmp/$n.json | sed -n 's/.*"witnesses":\[\([^]]*\)\].*/\1/p'; }
+witnesses() { tr -d ' \n' < /tmp/$n.json | sed 's/"witnesses":/\n/g' | sed -n 's/^\[\([^]]*\)\].*/\1/p'; }
+# Every kill has the probe among its witnesses, where there is a probe that sees kills.
+seen_by_probe() { [ $PROBE = 0 ] || [ $(witnesses | grep -c probe) = $(witnesses | wc -l) ]; }
 has() { tr -d ' \n' < /tmp/$n.json | grep -q "$1"; }
 # check NAME CONDITION...: ok when every word of shell holds.
-check() { c=$1; shift; for w in "$@"; do eval "$w" || { say $c "fail $w [rc $RC, kills $(kills), $(witnesses), $(head -c 200 /tmp/$n.err | tr '\n' ' ')]"; return; }; done; say $c "ok kills $(kills) seen by $(witnesses)"; }
+check() { c=$1; shift; for w in "$@"; do eval "$w" || { say $c "fail $w [rc $RC, kills $(kills), $(witnesses | sort | uniq -c | tr '\n' ' '), $(head -c 300 /tmp/$n.err | tr '\n' ' ')]"; return; }; done; say $c "ok kills $(kills) seen by $(witnesses | sort | uniq -c | tr -s '\n ' ' ')"; }
 
 memcg_kill() {
     mkdir $CG/a; echo 24M > $CG/a/memory.max; echo 0 > $CG/a/memory.swap.max
@@ -37,7 +44,7 @@ memcg_kill() {
     put a sampler demo --leak 64
     sleep 4; recorded
     check memcg_kill '[ $RC = 0 ]' '[ $(kills) = 1 ]' 'has \"constraint\":\"memcg\"' 'has \"victim_cgroup\":\"/a\"' 'has \"limit_cgroup\":\"/a\"' \
-        'witnesses | grep -q kmsg' 'witnesses | grep -q memory.events'
+        'witnesses | grep -q kmsg' 'witnesses | grep -q memory.events' 'seen_by_probe'
     rmdir $CG/a
 }
 oom_group() {
@@ -46,7 +53,7 @@ oom_group() {
     put g sleep 1000 &
     put g sampler demo --leak 128
     sleep 4; recorded
-    check oom_group '[ $RC = 0 ]' '[ $(kills) = 2 ]' 'has \"group\":true'
+    check oom_group '[ $RC = 0 ]' '[ $(kills) = 2 ]' 'has \"group\":true' 'seen_by_probe'
     rmdir $CG/g
 }
 global_kill() {
@@ -57,7 +64,7 @@ global_kill() {
     put big sampler demo --leak 2000
     echo 0 > /proc/self/oom_score_adj
     sleep 4; recorded
-    check global_kill '[ $RC = 0 ]' '[ $(kills) -ge 1 ]' 'has \"constraint\":\"none\"' 'has \"victim_cgroup\":\"/big\"'
+    check global_kill '[ $RC = 0 ]' '[ $(kills) -ge 1 ]' 'has \"constraint\":\"none\"' 'has \"victim_cgroup\":\"/big\"' 'seen_by_probe'
     rmdir $CG/big
 }
 run_137() {
@@ -86,13 +93,51 @@ demo() {
     sampler info /tmp/demo --json > /tmp/demo.json
     check demo '[ $RC = 0 ]' '[ $(kills) = 1 ]' 'grep -q "its own limit of 64 MiB" /tmp/demo.err'
 }
+# One cgroup under load, recorded with the probe and without it at the same time.
+probe_and_files() {
+    [ -z "$NOV1" ] || { say probe_and_files "skip this kernel has no cgroup v1 $NOV1 controller"; return; }
+    mkdir $CG/p; [ "$HIERARCHY" = v2 ] && echo 40M > $CG/p/memory.max || echo 40M > $CG/p/memory.limit_in_bytes
+    record with --interval 100ms --slow-interval 1s --cgroup /p
+    grep -q 'does without.*one system call\|no kernel probe' /tmp/with.err && { kill $AGENT; wait $AGENT; rmdir $CG/p; say probe_and_files "skip no walk: $(grep -o 'one system call ([^)]*\|no kernel probe.*' /tmp/with.err | head -1 | cut -c1-120)"; return; }
+    WITH=$AGENT
+    record without --interval 100ms --slow-interval 1s --cgroup /p --probe off
+    put p sh -c 'i=0; while [ $i -lt 12 ]; do dd if=/dev/zero of=/dev/null bs=$((i*2+4))M count=1; usleep 300000; i=$((i+1)); done; sleep 4' 2>/dev/null
+    kill -TERM $AGENT $WITH; wait $AGENT $WITH; RC=$?; n=with
+    for a in with without; do sampler export /tmp/$a > /tmp/$a.csv; head -1 /tmp/$a.csv > /tmp/$a.head; done
+    # Every column that both have: the last value of each must be the same, sizes within the pages a CPU holds back.
+    last() { awk -F, -v want=$2 'NR == 1 { for (i = 1; i <= NF; i++) at[$i] = i; next } at[want] && $(at[want]) != "" { value = $(at[want]) } END { print value }' /tmp/$1.csv; }
+    BAD=; SAME=0
+    for f in $(tr ',' ' ' < /tmp/with.head); do
+        case $f in time*|cgroup|id|gap_us|cpu_*|psi_*|pg*|populated|pids) continue;; esac
+        a=$(last with $f); b=$(last without $f); [ -n "$a$b" ] || continue
+        awk -v a="$a" -v b="$b" 'BEGIN { d = a - b; if (d < 0) d = -d; exit !(a == b || a != "" && b != "" && d <= 524288) }' && SAME=$((SAME+1)) || BAD="$BAD $f:$a/$b"
+    done
+    check probe_and_files 'cmp -s /tmp/with.head /tmp/without.head' '[ -z "$BAD" ] || { say bad "$BAD"; false; }' '[ $SAME -gt 10 ]' 'grep -q ^/p, /tmp/with.csv || grep -q /p /tmp/with.csv' '[ "$(last with peak)" -gt 20000000 ]'
+    rmdir $CG/p
+}
+# Kills in a row, by a limit, by group and of the whole machine: as many as the kernel counts, none twice.
+many_kills() {
+    count() { sed -n 's/^oom_kill //p' /proc/vmstat; }
+    mkdir $CG/m $CG/g $CG/big; echo 8M > $CG/m/memory.max; echo 8M > $CG/g/memory.max; echo 1 > $CG/g/memory.oom.group
+    echo 1000 > /proc/self/oom_score_adj
+    record k --interval 100ms
+    echo 0 > /proc/$AGENT/oom_score_adj
+    BEFORE=$(count)
+    i=0; while [ $i -lt 176 ]; do put m dd if=/dev/zero of=/dev/null bs=64M count=1; i=$((i+1)); done 2>/dev/null
+    i=0; while [ $i -lt 8 ]; do put g sleep 1000 & put g dd if=/dev/zero of=/dev/null bs=64M count=1; wait $!; i=$((i+1)); done 2>/dev/null
+    i=0; while [ $i -lt 8 ]; do put big dd if=/dev/zero of=/dev/null bs=1500M count=1; i=$((i+1)); done 2>/dev/null
+    echo 0 > /proc/self/oom_score_adj
+    sleep 4; AFTER=$(count); recorded
+    check many_kills '[ $RC = 0 ]' '[ $((AFTER - BEFORE)) -ge 200 ]' '[ $(kills) = $((AFTER - BEFORE)) ]' 'seen_by_probe' 'has \"constraint\":\"none\"' 'has \"group\":true'
+    rmdir $CG/m $CG/g $CG/big
+}
 hybrid_kill() {
     [ -z "$NOV1" ] || { say hybrid_kill "skip this kernel has no cgroup v1 $NOV1 controller"; return; }
     mkdir $CG/a; echo 24M > $CG/a/memory.limit_in_bytes
     record a --interval 10ms
     put a sampler demo --leak 64
     sleep 4; recorded
-    check hybrid_kill '[ $RC = 0 ]' '[ $(kills) = 1 ]' 'has \"constraint\":\"memcg\"' 'has \"victim_cgroup\":\"/a\"' 'witnesses | grep -q memory.events' 'has \"hierarchy\":\"hybrid\"'
+    check hybrid_kill '[ $RC = 0 ]' '[ $(kills) = 1 ]' 'has \"constraint\":\"memcg\"' 'has \"victim_cgroup\":\"/a\"' 'witnesses | grep -q memory.events' 'has \"hierarchy\":\"hybrid\"' 'seen_by_probe'
     rmdir $CG/a
 }
 
