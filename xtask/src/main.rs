@@ -28,6 +28,8 @@ enum Task {
     Eval(eval::Args),
     /// Fuzz every reader, bounded
     Fuzz(fuzz::Args),
+    /// Record the stories of data/recordings again: real incidents in a VM
+    Stories(vm::stories::Args),
     /// Run the scenarios on real kernels in QEMU
     Vm(vm::Args),
 }
@@ -40,6 +42,7 @@ fn main() -> anyhow::Result<()> {
         Task::Ebpf(args) => ebpf::run(&args),
         Task::Eval(args) => eval::run(&args),
         Task::Fuzz(args) => fuzz::run(&args),
+        Task::Stories(args) => vm::stories::run(&args),
         Task::Vm(args) => vm::run(&args),
     }
 }
