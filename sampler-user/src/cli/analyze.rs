@@ -101,7 +101,7 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
 fn analyze(args: &Args) -> anyhow::Result<Analysis> {
     let selection = args.part.selection()?;
     let fields = [&track::FIELDS[..], &pressure::FIELDS].concat();
-    let query = Query { cgroups: &|path| selection.wants(path), time: args.part.range(), fields: &fields };
+    let query = Query { cgroups: &|path| selection.wants(path), time: args.part.range(), fields: &fields, lags: false };
     let paths = if args.paths.is_empty() { vec![super::data_folder()] } else { args.paths.clone() };
     let progress = std::io::stderr().is_terminal();
     let mut tracks: BTreeMap<(String, String), (Track, Watch)> = BTreeMap::new();

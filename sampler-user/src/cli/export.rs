@@ -66,7 +66,7 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
         Which::Events => None,
     };
     let chosen = chosen(table, &args.fields)?;
-    let query = Query { cgroups: &|path| selection.wants(path), time: args.part.range(), fields: &chosen };
+    let query = Query { cgroups: &|path| selection.wants(path), time: args.part.range(), fields: &chosen, lags: true };
     match (table, args.format) {
         (Some(table), Format::Parquet) => parquet(&mut recording, table, &query, args.out.as_ref())?,
         (None, Format::Parquet) => bail!("events are exported as csv or jsonl; sealed, they are Parquet already"),
