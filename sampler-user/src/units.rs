@@ -37,6 +37,12 @@ pub fn micros(value: u64) -> String {
     format!("{} {unit}", text.strip_suffix(".0").unwrap_or(&text))
 }
 
+/// The time of day of a wall-clock time in microseconds, in UTC: `14:03:22`.
+pub fn time_of_day(wall_us: i64) -> String {
+    let second = wall_us.div_euclid(1_000_000).rem_euclid(86_400);
+    format!("{:02}:{:02}:{:02}", second / 3600, second / 60 % 60, second % 60)
+}
+
 /// A count with thin groups: `1 234 567`.
 pub fn count(value: u64) -> String {
     let digits = value.to_string();
@@ -127,6 +133,7 @@ mod tests {
         for (value, text) in [(0, "0 us"), (1500, "1.5 ms"), (90_000_000, "90 s"), (180_000_000, "3 min")] {
             assert_eq!(micros(value), text);
         }
+        assert_eq!((&*time_of_day(86_399_999_999), &*time_of_day(-1)), ("23:59:59", "23:59:59"));
         assert_eq!((count(7), count(1234567)), ("7".into(), "1 234 567".into()));
     }
 

@@ -17,7 +17,7 @@ const LAYERS: [(&str, &[&str]); 18] = [
     ("oom", &["oom", "evidence"]),
     ("probe", &["probe", "cgroupfs", "evidence", "fields", "sample"]),
     ("processes", &["cgroupfs", "fields", "recording", "sample"]),
-    ("analysis", &["analysis", "fields", "recording", "sample", "units"]),
+    ("analysis", &["analysis", "event", "evidence", "fields", "recording", "sample", "time", "units"]),
     ("journal", &["journal", "event", "fields", "recording", "sample", "sink", "time"]),
     ("store", &["store", "journal", "event", "fields", "recording", "sample", "time", "units"]),
     (
