@@ -119,6 +119,12 @@ pub fn printable(text: &str) -> String {
     text.chars().map(|c| if hostile(c) { c.escape_unicode().to_string() } else { c.to_string() }).collect()
 }
 
+/// Text from outside as a cell of CSV: nothing that steers a terminal, and nothing that a spreadsheet takes for a formula.
+pub fn cell(text: &str) -> String {
+    let shown = printable(text);
+    if shown.starts_with(['=', '+', '-', '@']) { format!("'{shown}") } else { shown }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -158,6 +164,8 @@ mod tests {
     #[test]
     fn hostile_names_cannot_steer_a_terminal() {
         assert_eq!(printable("a\u{1b}[2Jb\n"), "a\\u{1b}[2Jb\\u{a}");
+        assert_eq!(cell("=HYPERLINK(1)\t"), "'=HYPERLINK(1)\\u{9}");
+        assert_eq!((cell("@a"), cell("/docker/=1")), ("'@a".into(), "/docker/=1".into()));
         assert_eq!(printable("café \u{202e}"), "café \\u{202e}");
     }
 }

@@ -150,8 +150,18 @@ pub fn primary(judgements: &[Judgement]) -> Class {
     own.filter(|judgement| judgement.score >= ENOUGH).map_or(Class::Unknown, |judgement| judgement.class)
 }
 
-/// What contributed beside it.
+/// What contributed beside it. Of the classes that say how one cgroup grew only the most likely counts: it is one growth.
 pub fn contributing(judgements: &[Judgement], primary: Class) -> Vec<Class> {
-    let enough = judgements.iter().filter(|judgement| judgement.score >= ENOUGH && judgement.class != primary);
-    enough.map(|judgement| judgement.class).collect()
+    let of_growth = |class: Class| {
+        use Class::{Burst, Cache, Forks, Leak, LimitTooLow, LoadSpike, Tmpfs};
+        matches!(class, Leak | LimitTooLow | Burst | LoadSpike | Tmpfs | Cache | Forks)
+    };
+    let mut all: Vec<Class> = Vec::new();
+    for Judgement { class, .. } in judgements.iter().filter(|judgement| judgement.score >= ENOUGH) {
+        let told = of_growth(*class) && (of_growth(primary) || all.iter().any(|other| of_growth(*other)));
+        if *class != primary && !told {
+            all.push(*class);
+        }
+    }
+    all
 }

@@ -96,6 +96,15 @@ fn end(before_us: i64, origins: &[Origin], last_us: &dyn Fn(i64) -> Option<i64>)
     Some(Occurrence { kind: Kind::AbruptEnd, at_us, kills: Vec::new(), afterwards: Some(afterwards) })
 }
 
+/// Whether a witness told whose limit it was.
+pub fn is_known(kill: &OomKill) -> bool {
+    match kill.constraint {
+        Constraint::Unknown => false,
+        Constraint::Memcg => kill.limit_cgroup.is_some(),
+        _ => true,
+    }
+}
+
 impl Occurrence {
     /// Whether a kill belongs to it.
     fn takes(&self, time_us: i64, kill: &OomKill) -> bool {
@@ -103,8 +112,9 @@ impl Occurrence {
         if time_us - last_us > ONE_US {
             return false;
         }
-        let known = |kill: &OomKill| kill.constraint != Constraint::Unknown;
-        !known(kill) || !known(last) || (last.constraint == kill.constraint && last.limit_cgroup == kill.limit_cgroup)
+        !is_known(kill)
+            || !is_known(last)
+            || (last.constraint == kill.constraint && last.limit_cgroup == kill.limit_cgroup)
     }
 }
 

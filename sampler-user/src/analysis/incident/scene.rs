@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::occurrence::{Afterwards, Kind, Occurrence};
+use super::occurrence::{Afterwards, Kind, Occurrence, is_known};
 use super::trace::Trace;
 use super::{Limit, Owner, Trigger, Victim};
 use crate::analysis::track::{Signal, Track};
@@ -66,9 +66,9 @@ impl Scene {
         }
     }
 
-    /// The kill that began it.
+    /// The kill that began it, or the first of which it is known whose limit it was.
     pub fn kill(&self) -> Option<&OomKill> {
-        self.kills.first().map(|(_, kill)| kill)
+        self.kills.iter().find(|(_, kill)| is_known(kill)).or(self.kills.first()).map(|(_, kill)| kill)
     }
 
     /// cgroup of the first victim.
@@ -231,20 +231,31 @@ impl Scene {
         first.max(self.at_us - HOUR_US)
     }
 
-    /// Finds the cgroup that made the memory short: the one that grew most since, or else holds most.
+    /// How much a cgroup grew lately: in the second half of what is known of it. What it took as it started is left out.
+    pub fn late_growth(&self, path: &str, trace: &Trace) -> i64 {
+        let from = self.since_us().max(trace.from_us);
+        let middle = trace.footprint(from + (self.before_us() - from) / 2).unwrap_or(0);
+        self.at_end(path, trace) as i64 - middle as i64
+    }
+
+    /// Finds the cgroup that made the memory short: the one that grew most lately, or else most at all, or else holds most.
     pub fn find_suspect(&mut self) {
         let since = self.since_us();
         let members = self.members();
-        let grown: Vec<(&str, i64, u64)> = members
-            .iter()
-            .map(|(path, trace)| (*path, self.growth(path, trace, since), self.at_end(path, trace)))
-            .collect();
-        let total: i64 = grown.iter().map(|(_, growth, _)| (*growth).max(0)).sum();
-        let held: u64 = grown.iter().map(|(_, _, end)| end).sum();
+        let held: u64 = members.iter().map(|(path, trace)| self.at_end(path, trace)).sum();
+        let ways: [&dyn Fn(&str, &Trace) -> i64; 3] = [
+            &|path, trace| self.late_growth(path, trace),
+            &|path, trace| self.growth(path, trace, since),
+            &|path, trace| self.at_end(path, trace) as i64,
+        ];
         // A growth that is small beside what is held explains nothing.
-        let by_growth = total as u64 * 10 > held;
-        let best = grown.iter().max_by(|a, b| if by_growth { a.1.cmp(&b.1) } else { a.2.cmp(&b.2) }.then(b.0.cmp(a.0)));
-        self.suspect = best.map(|(path, _, _)| (*path).to_owned());
+        let best = ways.iter().find_map(|way| {
+            let grown: Vec<(&str, i64)> = members.iter().map(|(path, trace)| (*path, way(path, trace))).collect();
+            let total: i64 = grown.iter().map(|(_, growth)| (*growth).max(0)).sum();
+            let best = grown.iter().max_by(|a, b| a.1.cmp(&b.1).then(b.0.cmp(a.0)))?;
+            (total as u64 * 20 >= held).then(|| best.0.to_owned())
+        });
+        self.suspect = best;
     }
 
     /// The suspect's trace.

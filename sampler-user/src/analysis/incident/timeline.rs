@@ -191,7 +191,8 @@ fn hits(scene: &Scene, path: &str, trace: &super::trace::Trace) -> Vec<Told> {
     fields.iter().filter_map(one).collect()
 }
 
-fn words(what: &What) -> Option<(u64, String)> {
+/// An event in words, and how many it stands for.
+pub fn words(what: &What) -> Option<(u64, String)> {
     Some(match what {
         What::OomKill(kill) => {
             let who = kill

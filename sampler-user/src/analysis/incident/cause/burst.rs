@@ -22,8 +22,20 @@ pub fn rise(scene: &Scene) -> Option<(u64, u64)> {
     let before = trace.footprint(from).or_else(|| trace.at(FieldId::Current, from));
     match before {
         Some(before) => Some((before.min(end), end)),
-        None => scene.appeared(path).then_some((0, end)),
+        None if scene.appeared(path) => Some((0, end)),
+        // What is known is shorter than a moment.
+        None => {
+            let (_, first) = *trace.between(FieldId::Current, from, scene.before_us()).first()?;
+            Some((first.min(end), end))
+        }
     }
+}
+
+/// Whether the suspect rose by enough in the last moment to be one.
+pub fn is_one(scene: &Scene) -> bool {
+    let (Some((before, end)), Some(limit)) = (rise(scene), scene.limit().limit) else { return false };
+    let rise = (end - before) as f64;
+    rise > PART * limit as f64 && rise > 0.4 * end as f64
 }
 
 fn judge(scene: &Scene, says: &mut Judgement) {
@@ -32,7 +44,7 @@ fn judge(scene: &Scene, says: &mut Judgement) {
     let who = printable(super::super::scene::name(scene.suspect.as_deref().unwrap_or_default()));
     let rise = end - before;
     let words = format!("{who} grew by {} in the last 5 s, from {} to {}", bytes(rise), bytes(before), bytes(end));
-    if rise as f64 > PART * limit as f64 && rise as f64 > 0.4 * end as f64 {
+    if is_one(scene) {
         says.pro(0.88, words);
     } else {
         says.contra(0.2, format!("{words}: no more than {:.0} % of the limit", 100.0 * rise as f64 / limit as f64));

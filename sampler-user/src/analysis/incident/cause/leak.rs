@@ -44,7 +44,10 @@ fn judge(scene: &Scene, says: &mut Judgement) {
         let rising = (0..8).filter(|i| level(i + 1) > level(*i)).count();
         let whole = (last.1 - first.1) as f64;
         let growth = format!("{who} grew by {} in {}", bytes(last.1 - first.1), micros((last.0 - first.0) as u64));
-        if largest > LARGEST_PART * whole {
+        let is_leak = history.verdict == Memory::Leak;
+        if super::burst::is_one(scene) {
+            says.contra(0.45, "what it took in the last 5 s is no leak, whatever it did before");
+        } else if largest > LARGEST_PART * whole && !is_leak {
             says.contra(
                 0.4,
                 format!("{growth}, but {:.0} % of it within an eighth of that time", 100.0 * largest / whole),

@@ -38,7 +38,10 @@ fn judge(scene: &Scene, says: &mut Judgement) {
         bytes(peaks.iter().copied().fold(0.0, f64::max) as u64),
         bytes(total)
     );
-    if near >= 5 && rose.abs() < 0.12 {
+    let (many, _) = super::storm::step(scene, scene.before_us());
+    if many >= super::storm::MANY && limit.owner != Owner::Own {
+        says.contra(0.4, format!("{words}, but these are peaks of many in step"));
+    } else if near >= 5 && rose.abs() < 0.12 {
         says.pro(0.85, words);
         says.speaks_for.push(format!("its middle moved by no more than {:.0} % of the limit", 100.0 * rose.abs()));
         if hits > 0 {

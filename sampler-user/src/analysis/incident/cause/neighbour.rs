@@ -15,22 +15,21 @@ fn judge(scene: &Scene, says: &mut Judgement) {
         return;
     }
     let (Some(victim), Some((suspect, trace))) = (scene.victim_cgroup(), scene.suspect_trace()) else { return };
-    let since = scene.since_us();
     if victim == suspect {
         says.contra(0.1, format!("{} grew most itself", printable(name(victim))));
         return;
     }
     let Some(victims) = scene.cgroups.get(victim) else { return };
-    let (theirs, own) = (scene.growth(suspect, trace, since), scene.growth(victim, victims, since));
+    let (theirs, own) = (scene.late_growth(suspect, trace), scene.late_growth(victim, victims));
     let words = format!(
-        "under the same limit {} grew by {} while {} grew by {}, and the larger one was killed",
+        "under the same limit {} lately grew by {} while {} grew by {}, and the larger one was killed",
         printable(name(suspect)),
         bytes(theirs.max(0) as u64),
         printable(name(victim)),
         bytes(own.max(0) as u64)
     );
     // The rest must not have grown as much together.
-    let others: i64 = scene.members().iter().map(|(path, trace)| scene.growth(path, trace, since).max(0)).sum();
+    let others: i64 = scene.members().iter().map(|(path, trace)| scene.late_growth(path, trace).max(0)).sum();
     if theirs > 0 && own < theirs / 2 && theirs * 10 >= others * 6 {
         says.pro(0.94, words);
     } else {

@@ -10,7 +10,7 @@ use crate::units::bytes;
 pub const CAUSE: Cause = Cause { class: Class::Storm, of: Kind::OomKill, judge };
 
 /// This many must rise within [`STEP_US`].
-const MANY: usize = 4;
+pub const MANY: usize = 4;
 const STEP_US: i64 = 2_000_000;
 /// What is a rise: bytes, and a part of what it was.
 const RISE: u64 = 1 << 20;
