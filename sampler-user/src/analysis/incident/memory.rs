@@ -140,12 +140,13 @@ fn one(scene: &Scene, path: &str) -> CgroupMemory {
             let value = |name: &&str| report.stats.iter().find(|(key, _)| key == name).map(|(_, value)| *value);
             names.iter().find_map(value)
         };
-        // v1 prints KiB and other names; only what is certain is taken.
-        if let Some(anon) = stat(&["anon"]) {
-            let shmem = stat(&["shmem"]);
+        // v1 has other names, with those below it in `total_`.
+        if let Some(anon) = stat(&["anon", "total_rss"]) {
+            let shmem = stat(&["shmem", "total_shmem"]);
             memory.anon = Some(anon);
             memory.shmem = shmem.or(memory.shmem);
-            memory.file = stat(&["file"]).map(|file| file.saturating_sub(shmem.unwrap_or(0))).or(memory.file);
+            memory.file =
+                stat(&["file", "total_cache"]).map(|file| file.saturating_sub(shmem.unwrap_or(0))).or(memory.file);
             memory.kernel = stat(&["kernel"]).or(memory.kernel);
             memory.slab = stat(&["slab"]).or(memory.slab);
             memory.sock = stat(&["sock"]).or(memory.sock);
