@@ -8,6 +8,7 @@ pub mod detectors;
 pub mod eta;
 pub mod facts;
 pub mod floor;
+pub mod incident;
 pub mod limits;
 pub mod linear;
 pub mod pressure;

@@ -5,10 +5,15 @@ mod analyze;
 mod demo;
 mod export;
 mod fields;
+mod hook;
 mod import;
 mod info;
+mod page;
+mod postmortem;
 mod record;
+mod report;
 mod run;
+mod scene;
 mod seal;
 mod summary;
 
@@ -51,6 +56,8 @@ enum Command {
     Demo(demo::Args),
     Info(info::Args),
     Analyze(analyze::Args),
+    Postmortem(postmortem::Args),
+    Report(report::Args),
     Export(export::Args),
     Import(import::Args),
     Fields(fields::Args),
@@ -66,6 +73,8 @@ pub fn main() -> ExitCode {
         Command::Demo(args) => demo::run(&args),
         Command::Info(args) => info::run(&args),
         Command::Analyze(args) => analyze::run(&args),
+        Command::Postmortem(args) => postmortem::run(&args),
+        Command::Report(args) => report::run(&args),
         Command::Export(args) => export::run(&args),
         Command::Import(args) => import::run(&args),
         Command::Fields(args) => fields::run(&args),
@@ -165,6 +174,11 @@ pub struct Part {
 }
 
 impl Part {
+    /// All cgroups of a time.
+    pub fn of(time: std::ops::Range<i64>) -> Part {
+        Part { cgroup: Vec::new(), from: Some(time.start), to: Some(time.end) }
+    }
+
     /// The cgroups.
     pub fn selection(&self) -> anyhow::Result<Selection> {
         Selection::new(&self.cgroup, &[]).context("read --cgroup")

@@ -8,6 +8,7 @@
 //! sealer nor sealing twice loses or doubles a row.
 
 pub mod batch;
+mod prune;
 pub mod retention;
 pub mod scan;
 pub mod schema;

@@ -37,6 +37,12 @@ pub fn micros(value: u64) -> String {
     format!("{} {unit}", text.strip_suffix(".0").unwrap_or(&text))
 }
 
+/// The time of day of a wall-clock time in microseconds, in UTC: `14:03:22`.
+pub fn time_of_day(wall_us: i64) -> String {
+    let second = wall_us.div_euclid(1_000_000).rem_euclid(86_400);
+    format!("{:02}:{:02}:{:02}", second / 3600, second / 60 % 60, second % 60)
+}
+
 /// A count with thin groups: `1 234 567`.
 pub fn count(value: u64) -> String {
     let digits = value.to_string();
@@ -113,6 +119,12 @@ pub fn printable(text: &str) -> String {
     text.chars().map(|c| if hostile(c) { c.escape_unicode().to_string() } else { c.to_string() }).collect()
 }
 
+/// Text from outside as a cell of CSV: nothing that steers a terminal, and nothing that a spreadsheet takes for a formula.
+pub fn cell(text: &str) -> String {
+    let shown = printable(text);
+    if shown.starts_with(['=', '+', '-', '@']) { format!("'{shown}") } else { shown }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -127,6 +139,7 @@ mod tests {
         for (value, text) in [(0, "0 us"), (1500, "1.5 ms"), (90_000_000, "90 s"), (180_000_000, "3 min")] {
             assert_eq!(micros(value), text);
         }
+        assert_eq!((&*time_of_day(86_399_999_999), &*time_of_day(-1)), ("23:59:59", "23:59:59"));
         assert_eq!((count(7), count(1234567)), ("7".into(), "1 234 567".into()));
     }
 
@@ -151,6 +164,8 @@ mod tests {
     #[test]
     fn hostile_names_cannot_steer_a_terminal() {
         assert_eq!(printable("a\u{1b}[2Jb\n"), "a\\u{1b}[2Jb\\u{a}");
+        assert_eq!(cell("=HYPERLINK(1)\t"), "'=HYPERLINK(1)\\u{9}");
+        assert_eq!((cell("@a"), cell("/docker/=1")), ("'@a".into(), "/docker/=1".into()));
         assert_eq!(printable("café \u{202e}"), "café \\u{202e}");
     }
 }

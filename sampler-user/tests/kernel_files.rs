@@ -84,6 +84,41 @@ fn a_log_cut_anywhere_tells_no_kill_that_was_not() {
     }
 }
 
+#[test]
+fn a_kill_on_6_18_with_memory_on_v1_is_reported_whole() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../data/kernel/6.18/kmsg");
+    let reports = reports(&fs::read(path).unwrap());
+    assert_eq!(reports.len(), 1);
+    let report = &reports[0];
+    assert_eq!((report.victim.pid, report.victim.anon_rss), (5690, 24320 << 10));
+    assert_eq!(report.oom_memcg.as_deref(), Some("/sampler-run-5686"));
+    assert_eq!(report.tasks.len(), 1);
+    assert_eq!(report.tasks[0].rss, 7763 * 4096);
+    let stat = |key: &str| report.stats.iter().find(|(name, _)| name == key).map(|(_, value)| *value);
+    assert_eq!(stat("total_rss"), Some(25_026_560), "this form prints bytes");
+}
+
+#[test]
+fn lines_of_others_between_change_nothing() {
+    let others = [
+        "4,9,9,-;eth0: link up",
+        "6,9,9,-;audit: type=1400 comm=\"Killed process 1 (x)\"",
+        "12,9,9,-;Killed process 2 (y) anon-rss:1kB",
+    ];
+    for home in fixtures("v2").into_iter().chain(fixtures("hybrid")) {
+        let log = fs::read_to_string(home.join("kmsg")).unwrap();
+        let mut mixed = String::new();
+        for (i, line) in log.lines().enumerate() {
+            mixed += &format!("{line}\n");
+            // A record's own ` KEY=value` lines stay with it.
+            if !log.lines().nth(i + 1).is_some_and(|next| next.starts_with(' ')) {
+                mixed += &format!("{}\n", others[i % others.len()]);
+            }
+        }
+        assert_eq!(reports(mixed.as_bytes()), reports(log.as_bytes()), "{}", home.display());
+    }
+}
+
 /// The value of a source, found in the plainest way.
 fn plain(text: &str, key: Key) -> Option<u64> {
     let value = match key {

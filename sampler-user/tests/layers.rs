@@ -4,7 +4,7 @@
 use std::fs;
 use std::path::Path;
 
-const LAYERS: [(&str, &[&str]); 18] = [
+const LAYERS: [(&str, &[&str]); 19] = [
     ("units", &["fields", "units"]),
     ("time", &["units"]),
     ("fields", &["sample"]),
@@ -17,7 +17,8 @@ const LAYERS: [(&str, &[&str]); 18] = [
     ("oom", &["oom", "evidence"]),
     ("probe", &["probe", "cgroupfs", "evidence", "fields", "sample"]),
     ("processes", &["cgroupfs", "fields", "recording", "sample"]),
-    ("analysis", &["analysis", "fields", "recording", "sample", "units"]),
+    ("analysis", &["analysis", "event", "evidence", "fields", "recording", "sample", "time", "units"]),
+    ("report", &["report", "analysis"]),
     ("journal", &["journal", "event", "fields", "recording", "sample", "sink", "time"]),
     ("store", &["store", "journal", "event", "fields", "recording", "sample", "time", "units"]),
     (
@@ -76,7 +77,7 @@ fn modules_import_downward_only() {
                 for file in fs::read_dir(&folder).unwrap().flatten().map(|entry| entry.path()) {
                     if file.is_dir() {
                         folders.push(file);
-                    } else {
+                    } else if file.extension().is_some_and(|ext| ext == "rs") {
                         check(&file, &module, &mut faults);
                         seen += 1;
                     }

@@ -13,8 +13,9 @@ use sampler::journal::reader::segments;
 use sampler::recording::{Series, Subject};
 use sampler::sample::{PassHead, PassKind, Row};
 use sampler::sink::Sink;
+use sampler::store::retention::files;
 use sampler::store::scan::{Query, Recording};
-use sampler::store::seal::seal;
+use sampler::store::seal::{seal, write_series};
 
 /// Three cgroups, fast and slow passes, a limit that is not set, and a burst that is written after a later tick.
 fn journal(dir: &Path) -> PathBuf {
@@ -113,7 +114,8 @@ fn a_query_leaves_out_what_is_not_asked_for() {
         }
         let (all, _) = read(dir.path(), Table::Samples);
         let middle = all[1].time_us[20];
-        let query = Query { cgroups: &|path| path == "/c2", time: middle..i64::MAX, fields: &[FieldId::Current] };
+        let query =
+            Query { cgroups: &|path| path == "/c2", time: middle..i64::MAX, fields: &[FieldId::Current], lags: true };
         let mut got = Vec::new();
         Recording::open(dir.path()).unwrap().series(Table::Samples, &query, |series| got.push(series));
         assert_eq!(got.len(), 1);
@@ -124,13 +126,49 @@ fn a_query_leaves_out_what_is_not_asked_for() {
 }
 
 #[test]
+fn row_groups_of_other_cgroups_and_times_are_not_read() {
+    let dir = tempfile::tempdir().unwrap();
+    // Three row groups, a cgroup each.
+    let rows = sampler::store::batch::ROWS;
+    let series = |path: &str, from: i64| {
+        let mut series = Series::new(Subject { cgroup: path.into(), id: 1, process: None }.into(), Table::Samples);
+        for i in 0..rows {
+            let mut row = Row::new(1);
+            row.put(FieldId::Current.field(), i as u64 * 4096);
+            series.push(from + i as i64, &row);
+        }
+        series
+    };
+    let all = vec![series("/a", 0), series("/b", 0), series("/c", 1 << 40)];
+    let origin = support::origin();
+    write_series(dir.path(), &origin, "one", Table::Samples, all.clone()).unwrap();
+    let file = files(&dir.path().join("samples")).remove(0).1;
+    // Whatever the first row group holds is unreadable.
+    let mut bytes = fs::read(&file).unwrap();
+    let third = bytes.len() / 3;
+    bytes[100..third * 2 / 3].fill(0xff);
+    fs::write(&file, &bytes).unwrap();
+    let read = |cgroups: &dyn Fn(&str) -> bool, time: std::ops::Range<i64>| {
+        let query = Query { cgroups, time, fields: &[FieldId::Current], lags: false };
+        let (mut got, mut recording) = (Vec::new(), Recording::open(&file).unwrap());
+        recording.series(Table::Samples, &query, |series| got.push(series));
+        (got, recording.problems.len())
+    };
+    assert_eq!(read(&|_| true, i64::MIN..i64::MAX).1, 1, "the damage is met by who reads all");
+    for got in [read(&|path| path == "/c", i64::MIN..i64::MAX), read(&|_| true, 1 << 40..i64::MAX)] {
+        assert_eq!(got.1, 0, "the damage is not met");
+        assert_eq!(got.0, all[2..], "all of what was asked for is read");
+    }
+}
+
+#[test]
 fn damaged_files_are_problems_and_the_others_are_read() {
     let dir = tempfile::tempdir().unwrap();
     seal(&journal(dir.path()), dir.path()).unwrap();
     std::thread::sleep(std::time::Duration::from_millis(1100));
     let second = journal(dir.path());
     seal(&second, dir.path()).unwrap();
-    let files = sampler::store::retention::files(&dir.path().join("samples"));
+    let files = files(&dir.path().join("samples"));
     assert_eq!(files.len(), 2);
     let good = fs::read(&files[0].1).unwrap();
     std::panic::set_hook(Box::new(|_| {}));

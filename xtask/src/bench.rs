@@ -3,6 +3,7 @@
 mod agent;
 mod floor;
 mod forest;
+mod postmortem;
 mod probe;
 mod size;
 mod stats;
@@ -19,6 +20,8 @@ pub enum Bench {
     Size(size::Args),
     /// CPU of `docker stats --no-stream` over ours, for a container and sample
     Stats(stats::Args),
+    /// A post-mortem on a day of 100 cgroups, over a full scan of the same files
+    Postmortem(postmortem::Args),
     /// The kernel probe: its walk against reads of the same fields, and what it costs those who are watched
     Probe(probe::Args),
     /// The floor itself: pread on kept descriptors, nothing else
@@ -32,6 +35,7 @@ pub fn run(bench: Bench) -> anyhow::Result<()> {
         Bench::Rate(args) => agent::rate(&args),
         Bench::Size(args) => size::run(&args),
         Bench::Stats(args) => stats::run(&args),
+        Bench::Postmortem(args) => postmortem::run(&args),
         Bench::Probe(args) => probe::run(&args),
         Bench::Floor(args) => floor::run(&args),
     }

@@ -7,6 +7,7 @@ mod docs;
 mod ebpf;
 mod eval;
 mod fuzz;
+mod page;
 mod sh;
 mod vm;
 
@@ -28,6 +29,10 @@ enum Task {
     Eval(eval::Args),
     /// Fuzz every reader, bounded
     Fuzz(fuzz::Args),
+    /// Look at the HTML report in headless Chromium
+    Page(page::Args),
+    /// Record the stories of data/recordings again: real incidents in a VM
+    Stories(vm::stories::Args),
     /// Run the scenarios on real kernels in QEMU
     Vm(vm::Args),
 }
@@ -40,6 +45,8 @@ fn main() -> anyhow::Result<()> {
         Task::Ebpf(args) => ebpf::run(&args),
         Task::Eval(args) => eval::run(&args),
         Task::Fuzz(args) => fuzz::run(&args),
+        Task::Page(args) => page::run(&args),
+        Task::Stories(args) => vm::stories::run(&args),
         Task::Vm(args) => vm::run(&args),
     }
 }

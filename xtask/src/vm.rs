@@ -4,6 +4,7 @@
 mod crash;
 mod image;
 mod kernel;
+pub mod stories;
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
@@ -54,6 +55,9 @@ const SCENARIOS: [(&str, &str); 14] = [
     ("hybrid_kill", "hybrid"),
     ("probe_and_files", "hybrid"),
 ];
+
+/// A script that prints this wants its machine to be killed.
+const KILL_ME: &[u8] = b"KILL ME";
 
 /// A boot and its scenarios take some minutes under emulation.
 const PATIENCE: Duration = Duration::from_secs(900);
@@ -168,6 +172,12 @@ fn boot(vmlinuz: &Path, initrd: &Path, disk: &Path, log: &Path) -> anyhow::Resul
         .context("start qemu-system-x86_64")?;
     let begun = Instant::now();
     while vm.try_wait()?.is_none() {
+        // As if the host had ended it.
+        if fs::read(log)?.windows(KILL_ME.len()).any(|window| window == KILL_ME) {
+            vm.kill()?;
+            vm.wait()?;
+            break;
+        }
         if begun.elapsed() > PATIENCE {
             vm.kill()?;
             vm.wait()?;

@@ -279,7 +279,7 @@ fn link(z: &[f64], x: &[f64]) -> Option<(f64, f64)> {
     }
     if let Some((c, r)) = &mut best {
         // Noise in the work makes the slope of the changes too small, by r squared at most; the levels tell within that.
-        *c = follows(z, x).0.clamp(*c, *c / (*r * *r));
+        *c = follows(z, x).0.clamp(*c, (*c / (*r * *r)).max(*c));
     }
     if best.is_none() {
         let time: Vec<f64> = (0..n).map(|t| t as f64).collect();

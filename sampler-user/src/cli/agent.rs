@@ -20,6 +20,7 @@ use sampler::store::retention::{Retention, enforce, make_room};
 use sampler::time::{Anchor, boot_id};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
+use super::hook::{self, Listening};
 use super::say;
 
 /// What an agent is started with.
@@ -32,6 +33,8 @@ pub struct Agent {
     pub rotation: Rotation,
     /// What may stay.
     pub retention: Retention,
+    /// Command to run after each OOM kill.
+    pub on_oom: Option<String>,
 }
 
 /// Told by the journal, on its own thread.
@@ -116,10 +119,17 @@ impl Agent {
         let writer = Writer::create(&journal, origin(&self.config), self.rotation, Box::new(keeper))
             .with_context(|| format!("create a journal segment in {}", journal.display()))?;
         let sealer = tokio::spawn(seal_all(self.out.clone(), inbox, self.retention));
-        let sink = record(self.config, Box::new(Aloud::new(Box::new(writer))), stop).await?;
+        let (heard, kills) = unbounded_channel();
+        let sink = Listening { inner: Box::new(Aloud::new(Box::new(writer))), tell: heard };
+        let teller = tokio::spawn(hook::tell(self.out.clone(), self.on_oom.clone(), kills));
+        let sink = record(self.config, Box::new(sink), stop).await?;
         // The last segment goes to the sealer when the journal is dropped, which also ends the sealer's queue.
         drop(sink);
-        sealer.await.context("wait for the sealer")
+        sealer.await.context("wait for the sealer")?;
+        if let Some(kill) = teller.await.context("wait for the page of an OOM kill")? {
+            hook::tell_one(&self.out, self.on_oom.as_deref(), &kill).await;
+        }
+        Ok(())
     }
 }
 

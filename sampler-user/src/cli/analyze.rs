@@ -32,6 +32,9 @@ pub struct Args {
     json: bool,
     #[command(flatten)]
     part: super::Part,
+    /// Write one HTML file with plots, the findings beside them.
+    #[arg(long, value_name = "FILE", conflicts_with = "json")]
+    html: Option<PathBuf>,
     /// The evidence of each verdict, not only of leaks.
     #[arg(long, short)]
     verbose: bool,
@@ -88,7 +91,12 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
         super::print(&format!("{}\n", detector.about))?;
         return Ok(ExitCode::SUCCESS);
     }
-    let analysis = analyze(args)?;
+    if let Some(file) = &args.html {
+        let [dir] = args.paths.as_slice() else { bail!("--html is of one recording: give its folder") };
+        super::report::write(dir, &args.part, file)?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    let analysis = analyze(&args.paths, &args.part)?;
     let text = if args.json {
         serde_json::to_string_pretty(&analysis).context("write JSON")? + "\n"
     } else {
@@ -98,11 +106,26 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-fn analyze(args: &Args) -> anyhow::Result<Analysis> {
-    let selection = args.part.selection()?;
+/// What is said of each cgroup, for a report: first what is urgent.
+pub fn findings(dir: &std::path::Path, part: &super::Part) -> anyhow::Result<Vec<sampler::report::Finding>> {
+    let analysis = analyze(&[dir.to_owned()], part)?;
+    let list = sorted(&analysis);
+    Ok(list
+        .into_iter()
+        .map(|cgroup| sampler::report::Finding {
+            path: cgroup.path.clone(),
+            class: word(&cgroup.verdict.verdict),
+            words: in_a_line(cgroup),
+            evidence: cgroup.verdict.evidence.clone(),
+        })
+        .collect())
+}
+
+fn analyze(paths: &[PathBuf], part: &super::Part) -> anyhow::Result<Analysis> {
+    let selection = part.selection()?;
     let fields = [&track::FIELDS[..], &pressure::FIELDS].concat();
-    let query = Query { cgroups: &|path| selection.wants(path), time: args.part.range(), fields: &fields };
-    let paths = if args.paths.is_empty() { vec![super::data_folder()] } else { args.paths.clone() };
+    let query = Query { cgroups: &|path| selection.wants(path), time: part.range(), fields: &fields, lags: false };
+    let paths = if paths.is_empty() { vec![super::data_folder()] } else { paths.to_vec() };
     let progress = std::io::stderr().is_terminal();
     let mut tracks: BTreeMap<(String, String), (Track, Watch)> = BTreeMap::new();
     let mut problems = Vec::new();
@@ -177,10 +200,9 @@ fn duration(seconds: f64) -> String {
     }
 }
 
-fn words(analysis: &Analysis, verbose: bool) -> String {
-    let mut out = String::new();
+/// What is urgent first, then what is large.
+fn sorted(analysis: &Analysis) -> Vec<&Cgroup> {
     let mut list: Vec<&Cgroup> = analysis.cgroups.iter().collect();
-    // What is urgent first, then what is large.
     let urgency = |c: &Cgroup| c.verdict.time_to_limit_s.unwrap_or(f64::INFINITY);
     list.sort_by(|a, b| {
         (a.verdict.verdict != Class::Leak, a.verdict.verdict != Class::Undetermined)
@@ -189,37 +211,49 @@ fn words(analysis: &Analysis, verbose: bool) -> String {
             .then(b.verdict.last_bytes.cmp(&a.verdict.last_bytes))
             .then(a.path.cmp(&b.path))
     });
-    for cgroup in &list {
+    list
+}
+
+/// Size, limit and, of a leak, its pace.
+fn in_a_line(cgroup: &Cgroup) -> String {
+    let mut out = String::new();
+    let v = &cgroup.verdict;
+    let size = v.last_bytes.map_or_else(|| "?".into(), bytes);
+    let limit = match (v.limit_bytes, v.limit_owner.as_deref()) {
+        (Some(limit), Some(owner)) if owner != cgroup.path => {
+            format!("of {} that {} leaves it", bytes(limit), printable(owner))
+        }
+        (Some(limit), _) => format!("of {}", bytes(limit)),
+        (None, _) => "no limit".into(),
+    };
+    let _ = write!(out, "{size} {limit}");
+    if v.verdict == Class::Leak {
+        if let Some(rate) = v.rate_bytes_per_s {
+            let _ = write!(out, ", {} a minute", bytes((rate * 60.0).max(0.0) as u64));
+        }
+        if let Some(part) = v.component {
+            let _ = write!(out, " of {}", word(&part));
+        }
+        if let Some(left) = v.time_to_limit_s {
+            let _ = write!(out, ", limit in {}", duration(left));
+            if let Some([low, high]) = v.time_to_limit_ci90 {
+                let end = |end: Option<f64>| end.map_or_else(|| "never".into(), duration);
+                let _ = write!(out, " ({} to {})", end(low), end(high));
+            }
+        }
+        let _ = write!(out, ", probability {:.2}", v.probability);
+    }
+    if let Some(needs) = v.needs_s {
+        let _ = write!(out, ", watch {} longer", duration(needs));
+    }
+    out
+}
+
+fn words(analysis: &Analysis, verbose: bool) -> String {
+    let mut out = String::new();
+    for cgroup in sorted(analysis) {
         let v = &cgroup.verdict;
-        let size = v.last_bytes.map_or_else(|| "?".into(), bytes);
-        let limit = match (v.limit_bytes, v.limit_owner.as_deref()) {
-            (Some(limit), Some(owner)) if owner != cgroup.path => {
-                format!("of {} that {} leaves it", bytes(limit), printable(owner))
-            }
-            (Some(limit), _) => format!("of {}", bytes(limit)),
-            (None, _) => "no limit".into(),
-        };
-        let _ = write!(out, "{:<13} {} {size} {limit}", word(&v.verdict), printable(&cgroup.path));
-        if v.verdict == Class::Leak {
-            if let Some(rate) = v.rate_bytes_per_s {
-                let _ = write!(out, ", {} a minute", bytes((rate * 60.0).max(0.0) as u64));
-            }
-            if let Some(part) = v.component {
-                let _ = write!(out, " of {}", word(&part));
-            }
-            if let Some(left) = v.time_to_limit_s {
-                let _ = write!(out, ", limit in {}", duration(left));
-                if let Some([low, high]) = v.time_to_limit_ci90 {
-                    let end = |end: Option<f64>| end.map_or_else(|| "never".into(), duration);
-                    let _ = write!(out, " ({} to {})", end(low), end(high));
-                }
-            }
-            let _ = write!(out, ", probability {:.2}", v.probability);
-        }
-        if let Some(needs) = v.needs_s {
-            let _ = write!(out, ", watch {} longer", duration(needs));
-        }
-        out.push('\n');
+        let _ = writeln!(out, "{:<13} {} {}", word(&v.verdict), printable(&cgroup.path), in_a_line(cgroup));
         if verbose || v.verdict == Class::Leak {
             if let Some(onset) = &cgroup.onset {
                 let _ = writeln!(out, "              since {onset}");

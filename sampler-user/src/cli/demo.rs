@@ -23,17 +23,34 @@ pub struct Args {
     /// Leak this many MiB instead of showing anything.
     #[arg(long, hide = true, value_name = "MIB")]
     leak: Option<u32>,
+    #[command(flatten)]
+    load: Load,
+}
+
+/// How the child of a demo or of a recorded story uses memory.
+#[derive(Clone, Copy, Debug, clap::Args)]
+struct Load {
+    /// MiB that are there at once.
+    #[arg(long, hide = true, default_value_t = 0)]
+    base: u32,
+    /// KiB that are leaked every 10 ms.
+    #[arg(long, hide = true, default_value_t = 256)]
+    step: u32,
+    /// MiB of garbage that pile up before they are given back.
+    #[arg(long, hide = true, default_value_t = 0)]
+    garbage: u32,
+    /// Seconds to stay when all is leaked.
+    #[arg(long, hide = true, default_value_t = 0)]
+    hold: u64,
 }
 
 /// Limit of the demo's cgroup, MiB.
 const LIMIT_MIB: u64 = 64;
-/// The leak: this many KiB every 10 ms, 25 MiB a second.
-const STEP: usize = 256 << 10;
 
 /// Runs the command.
 pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     if let Some(mib) = args.leak {
-        leak(mib);
+        leak(mib, args.load);
         return Ok(ExitCode::SUCCESS);
     }
     if !rustix::process::geteuid().is_root() {
@@ -71,14 +88,25 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// Allocates and touches memory step by step, and keeps it.
-fn leak(mib: u32) {
-    let mut kept: Vec<Vec<u8>> = Vec::new();
-    for step in 0..(mib as usize) * 4 {
-        kept.push(vec![step as u8 | 1; STEP]);
+/// Allocates and touches memory step by step, and keeps it: by default 25 MiB a second.
+fn leak(mib: u32, load: Load) {
+    let touched = |kib: u32| vec![1u8; (kib as usize) << 10];
+    let base = touched(load.base << 10);
+    let (mut kept, mut garbage): (Vec<Vec<u8>>, Vec<Vec<u8>>) = (Vec::new(), Vec::new());
+    let steps = (mib << 10).checked_div(load.step).unwrap_or(u32::MAX);
+    for _ in 0..steps {
+        kept.push(touched(load.step));
+        if load.garbage > 0 {
+            // As a heap is: it grows with every request until the collector comes.
+            garbage.push(touched(256));
+            if garbage.len() as u32 > load.garbage * 4 {
+                garbage.clear();
+            }
+        }
         std::thread::sleep(Duration::from_millis(10));
     }
-    std::hint::black_box(&kept);
+    std::thread::sleep(Duration::from_secs(load.hold));
+    std::hint::black_box((&base, &kept, &garbage));
 }
 
 /// The recording that comes with the source: a leak to its kill.

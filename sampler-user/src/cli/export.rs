@@ -13,6 +13,7 @@ use sampler::store::scan::{Query, Recording};
 use sampler::store::schema::{Lead, leads};
 use sampler::store::seal::write_series;
 use sampler::time::format_us;
+use sampler::units::cell;
 use serde_json::{Map, Value, json};
 
 /// Write a recording, sealed or not, as CSV, JSON lines or Parquet.
@@ -66,7 +67,7 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
         Which::Events => None,
     };
     let chosen = chosen(table, &args.fields)?;
-    let query = Query { cgroups: &|path| selection.wants(path), time: args.part.range(), fields: &chosen };
+    let query = Query { cgroups: &|path| selection.wants(path), time: args.part.range(), fields: &chosen, lags: true };
     match (table, args.format) {
         (Some(table), Format::Parquet) => parquet(&mut recording, table, &query, args.out.as_ref())?,
         (None, Format::Parquet) => bail!("events are exported as csv or jsonl; sealed, they are Parquet already"),
@@ -141,7 +142,7 @@ impl Rows {
                 Rows::Csv(table, columns, out) => {
                     for lead in leads(*table) {
                         match lead_value(*lead, series, row) {
-                            Value::String(text) => out.write_field(text)?,
+                            Value::String(text) => out.write_field(cell(&text))?,
                             other => out.write_field(other.to_string())?,
                         }
                     }
@@ -227,7 +228,7 @@ fn events(recording: &mut Recording, query: &Query<'_>, format: Format, out: Box
     for event in &events {
         let detail = serde_json::to_string(&event.event).context("write JSON")?;
         let cgroup = event.event.cgroup.as_deref().unwrap_or("");
-        out.write_record([precise(event.time_us).as_str(), event.event.what.kind(), cgroup, &detail])?;
+        out.write_record([&precise(event.time_us), event.event.what.kind(), &cell(cgroup), &cell(&detail)])?;
     }
     Ok(out.flush()?)
 }

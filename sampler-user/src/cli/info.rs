@@ -88,7 +88,7 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
 
 fn read(recording: &mut Recording, args: &Args) -> anyhow::Result<Info> {
     let selection = args.part.selection()?;
-    let query = Query { cgroups: &|path| selection.wants(path), time: args.part.range(), fields: &[] };
+    let query = Query { cgroups: &|path| selection.wants(path), time: args.part.range(), fields: &[], lags: true };
     let origins = recording.origins();
     let summary = Summary::of(recording, &query);
     let mut journal = JournalInfo { segments: recording.journal().len(), ..JournalInfo::default() };
@@ -158,7 +158,7 @@ fn read(recording: &mut Recording, args: &Args) -> anyhow::Result<Info> {
 }
 
 fn query_of<'a>(query: &Query<'a>) -> Query<'a> {
-    Query { cgroups: query.cgroups, time: query.time.clone(), fields: query.fields }
+    Query { cgroups: query.cgroups, time: query.time.clone(), fields: query.fields, lags: query.lags }
 }
 
 fn words(info: &Info, most: usize) -> String {

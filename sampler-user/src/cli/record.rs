@@ -40,6 +40,10 @@ pub struct Args {
     /// Seal a journal segment after this time.
     #[arg(long, value_name = "TIME", default_value = "15m", value_parser = parse_duration)]
     seal_every: Duration,
+    /// Run this command of the shell after each OOM kill, with the page of the incident as JSON on its standard input; it may
+    /// take 30 s.
+    #[arg(long, value_name = "CMD")]
+    on_oom: Option<String>,
     /// End after this time.
     #[arg(long = "for", value_name = "TIME", value_parser = parse_duration)]
     duration: Option<Duration>,
@@ -140,6 +144,7 @@ pub fn run(args: Args) -> anyhow::Result<ExitCode> {
         config: args.what.config(layout, !args.no_protect)?,
         rotation: Rotation { age: args.seal_every, ..Rotation::default() },
         retention: Retention { keep: Some(args.keep), max_disk: Some(args.max_disk) },
+        on_oom: args.on_oom.clone(),
     };
     say(&format!("recording to {} every {:?}; stop with Ctrl-C", out.display(), args.what.interval));
     let duration = args.duration;

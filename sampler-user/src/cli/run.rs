@@ -174,6 +174,7 @@ pub fn caged(mut args: Args, out: &Path) -> anyhow::Result<(ExitStatus, String)>
         config: args.what.config(layout.clone(), false)?,
         rotation: Rotation::default(),
         retention: Retention::default(),
+        on_oom: None,
     };
     let doors = cage.as_ref().map(|cage| cage.doors(&layout)).unwrap_or_default();
     let status = runtime()?.block_on(async {

@@ -19,13 +19,17 @@ pub struct Args {
 
 /// Runs the command.
 pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
-    // Any work goes first, and if memory is short this process should, too. Raising the score needs no right.
-    let _ = fs::write("/proc/self/oom_score_adj", "500");
-    let _ = rustix::process::setpriority_process(None, 19);
-    idle_io();
+    go_last();
     let sealed = seal(&args.segment, &args.out)?;
     super::print(&serde_json::to_string(&sealed).context("write JSON")?)?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// Any work goes first, and if memory is short this process should, too. Raising the score needs no right.
+pub fn go_last() {
+    let _ = fs::write("/proc/self/oom_score_adj", "500");
+    let _ = rustix::process::setpriority_process(None, 19);
+    idle_io();
 }
 
 fn idle_io() {

@@ -95,7 +95,7 @@ impl Summary {
             FieldId::Kernel,
             FieldId::SwapCurrent,
         ];
-        let query = Query { cgroups: query.cgroups, time: query.time.clone(), fields: &wanted };
+        let query = Query { cgroups: query.cgroups, time: query.time.clone(), fields: &wanted, lags: false };
         recording.series(Table::Samples, &query, |series| {
             summary.rows += series.len() as u64;
             summary.first_us = summary.first_us.min(series.time_us.first().copied().unwrap_or(i64::MAX));

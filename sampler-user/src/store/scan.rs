@@ -13,6 +13,7 @@ use parquet::errors::ParquetError;
 use parquet::file::reader::{FileReader, RowGroupReader, SerializedFileReader};
 
 use super::batch::batches;
+use super::prune;
 use super::retention::files;
 use super::schema::{Folder, Lead, ORIGIN};
 use super::seal::stem_of;
@@ -30,12 +31,15 @@ pub struct Query<'a> {
     pub time: Range<i64>,
     /// Fields; empty is all.
     pub fields: &'a [FieldId],
+    /// Whether it matters when within its pass a row was read. Each such time rests on the rows before it, so without them
+    /// the row groups of other cgroups are not read at all.
+    pub lags: bool,
 }
 
 impl Query<'_> {
     /// Everything.
     pub fn all() -> Query<'static> {
-        Query { cgroups: &|_| true, time: i64::MIN..i64::MAX, fields: &[] }
+        Query { cgroups: &|_| true, time: i64::MIN..i64::MAX, fields: &[], lags: true }
     }
 }
 
@@ -293,6 +297,9 @@ fn read_wide(
     let mut last_lag = HashMap::new();
     for at in 0..reader.num_row_groups() {
         let group = reader.get_row_group(at).map_err(bad)?;
+        if !prune::may_hold(&*group, table, query) {
+            continue;
+        }
         let rows = usize::try_from(group.metadata().num_rows()).unwrap_or(0);
         read_group(&Group { reader: group, rows }, table, query, wanted, &mut last_lag, each).map_err(bad)?;
     }
@@ -310,7 +317,7 @@ fn read_group(
     let missing = || ParquetError::General("no column `time`".into());
     let times = group.integers(Lead::Time.name())?.ok_or_else(missing)?;
     // Gaps become lags before anything is left out: each rests on the rows before it.
-    let gaps = group.integers(Lead::Gap.name())?;
+    let gaps = if query.lags { group.integers(Lead::Gap.name())? } else { None };
     let lags: Option<Vec<u32>> = gaps.map(|gaps| {
         let add = |(time, gap): (&i64, i64)| {
             let lag = last_lag.entry(*time).or_insert(0);

@@ -40,7 +40,7 @@ pub fn pack(home: &Path, sampler: &Path, hierarchy: &str, scenarios: &[&str]) ->
     let busybox = ["/usr/bin/busybox", "/bin/busybox"].iter().map(Path::new).find(|path| path.exists());
     copy(busybox.context("no busybox")?, "busybox")?;
     let head = format!("#!/bin/busybox sh\nHIERARCHY={hierarchy}\nSCENARIOS='{}'\n", scenarios.join(" "));
-    fs::write(root.join("init"), head + include_str!("init.sh"))?;
+    fs::write(root.join("init"), head + include_str!("stories.sh") + include_str!("init.sh"))?;
     fs::set_permissions(root.join("init"), fs::Permissions::from_mode(0o755))?;
     let initrd = home.join("initrd.cpio.gz");
     let pack = "find . | cpio -o -H newc --quiet | gzip -1 > \"$0\"";

@@ -1,0 +1,52 @@
+//! Much was allocated within a moment.
+
+use super::{Cause, Class, Judgement};
+use crate::analysis::incident::occurrence::Kind;
+use crate::analysis::incident::scene::Scene;
+use crate::fields::FieldId;
+use crate::units::{bytes, printable};
+
+pub const CAUSE: Cause = Cause { class: Class::Burst, of: Kind::OomKill, judge };
+
+/// A burst is over within this time, microseconds.
+pub const MOMENT_US: i64 = 5_000_000;
+/// And is at least this part of the limit.
+const PART: f64 = 0.3;
+
+/// Usage of the suspect a moment before, and right before the kill.
+pub fn rise(scene: &Scene) -> Option<(u64, u64)> {
+    let (path, trace) = scene.suspect_trace()?;
+    let end = scene.at_end(path, trace);
+    let from = scene.before_us() - MOMENT_US;
+    // Without what could be reclaimed: a cache that fills is no allocation.
+    let before = trace.footprint(from).or_else(|| trace.at(FieldId::Current, from));
+    match before {
+        Some(before) => Some((before.min(end), end)),
+        None if scene.appeared(path) => Some((0, end)),
+        // What is known is shorter than a moment.
+        None => {
+            let (_, first) = *trace.between(FieldId::Current, from, scene.before_us()).first()?;
+            Some((first.min(end), end))
+        }
+    }
+}
+
+/// Whether the suspect rose by enough in the last moment to be one.
+pub fn is_one(scene: &Scene) -> bool {
+    let (Some((before, end)), Some(limit)) = (rise(scene), scene.limit().limit) else { return false };
+    let rise = (end - before) as f64;
+    rise > PART * limit as f64 && rise > 0.4 * end as f64
+}
+
+fn judge(scene: &Scene, says: &mut Judgement) {
+    let Some((before, end)) = rise(scene) else { return };
+    let Some(limit) = scene.limit().limit else { return };
+    let who = printable(super::super::scene::name(scene.suspect.as_deref().unwrap_or_default()));
+    let rise = end - before;
+    let words = format!("{who} grew by {} in the last 5 s, from {} to {}", bytes(rise), bytes(before), bytes(end));
+    if is_one(scene) {
+        says.pro(0.88, words);
+    } else {
+        says.contra(0.2, format!("{words}: no more than {:.0} % of the limit", 100.0 * rise as f64 / limit as f64));
+    }
+}

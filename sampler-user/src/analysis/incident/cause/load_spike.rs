@@ -1,0 +1,37 @@
+//! Memory rose with the work.
+
+use super::{Cause, Class, Judgement};
+use crate::analysis::detectors::Class as Memory;
+use crate::analysis::incident::occurrence::Kind;
+use crate::analysis::incident::scene::Scene;
+use crate::fields::FieldId;
+use crate::units::printable;
+
+pub const CAUSE: Cause = Cause { class: Class::LoadSpike, of: Kind::OomKill, judge };
+
+/// The work of the last tenth against that of the first half.
+const TIMES: f64 = 3.0;
+/// Below this part of a CPU there is no work to speak of.
+const BUSY: f64 = 0.1;
+
+fn judge(scene: &Scene, says: &mut Judgement) {
+    let Some((path, trace)) = scene.suspect_trace() else { return };
+    let who = printable(super::super::scene::name(path));
+    if scene.history.as_ref().is_some_and(|history| history.verdict == Memory::Load) {
+        says.pro(0.7, format!("the memory of {who} follows its work"));
+    }
+    let (from, to) = (scene.since_us().max(trace.from_us), scene.before_us());
+    let span = to - from;
+    let busy =
+        |from: i64, to: i64| trace.rise(FieldId::CpuUsage, from, to).map(|us| us as f64 / (to - from).max(1) as f64);
+    if let (Some(calm), Some(now)) = (busy(from, from + span / 2), busy(to - (span / 10).max(2_000_000), to)) {
+        let words = format!("{who} used {:.0} % of a CPU right before, {:.0} % earlier", 100.0 * now, 100.0 * calm);
+        let grew_late =
+            trace.footprint(from + span / 2).zip(trace.footprint(to)).is_some_and(|(half, end)| end > half + half / 3);
+        if now > TIMES * calm && now > BUSY && grew_late {
+            says.pro(0.55, words);
+        } else {
+            says.contra(0.49, words);
+        }
+    }
+}

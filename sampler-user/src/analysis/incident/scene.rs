@@ -1,0 +1,315 @@
+//! What is known around an incident, and the facts that all causes ask for.
+
+use std::collections::BTreeMap;
+
+use super::occurrence::{Afterwards, Kind, Occurrence, is_known};
+use super::trace::Trace;
+use super::{Limit, Owner, Trigger, Victim};
+use crate::analysis::track::{Signal, Track};
+use crate::analysis::verdict::{Verdict, judge};
+use crate::evidence::{Constraint, OomKill, TaskRow};
+use crate::fields::FieldId;
+use crate::recording::{Origin, ProcessKey, TimedEvent};
+
+/// How far back the traces go, microseconds.
+pub const HOUR_US: i64 = 3_600_000_000;
+/// How far back everything of every cgroup is read.
+pub const MINUTE_US: i64 = 60_000_000;
+/// How far beyond the incident is read.
+pub const AFTER_US: i64 = 10_000_000;
+
+/// What was read around an incident.
+#[derive(Debug)]
+pub struct Scene {
+    /// What kind of incident.
+    pub kind: Kind,
+    /// When it began, microseconds since 1970.
+    pub at_us: i64,
+    /// The kills.
+    pub kills: Vec<(i64, OomKill)>,
+    /// What came after an abrupt end.
+    pub afterwards: Option<Afterwards>,
+    /// Where it was recorded.
+    pub origin: Origin,
+    /// The cgroups: an hour of what is slow, a minute of all.
+    pub cgroups: BTreeMap<String, Trace>,
+    /// The machine.
+    pub host: Trace,
+    /// Its processes, by cgroup.
+    pub processes: Vec<(String, ProcessKey, Trace)>,
+    /// Events of the hour, and kills of before.
+    pub events: Vec<TimedEvent>,
+    /// The cgroup that made the memory short.
+    pub suspect: Option<String>,
+    /// What its long history says.
+    pub history: Option<Verdict>,
+    /// How long that history is, seconds.
+    pub history_s: f64,
+}
+
+impl Scene {
+    /// A scene of which nothing is read yet.
+    pub fn new(occurrence: &Occurrence, origin: Origin) -> Scene {
+        Scene {
+            kind: occurrence.kind,
+            at_us: occurrence.at_us,
+            kills: occurrence.kills.clone(),
+            afterwards: occurrence.afterwards,
+            origin,
+            cgroups: BTreeMap::new(),
+            host: Trace::default(),
+            processes: Vec::new(),
+            events: Vec::new(),
+            suspect: None,
+            history: None,
+            history_s: 0.0,
+        }
+    }
+
+    /// The kill that began it, or the first of which it is known whose limit it was.
+    pub fn kill(&self) -> Option<&OomKill> {
+        self.kills.iter().find(|(_, kill)| is_known(kill)).or(self.kills.first()).map(|(_, kill)| kill)
+    }
+
+    /// cgroup of the first victim.
+    pub fn victim_cgroup(&self) -> Option<&str> {
+        self.kill()?.victim_cgroup.as_deref()
+    }
+
+    /// The first moment after which the traces show what the kill freed: nothing after it tells of before.
+    pub fn before_us(&self) -> i64 {
+        // The probe and the log tell of a kill a moment before or after memory falls.
+        self.at_us
+    }
+
+    /// Whose limit was hit.
+    pub fn limit(&self) -> Limit {
+        let none = Limit { owner: Owner::Unknown, cgroup: None, limit: None, usage: None };
+        let Some(kill) = self.kill() else { return none };
+        let total = self.host.at(FieldId::MemTotal, self.at_us);
+        match (kill.constraint, &kill.limit_cgroup) {
+            (Constraint::None | Constraint::Cpuset | Constraint::MemoryPolicy, _) => {
+                let free = self.host.at(FieldId::MemAvailable, self.at_us);
+                let usage = total.zip(free).map(|(total, free)| total.saturating_sub(free));
+                Limit { owner: Owner::Machine, cgroup: None, limit: total, usage }
+            }
+            (Constraint::Memcg, Some(path)) => {
+                let owner = if Some(path) == kill.victim_cgroup.as_ref() {
+                    Owner::Own
+                } else if path == "/wsl-user" {
+                    Owner::WslUser
+                } else {
+                    Owner::Ancestor
+                };
+                let trace = self.cgroups.get(path);
+                let read = |field| trace.and_then(|trace| trace.limit(field, self.at_us));
+                let reported = kill.report.as_ref().and_then(|report| report.memory);
+                let request = kill.probe.as_ref().and_then(|probe| probe.request.as_ref());
+                let limit = reported.and_then(|m| m.limit).or(request.and_then(|r| r.limit));
+                let usage = reported.map(|m| m.usage).or(request.map(|r| r.usage));
+                Limit {
+                    owner,
+                    cgroup: Some(path.clone()),
+                    limit: limit.or_else(|| read(FieldId::Max)),
+                    usage: usage.or_else(|| read(FieldId::Current)),
+                }
+            }
+            _ => none,
+        }
+    }
+
+    /// Whether it was the machine that ran out: by a kill, or by an end at which it had nothing left.
+    pub fn is_of_machine(&self) -> bool {
+        self.kind == Kind::AbruptEnd || self.limit().owner == Owner::Machine
+    }
+
+    /// Who asked.
+    pub fn trigger(&self) -> Option<Trigger> {
+        let kill = self.kill()?;
+        let told = kill.report.as_ref().and_then(|report| report.trigger.as_ref());
+        let probe = kill.probe.as_ref();
+        let comm = told.map(|t| t.comm.clone()).or_else(|| probe.map(|p| p.trigger_comm.clone()))?;
+        let pid = probe.map(|p| p.trigger_pid).filter(|pid| *pid > 0);
+        let order = told.map(|t| t.order).or_else(|| Some(i64::from(probe?.request.as_ref()?.order)));
+        let is_victim = match (pid, &kill.victim) {
+            (Some(pid), Some(victim)) => pid == victim.pid,
+            (None, Some(victim)) => victim.comm == comm,
+            _ => false,
+        };
+        Some(Trigger { comm, pid, order, is_victim })
+    }
+
+    /// Who was killed.
+    pub fn victims(&self) -> Vec<Victim> {
+        let one = |(time_us, kill): &(i64, OomKill)| {
+            let known = kill.victim.as_ref();
+            let sizes = known.filter(|_| kill.report.is_some() || kill.probe.as_ref().is_some_and(|p| p.has_sizes));
+            Victim {
+                time_us: *time_us,
+                pid: known.map(|v| v.pid),
+                comm: known.map(|v| v.comm.clone()),
+                cgroup: kill.victim_cgroup.clone(),
+                anon: sizes.map(|v| v.anon_rss),
+                shmem: sizes.map(|v| v.shmem_rss),
+                pgtables: sizes.map(|v| v.pgtables),
+                oom_score_adj: known.map(|v| v.oom_score_adj),
+            }
+        };
+        self.kills.iter().map(one).collect()
+    }
+
+    /// Who saw it.
+    pub fn witnesses(&self) -> Vec<String> {
+        let mut all: Vec<_> = self.kills.iter().flat_map(|(_, kill)| kill.witnesses.iter().copied()).collect();
+        all.sort();
+        all.dedup();
+        all.iter().filter_map(|w| serde_json::to_value(w).ok()?.as_str().map(str::to_owned)).collect()
+    }
+
+    /// The kernel's table of tasks.
+    pub fn tasks(&self) -> &[TaskRow] {
+        self.kill().and_then(|kill| kill.report.as_ref()).map_or(&[], |report| report.tasks.as_slice())
+    }
+
+    /// cgroups below the limit that hold processes of their own (no other is below them), at the incident.
+    pub fn members(&self) -> Vec<(&str, &Trace)> {
+        let limit = self.limit();
+        let scope = limit.cgroup.as_deref();
+        let inside = |path: &str| match scope {
+            Some(scope) => is_below(path, scope),
+            None => path != "/",
+        };
+        let has_child = |path: &str| {
+            let mut after = self.cgroups.range::<str, _>((std::ops::Bound::Excluded(path), std::ops::Bound::Unbounded));
+            after.any(|(other, _)| is_below(other, path) && other != path)
+        };
+        let list = self.cgroups.iter().filter(|(path, trace)| {
+            // Of an owner with children only these are members; the agent's own cgroup never is one.
+            inside(path) && !path.starts_with("/sampler-agent") && trace.from_us <= self.at_us && !has_child(path)
+        });
+        list.map(|(path, trace)| (path.as_str(), trace)).collect()
+    }
+
+    /// Footprint of a cgroup right before the incident.
+    pub fn at_end(&self, path: &str, trace: &Trace) -> u64 {
+        let last = trace.footprint(self.before_us()).unwrap_or(0);
+        // memory.stat may be a second old; usage is fresh, and the kernel's report is exact.
+        let current = trace.peak(FieldId::Current, self.at_us - 1_200_000, self.before_us()).unwrap_or(0);
+        let cache = self.cache(trace);
+        let limit = self.limit();
+        let told = limit.usage.filter(|_| limit.cgroup.as_deref() == Some(path) && self.members().len() <= 1);
+        told.map_or(last, |usage| usage.saturating_sub(cache)).max(last).max(current.saturating_sub(cache))
+    }
+
+    /// What could be reclaimed of a cgroup, right before.
+    pub fn cache(&self, trace: &Trace) -> u64 {
+        let get = |field| trace.at(field, self.before_us()).unwrap_or(0);
+        get(FieldId::File).saturating_sub(get(FieldId::Shmem)) + get(FieldId::SlabReclaimable)
+    }
+
+    /// How much a cgroup grew since a time, and since when it is known: one that appeared later grew from nothing.
+    pub fn growth(&self, path: &str, trace: &Trace, since_us: i64) -> i64 {
+        let begin = match trace.footprints(since_us, self.before_us()).first() {
+            // Seen from its first moment on.
+            Some((first, _)) if *first > since_us + 5_000_000 && self.appeared(path) => 0,
+            Some((_, value)) => *value,
+            None => 0,
+        };
+        self.at_end(path, trace) as i64 - begin as i64
+    }
+
+    /// Whether the recording saw the cgroup appear.
+    pub fn appeared(&self, path: &str) -> bool {
+        self.events.iter().any(|e| {
+            matches!(e.event.what, crate::event::What::CgroupCreated) && e.event.cgroup.as_deref() == Some(path)
+        })
+    }
+
+    /// Start of the hour before, or of what there is of it.
+    pub fn since_us(&self) -> i64 {
+        let first = self.cgroups.values().map(|trace| trace.from_us).min().unwrap_or(self.at_us);
+        first.max(self.at_us - HOUR_US)
+    }
+
+    /// How much a cgroup grew lately: in the second half of what is known of it. What it took as it started is left out.
+    pub fn late_growth(&self, path: &str, trace: &Trace) -> i64 {
+        let from = self.since_us().max(trace.from_us);
+        let middle = trace.footprint(from + (self.before_us() - from) / 2).unwrap_or(0);
+        self.at_end(path, trace) as i64 - middle as i64
+    }
+
+    /// Finds the cgroup that made the memory short: the one that grew most lately, or else most at all, or else holds most.
+    pub fn find_suspect(&mut self) {
+        let since = self.since_us();
+        let members = self.members();
+        let held: u64 = members.iter().map(|(path, trace)| self.at_end(path, trace)).sum();
+        let ways: [&dyn Fn(&str, &Trace) -> i64; 3] = [
+            &|path, trace| self.late_growth(path, trace),
+            &|path, trace| self.growth(path, trace, since),
+            &|path, trace| self.at_end(path, trace) as i64,
+        ];
+        // A growth that is small beside what is held explains nothing.
+        let best = ways.iter().find_map(|way| {
+            let grown: Vec<(&str, i64)> = members.iter().map(|(path, trace)| (*path, way(path, trace))).collect();
+            let total: i64 = grown.iter().map(|(_, growth)| (*growth).max(0)).sum();
+            let best = grown.iter().max_by(|a, b| a.1.cmp(&b.1).then(b.0.cmp(a.0)))?;
+            (total as u64 * 20 >= held).then(|| best.0.to_owned())
+        });
+        self.suspect = best;
+    }
+
+    /// The suspect's trace.
+    pub fn suspect_trace(&self) -> Option<(&str, &Trace)> {
+        let path = self.suspect.as_deref()?;
+        Some((path, self.cgroups.get(path)?))
+    }
+
+    /// Takes the long history of the suspect.
+    pub fn take_history(&mut self, track: &mut Track) {
+        let limit = self.limit();
+        let own = limit.limit.filter(|_| limit.owner != Owner::Unknown).map(|bytes| bytes as f64);
+        self.history_s = track.lives.last().map_or(0.0, |life| (life.to_us - life.from_us) as f64 / 1e6);
+        self.history = judge(track, own.map(|bytes| (limit.cgroup.as_deref().unwrap_or("/"), bytes)));
+    }
+
+    /// The part of the suspect's memory that grew most in the hour.
+    pub fn part_that_grew(&self) -> Option<(&'static str, u64)> {
+        let (_, trace) = self.suspect_trace()?;
+        let since = self.since_us();
+        let parts = [
+            ("anonymous memory", FieldId::Anon),
+            ("shared memory and tmpfs", FieldId::Shmem),
+            ("kernel memory", FieldId::Kernel),
+            ("socket buffers", FieldId::Sock),
+            ("swap", FieldId::SwapCurrent),
+        ];
+        let grown = parts.iter().filter_map(|(name, field)| {
+            let first = trace.between(*field, since, self.at_us).first()?.1;
+            Some((*name, trace.at(*field, self.at_us)?.saturating_sub(first)))
+        });
+        grown.max_by_key(|(_, growth)| *growth).filter(|(_, growth)| *growth > 0)
+    }
+
+    /// The signal that the detectors say grew, in words.
+    pub fn component(&self) -> &'static str {
+        match self.history.as_ref().and_then(|verdict| verdict.component) {
+            Some(Signal::Shmem) => "shared memory and tmpfs",
+            Some(Signal::Slab | Signal::Kernel | Signal::KernelStack | Signal::Pagetables) => "kernel memory",
+            Some(Signal::Sock) => "socket buffers",
+            Some(_) => "anonymous memory",
+            None => self.part_that_grew().map_or("memory", |(name, _)| name),
+        }
+    }
+}
+
+/// Whether a path is another, or below it.
+pub fn is_below(path: &str, above: &str) -> bool {
+    path == above || above == "/" || path.strip_prefix(above).is_some_and(|rest| rest.starts_with('/'))
+}
+
+/// A cgroup as people call it: its last name; of an id of 64 hexadecimal digits the first twelve, as Docker shows it.
+pub fn name(path: &str) -> &str {
+    let last = path.rsplit('/').find(|part| !part.is_empty()).unwrap_or("/");
+    let id = last.trim_end_matches(".scope").rsplit('-').next().unwrap_or(last);
+    if id.len() == 64 && id.bytes().all(|b| b.is_ascii_hexdigit()) { &id[..12] } else { last }
+}

@@ -1,0 +1,238 @@
+//! The last hour, minute and second before an incident, at the resolution that exists, and what happened in them.
+
+use serde::{Deserialize, Serialize};
+
+use super::scene::{AFTER_US, HOUR_US, MINUTE_US, Scene, name};
+use crate::event::What;
+use crate::fields::FieldId;
+use crate::time::format_us;
+use crate::units::{bytes, count, micros, printable};
+
+/// Moments that a page lists.
+const MOST: usize = 40;
+
+/// What led to it.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct Timeline {
+    /// Every five minutes of the last hour.
+    pub hour: Vec<Point>,
+    /// Every five seconds of the last minute.
+    pub minute: Vec<Point>,
+    /// Every tenth of the last second.
+    pub second: Vec<Point>,
+    /// What happened, in order.
+    pub moments: Vec<Moment>,
+}
+
+/// The memory at a time. What was not read is absent.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Point {
+    /// Seconds before the incident.
+    pub before_s: f64,
+    /// memory.current of the suspect.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub suspect: Option<u64>,
+    /// Of the victim's cgroup, where it is another.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub victim: Option<u64>,
+    /// Of the cgroup whose limit was hit, where it is another.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub limit: Option<u64>,
+    /// What the machine had available.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub available: Option<u64>,
+    /// Its free swap.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub swap_free: Option<u64>,
+}
+
+/// Something that happened.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Moment {
+    /// RFC 3339.
+    pub time: String,
+    /// Seconds before the incident; negative is after it.
+    pub before_s: f64,
+    /// The cgroup it is about; hostile.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cgroup: Option<String>,
+    /// What, in plain words.
+    pub what: String,
+}
+
+/// The timeline of a scene.
+pub fn of(scene: &Scene) -> Timeline {
+    let from = scene.since_us();
+    let points = |span: i64, step: i64| {
+        let first = ((scene.at_us - from).min(span) / step) * step;
+        let mut points: Vec<Point> = (0..=first / step).map(|i| point(scene, first - i * step)).collect();
+        points.retain(|p| p.suspect.is_some() || p.victim.is_some() || p.available.is_some());
+        points
+    };
+    let hour = if scene.at_us - from > 2 * MINUTE_US { points(HOUR_US, HOUR_US / 12) } else { Vec::new() };
+    Timeline {
+        hour,
+        minute: points(MINUTE_US, MINUTE_US / 12),
+        second: points(1_000_000, 100_000),
+        moments: moments(scene),
+    }
+}
+
+fn point(scene: &Scene, before_us: i64) -> Point {
+    let at = scene.at_us - before_us;
+    let suspect = scene.suspect.as_deref();
+    // A value that was read long before says nothing of this moment.
+    let fresh = |(time, value): (i64, u64)| (at - time <= 3_000_000).then_some(value);
+    let current =
+        |path: &str| scene.cgroups.get(path).and_then(|trace| trace.last(FieldId::Current, at)).and_then(fresh);
+    let slow = |path: &str| {
+        scene
+            .cgroups
+            .get(path)
+            .and_then(|trace| trace.footprint(at).filter(|_| at >= trace.from_us && at <= trace.to_us + 3_000_000))
+    };
+    let of = |path: &str| current(path).or_else(|| slow(path));
+    let host = |field| scene.host.last(field, at).and_then(fresh);
+    Point {
+        before_s: before_us as f64 / 1e6,
+        suspect: suspect.and_then(of),
+        victim: scene.victim_cgroup().filter(|victim| Some(*victim) != suspect).and_then(of),
+        limit: scene.limit().cgroup.filter(|owner| Some(owner.as_str()) != suspect).and_then(|owner| of(&owner)),
+        available: host(FieldId::MemAvailable),
+        swap_free: host(FieldId::SwapFree),
+    }
+}
+
+/// What happened to whom, of one kind, close together: told once.
+struct Told {
+    first_us: i64,
+    last_us: i64,
+    kind: &'static str,
+    cgroup: Option<String>,
+    times: u64,
+    words: String,
+}
+
+fn moments(scene: &Scene) -> Vec<Moment> {
+    let mut told: Vec<Told> = Vec::new();
+    let since = scene.at_us - HOUR_US;
+    for event in scene.events.iter().filter(|e| e.time_us >= since && e.time_us <= scene.at_us + AFTER_US) {
+        let Some((times, words)) = words(&event.event.what) else { continue };
+        let kind = event.event.what.kind();
+        let close = |t: &&mut Told| {
+            t.kind == kind
+                && t.cgroup == event.event.cgroup
+                && event.time_us - t.last_us < 10_000_000
+                && kind != "oom_kill"
+        };
+        match told.iter_mut().rev().find(close) {
+            Some(same) => {
+                (same.last_us, same.times) = (event.time_us, same.times + times);
+                if kind == "stalls" {
+                    same.words = words;
+                }
+            }
+            None => told.push(Told {
+                first_us: event.time_us,
+                last_us: event.time_us,
+                kind,
+                cgroup: event.event.cgroup.clone(),
+                times,
+                words,
+            }),
+        }
+    }
+    for (path, trace) in &scene.cgroups {
+        told.extend(hits(scene, path, trace));
+    }
+    told.sort_by_key(|t| t.first_us);
+    // The kill and what is near it matter most.
+    while told.len() > MOST {
+        told.remove(0);
+    }
+    let moment = |t: Told| {
+        let times = if t.times > 1 { format!(", {} times", count(t.times)) } else { String::new() };
+        let span = t.last_us - t.first_us;
+        let span = if span > 200_000 { format!(" within {}", micros(span as u64)) } else { String::new() };
+        Moment {
+            time: format_us(t.first_us),
+            before_s: (scene.at_us - t.first_us) as f64 / 1e6,
+            cgroup: t.cgroup,
+            what: format!("{}{times}{span}", t.words),
+        }
+    };
+    told.into_iter().map(moment).collect()
+}
+
+/// Hits of limits and throttling in the minute, from the counters.
+fn hits(scene: &Scene, path: &str, trace: &super::trace::Trace) -> Vec<Told> {
+    let from = scene.at_us - MINUTE_US;
+    let fields = [
+        (FieldId::LocalMax, "limit_hits", "hit its limit (memory.max)"),
+        (FieldId::EventsHigh, "throttled", "was throttled above memory.high"),
+    ];
+    let one = |(field, kind, words): &(FieldId, &'static str, &str)| {
+        let rises: Vec<(i64, u64)> = trace
+            .between(*field, from, scene.at_us + 500_000)
+            .windows(2)
+            .filter(|pair| pair[1].1 > pair[0].1)
+            .map(|pair| (pair[1].0, pair[1].1 - pair[0].1))
+            .collect();
+        let (first, last) = (rises.first()?.0, rises.last()?.0);
+        Some(Told {
+            first_us: first,
+            last_us: last,
+            kind,
+            cgroup: Some(path.to_owned()),
+            times: rises.iter().map(|(_, by)| by).sum(),
+            words: (*words).to_owned(),
+        })
+    };
+    fields.iter().filter_map(one).collect()
+}
+
+/// An event in words, and how many it stands for.
+pub fn words(what: &What) -> Option<(u64, String)> {
+    Some(match what {
+        What::OomKill(kill) => {
+            let who = kill
+                .victim
+                .as_ref()
+                .map_or_else(|| "a process".into(), |v| format!("{} (pid {})", printable(&v.comm), v.pid));
+            (1, format!("{who} was killed by the OOM killer"))
+        }
+        What::CgroupCreated => (1, "appeared".into()),
+        What::CgroupRemoved => (1, "went away".into()),
+        What::LimitChanged { limit, from, to } => {
+            let show = |value: &Option<u64>| value.map_or_else(|| "unlimited".into(), bytes);
+            (1, format!("{} was changed from {} to {}", printable(limit), show(from), show(to)))
+        }
+        What::Pressure { of, stall_us, .. } => {
+            (1, format!("tasks waited for memory ({}, {} a second)", printable(of), micros(*stall_us)))
+        }
+        What::Stalls { count, time_us, longest_us, .. } => (
+            *count,
+            format!(
+                "tasks had to reclaim memory themselves, {} in all, {} the longest",
+                micros(*time_us),
+                micros(*longest_us)
+            ),
+        ),
+        What::ProcessExit { comm, pid, peak_rss, signal: Some(signal), .. } => {
+            (1, format!("{} (pid {pid}) ended by signal {signal}; it had up to {}", printable(comm), bytes(*peak_rss)))
+        }
+        What::Gap { from_ns, to_ns, reason, .. } => (
+            1,
+            format!("nothing was seen for {}: {}", micros(to_ns.saturating_sub(*from_ns) / 1000), printable(reason)),
+        ),
+        What::ClockStep { by_us } => (1, format!("the wall clock was set by {} ms", by_us / 1000)),
+        What::AgentStart { .. } => (1, "the recorder began".into()),
+        What::AgentStop { reason } => (1, format!("the recorder stopped: {}", printable(reason))),
+        _ => return None,
+    })
+}
+
+/// Name of a cgroup, or of the machine.
+pub fn subject(cgroup: Option<&str>) -> String {
+    cgroup.map_or_else(|| "the machine".into(), |path| printable(name(path)))
+}

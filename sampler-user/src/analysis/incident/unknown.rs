@@ -1,0 +1,79 @@
+//! What could not be known, and why.
+
+use super::occurrence::Kind;
+use super::scene::{MINUTE_US, Scene, name};
+use crate::event::What;
+use crate::evidence::WitnessKind;
+use crate::fields::FieldId;
+use crate::units::{micros, printable};
+
+/// What could not be known.
+pub fn of(scene: &Scene) -> Vec<String> {
+    let mut all = Vec::new();
+    for event in
+        scene.events.iter().filter(|e| (scene.at_us - MINUTE_US..=scene.at_us + MINUTE_US).contains(&e.time_us))
+    {
+        match &event.event.what {
+            What::Gap { from_ns, to_ns, reason, .. } => all.push(format!(
+                "nothing was seen for {} near the incident: {}",
+                micros(to_ns.saturating_sub(*from_ns) / 1000),
+                printable(reason)
+            )),
+            What::Recovered { torn_bytes, .. } => {
+                all.push(format!("the journal was torn: {torn_bytes} bytes at its end could not be read"));
+            }
+            _ => {}
+        }
+    }
+    all.extend(scene.events.iter().filter_map(|event| match &event.event.what {
+        What::Degraded { what } => Some(format!("the recorder went without: {}", printable(what))),
+        _ => None,
+    }));
+    if scene.kind == Kind::OomKill {
+        let seen = |kind| scene.kills.iter().any(|(_, kill)| kill.witnesses.contains(&kind));
+        let (kmsg, probe) = (seen(WitnessKind::Kmsg), seen(WitnessKind::Probe));
+        if !kmsg {
+            all.push(
+                "the kernel's log was not read: its table of tasks and its exact split of the memory are missing"
+                    .into(),
+            );
+        }
+        if !kmsg && !probe {
+            all.push("nobody named the victim and who asked: only counters saw the kill".into());
+        }
+        if scene.kill().and_then(|kill| kill.report.as_ref()).is_some_and(|report| report.truncated) {
+            all.push("the kernel's report was cut: lines of it are missing".into());
+        }
+    }
+    match scene.suspect_trace() {
+        None => all.push("no cgroup was recorded in the hour before".into()),
+        Some((path, trace)) => {
+            let who = printable(name(path));
+            if let Some((time, _)) = trace.last(FieldId::Anon, scene.at_us) {
+                all.push(format!(
+                    "the parts of {who} were read {} before; the kernel itself brings memory.stat up to date only every 2 s",
+                    micros((scene.at_us - time).max(0) as u64)
+                ));
+            } else {
+                all.push(format!("what the memory of {who} was made of was not recorded"));
+            }
+            let points = trace.between(FieldId::Current, scene.at_us - 1_000_000, scene.at_us);
+            if points.len() < 8 {
+                all.push(format!(
+                    "{} readings of {who} in the last second: a shorter spike may have been missed",
+                    points.len()
+                ));
+            }
+            if !scene.appeared(path) && scene.history_s < 600.0 {
+                all.push(format!(
+                    "the recording begins only {} before: what {who} did earlier is not known",
+                    micros((scene.history_s * 1e6) as u64)
+                ));
+            }
+        }
+    }
+    if scene.host.points(FieldId::MemTotal).is_empty() {
+        all.push("the machine itself was not recorded".into());
+    }
+    all
+}

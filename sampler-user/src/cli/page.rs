@@ -1,0 +1,256 @@
+//! The page of an incident as text: as wide as the terminal, in colour only there.
+
+use std::fmt::Write;
+use std::io::IsTerminal;
+
+use sampler::analysis::incident::cause::ENOUGH;
+use sampler::analysis::incident::memory::CgroupMemory;
+use sampler::analysis::incident::occurrence::Kind;
+use sampler::analysis::incident::scene::name;
+use sampler::analysis::incident::timeline::{Point, subject};
+use sampler::analysis::incident::verdict::sure;
+use sampler::analysis::incident::{Incident, Owner};
+use sampler::units::{bytes, printable};
+
+/// How a page looks.
+#[derive(Clone, Copy, Debug)]
+pub struct Style {
+    /// Columns of the terminal.
+    pub width: usize,
+    /// Whether there is colour.
+    pub colour: bool,
+}
+
+impl Style {
+    /// For standard output: 100 columns and no colour where that is no terminal, no colour with `NO_COLOR`.
+    pub fn of_terminal() -> Style {
+        let is_terminal = std::io::stdout().is_terminal();
+        let width = rustix::termios::tcgetwinsize(std::io::stdout()).map_or(0, |size| usize::from(size.ws_col));
+        let no_colour = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+        let dumb = std::env::var_os("TERM").is_some_and(|term| term == "dumb");
+        Style {
+            width: if is_terminal && width >= 40 { width.min(140) } else { 100 },
+            colour: is_terminal && !no_colour && !dumb,
+        }
+    }
+
+    fn paint(self, code: &str, text: &str) -> String {
+        if self.colour { format!("\x1b[{code}m{text}\x1b[0m") } else { text.to_owned() }
+    }
+}
+
+/// Text in lines of at most this width, each after the first indented.
+fn wrap(text: &str, width: usize, indent: usize) -> String {
+    let mut out = String::new();
+    let mut column = 0;
+    for word in text.split(' ') {
+        let length = word.chars().count();
+        if column > indent && column + 1 + length > width {
+            let _ = write!(out, "\n{:indent$}", "");
+            column = indent;
+        } else if column > 0 {
+            out.push(' ');
+            column += 1;
+        }
+        out.push_str(word);
+        column += length;
+    }
+    out
+}
+
+/// The page.
+pub fn page(incident: &Incident, style: Style) -> String {
+    let mut out = String::new();
+    let width = style.width;
+    let head = |out: &mut String, title: &str| {
+        let _ = writeln!(out, "\n{}", style.paint("1", title));
+    };
+    let item = |out: &mut String, mark: &str, text: &str| {
+        let _ = writeln!(out, "  {mark} {}", wrap(text, width.saturating_sub(4), 0).replace('\n', "\n    "));
+    };
+    let _ = writeln!(
+        out,
+        "{}  {} (kernel {})",
+        style.paint("1", &incident.time),
+        printable(&incident.host),
+        printable(&incident.kernel)
+    );
+    let _ = writeln!(out, "\n{}", style.paint("1;31", &wrap(&incident.verdict, width, 0)));
+    let also: Vec<String> = incident.contributing.iter().map(|class| class.word()).collect();
+    let also = if also.is_empty() { String::new() } else { format!("; also {}", also.join(", ")) };
+    let confidence = format!(
+        "cause: {}{also}; confidence {} ({:.0} %)",
+        incident.cause.word(),
+        sure(incident.confidence),
+        100.0 * incident.confidence
+    );
+    let _ = writeln!(out, "{confidence}");
+
+    head(&mut out, "Who");
+    if let Some(words) = limit(incident) {
+        item(&mut out, "limit   ", &words);
+    }
+    for victim in &incident.victims {
+        let comm = victim.comm.as_deref().map_or_else(|| "a process".into(), printable);
+        let pid = victim.pid.map_or_else(String::new, |pid| format!(" (pid {pid})"));
+        let cgroup = victim.cgroup.as_deref().map_or_else(String::new, |path| format!(" in {}", printable(path)));
+        let held = victim.anon.map_or_else(String::new, |anon| {
+            format!(", with {} anon, {} shared", bytes(anon), bytes(victim.shmem.unwrap_or(0)))
+        });
+        item(&mut out, "victim  ", &format!("{comm}{pid}{cgroup}{held}"));
+    }
+    if let Some(trigger) = &incident.trigger {
+        let who = if trigger.is_victim { "the victim itself".into() } else { printable(&trigger.comm) };
+        let pages = trigger
+            .order
+            .filter(|order| (1..32).contains(order))
+            .map(|order| format!(", {} pages at once", 1u64 << order));
+        item(&mut out, "asked   ", &format!("{who}{}", pages.unwrap_or_default()));
+    }
+    if let Some(suspect) = incident.suspect.as_ref().filter(|_| incident.kind == Kind::OomKill) {
+        item(&mut out, "grew    ", &printable(suspect));
+    }
+    if !incident.witnesses.is_empty() {
+        item(&mut out, "seen by ", &incident.witnesses.join(", "));
+    }
+
+    memory(&mut out, incident, style);
+    timeline(&mut out, incident, style);
+
+    head(&mut out, "Causes");
+    for judgement in incident.causes.iter().filter(|j| j.score > 0.0 || j.score >= ENOUGH || !j.against.is_empty()) {
+        let mark = if judgement.class == incident.cause { style.paint("1", "»") } else { " ".into() };
+        let _ = writeln!(out, " {mark}{:<14} {:>3.0} %", judgement.class.word(), 100.0 * judgement.score);
+        judgement
+            .speaks_for
+            .iter()
+            .for_each(|why| item(&mut out, &format!("  {}", style.paint("32", "+")), &printable(why)));
+        judgement
+            .against
+            .iter()
+            .for_each(|why| item(&mut out, &format!("  {}", style.paint("31", "-")), &printable(why)));
+    }
+
+    head(&mut out, "What to change");
+    for (i, advice) in incident.advice.iter().enumerate() {
+        item(&mut out, &format!("{}.", i + 1), &advice.what);
+        if let Some(setting) = &advice.setting {
+            let _ = writeln!(out, "       {}", style.paint("36", setting));
+        }
+        item(&mut out, "   because", &advice.because);
+    }
+    if !incident.unknown.is_empty() {
+        head(&mut out, "What is not known");
+        incident.unknown.iter().for_each(|what| item(&mut out, "?", what));
+    }
+    out
+}
+
+fn limit(incident: &Incident) -> Option<String> {
+    let limit = &incident.limit;
+    let path = limit.cgroup.as_deref().map(printable).unwrap_or_default();
+    let owner = match limit.owner {
+        Owner::Own => format!("{path}, the victim's own"),
+        Owner::Ancestor => format!("{path}, above the victim"),
+        Owner::WslUser => format!("{path}, of all WSL distributions"),
+        Owner::Machine => "the machine's memory".into(),
+        Owner::Unknown => return None,
+    };
+    let used = limit.usage.map_or_else(String::new, |usage| format!("{} of ", bytes(usage)));
+    let size = limit.limit.map_or_else(|| "a size that is not known".into(), bytes);
+    Some(format!("{used}{size}: {owner}"))
+}
+
+fn memory(out: &mut String, incident: &Incident, style: Style) {
+    let _ = writeln!(out, "\n{}", style.paint("1", "Memory then"));
+    let columns: [(&str, fn(&CgroupMemory) -> Option<u64>); 9] = [
+        ("total", |m| m.current),
+        ("limit", |m| m.limit),
+        ("anon", |m| m.anon),
+        ("shmem", |m| m.shmem),
+        ("file", |m| m.file),
+        ("kernel", |m| m.kernel),
+        ("pgtables", |m| m.pagetables),
+        ("sock", |m| m.sock),
+        ("swap", |m| m.swap),
+    ];
+    // What fits; the last columns matter least.
+    let fit = (style.width.saturating_sub(24) / 11).min(columns.len());
+    let _ = write!(out, "  {:<20}", "");
+    columns[..fit].iter().for_each(|(title, _)| {
+        let _ = write!(out, "{title:>11}");
+    });
+    out.push('\n');
+    for cgroup in &incident.memory {
+        let mut title = printable(name(&cgroup.path));
+        if title.chars().count() > 19 {
+            title = title.chars().take(18).collect::<String>() + "…";
+        }
+        let mark = if incident.suspect.as_deref() == Some(&cgroup.path) { "»" } else { " " };
+        let _ = write!(out, " {mark}{title:<20}");
+        for (_, value) in &columns[..fit] {
+            let _ = write!(out, "{:>11}", value(cgroup).map_or_else(|| "-".into(), bytes));
+        }
+        out.push('\n');
+    }
+    let machine = &incident.machine;
+    if let (Some(total), Some(available)) = (machine.total, machine.available) {
+        let swap = match (machine.swap_total, machine.swap_free) {
+            (Some(0), _) => ", no swap".into(),
+            (Some(total), Some(free)) => format!(", {} of {} swap free", bytes(free), bytes(total)),
+            _ => String::new(),
+        };
+        let _ = writeln!(out, "  the machine: {} of {} available{swap}", bytes(available), bytes(total));
+    }
+    for process in incident.processes.iter().take(6) {
+        let killed = if process.killed { ", killed" } else { "" };
+        let _ = writeln!(out, "  {} (pid {}): {}{killed}", printable(&process.comm), process.pid, bytes(process.rss));
+    }
+}
+
+fn timeline(out: &mut String, incident: &Incident, style: Style) {
+    let timeline = &incident.timeline;
+    let _ = writeln!(out, "\n{}", style.paint("1", "Timeline"));
+    // The last second has its own points.
+    let rows: Vec<&Point> = timeline.hour.iter().chain(&timeline.minute).filter(|point| point.before_s > 1.5).collect();
+    let last = timeline.second.iter();
+    let mut shown: Vec<&Point> = Vec::new();
+    for point in rows.into_iter().chain(last) {
+        if shown.last().is_none_or(|before| {
+            before.before_s - point.before_s >= before.before_s.min(600.0) * 0.12 && point.before_s < before.before_s
+        }) {
+            shown.push(point);
+        }
+    }
+    let peak = shown.iter().filter_map(|p| p.suspect).max().unwrap_or(1).max(1);
+    for point in shown {
+        let Some(suspect) = point.suspect.or(point.available) else { continue };
+        let bar = (suspect as f64 / peak as f64 * 20.0).round().clamp(0.0, 20.0) as usize;
+        let mut words = format!("{:>9}", bytes(suspect));
+        for (title, value) in [("victim", point.victim), ("limit's", point.limit), ("available", point.available)] {
+            if let Some(value) = value {
+                let _ = write!(words, "  {title} {}", bytes(value));
+            }
+        }
+        let time = when(point.before_s);
+        let _ = writeln!(out, "  {time:>8}  {:<20} {words}", "█".repeat(bar));
+    }
+    for moment in &timeline.moments {
+        let time = when(moment.before_s);
+        let text = format!("{}: {}", subject(moment.cgroup.as_deref()), moment.what);
+        let _ = writeln!(
+            out,
+            "  {time:>8}  {}",
+            wrap(&text, style.width.saturating_sub(12), 0).replace('\n', "\n            ")
+        );
+    }
+}
+
+/// A time before or after the incident.
+fn when(before_s: f64) -> String {
+    match before_s {
+        s if s.abs() >= 120.0 => format!("{:+.0} min", -s / 60.0),
+        s if s.abs() < 0.05 => "0 s".into(),
+        s => format!("{:+.1} s", -s),
+    }
+}

@@ -1,0 +1,211 @@
+//! Reads what is needed of a recording for the page of an incident, and no more: a minute of all fields of all cgroups, an
+//! hour of their slow parts, and the long history of the one that grew.
+
+use std::fs::File;
+use std::path::Path;
+
+use anyhow::Context;
+use rustix::fs::{FlockOperation, flock};
+use sampler::analysis::incident::occurrence::{Occurrence, find};
+use sampler::analysis::incident::scene::{AFTER_US, HOUR_US, MINUTE_US, Scene, name};
+use sampler::analysis::incident::{Incident, tell};
+use sampler::analysis::track::{self, Track};
+use sampler::event::What;
+use sampler::fields::{FieldId, Table};
+use sampler::recording::{Origin, TimedEvent};
+use sampler::store::scan::{Query, Recording};
+
+/// How far back the history of the suspect goes, microseconds.
+const HISTORY_US: i64 = 24 * HOUR_US;
+/// How long a segment may be: the one before begins no earlier.
+const SEGMENT_US: i64 = 6 * HOUR_US;
+
+/// What is read of the hour: nothing that comes at every tick.
+const HOUR: [FieldId; 11] = [
+    FieldId::Anon,
+    FieldId::File,
+    FieldId::Shmem,
+    FieldId::Kernel,
+    FieldId::Slab,
+    FieldId::SlabReclaimable,
+    FieldId::Sock,
+    FieldId::Pagetables,
+    FieldId::Max,
+    FieldId::PidsCurrent,
+    FieldId::CpuUsage,
+];
+/// And of the minute.
+const MINUTE: [FieldId; 13] = [
+    FieldId::Current,
+    FieldId::PeakInterval,
+    FieldId::SwapCurrent,
+    FieldId::EventsMax,
+    FieldId::EventsHigh,
+    FieldId::LocalMax,
+    FieldId::PressureSome,
+    FieldId::PressureFull,
+    FieldId::KernelStack,
+    FieldId::SlabUnreclaimable,
+    FieldId::FileDirty,
+    FieldId::FileWriteback,
+    FieldId::Unevictable,
+];
+
+/// The incidents of a recording, with what it takes to tell them.
+pub struct Incidents {
+    recording: Recording,
+    origins: Vec<Origin>,
+    events: Vec<TimedEvent>,
+    /// In the order of time.
+    pub all: Vec<Occurrence>,
+}
+
+impl Incidents {
+    /// Finds the incidents of a recording.
+    pub fn of(dir: &Path) -> anyhow::Result<Incidents> {
+        let mut recording = Recording::open(dir)?;
+        let origins = recording.origins();
+        let events = recording.events(i64::MIN..i64::MAX);
+        let runs_on = is_recording(dir);
+        let begins: Vec<i64> =
+            events.iter().filter(|e| matches!(e.event.what, What::AgentStart { .. })).map(|e| e.time_us).collect();
+        let stops = events.iter().filter(|e| matches!(e.event.what, What::AgentStop { .. })).count();
+        // Only a recording that lacks a goodbye is asked when it ended.
+        let ends = if begins.len() > stops { ends(&mut recording, &begins, &events) } else { Vec::new() };
+        let last = |before: i64| ends.iter().rev().find(|end| **end < before).copied();
+        let all = find(&events, &origins, &last, runs_on);
+        Ok(Incidents { recording, origins, events, all })
+    }
+
+    /// The page of one.
+    pub fn tell(&mut self, occurrence: &Occurrence) -> anyhow::Result<Incident> {
+        Ok(tell(&self.scene(occurrence)?))
+    }
+
+    /// What could not be read.
+    pub fn problems(&self) -> &[sampler::recording::Problem] {
+        &self.recording.problems
+    }
+
+    fn scene(&mut self, occurrence: &Occurrence) -> anyhow::Result<Scene> {
+        let at = occurrence.at_us;
+        let begin = |origin: &&Origin| origin.anchor.wall_us(origin.anchor.mono_ns) <= at;
+        let origin = self.origins.iter().rev().find(begin).or(self.origins.first()).cloned();
+        let mut scene = Scene::new(occurrence, origin.context("the recording does not say where it was made")?);
+        let hour = at - HOUR_US..at + AFTER_US;
+        scene.events = self.events.iter().filter(|e| hour.contains(&e.time_us)).cloned().collect();
+        let query = Query { cgroups: &|_| true, time: hour.clone(), fields: &[], lags: false };
+        self.recording.series(Table::Host, &query, |series| scene.host.feed(&series));
+
+        let minute_us = at - MINUTE_US - 5_000_000;
+        let all = [&HOUR[..], &MINUTE].concat();
+        let parts: [(std::ops::Range<i64>, &[FieldId]); 2] =
+            [(hour.start..minute_us, &HOUR), (minute_us..hour.end, &all)];
+        for (time, fields) in parts {
+            let query = Query { cgroups: &|_| true, time, fields, lags: false };
+            self.recording.series(Table::Samples, &query, |series| {
+                scene.cgroups.entry(series.subject.cgroup.clone()).or_default().feed(&series);
+            });
+        }
+        scene.find_suspect();
+        self.read_processes(&mut scene);
+        self.read_history(&mut scene);
+        Ok(scene)
+    }
+
+    fn read_processes(&mut self, scene: &mut Scene) {
+        let (suspect, victim) = (scene.suspect.clone(), scene.victim_cgroup().map(str::to_owned));
+        let wants = |path: &str| suspect.as_deref() == Some(path) || victim.as_deref() == Some(path);
+        let time = scene.at_us - 5_000_000..scene.at_us + 1;
+        let query = Query { cgroups: &wants, time, fields: &[], lags: false };
+        self.recording.series(Table::Processes, &query, |series| {
+            let Some(key) = &series.subject.process else { return };
+            let path = &series.subject.cgroup;
+            let at = scene.processes.iter().position(|(known, other, _)| known == path && other == key);
+            let at = at.unwrap_or_else(|| {
+                scene.processes.push((path.clone(), key.clone(), Default::default()));
+                scene.processes.len() - 1
+            });
+            scene.processes[at].2.feed(&series);
+        });
+    }
+
+    /// The suspect's life since it was killed last, without what comes at every tick where that would be too much.
+    fn read_history(&mut self, scene: &mut Scene) {
+        let Some(suspect) = scene.suspect.clone() else { return };
+        let at = scene.at_us;
+        let killed = |event: &TimedEvent| match &event.event.what {
+            What::OomKill(kill) if kill.victim_cgroup.as_deref() == Some(&suspect) => Some(event.time_us),
+            _ => None,
+        };
+        let before = self.events.iter().filter_map(killed).filter(|time| *time < at - 1_000_000).next_back();
+        let from = before.map_or(at - HISTORY_US, |time| (time + 2_000_000).max(at - HISTORY_US));
+        let fields: Vec<FieldId> =
+            track::FIELDS.into_iter().filter(|f| ![FieldId::Current, FieldId::EventsOomKill].contains(f)).collect();
+        let wants = |path: &str| path == suspect;
+        let mut track = Track::default();
+        let query = Query { cgroups: &wants, time: from..at, fields: &fields, lags: false };
+        self.recording.series(Table::Samples, &query, |series| track.feed(&series));
+        scene.take_history(&mut track);
+    }
+}
+
+/// When each run that has no goodbye was seen last.
+fn ends(recording: &mut Recording, begins: &[i64], events: &[TimedEvent]) -> Vec<i64> {
+    let mut ends = Vec::new();
+    for (i, begin) in begins.iter().enumerate() {
+        let next = begins.get(i + 1).copied().unwrap_or(i64::MAX);
+        let stopped = events
+            .iter()
+            .any(|e| (*begin..next).contains(&e.time_us) && matches!(e.event.what, What::AgentStop { .. }));
+        if stopped {
+            continue;
+        }
+        let mut last = events.iter().map(|e| e.time_us).filter(|t| (*begin..next).contains(t)).max().unwrap_or(*begin);
+        let of_host = Query { cgroups: &|_| true, time: *begin..next, fields: &[FieldId::MemTotal], lags: false };
+        recording
+            .series(Table::Host, &of_host, |series| last = last.max(series.time_us.last().copied().unwrap_or(last)));
+        let later = Query {
+            cgroups: &|_| true,
+            time: last..next.min(last.saturating_add(SEGMENT_US)),
+            fields: &[FieldId::Current],
+            lags: false,
+        };
+        recording
+            .series(Table::Samples, &later, |series| last = last.max(series.time_us.last().copied().unwrap_or(last)));
+        ends.push(last);
+    }
+    ends
+}
+
+/// Whether an agent records into the folder now.
+fn is_recording(dir: &Path) -> bool {
+    let Ok(file) = File::open(dir.join("lock")) else { return false };
+    flock(&file, FlockOperation::NonBlockingLockShared).is_err()
+}
+
+/// One line of a list.
+pub fn line(occurrence: &Occurrence) -> String {
+    use sampler::time::format_us;
+    use sampler::units::printable;
+    let what = match occurrence.kills.first() {
+        Some((_, kill)) => {
+            let who = kill.victim.as_ref().map_or_else(|| "a process".into(), |victim| printable(&victim.comm));
+            let cgroup =
+                kill.victim_cgroup.as_deref().map_or_else(String::new, |path| format!(" in {}", printable(name(path))));
+            let more = if occurrence.kills.len() > 1 {
+                format!(" and {} more", occurrence.kills.len() - 1)
+            } else {
+                String::new()
+            };
+            format!("OOM kill of {who}{cgroup}{more}")
+        }
+        None => "the recording stops without a goodbye".into(),
+    };
+    format!("{}  {what}", format_us(occurrence.at_us))
+}
+
+/// An event in words.
+pub fn words_of(what: &What) -> String {
+    sampler::analysis::incident::timeline::words(what).map_or_else(String::new, |(_, words)| words)
+}

@@ -1,0 +1,54 @@
+//! Which row groups need not be read: those of other times, by the footer's minimum and maximum, and those of other cgroups,
+//! by the dictionary of their paths.
+
+use parquet::basic::Encoding;
+use parquet::column::page::Page;
+use parquet::file::metadata::ColumnChunkMetaData;
+use parquet::file::reader::RowGroupReader;
+use parquet::file::statistics::Statistics;
+
+use super::scan::Query;
+use super::schema::Lead;
+use crate::fields::Table;
+
+/// Whether a row group may have rows that are asked for; `true` where that cannot be told.
+pub(super) fn may_hold(group: &dyn RowGroupReader, table: Table, query: &Query<'_>) -> bool {
+    let columns = group.metadata().columns();
+    let find = |lead: Lead| columns.iter().position(|column| column.column_path().string() == lead.name());
+    if let Some(at) = find(Lead::Time)
+        && let Some(Statistics::Int64(times)) = columns[at].statistics()
+        && let (Some(&first), Some(&last)) = (times.min_opt(), times.max_opt())
+        && (last < query.time.start || first >= query.time.end)
+    {
+        return false;
+    }
+    if query.lags || table == Table::Host {
+        return true;
+    }
+    let Some(at) = find(Lead::Cgroup) else { return true };
+    let paths = paths(group, at, &columns[at]);
+    paths.is_none_or(|paths| paths.iter().any(|path| (query.cgroups)(path)))
+}
+
+/// The paths of a row group, if its dictionary has them all.
+fn paths(group: &dyn RowGroupReader, at: usize, column: &ColumnChunkMetaData) -> Option<Vec<String>> {
+    // Of its data pages: of none when the dictionary grew too large and plain pages follow.
+    let encodings = column.page_encoding_stats_mask()?;
+    if ![Encoding::RLE_DICTIONARY, Encoding::PLAIN_DICTIONARY].into_iter().any(|encoding| encodings.is_only(encoding)) {
+        return None;
+    }
+    let Page::DictionaryPage { buf, num_values, .. } =
+        group.get_column_page_reader(at).ok()?.get_next_page().ok()??
+    else {
+        return None;
+    };
+    let mut left: &[u8] = &buf;
+    let mut paths = Vec::new();
+    for _ in 0..num_values {
+        let (length, rest) = left.split_first_chunk::<4>()?;
+        let (path, rest) = rest.split_at_checked(u32::from_le_bytes(*length) as usize)?;
+        paths.push(String::from_utf8_lossy(path).into_owned());
+        left = rest;
+    }
+    Some(paths)
+}

@@ -1,0 +1,120 @@
+//! As an OOM kill happens: its page lies beside the recording, and the user's command is told, without stopping the sampling.
+#![allow(clippy::unwrap_used, clippy::print_stderr, reason = "a test panics and says why it skips")]
+
+use std::fs;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use sampler::cgroupfs::layout::{Layout, Version};
+use serde_json::Value;
+
+/// A cgroup with a limit of 24 MiB, removed at the end.
+struct Cage(std::path::PathBuf);
+
+impl Cage {
+    fn make(name: &str) -> Option<Cage> {
+        let layout = Layout::detect().map_err(|error| eprintln!("SKIPPED: {error}")).ok()?;
+        let folder = layout.memory.join(name);
+        let limit = if layout.version == Version::V2 { "memory.max" } else { "memory.limit_in_bytes" };
+        let made = fs::create_dir(&folder).and_then(|()| fs::write(folder.join(limit), "24M"));
+        made.map_err(|error| eprintln!("SKIPPED: make the cgroup {}: {error}", folder.display())).ok()?;
+        Some(Cage(folder))
+    }
+
+    /// Leaks in it until the kernel ends it.
+    fn leak(&self) {
+        let script = "echo $$ > \"$0\" && exec \"$1\" demo --leak 64";
+        let status = Command::new("sh")
+            .args(["-c", script])
+            .arg(self.0.join("cgroup.procs"))
+            .arg(env!("CARGO_BIN_EXE_sampler"))
+            .status()
+            .unwrap();
+        assert!(!status.success(), "it was not killed");
+    }
+}
+
+impl Drop for Cage {
+    fn drop(&mut self) {
+        for _ in 0..20 {
+            if fs::remove_dir(&self.0).is_ok() {
+                break;
+            }
+            std::thread::sleep(Duration::from_millis(50));
+        }
+    }
+}
+
+fn record(out: &Path, cgroup: &str, command: &str) -> Child {
+    Command::new(env!("CARGO_BIN_EXE_sampler"))
+        .args([
+            "record",
+            "--no-protect",
+            "--probe",
+            "off",
+            "--interval",
+            "20ms",
+            "--cgroup",
+            cgroup,
+            "--on-oom",
+            command,
+            "--out",
+        ])
+        .arg(out)
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap()
+}
+
+fn until(what: &str, holds: impl Fn() -> bool) {
+    let begun = Instant::now();
+    while !holds() {
+        assert!(begun.elapsed() < Duration::from_secs(60), "waited for {what}");
+        std::thread::sleep(Duration::from_millis(50));
+    }
+}
+
+fn files(folder: &Path, ending: &str) -> Vec<std::path::PathBuf> {
+    let all = fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path());
+    all.filter(|path| path.to_str().unwrap().ends_with(ending)).collect()
+}
+
+#[test]
+fn the_page_is_there_and_the_command_is_told_while_the_sampling_goes_on() {
+    let name = format!("sampler-hook-{}", std::process::id());
+    let Some(cage) = Cage::make(&name) else { return };
+    let dir = tempfile::tempdir().unwrap();
+    let (out, told) = (dir.path().join("rec"), dir.path().join("told.json"));
+    // A command that never ends by itself must cost nothing.
+    let command = format!("cat > {0}.tmp && mv {0}.tmp {0}; sleep 1000", told.display());
+    let agent = record(&out, &format!("/{name}"), &command);
+    until("the recording", || !files(&out.join("journal"), ".journal").is_empty());
+    std::thread::sleep(Duration::from_secs(1));
+    cage.leak();
+    until("the command", || told.exists());
+    let page: Value = serde_json::from_slice(&fs::read(&told).unwrap()).unwrap();
+    assert_eq!(page["format"], "sampler.incident.v1");
+    assert_eq!(page["limit"]["cgroup"], format!("/{name}").as_str(), "{page}");
+    assert_eq!(page["limit"]["owner"], "own");
+    let pages = out.join("incidents");
+    let (text, json) = (files(&pages, ".txt"), files(&pages, ".json"));
+    assert_eq!((text.len(), json.len()), (1, 1));
+    assert_eq!(fs::read(&json[0]).unwrap(), fs::read(&told).unwrap());
+    assert!(fs::read_to_string(&text[0]).unwrap().contains("its own limit of 24 MiB"));
+
+    // The command still hangs; a second passes, and its rows are there.
+    std::thread::sleep(Duration::from_secs(2));
+    let pid = rustix::process::Pid::from_child(&agent);
+    rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
+    let mut agent = agent;
+    let begun = Instant::now();
+    assert!(agent.wait().unwrap().success());
+    assert!(begun.elapsed() < Duration::from_secs(45), "the command is ended after 30 s");
+    let info = Command::new(env!("CARGO_BIN_EXE_sampler")).args(["info", "--json"]).arg(&out).output().unwrap();
+    let info: Value = serde_json::from_slice(&info.stdout).unwrap();
+    let kill = info["oom_kills"][0]["time_us"].as_i64().unwrap();
+    let last = info["cgroups"][0]["last_us"].as_i64().unwrap();
+    assert!(last - kill > 3_000_000, "the sampling went on for {} us", last - kill);
+    assert_eq!(info["events"]["gap"], Value::Null, "and nothing was missed");
+}

@@ -1,0 +1,104 @@
+//! Real incidents, recorded by our own recorder, with a known truth: the page must say it, and nothing else.
+#![allow(clippy::unwrap_used, reason = "a test panics")]
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use serde_json::Value;
+
+fn recordings() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../data/recordings")
+}
+
+fn postmortem(args: &[&str]) -> String {
+    let output = Command::new(env!("CARGO_BIN_EXE_sampler")).arg("postmortem").args(args).output().unwrap();
+    assert!(output.status.success(), "{args:?}: {}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).unwrap()
+}
+
+/// `key = value` lines whose values are written as JSON has them, which TOML has as well.
+fn truth(path: &Path) -> BTreeMap<String, Value> {
+    let text = fs::read_to_string(path).unwrap();
+    let pair = |line: &str| {
+        let (key, value) = line.split_once(" = ").unwrap();
+        (key.to_owned(), serde_json::from_str(value).unwrap())
+    };
+    text.lines().filter(|line| !line.starts_with('#') && !line.is_empty()).map(pair).collect()
+}
+
+fn words(truth: &BTreeMap<String, Value>, key: &str) -> Vec<String> {
+    truth[key].as_array().unwrap().iter().map(|word| word.as_str().unwrap().to_owned()).collect()
+}
+
+#[test]
+fn each_story_is_told_as_it_was() {
+    let mut wrong = Vec::new();
+    let mut stories = 0;
+    for folder in fs::read_dir(recordings()).unwrap().map(|entry| entry.unwrap().path()) {
+        let path = folder.join("truth.toml");
+        if !path.exists() {
+            continue;
+        }
+        stories += 1;
+        let truth = truth(&path);
+        let told: Value = serde_json::from_str(&postmortem(&[folder.to_str().unwrap(), "--json"])).unwrap();
+        let page = &told["incidents"][0];
+        let name = folder.file_name().unwrap().to_str().unwrap();
+        let mut check = |what: &str, got: &Value, want: Option<&Value>| {
+            if got != want.unwrap_or(&Value::Null) {
+                wrong.push(format!("{name}: {what} is {got}, not {want:?}: {}", page["verdict"]));
+            }
+        };
+        check("kind", &page["kind"], truth.get("kind"));
+        check("owner of the limit", &page["limit"]["owner"], truth.get("owner"));
+        check("cgroup of the limit", &page["limit"]["cgroup"], truth.get("limit_cgroup"));
+        check("cause", &page["cause"], truth.get("cause"));
+        check("contributing", &page["contributing"], truth.get("also"));
+        for (key, got) in [("suspect", &page["suspect"]), ("victim", &page["victims"][0]["comm"])] {
+            if truth.contains_key(key) {
+                check(key, got, truth.get(key));
+            }
+        }
+        let text = postmortem(&[folder.to_str().unwrap()]);
+        let said = |part: &str| page["verdict"].as_str().unwrap().contains(part);
+        wrong.extend(
+            words(&truth, "says")
+                .iter()
+                .filter(|part| !said(part))
+                .map(|part| format!("{name}: does not say {part:?}: {}", page["verdict"])),
+        );
+        wrong.extend(
+            words(&truth, "never")
+                .iter()
+                .filter(|part| said(part))
+                .map(|part| format!("{name}: says {part:?}: {}", page["verdict"])),
+        );
+        if !text.replace("\n", " ").contains(&page["verdict"].as_str().unwrap()[..30])
+            || !text.contains("What to change")
+        {
+            wrong.push(format!("{name}: the text has no verdict or no advice:\n{text}"));
+        }
+        if told["problems"] != Value::Array(Vec::new()) && name != "vm-killed" {
+            wrong.push(format!("{name}: {}", told["problems"]));
+        }
+    }
+    assert!(stories >= 12, "{stories} stories");
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn incidents_are_listed_found_by_time_and_told_all() {
+    let folder = recordings().join("sum-of-limits");
+    let folder = folder.to_str().unwrap();
+    let list = postmortem(&[folder, "--list"]);
+    assert_eq!(list.lines().count(), 2);
+    let first = list.split_whitespace().next().unwrap().to_owned();
+    let told: Value = serde_json::from_str(&postmortem(&[folder, "--json", "--at", &first])).unwrap();
+    assert_eq!(told["incidents"].as_array().unwrap().len(), 1);
+    assert_eq!(told["incidents"][0]["time"], first.as_str());
+    assert_eq!(told["incidents"][0]["cause"], "limits-exceed", "also while the others still live");
+    let all: Value = serde_json::from_str(&postmortem(&[folder, "--json", "--all"])).unwrap();
+    assert_eq!(all["incidents"].as_array().unwrap().len(), 2);
+}
