@@ -3,6 +3,7 @@
 mod agent;
 mod analyze;
 mod demo;
+mod doctor;
 mod export;
 mod fields;
 mod hook;
@@ -61,6 +62,7 @@ enum Command {
     Export(export::Args),
     Import(import::Args),
     Fields(fields::Args),
+    Doctor(doctor::Args),
     #[command(hide = true)]
     Seal(seal::Args),
 }
@@ -78,6 +80,7 @@ pub fn main() -> ExitCode {
         Command::Export(args) => export::run(&args),
         Command::Import(args) => import::run(&args),
         Command::Fields(args) => fields::run(&args),
+        Command::Doctor(args) => doctor::run(&args),
         Command::Seal(args) => seal::run(&args),
     };
     match result {

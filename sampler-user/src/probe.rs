@@ -367,7 +367,8 @@ fn plain(error: &dyn std::error::Error) -> String {
         cause = error.source();
     }
     let mut lines = text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with("processed "));
-    let first: String = lines.next().unwrap_or_default().chars().take(160).collect();
+    let first = lines.next().unwrap_or_default().trim_end_matches("Verifier output:").trim_end_matches([' ', '.']);
+    let first: String = first.chars().take(160).collect();
     match lines.next_back() {
         Some(last) => format!("{first} … {}", last.chars().take(120).collect::<String>()),
         None => first,

@@ -191,6 +191,19 @@ fn without_root_the_command_runs_where_it_is_and_a_limit_is_not_ignored() {
 }
 
 #[test]
+fn doctor_says_what_there_is_and_what_to_do() {
+    let output = sampler(&["doctor", "--json"]);
+    let report: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(report["format"], "sampler.doctor.v1");
+    let checks = report["checks"].as_array().unwrap();
+    assert!(checks.len() > 8 && checks.iter().all(|check| check["what"].as_str().is_some_and(|what| !what.is_empty())));
+    let blocked = checks.iter().any(|check| check["state"] == "blocks");
+    assert_eq!(output.status.code(), Some(if blocked { 4 } else { 0 }), "{}", text(&output.stderr));
+    let words = sampler(&["doctor"]);
+    assert!(text(&words.stdout).lines().count() >= checks.len());
+}
+
+#[test]
 fn sigkill_loses_nothing_that_was_journalled() {
     if !can_cage("sigkill_loses_nothing_that_was_journalled") {
         return;

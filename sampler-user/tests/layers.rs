@@ -4,7 +4,7 @@
 use std::fs;
 use std::path::Path;
 
-const LAYERS: [(&str, &[&str]); 19] = [
+const LAYERS: [(&str, &[&str]); 20] = [
     ("units", &["fields", "units"]),
     ("time", &["units"]),
     ("fields", &["sample"]),
@@ -16,6 +16,7 @@ const LAYERS: [(&str, &[&str]); 19] = [
     ("cgroupfs", &["cgroupfs", "fields", "sample"]),
     ("oom", &["oom", "evidence"]),
     ("probe", &["probe", "cgroupfs", "evidence", "fields", "sample"]),
+    ("doctor", &["doctor", "cgroupfs", "probe"]),
     ("processes", &["cgroupfs", "fields", "recording", "sample"]),
     ("analysis", &["analysis", "event", "evidence", "fields", "recording", "sample", "time", "units"]),
     ("report", &["report", "analysis"]),

@@ -1,0 +1,260 @@
+//! The table of checks.
+
+use super::State::{Blocks, Good, Lacks, Note};
+use super::{Check, Host, Look};
+use crate::cgroupfs::layout::Version;
+
+/// All checks, from the ground up.
+pub static CHECKS: [Check; 11] = [
+    Check { name: "kernel", about: "which kernel runs, and whether it is that of WSL2", look: kernel },
+    Check { name: "cgroups", about: "which hierarchy holds memory", look: cgroups },
+    Check { name: "pressure", about: "whether the kernel accounts stalls (PSI)", look: pressure },
+    Check { name: "descriptors", about: "whether each file of each cgroup can be kept open", look: descriptors },
+    Check { name: "log", about: "whether the kernel's reports of OOM kills can be read", look: log },
+    Check { name: "capabilities", about: "which rights the process has", look: capabilities },
+    Check { name: "types", about: "whether the kernel tells its types (BTF), which the probe needs", look: types },
+    Check { name: "lockdown", about: "whether the kernel keeps its memory from programs", look: lockdown },
+    Check { name: "kprobes", about: "whether functions of the kernel can be probed", look: kprobes },
+    Check { name: "tracefs", about: "whether tracepoints can be found by their files", look: tracefs },
+    Check { name: "probe", about: "what of the eBPF probe the kernel takes", look: probe },
+];
+
+fn kernel(host: &Host) -> Look {
+    let release = host.text("proc/sys/kernel/osrelease").unwrap_or_else(|| "unknown".into());
+    if !host.is_wsl() {
+        return (Good, release, None);
+    }
+    match release.split('.').next().and_then(|major| major.parse::<u32>().ok()) {
+        Some(major) if major < 6 => (
+            Note,
+            format!("{release}, WSL2"),
+            Some("`wsl --update` brings kernel 6.6 or newer, with cgroup v2 and PSI"),
+        ),
+        _ => (Good, format!("{release}, WSL2"), None),
+    }
+}
+
+fn cgroups(host: &Host) -> Look {
+    match &host.layout {
+        Ok(layout) if layout.version == Version::V2 && host.has("sys/fs/cgroup/wsl-user") => {
+            (Good, "v2, distros below /wsl-user: \"the VM is full\" is a hit of its limit".into(), None)
+        }
+        Ok(layout) => match layout.version {
+            Version::V2 => (Good, format!("v2 at {}", layout.memory.display()), None),
+            Version::V1 => (
+                Note,
+                format!(
+                    "memory on v1 at {}: no memory.high, no events with descendants, no private peak",
+                    layout.memory.display()
+                ),
+                Some(if host.is_wsl() {
+                    "in .wslconfig: [wsl2] kernelCommandLine=cgroup_no_v1=all, then `wsl --shutdown`; or `wsl --update`"
+                } else {
+                    "boot with systemd.unified_cgroup_hierarchy=1 cgroup_no_v1=all"
+                }),
+            ),
+        },
+        Err(error) => (
+            Blocks,
+            error.to_string(),
+            Some("boot without cgroup_disable=memory; mount -t cgroup2 cgroup2 /sys/fs/cgroup"),
+        ),
+    }
+}
+
+fn pressure(host: &Host) -> Look {
+    const FIX: &str = "boot with psi=1";
+    const WSL: &str = "in .wslconfig: [wsl2] kernelCommandLine=psi=1, then `wsl --shutdown`; a kernel built without PSI needs `wsl --update`";
+    let fix = Some(if host.is_wsl() { WSL } else { FIX });
+    match host.text("proc/pressure/memory") {
+        Some(text) if text.starts_with("some ") => (Good, "the kernel accounts stalls for memory".into(), None),
+        _ => {
+            (Lacks, "no /proc/pressure/memory: stalls are known from the probe, reclaim and refaults only".into(), fix)
+        }
+    }
+}
+
+fn descriptors(host: &Host) -> Look {
+    let limits = host.text("proc/self/limits").unwrap_or_default();
+    let hard = limits
+        .lines()
+        .find_map(|line| line.strip_prefix("Max open files")?.split_whitespace().nth(1)?.parse::<u64>().ok());
+    // Up to 20 files of a cgroup are kept open.
+    match hard {
+        Some(hard) if hard < 20_000 => (
+            Lacks,
+            format!("at most {hard} open files: enough for {} cgroups", hard / 20),
+            Some("raise the hard limit: ulimit -Hn 65536, or LimitNOFILE=65536 in the unit"),
+        ),
+        Some(hard) => (Good, format!("up to {hard} open files"), None),
+        None => (Note, "the limit of open files cannot be read".into(), None),
+    }
+}
+
+fn log(host: &Host) -> Look {
+    match host.refuses("dev/kmsg") {
+        None => (Good, "/dev/kmsg can be read".into(), None),
+        Some(error) => (
+            Lacks,
+            format!("/dev/kmsg: {error}: OOM kills are counted, and their victims are known from the probe alone"),
+            Some("run as root, or with CAP_SYSLOG; in a container: --device /dev/kmsg --cap-add SYSLOG"),
+        ),
+    }
+}
+
+fn capabilities(host: &Host) -> Look {
+    /// Number, name, and what is lost without it. CAP_SYS_ADMIN stands for the first two.
+    const WANTED: [(u32, &str, &str); 6] = [
+        (39, "CAP_BPF", "the probe"),
+        (38, "CAP_PERFMON", "the probe's sight of kernel memory"),
+        (34, "CAP_SYSLOG", "the kernel's log"),
+        (24, "CAP_SYS_RESOURCE", "the agent's own protection from the OOM killer"),
+        (23, "CAP_SYS_NICE", "its priority"),
+        (19, "CAP_SYS_PTRACE", "the mappings of others' processes"),
+    ];
+    const SYS_ADMIN: u32 = 21;
+    let lacks = WANTED.iter().filter(|(number, ..)| !host.can(*number) && !(*number >= 34 && host.can(SYS_ADMIN)));
+    let lacks: Vec<String> = lacks.map(|(_, name, what)| format!("{name} ({what})")).collect();
+    match lacks.is_empty() {
+        true => (Good, "all that are of use".into(), None),
+        false => (
+            Lacks,
+            format!("without {}", lacks.join(", ")),
+            Some("run as root; a root shell in a container needs --cap-add for each"),
+        ),
+    }
+}
+
+fn types(host: &Host) -> Look {
+    if host.has("sys/kernel/btf/vmlinux") {
+        return (Good, "/sys/kernel/btf/vmlinux is there".into(), None);
+    }
+    let fix = if host.is_wsl() {
+        "`wsl --update`: kernels since 5.15.74 have it"
+    } else {
+        "a kernel with CONFIG_DEBUG_INFO_BTF"
+    };
+    (Lacks, "no /sys/kernel/btf/vmlinux: no probe".into(), Some(fix))
+}
+
+fn lockdown(host: &Host) -> Look {
+    let text = host.text("sys/kernel/security/lockdown").unwrap_or_default();
+    match text.split('[').nth(1).and_then(|rest| rest.split(']').next()) {
+        Some("confidentiality") => (
+            Lacks,
+            "confidentiality: no program may read kernel memory, so no probe".into(),
+            Some("boot with lockdown=integrity, or without Secure Boot"),
+        ),
+        Some("integrity") => {
+            (Note, "integrity: functions of the kernel cannot be hooked, tracepoints can".into(), None)
+        }
+        Some(other) => (Good, other.to_owned(), None),
+        None => (Note, "not told: securityfs is not mounted, or the kernel has no lockdown".into(), None),
+    }
+}
+
+fn kprobes(host: &Host) -> Look {
+    match host.has("sys/bus/event_source/devices/kprobe/type") {
+        true => (Good, "there are".into(), None),
+        false => {
+            (Note, "this kernel has none: the request that led to a kill is known from the kernel's log".into(), None)
+        }
+    }
+}
+
+fn tracefs(host: &Host) -> Look {
+    let places = ["sys/kernel/tracing/events", "sys/kernel/debug/tracing/events"];
+    match places.iter().any(|place| host.has(place)) {
+        true => (Good, "mounted".into(), None),
+        false => (
+            Note,
+            "not mounted: needed only where the kernel has the old form of the tracepoint mark_victim".into(),
+            Some("mount -t tracefs tracefs /sys/kernel/tracing"),
+        ),
+    }
+}
+
+fn probe(host: &Host) -> Look {
+    match &host.probe {
+        None => (Lacks, "not tried".into(), None),
+        Some(Err(why)) => {
+            (Lacks, why.clone(), Some("the lines above name what is missing; `--probe off` records without it"))
+        }
+        Some(Ok(parts)) => {
+            let there = parts.iter().filter(|part| part.rung.is_some()).count();
+            let what = format!("{there} of {} parts", parts.len());
+            (if there == parts.len() { Good } else { Note }, what, None)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::doctor::examine;
+    use std::collections::HashSet;
+    use std::fs;
+
+    /// A host laid out by files.
+    fn host(files: &[(&str, &str)]) -> (tempfile::TempDir, Host) {
+        let folder = tempfile::tempdir().unwrap();
+        for (path, text) in files {
+            let path = folder.path().join(path);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, text).unwrap();
+        }
+        let layout = crate::cgroupfs::layout::Layout::from_mounts("cgroup2 /sys/fs/cgroup cgroup2 rw 0 0\n", |_| true);
+        let host = Host { root: folder.path().into(), layout, probe: None };
+        (folder, host)
+    }
+
+    fn look(name: &str, host: &Host) -> crate::doctor::Finding {
+        examine(host).into_iter().find(|finding| finding.check == name).unwrap()
+    }
+
+    #[test]
+    fn every_check_has_a_name_of_its_own_and_whatever_lacks_has_words() {
+        let names: HashSet<_> = CHECKS.iter().map(|check| check.name).collect();
+        assert_eq!(names.len(), CHECKS.len());
+        assert!(CHECKS.iter().all(|check| !check.about.is_empty()));
+        let (_folder, host) = host(&[]);
+        for finding in examine(&host) {
+            assert!(!finding.what.is_empty(), "{finding:?}");
+            let must = !matches!(finding.check, "probe");
+            assert!(finding.state < Lacks || !must || finding.fix.is_some(), "a way out: {finding:?}");
+        }
+    }
+
+    #[test]
+    fn an_old_wsl_is_told_what_to_write() {
+        let (_folder, host) = host(&[
+            ("proc/version", "Linux version 5.15.90.1-microsoft-standard-WSL2"),
+            ("proc/sys/kernel/osrelease", "5.15.90.1-microsoft-standard-WSL2\n"),
+            ("proc/self/status", "Name:\tx\nCapEff:\t000001ffffffffff\n"),
+        ]);
+        assert_eq!(look("kernel", &host).state, Note);
+        let pressure = look("pressure", &host);
+        assert_eq!(pressure.state, Lacks);
+        assert!(pressure.fix.unwrap().contains("kernelCommandLine=psi=1"));
+        assert!(look("types", &host).fix.unwrap().contains("wsl --update"));
+        assert_eq!(look("capabilities", &host).state, Good);
+    }
+
+    #[test]
+    fn a_locked_host_and_a_small_one_are_seen() {
+        let (_folder, host) = host(&[
+            ("sys/kernel/security/lockdown", "none integrity [confidentiality]\n"),
+            (
+                "proc/self/limits",
+                "Limit  Soft Limit  Hard Limit  Units\nMax open files            1024                 4096                 files\n",
+            ),
+            ("proc/self/status", "CapEff:\t0000000000000000\n"),
+            ("proc/pressure/memory", "some avg10=0.00 avg60=0.00 avg300=0.00 total=0\n"),
+        ]);
+        assert_eq!(look("lockdown", &host).state, Lacks);
+        assert!(look("descriptors", &host).what.contains("204 cgroups"), "{:?}", look("descriptors", &host));
+        assert!(look("capabilities", &host).what.contains("CAP_BPF"));
+        assert_eq!(look("pressure", &host).state, Good);
+        assert_eq!(look("log", &host).state, Lacks);
+    }
+}
