@@ -23,7 +23,8 @@ say() { echo "VERDICT $1 $2"; }
 # long under emulation; PROBE is 1 where it sees kills.
 record() {
     n=$1; shift; sampler record --out /tmp/$n "$@" 2>/tmp/$n.err & AGENT=$!
-    i=0; until grep -q 'kernel probe' /tmp/$n.err || [ $i -gt 1800 ]; do usleep 100000; i=$((i+1)); done
+    case "$*" in *'--probe off'*) sleep 3; return;; esac
+    i=0; until grep -qs 'kernel probe' /tmp/$n.err || [ $i -gt 1800 ]; do usleep 100000; i=$((i+1)); done
     sleep 1; PROBE=0; grep -q 'probe is in place' /tmp/$n.err && ! grep -q 'does without.*every victim' /tmp/$n.err && PROBE=1
 }
 recorded() { kill -TERM $AGENT; wait $AGENT; RC=$?; sampler info /tmp/$n --json > /tmp/$n.json 2>>/tmp/$n.err; }
