@@ -12,6 +12,7 @@ pub mod groups;
 pub mod incident;
 pub mod limits;
 pub mod linear;
+pub mod live;
 pub mod pressure;
 pub mod regimes;
 pub mod shape;
