@@ -101,6 +101,8 @@ pub struct Track {
 struct State {
     counters: [Option<f64>; 3],
     limit: Option<f64>,
+    /// memory.swap.current, which is read more often than what it belongs to.
+    swap: Option<f64>,
     /// Highest since the life began, and whether a kill was counted lately.
     highest: f64,
     killed_us: Option<i64>,
@@ -143,7 +145,10 @@ impl Track {
         let column = |id: FieldId| series.column(id.field());
         let time = |row: u32| series.time_us[row as usize];
         let current = column(FieldId::Current);
-        let parts = column(FieldId::Anon).map(|anon| Parts::all(series, anon));
+        let parts = column(FieldId::Anon).map(|anon| Parts::all(series, anon, &mut self.state.swap));
+        if let Some(&swap) = column(FieldId::SwapCurrent).and_then(|swap| swap.values.last()) {
+            self.state.swap = Some(swap as f64);
+        }
         let cpu = rises(column(FieldId::CpuUsage), &mut self.state.counters[0]);
         let faults = rises(column(FieldId::Pgfault), &mut self.state.counters[1]);
         let pids = column(FieldId::PidsCurrent);
@@ -208,7 +213,8 @@ impl Track {
     pub fn row(&mut self, time_us: i64, has_parts: bool, value: impl Fn(FieldId) -> Option<u64>) {
         let get = |id| value(id).map(|v| if v == UNLIMITED { f64::INFINITY } else { v as f64 });
         let current = get(FieldId::Current);
-        let parts = has_parts.then(|| Parts::of(get)).flatten();
+        self.state.swap = get(FieldId::SwapCurrent).or(self.state.swap);
+        let parts = has_parts.then(|| Parts::of(get, self.state.swap)).flatten();
         let footprint = parts.map(|p| p.footprint).or(if has_parts { None } else { current });
 
         if let Some(kills) = get(FieldId::EventsOomKill) {
@@ -314,9 +320,8 @@ fn rises(column: Option<&Column>, last: &mut Option<f64>) -> Vec<(u32, f64)> {
 }
 
 /// Fields of a footprint's parts.
-const OF_PARTS: [FieldId; 11] = [
+const OF_PARTS: [FieldId; 10] = [
     FieldId::Anon,
-    FieldId::SwapCurrent,
     FieldId::Shmem,
     FieldId::Pagetables,
     FieldId::KernelStack,
@@ -330,7 +335,8 @@ const OF_PARTS: [FieldId; 11] = [
 
 impl Parts {
     /// Of all rows that have anonymous memory.
-    fn all(series: &Series, anon: &Column) -> Vec<(u32, Parts)> {
+    fn all(series: &Series, anon: &Column, swap: &mut Option<f64>) -> Vec<(u32, Parts)> {
+        let mut swaps = series.column(FieldId::SwapCurrent.field()).into_iter().flat_map(Column::iter).peekable();
         // Nearly all are in the same rows, so that no search is needed.
         let mut columns: [Option<(&Column, bool)>; SLOTS] = [None; SLOTS];
         for id in OF_PARTS {
@@ -343,13 +349,17 @@ impl Parts {
                 let value = if same { column.values[n] } else { column.get(row as usize)? };
                 Some(value as f64)
             };
-            Some((row, Parts::of(get)?))
+            while let Some((_, value)) = swaps.next_if(|(at, _)| *at <= row as usize) {
+                *swap = Some(value as f64);
+            }
+            Some((row, Parts::of(get, *swap)?))
         });
         each.collect()
     }
 
-    fn of(get: impl Fn(FieldId) -> Option<f64>) -> Option<Parts> {
-        let anon = get(FieldId::Anon)? + get(FieldId::SwapCurrent).unwrap_or(0.0);
+    /// `swap`: the last that was read.
+    fn of(get: impl Fn(FieldId) -> Option<f64>, swap: Option<f64>) -> Option<Parts> {
+        let anon = get(FieldId::Anon)? + swap.unwrap_or(0.0);
         let shmem = get(FieldId::Shmem);
         let (pagetables, stack, sock) = (get(FieldId::Pagetables), get(FieldId::KernelStack), get(FieldId::Sock));
         let reclaimable = get(FieldId::SlabReclaimable);
@@ -413,6 +423,17 @@ mod tests {
         assert_eq!(sum(Signal::Cache), 340.0);
         assert_eq!(life.limit, Some(f64::INFINITY));
         assert!(life.blocks.signal(Signal::Pids as usize).is_empty(), "absent is absent");
+    }
+
+    #[test]
+    fn what_is_swapped_counts_although_it_is_read_in_other_rows() {
+        use FieldId::*;
+        let rows: [&[(FieldId, u64)]; 4] =
+            [&[(Current, 500), (SwapCurrent, 30)], &[(Anon, 100)], &[(SwapCurrent, 70)], &[(Anon, 100)]];
+        let mut track = Track::default();
+        track.feed(&series(1, 0, &rows));
+        let anon: Vec<f64> = track.lives[0].blocks.means(Signal::Anon as usize).collect();
+        assert_eq!(anon, [130.0, 170.0]);
     }
 
     #[test]
