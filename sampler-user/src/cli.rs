@@ -17,6 +17,7 @@ mod run;
 mod scene;
 mod seal;
 mod summary;
+mod watch;
 
 use std::io::{self, Write};
 use std::path::PathBuf;

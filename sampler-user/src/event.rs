@@ -115,6 +115,24 @@ pub enum What {
     },
     /// One kill, merged from its witnesses.
     OomKill(Box<OomKill>),
+    /// The analysis that reads along has seen a leak in several looks in a row, or as often that there is none any more.
+    Leak {
+        /// Whether it leaks.
+        leaks: bool,
+        /// The kind of memory that grows.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        component: Option<String>,
+        /// Pace, bytes a second.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        bytes_per_s: Option<f64>,
+        /// Seconds until its limit is reached.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        time_to_limit_s: Option<f64>,
+        /// How likely it grows without bound, 0 to 1.
+        probability: f64,
+        /// Why, in plain words.
+        evidence: Vec<String>,
+    },
     /// Time that was not seen.
     Gap {
         /// First moment not seen, monotonic nanoseconds.
@@ -174,6 +192,7 @@ impl What {
             What::Stalls { .. } => "stalls",
             What::ProcessExit { .. } => "process_exit",
             What::OomKill(_) => "oom_kill",
+            What::Leak { .. } => "leak",
             What::Gap { .. } => "gap",
             What::MissedTicks { .. } => "missed_ticks",
             What::ClockStep { .. } => "clock_step",

@@ -1,5 +1,6 @@
 //! A recording as plain columns: what journals and Parquet files are read into, and all that analysis sees.
 
+use std::ops::Deref;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
@@ -69,11 +70,59 @@ pub struct Origin {
     pub anchor: Anchor,
 }
 
+/// Rows, rising. Fields of one file have a value in the same rows, so a reader lets their columns share them.
+#[derive(Clone, Debug)]
+pub enum Rows {
+    /// Of one column.
+    Own(Vec<u32>),
+    /// Of several.
+    Shared(Arc<[u32]>),
+}
+
+impl Rows {
+    /// Adds a row.
+    pub fn push(&mut self, row: u32) {
+        match self {
+            Rows::Own(rows) => rows.push(row),
+            Rows::Shared(rows) => *self = Rows::Own(rows.iter().copied().chain([row]).collect()),
+        }
+    }
+}
+
+impl Default for Rows {
+    fn default() -> Self {
+        Rows::Own(Vec::new())
+    }
+}
+
+impl Deref for Rows {
+    type Target = [u32];
+
+    fn deref(&self) -> &[u32] {
+        match self {
+            Rows::Own(rows) => rows,
+            Rows::Shared(rows) => rows,
+        }
+    }
+}
+
+impl PartialEq for Rows {
+    fn eq(&self, other: &Rows) -> bool {
+        **self == **other
+    }
+}
+
+impl FromIterator<u32> for Rows {
+    fn from_iter<I: IntoIterator<Item = u32>>(rows: I) -> Self {
+        Rows::Own(rows.into_iter().collect())
+    }
+}
+
 /// One field through time: only the rows that have a value, because most fields are read at a tenth of the rows.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Column {
     /// Rows that have a value, rising.
-    pub rows: Vec<u32>,
+    pub rows: Rows,
     /// Their values.
     pub values: Vec<u64>,
 }
@@ -178,7 +227,8 @@ impl Series {
             let mut moved: Vec<(u32, u64)> =
                 column.iter().map(|(row, value)| (place[row], value)).filter(|(row, _)| *row != u32::MAX).collect();
             moved.sort_unstable();
-            (column.rows, column.values) = moved.into_iter().unzip();
+            column.rows = moved.iter().map(|(row, _)| *row).collect();
+            column.values = moved.into_iter().map(|(_, value)| value).collect();
         }
     }
 }

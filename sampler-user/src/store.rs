@@ -34,7 +34,7 @@ pub enum Error {
         source: io::Error,
     },
     /// A Parquet file.
-    #[error("{operation} {path}: the file is damaged or was not written by sampler")]
+    #[error("{operation} {path}: the file is damaged; copy it again, or leave it out")]
     Parquet {
         /// What was tried.
         operation: &'static str,
@@ -42,6 +42,43 @@ pub enum Error {
         path: PathBuf,
         /// Why it failed.
         source: parquet::errors::ParquetError,
+    },
+    /// Something else with the name of a Parquet file.
+    #[error("read {path}: it does not begin as a Parquet file does; it is something else")]
+    NotParquet {
+        /// The file.
+        path: PathBuf,
+    },
+    /// A Parquet file without its end.
+    #[error(
+        "read {path}: its end is missing, and the columns are listed there; it was cut off when it was copied or written: \
+         copy it again"
+    )]
+    Cut {
+        /// The file.
+        path: PathBuf,
+    },
+    /// A Parquet file of somebody else.
+    #[error(
+        "read {path}: there is no column `{column}`, so sampler did not write it; make a recording of it with \
+         `sampler import {path} --map THEIRS=OURS --out DIR`"
+    )]
+    Foreign {
+        /// The file.
+        path: PathBuf,
+        /// What is missing.
+        column: &'static str,
+    },
+    /// Written by a newer version.
+    #[error(
+        "read {path}: its tables have version {found}, this sampler knows up to {}; use a newer one",
+        schema::VERSION
+    )]
+    TooNew {
+        /// The file.
+        path: PathBuf,
+        /// Its version.
+        found: u32,
     },
     /// A journal segment.
     #[error(transparent)]

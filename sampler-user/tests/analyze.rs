@@ -158,3 +158,139 @@ fn detectors_are_listed_and_explained_and_names_cannot_write_to_the_terminal() {
     let out = recording(dir.path(), 60, &[("/\u{1b}[31mred", &|_| (MIB, 0))]);
     assert!(!text(&sampler(&["analyze", &out, "-v"]).stdout).contains('\u{1b}'));
 }
+
+/// Rows of (cgroup, second, bytes), imported as a host.
+fn import(dir: &std::path::Path, out: &str, host: &str, rows: impl Iterator<Item = (String, u64, u64)>) {
+    let mut csv = String::from("cgroup,ts_ns,current,anon,file\n");
+    for (path, t, bytes) in rows {
+        let _ = writeln!(csv, "{path},{},{bytes},{bytes},0", 1_700_000_000_000_000_000 + t * 1_000_000_000);
+    }
+    let file = dir.join(format!("{host}.csv"));
+    std::fs::write(&file, csv).unwrap();
+    let imported = sampler(&["import", file.to_str().unwrap(), "--host", host, "--out", out]);
+    assert!(imported.status.success(), "{}", text(&imported.stderr));
+}
+
+fn document(args: &[&str]) -> serde_json::Value {
+    let output = sampler(&[&["analyze", "--json"], args].concat());
+    serde_json::from_slice(&output.stdout).unwrap_or_else(|_| panic!("{}", text(&output.stderr)))
+}
+
+#[test]
+fn what_rises_together_is_a_group() {
+    let dir = tempfile::tempdir().unwrap();
+    let out = dir.path().join("rec").to_str().unwrap().to_owned();
+    let noise = |t: u64, n: u64| (t * 7919 + n * 131) % 97 * 2048;
+    let rows = (0..1200).flat_map(|t| {
+        let storm = if t % 60 < 6 { 40 * MIB } else { 0 };
+        ["/a", "/b", "/c"]
+            .into_iter()
+            .zip(0..)
+            .map(move |(path, n)| (path.to_owned(), t, 100 * MIB + storm + noise(t, n)))
+            .chain([("/rest".to_owned(), t, 100 * MIB + noise(t, 9))])
+    });
+    import(dir.path(), &out, "h", rows);
+    let document = document(&[&out]);
+    let group = &document["groups"][0];
+    assert_eq!(document["groups"].as_array().unwrap().len(), 1, "{document}");
+    assert_eq!(group["members"], serde_json::json!(["/a", "/b", "/c"]));
+    assert!((group["period_s"].as_f64().unwrap() - 60.0).abs() < 0.2, "{group}");
+    assert!(group["rise_bytes"].as_u64().unwrap().abs_diff(120 * MIB) < 3 * MIB, "{group}");
+    assert!(text(&sampler(&["analyze", &out]).stdout).contains("3 cgroups rise together every 60 s"));
+}
+
+#[test]
+fn hosts_are_told_apart_in_one_folder_and_their_restarts_are_one_workload() {
+    let dir = tempfile::tempdir().unwrap();
+    let out = dir.path().join("fleet").to_str().unwrap().to_owned();
+    let other = dir.path().join("other").to_str().unwrap().to_owned();
+    // Three pods on each of two hosts, each alive for 50 minutes, with a leak that is slower than they live.
+    for (n, (host, out)) in [("one", &out), ("two", &out), ("three", &other)].into_iter().enumerate() {
+        let rows = (0..3u64).flat_map(move |pod| {
+            let letter = ["b", "c", "d"][pod as usize];
+            (0..3000u64).map(move |t| {
+                let path = format!("/prod/web-7d4b9c68f5-x2x9{letter}/app");
+                let noise = (t * 7919 + pod * 31 + n as u64) % 101 * 4096;
+                (path, pod * 3100 + t, 100 * MIB + t * 2000 + noise)
+            })
+        });
+        import(dir.path(), out, host, rows.chain((0..600).map(|t| ("/db".to_owned(), t, (n as u64 + 1) * 10 * MIB))));
+    }
+    let document = document(&[&out, &other]);
+    let hosts: Vec<_> = document["cgroups"].as_array().unwrap().iter().filter(|c| c["path"] == "/db").collect();
+    assert_eq!(hosts.len(), 3, "each host has its own: {hosts:?}");
+    for (host, size) in [("one", 10), ("two", 20), ("three", 30)] {
+        let db = hosts.iter().find(|c| c["host"] == host).unwrap();
+        assert_eq!(db["last_bytes"], size * MIB, "{db}");
+    }
+    let web = document["workloads"].as_array().unwrap().iter().find(|w| w["workload"] == "/prod/web-*/app").unwrap();
+    assert_eq!((&web["lives"], &web["verdict"]), (&9.into(), &"leak".into()), "{web}");
+    assert_eq!(web["hosts"], serde_json::json!(["one", "three", "two"]));
+    assert!((web["rate_bytes_per_s"].as_f64().unwrap() / 2000.0 - 1.0).abs() < 0.1, "{web}");
+    assert!(text(&sampler(&["analyze", &out, &other]).stdout).contains("workload      /prod/web-*/app leak"));
+}
+
+mod foreign {
+    use super::*;
+    use parquet::data_type::{ByteArray, ByteArrayType, Int64Type};
+    use parquet::file::metadata::KeyValue;
+    use parquet::file::properties::WriterProperties;
+    use parquet::file::writer::SerializedFileWriter;
+    use parquet::schema::parser::parse_message_type;
+
+    fn write(path: &std::path::Path, cgroup: &str, time: &str, version: &str) {
+        let schema = format!("message m {{ required binary {cgroup} (UTF8); required int64 {time}; }}");
+        let pair = KeyValue::new("sampler.schema_version".to_owned(), version.to_owned());
+        let properties = WriterProperties::builder().set_key_value_metadata(Some(vec![pair])).build();
+        let schema = parse_message_type(&schema).unwrap().into();
+        let file = std::fs::File::create(path).unwrap();
+        let mut writer = SerializedFileWriter::new(file, schema, properties.into()).unwrap();
+        let mut group = writer.next_row_group().unwrap();
+        let mut column = group.next_column().unwrap().unwrap();
+        column.typed::<ByteArrayType>().write_batch(&[ByteArray::from("/a")], None, None).unwrap();
+        column.close().unwrap();
+        let mut column = group.next_column().unwrap().unwrap();
+        column.typed::<Int64Type>().write_batch(&[1], None, None).unwrap();
+        column.close().unwrap();
+        group.close().unwrap();
+        writer.close().unwrap();
+    }
+
+    #[test]
+    fn each_file_that_is_not_ours_or_damaged_gets_a_sentence_with_a_way_out() {
+        let dir = tempfile::tempdir().unwrap();
+        let out = dir.path().join("rec").to_str().unwrap().to_owned();
+        import(dir.path(), &out, "h", (0..2000).map(|t| ("/a".to_owned(), t, 7919 * t % 4001 * MIB)));
+        let good = std::fs::read_dir(dir.path().join("rec/samples/host=h")).unwrap().next().unwrap().unwrap().path();
+        let good = std::fs::read(good.join("h.parquet")).unwrap();
+        let file = dir.path().join("x.parquet");
+        let say = || {
+            let output = sampler(&["analyze", file.to_str().unwrap()]);
+            assert!(!output.status.success());
+            text(&output.stdout)
+        };
+        std::fs::write(&file, "cgroup,time\n/a,1\n").unwrap();
+        assert!(say().contains("it does not begin as a Parquet file does"), "{}", say());
+        std::fs::write(&file, "").unwrap();
+        assert!(say().contains("it does not begin as a Parquet file does"), "{}", say());
+        std::fs::write(&file, &good[..good.len() / 2]).unwrap();
+        assert!(say().contains("its end is missing") && say().contains("copy it again"), "{}", say());
+        write(&file, "container", "ts", "1");
+        assert!(say().contains("there is no column `cgroup`") && say().contains("sampler import"), "{}", say());
+        write(&file, "cgroup", "ts", "1");
+        assert!(say().contains("there is no column `time`"), "{}", say());
+        write(&file, "cgroup", "time", "99");
+        assert!(say().contains("have version 99"), "{}", say());
+        // A page of the file changed: a sentence, or other numbers where nothing can tell; never a panic.
+        let mut told = 0;
+        for at in (4..good.len() - 8).step_by(good.len() / 40) {
+            let mut bytes = good.clone();
+            bytes[at] ^= 0x55;
+            std::fs::write(&file, &bytes).unwrap();
+            let output = sampler(&["analyze", file.to_str().unwrap()]);
+            assert!(output.status.code().is_some(), "{}", text(&output.stderr));
+            told += usize::from(text(&output.stdout).contains("the file is damaged; copy it again"));
+        }
+        assert!(told > 10, "{told} of 40 were told");
+    }
+}

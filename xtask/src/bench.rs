@@ -1,6 +1,7 @@
 //! Benchmarks. Ratios in the same run, against the bare floor: absolute times on a shared machine mean little.
 
 mod agent;
+mod day;
 mod floor;
 mod forest;
 mod postmortem;
@@ -16,6 +17,8 @@ pub enum Bench {
     Agent(agent::Args),
     /// 1 kHz: jitter and missed ticks
     Rate(agent::RateArgs),
+    /// CPU and memory of the analysis on a day of 100 cgroups at 10 Hz, against DuckDB on the same files
+    Day(day::Args),
     /// Bytes a row of a recording of live workloads, and its reading by DuckDB against pyarrow's file
     Size(size::Args),
     /// CPU of `docker stats --no-stream` over ours, for a container and sample
@@ -33,6 +36,7 @@ pub fn run(bench: Bench) -> anyhow::Result<()> {
     match bench {
         Bench::Agent(args) => agent::run(&args),
         Bench::Rate(args) => agent::rate(&args),
+        Bench::Day(args) => day::run(&args),
         Bench::Size(args) => size::run(&args),
         Bench::Stats(args) => stats::run(&args),
         Bench::Postmortem(args) => postmortem::run(&args),

@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use crate::fields::FieldId;
-use crate::recording::Series;
+use crate::recording::{Column, Series};
 
 /// What an episode is made of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -77,18 +77,25 @@ impl Watch {
             self.last = Default::default();
             self.id = series.subject.id;
         }
-        let columns = FIELDS.map(|id| series.column(id.field()));
-        for (row, &time_us) in series.time_us.iter().enumerate() {
-            for (i, column) in columns.iter().enumerate() {
-                let Some(value) = column.and_then(|column| column.get(row)) else { continue };
-                let before = self.last[i].replace(value as f64).unwrap_or(value as f64);
-                // A counter that fell was reset.
-                self.rises[i] += (value as f64 - before).max(0.0);
+        let mut columns = FIELDS.map(|id| series.column(id.field()).map_or((&[][..], &[][..]), still));
+        let times = &series.time_us;
+        let mut row = 0;
+        while row < times.len() {
+            let begin = *self.second_us.get_or_insert(times[row]);
+            let end = times[row..].iter().position(|time| time - begin >= 1_000_000).map(|after| row + after);
+            row = end.map_or(times.len(), |end| end + 1);
+            for (i, (rows, values)) in columns.iter_mut().enumerate() {
+                let here = rows.iter().take_while(|at| (**at as usize) < row).count();
+                for &value in &values[..here] {
+                    let before = self.last[i].replace(value as f64).unwrap_or(value as f64);
+                    // A counter that fell was reset.
+                    self.rises[i] += (value as f64 - before).max(0.0);
+                }
+                (*rows, *values) = (&rows[here..], &values[here..]);
             }
-            let begin = *self.second_us.get_or_insert(time_us);
-            if time_us - begin >= 1_000_000 {
-                self.second(&series.subject.cgroup, begin, time_us);
-                self.second_us = Some(time_us);
+            if let Some(end) = end {
+                self.second(&series.subject.cgroup, begin, times[end]);
+                self.second_us = Some(times[end]);
                 self.rises = Default::default();
             }
         }
@@ -161,6 +168,13 @@ impl Watch {
         self.close();
         self.done
     }
+}
+
+/// Rows and values of a column; of one that never moves, which most do, only the first.
+fn still(column: &Column) -> (&[u32], &[u64]) {
+    let moves = column.values.iter().any(|value| *value != column.values[0]);
+    let most = if moves { column.values.len() } else { column.values.len().min(1) };
+    (&column.rows[..most], &column.values[..most])
 }
 
 #[cfg(test)]

@@ -22,6 +22,7 @@ use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
 use super::hook::{self, Listening};
 use super::say;
+use super::watch::Watch;
 
 /// What an agent is started with.
 pub struct Agent {
@@ -120,7 +121,8 @@ impl Agent {
             .with_context(|| format!("create a journal segment in {}", journal.display()))?;
         let sealer = tokio::spawn(seal_all(self.out.clone(), inbox, self.retention));
         let (heard, kills) = unbounded_channel();
-        let sink = Listening { inner: Box::new(Aloud::new(Box::new(writer))), tell: heard };
+        let watch = Watch::new(Box::new(writer), &self.config.fields);
+        let sink = Listening { inner: Box::new(Aloud::new(Box::new(watch))), tell: heard };
         let teller = tokio::spawn(hook::tell(self.out.clone(), self.on_oom.clone(), kills));
         let sink = record(self.config, Box::new(sink), stop).await?;
         // The last segment goes to the sealer when the journal is dropped, which also ends the sealer's queue.

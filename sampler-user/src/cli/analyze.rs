@@ -1,22 +1,25 @@
 //! `sampler analyze`
 
+mod words;
+
 use std::collections::BTreeMap;
-use std::fmt::Write;
-use std::io::IsTerminal;
+use std::io::{IsTerminal, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::{Context, bail};
-use sampler::analysis::detectors::{Class, TABLE};
+use sampler::analysis::detectors::TABLE;
+use sampler::analysis::groups::{Group, Rises, groups};
 use sampler::analysis::limits::{Room, nearest};
 use sampler::analysis::pressure::{self, Episode, Watch};
 use sampler::analysis::track::{self, Track};
 use sampler::analysis::verdict::{Verdict, judge};
+use sampler::analysis::workloads::{Course, Workload, course, roll_up, workload};
 use sampler::fields::Table;
 use sampler::recording::Problem;
 use sampler::store::scan::{Query, Recording};
 use sampler::time::format_us;
-use sampler::units::{bytes, printable};
+use sampler::units::printable;
 use serde::Serialize;
 
 /// Say of each cgroup whether its memory leaks, or what it does instead, and when it reaches its limit.
@@ -53,7 +56,8 @@ struct Analysis {
     to: Option<String>,
     cgroups: Vec<Cgroup>,
     pressure: Vec<Pressure>,
-    groups: Vec<()>,
+    groups: Vec<Together>,
+    workloads: Vec<Workload>,
     problems: Vec<Problem>,
 }
 
@@ -74,6 +78,23 @@ struct Pressure {
     episode: Episode,
     from: String,
     to: String,
+}
+
+#[derive(Debug, Serialize)]
+struct Together {
+    host: String,
+    #[serde(flatten)]
+    group: Group,
+    from: String,
+    to: String,
+}
+
+/// What is followed of a cgroup.
+#[derive(Default)]
+struct Follow {
+    track: Track,
+    watch: Watch,
+    rises: Rises,
 }
 
 /// Runs the command.
@@ -100,22 +121,23 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let text = if args.json {
         serde_json::to_string_pretty(&analysis).context("write JSON")? + "\n"
     } else {
-        words(&analysis, args.verbose)
+        words::words(&analysis, args.verbose)
     };
     super::print(&text)?;
-    Ok(ExitCode::SUCCESS)
+    let unread = analysis.cgroups.is_empty() && !analysis.problems.is_empty();
+    Ok(if unread { ExitCode::from(super::exit::FAILED) } else { ExitCode::SUCCESS })
 }
 
 /// What is said of each cgroup, for a report: first what is urgent.
 pub fn findings(dir: &std::path::Path, part: &super::Part) -> anyhow::Result<Vec<sampler::report::Finding>> {
     let analysis = analyze(&[dir.to_owned()], part)?;
-    let list = sorted(&analysis);
+    let list = words::sorted(&analysis);
     Ok(list
         .into_iter()
         .map(|cgroup| sampler::report::Finding {
             path: cgroup.path.clone(),
-            class: word(&cgroup.verdict.verdict),
-            words: in_a_line(cgroup),
+            class: words::word(&cgroup.verdict.verdict),
+            words: words::in_a_line(cgroup),
             evidence: cgroup.verdict.evidence.clone(),
         })
         .collect())
@@ -126,57 +148,110 @@ fn analyze(paths: &[PathBuf], part: &super::Part) -> anyhow::Result<Analysis> {
     let fields = [&track::FIELDS[..], &pressure::FIELDS].concat();
     let query = Query { cgroups: &|path| selection.wants(path), time: part.range(), fields: &fields, lags: false };
     let paths = if paths.is_empty() { vec![super::data_folder()] } else { paths.to_vec() };
-    let progress = std::io::stderr().is_terminal();
-    let mut tracks: BTreeMap<(String, String), (Track, Watch)> = BTreeMap::new();
-    let mut problems = Vec::new();
-    let (mut first, mut last) = (i64::MAX, i64::MIN);
-    let mut rows = 0u64;
+    let mut hosts: BTreeMap<String, Recording> = BTreeMap::new();
     for path in &paths {
-        let mut recording = Recording::open(path)?;
-        let host = recording.origins().into_iter().next().map_or_else(String::new, |origin| origin.host);
+        for (host, recording) in Recording::open(path)?.hosts() {
+            match hosts.get_mut(&host) {
+                Some(known) => known.join(recording),
+                None => drop(hosts.insert(host, recording)),
+            }
+        }
+    }
+    let mut progress = Progress { rows: 0, shown: std::io::stderr().is_terminal() };
+    let (mut first, mut last) = (i64::MAX, i64::MIN);
+    let mut lives: BTreeMap<String, Vec<(String, Course)>> = BTreeMap::new();
+    let mut analysis = Analysis {
+        format: "sampler.analyze.v1",
+        from: None,
+        to: None,
+        cgroups: Vec::new(),
+        pressure: Vec::new(),
+        groups: Vec::new(),
+        workloads: Vec::new(),
+        problems: Vec::new(),
+    };
+    // One host after the other: what is kept of it is small.
+    for (partition, mut recording) in hosts {
+        let host = recording.host().unwrap_or(partition);
+        let mut cgroups: BTreeMap<String, Follow> = BTreeMap::new();
         recording.series(Table::Samples, &query, |series| {
             let (Some(&from), Some(&to)) = (series.time_us.first(), series.time_us.last()) else { return };
             (first, last) = (first.min(from), last.max(to));
-            let key = (host.clone(), series.subject.cgroup.clone());
-            let (track, watch) = tracks.entry(key).or_default();
-            track.feed(&series);
-            watch.feed(&series);
-            let before = rows / 5_000_000;
-            rows += series.len() as u64;
-            if progress && rows / 5_000_000 > before {
-                super::say(&format!("sampler: {} million rows", rows / 1_000_000));
-            }
+            let follow = match cgroups.get_mut(&series.subject.cgroup) {
+                Some(follow) => follow,
+                None => cgroups.entry(series.subject.cgroup.clone()).or_default(),
+            };
+            follow.track.feed(&series);
+            follow.watch.feed(&series);
+            follow.rises.feed(&series);
+            progress.add(series.len() as u64);
         });
-        problems.append(&mut recording.problems);
+        analysis.problems.append(&mut recording.problems);
+        finish(&host, cgroups, &mut analysis, &mut lives);
     }
-    let mut rooms: BTreeMap<String, BTreeMap<String, Room>> = BTreeMap::new();
-    for ((host, path), (track, _)) in &tracks {
-        rooms.entry(host.clone()).or_default().extend(track.room().map(|room| (path.clone(), room)));
-    }
-    let (mut cgroups, mut pressure) = (Vec::new(), Vec::new());
-    for ((host, path), (mut track, watch)) in tracks {
-        pressure.extend(watch.end().into_iter().map(|episode| Pressure {
-            host: host.clone(),
+    progress.end();
+    analysis.workloads = lives.iter().filter_map(|(name, lives)| roll_up(name, lives)).collect();
+    analysis.from = (first != i64::MAX).then(|| format_us(first));
+    analysis.to = (last != i64::MIN).then(|| format_us(last));
+    Ok(analysis)
+}
+
+/// Judges the cgroups of a host.
+fn finish(
+    host: &str,
+    mut cgroups: BTreeMap<String, Follow>,
+    analysis: &mut Analysis,
+    lives: &mut BTreeMap<String, Vec<(String, Course)>>,
+) {
+    let rises: Vec<(&str, &Rises)> = cgroups.iter().map(|(path, follow)| (&**path, &follow.rises)).collect();
+    analysis.groups.extend(groups(&rises).into_iter().map(|group| Together {
+        host: host.to_owned(),
+        from: format_us(group.time_us.0),
+        to: format_us(group.time_us.1),
+        group,
+    }));
+    let room = |(path, follow): (&String, &Follow)| Some((path.clone(), follow.track.room()?));
+    let rooms: BTreeMap<String, Room> = cgroups.iter().filter_map(room).collect();
+    for (path, follow) in &mut cgroups {
+        if let Some(name) = workload(path) {
+            let courses = follow.track.lives.iter().filter_map(course).map(|course| (host.to_owned(), course));
+            lives.entry(name).or_default().extend(courses);
+        }
+        let episodes = std::mem::take(&mut follow.watch).end();
+        analysis.pressure.extend(episodes.into_iter().map(|episode| Pressure {
+            host: host.to_owned(),
             from: format_us(episode.time_us.0),
             to: format_us(episode.time_us.1),
             episode,
         }));
-        let limit = rooms.get(&host).and_then(|rooms| nearest(&path, rooms));
-        if let Some(verdict) = judge(&mut track, limit) {
+        if let Some(verdict) = judge(&mut follow.track, nearest(path, &rooms)) {
             let onset = verdict.onset_us.map(format_us);
-            cgroups.push(Cgroup { name: name(&path), host, path, onset, verdict });
+            let (host, path) = (host.to_owned(), path.clone());
+            analysis.cgroups.push(Cgroup { name: name(&path), host, path, onset, verdict });
         }
     }
-    let known = |us: i64, none: i64| (us != none).then(|| format_us(us));
-    Ok(Analysis {
-        format: "sampler.analyze.v1",
-        from: known(first, i64::MAX),
-        to: known(last, i64::MIN),
-        cgroups,
-        pressure,
-        groups: Vec::new(),
-        problems,
-    })
+}
+
+/// Rows so far, in one line of a terminal.
+struct Progress {
+    rows: u64,
+    shown: bool,
+}
+
+impl Progress {
+    fn add(&mut self, rows: u64) {
+        let before = self.rows / 1_000_000;
+        self.rows += rows;
+        if self.shown && self.rows / 1_000_000 > before {
+            let _ = write!(std::io::stderr(), "\rsampler: {} million rows", self.rows / 1_000_000);
+        }
+    }
+
+    fn end(&self) {
+        if self.shown && self.rows >= 1_000_000 {
+            let _ = write!(std::io::stderr(), "\r\x1b[K");
+        }
+    }
 }
 
 /// The last part of the path; of an id of 64 hexadecimal digits the first twelve, as Docker shows it.
@@ -184,101 +259,4 @@ fn name(path: &str) -> String {
     let last = path.rsplit('/').find(|part| !part.is_empty()).unwrap_or("/");
     let id = last.trim_end_matches(".scope").rsplit('-').next().unwrap_or(last);
     if id.len() == 64 && id.bytes().all(|b| b.is_ascii_hexdigit()) { id[..12].to_owned() } else { last.to_owned() }
-}
-
-/// The word that JSON has for it.
-fn word(value: &impl Serialize) -> String {
-    serde_json::to_value(value).ok().and_then(|value| value.as_str().map(str::to_owned)).unwrap_or_default()
-}
-
-fn duration(seconds: f64) -> String {
-    match seconds {
-        s if s < 120.0 => format!("{s:.0} s"),
-        s if s < 7200.0 => format!("{:.0} min", s / 60.0),
-        s if s < 172_800.0 => format!("{:.1} h", s / 3600.0),
-        s => format!("{:.1} d", s / 86400.0),
-    }
-}
-
-/// What is urgent first, then what is large.
-fn sorted(analysis: &Analysis) -> Vec<&Cgroup> {
-    let mut list: Vec<&Cgroup> = analysis.cgroups.iter().collect();
-    let urgency = |c: &Cgroup| c.verdict.time_to_limit_s.unwrap_or(f64::INFINITY);
-    list.sort_by(|a, b| {
-        (a.verdict.verdict != Class::Leak, a.verdict.verdict != Class::Undetermined)
-            .cmp(&(b.verdict.verdict != Class::Leak, b.verdict.verdict != Class::Undetermined))
-            .then(urgency(a).total_cmp(&urgency(b)))
-            .then(b.verdict.last_bytes.cmp(&a.verdict.last_bytes))
-            .then(a.path.cmp(&b.path))
-    });
-    list
-}
-
-/// Size, limit and, of a leak, its pace.
-fn in_a_line(cgroup: &Cgroup) -> String {
-    let mut out = String::new();
-    let v = &cgroup.verdict;
-    let size = v.last_bytes.map_or_else(|| "?".into(), bytes);
-    let limit = match (v.limit_bytes, v.limit_owner.as_deref()) {
-        (Some(limit), Some(owner)) if owner != cgroup.path => {
-            format!("of {} that {} leaves it", bytes(limit), printable(owner))
-        }
-        (Some(limit), _) => format!("of {}", bytes(limit)),
-        (None, _) => "no limit".into(),
-    };
-    let _ = write!(out, "{size} {limit}");
-    if v.verdict == Class::Leak {
-        if let Some(rate) = v.rate_bytes_per_s {
-            let _ = write!(out, ", {} a minute", bytes((rate * 60.0).max(0.0) as u64));
-        }
-        if let Some(part) = v.component {
-            let _ = write!(out, " of {}", word(&part));
-        }
-        if let Some(left) = v.time_to_limit_s {
-            let _ = write!(out, ", limit in {}", duration(left));
-            if let Some([low, high]) = v.time_to_limit_ci90 {
-                let end = |end: Option<f64>| end.map_or_else(|| "never".into(), duration);
-                let _ = write!(out, " ({} to {})", end(low), end(high));
-            }
-        }
-        let _ = write!(out, ", probability {:.2}", v.probability);
-    }
-    if let Some(needs) = v.needs_s {
-        let _ = write!(out, ", watch {} longer", duration(needs));
-    }
-    out
-}
-
-fn words(analysis: &Analysis, verbose: bool) -> String {
-    let mut out = String::new();
-    for cgroup in sorted(analysis) {
-        let v = &cgroup.verdict;
-        let _ = writeln!(out, "{:<13} {} {}", word(&v.verdict), printable(&cgroup.path), in_a_line(cgroup));
-        if verbose || v.verdict == Class::Leak {
-            if let Some(onset) = &cgroup.onset {
-                let _ = writeln!(out, "              since {onset}");
-            }
-            for line in &v.evidence {
-                let _ = writeln!(out, "              {line}");
-            }
-        }
-    }
-    for Pressure { episode, from, .. } in &analysis.pressure {
-        let _ = write!(out, "pressure      {} {from} for {}:", printable(&episode.path), duration(episode.duration_s));
-        if let (Some(stall), Some(peak)) = (episode.stall_s, episode.peak_some) {
-            let _ = write!(out, " stalled {stall:.1} s, {:.0} % at worst;", 100.0 * peak);
-        }
-        let _ = writeln!(
-            out,
-            " {} limit hits, {} throttled, {} pages read again",
-            episode.limit_hits, episode.throttles, episode.refaults
-        );
-    }
-    for problem in &analysis.problems {
-        let _ = writeln!(out, "problem       {}: {}", printable(&problem.source), printable(&problem.what));
-    }
-    if analysis.cgroups.is_empty() {
-        out.push_str("no samples in this time and of these cgroups\n");
-    }
-    out
 }

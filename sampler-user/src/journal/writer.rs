@@ -57,7 +57,11 @@ pub struct Writer {
     loss: Option<Loss>,
     passes_in_buffer: u64,
     rotate_next: bool,
+    clock: Clock,
 }
+
+/// Tells both clocks.
+pub type Clock = fn() -> Anchor;
 
 /// Writes and syncs what is left, and gives the last segment to the owner.
 impl Drop for Writer {
@@ -87,6 +91,17 @@ struct Loss {
 impl Writer {
     /// Opens the first segment in `dir`, which is made if it is missing.
     pub fn create(dir: &Path, origin: Origin, rotation: Rotation, owner: Box<dyn Owner>) -> io::Result<Writer> {
+        Writer::create_at(dir, origin, rotation, owner, Anchor::now)
+    }
+
+    /// The same by another clock: rows that are made up have a time of their own.
+    pub fn create_at(
+        dir: &Path,
+        origin: Origin,
+        rotation: Rotation,
+        owner: Box<dyn Owner>,
+        clock: Clock,
+    ) -> io::Result<Writer> {
         fs::create_dir_all(dir)?;
         let mut writer = Writer {
             dir: dir.to_owned(),
@@ -101,6 +116,7 @@ impl Writer {
             loss: None,
             passes_in_buffer: 0,
             rotate_next: false,
+            clock,
         };
         writer.open_segment()?;
         Ok(writer)
@@ -118,7 +134,7 @@ impl Writer {
 
     fn open_segment(&mut self) -> io::Result<()> {
         self.origin.format = VERSION;
-        self.origin.anchor = Anchor::now();
+        self.origin.anchor = (self.clock)();
         let wall_us = self.origin.anchor.wall_us(self.origin.anchor.mono_ns);
         let boot = self.origin.boot_id.get(..8).unwrap_or("unknown");
         let stamp: String = time::format_us(wall_us).chars().filter(char::is_ascii_alphanumeric).collect();
@@ -192,7 +208,7 @@ impl Writer {
 
     fn rotate_if_due(&mut self) {
         let Some(segment) = &self.segment else { return };
-        let now = Anchor::now();
+        let now = (self.clock)();
         let due = std::mem::take(&mut self.rotate_next)
             || segment.offset >= self.rotation.size
             || now.mono_ns.saturating_sub(segment.begun_ns) >= self.rotation.age.as_nanos() as u64

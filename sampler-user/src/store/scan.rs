@@ -1,27 +1,30 @@
 //! Reads a recording: sealed files and the journal that is not sealed yet, as one.
 
-use std::collections::{HashMap, HashSet};
+mod group;
+mod pages;
+
+use std::collections::{BTreeMap, HashSet};
 use std::fs::{self, File};
+use std::io;
 use std::ops::Range;
+use std::os::unix::fs::FileExt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
-use parquet::column::reader::{ColumnReader, get_typed_column_reader};
-use parquet::data_type::{ByteArray, ByteArrayType, DataType, DoubleType, Int32Type, Int64Type};
 use parquet::errors::ParquetError;
-use parquet::file::reader::{FileReader, RowGroupReader, SerializedFileReader};
+use parquet::file::reader::{FileReader, SerializedFileReader};
 
+use self::group::{Group, ReadGroups, columns};
 use super::batch::batches;
 use super::prune;
 use super::retention::files;
-use super::schema::{Folder, Lead, ORIGIN};
-use super::seal::stem_of;
+use super::schema::{Folder, Lead, ORIGIN, VERSION};
+use super::seal::{partition_of, stem_of};
 use super::{Error, JOURNAL, at};
-use crate::fields::{self, FieldId, Kind, Table, UNLIMITED};
+use crate::fields::{self, FieldId, Table};
 use crate::journal::format::SUFFIX;
 use crate::journal::reader::{Segment, segments};
-use crate::recording::{Column, Origin, Problem, ProcessKey, Series, Subject, TimedEvent};
+use crate::recording::{Origin, Problem, Series, Subject, TimedEvent};
 
 /// Which rows and columns of a table.
 pub struct Query<'a> {
@@ -77,6 +80,47 @@ impl Recording {
             return Err(Error::NoRecording { path: path.to_owned() });
         }
         Ok(recording)
+    }
+
+    /// The recordings of the hosts in it: a folder may hold a fleet's.
+    pub fn hosts(self) -> BTreeMap<String, Recording> {
+        let mut hosts: BTreeMap<String, Recording> = BTreeMap::new();
+        let none = || Recording { sealed: Vec::new(), journal: Vec::new(), problems: Vec::new() };
+        for (folder, stem, path) in self.sealed {
+            let partition =
+                path.parent().and_then(Path::parent).and_then(Path::file_name).and_then(|name| name.to_str());
+            let host = match partition.and_then(|name| name.strip_prefix("host=")) {
+                Some(host) => host.to_owned(),
+                None => origin_of(&path).map_or_else(String::new, |origin| partition_of(&origin.host)),
+            };
+            hosts.entry(host).or_insert_with(none).sealed.push((folder, stem, path));
+        }
+        for path in self.journal {
+            // What cannot be read says so when its rows are.
+            let host =
+                Segment::open(&path).map_or_else(|_| String::new(), |segment| partition_of(&segment.origin.host));
+            hosts.entry(host).or_insert_with(none).journal.push(path);
+        }
+        hosts
+    }
+
+    /// The name of the host, by the first part that can be read.
+    pub fn host(&self) -> Option<String> {
+        let sealed = self.sealed.iter().find_map(|(_, _, path)| origin_of(path));
+        let journal = || self.journal.iter().find_map(|path| Some(Segment::open(path).ok()?.origin));
+        sealed.or_else(journal).map(|origin| origin.host)
+    }
+
+    /// Takes the files of another recording of the same host.
+    pub fn join(&mut self, other: Recording) {
+        self.sealed.extend(other.sealed);
+        self.journal.extend(other.journal);
+        self.problems.extend(other.problems);
+        // By time, with which their names begin; what was given twice counts once.
+        self.sealed.sort();
+        self.sealed.dedup_by(|a, b| (a.0, &a.1) == (b.0, &b.1));
+        self.journal.sort_by_key(|path| stem_of(path));
+        self.journal.dedup_by_key(|path| stem_of(path));
     }
 
     /// Bytes and files of a folder's sealed part.
@@ -177,10 +221,7 @@ impl Recording {
         for (_, stem, path) in self.sealed.clone() {
             if stems.insert(stem) {
                 let result = guarded(&path, || {
-                    let reader = open(&path)?;
-                    let pairs = reader.metadata().file_metadata().key_value_metadata().cloned().unwrap_or_default();
-                    let json = pairs.into_iter().find(|pair| pair.key == ORIGIN).and_then(|pair| pair.value);
-                    origins.extend(json.and_then(|json| serde_json::from_str(&json).ok()));
+                    origins.extend(origin_in(&open(&path)?));
                     Ok(())
                 });
                 self.note(&path, result);
@@ -223,65 +264,59 @@ fn guarded(path: &Path, read: impl FnOnce() -> Result<(), Error>) -> Result<(), 
 
 fn open(path: &Path) -> Result<SerializedFileReader<File>, Error> {
     let file = File::open(path).map_err(at("open", path))?;
-    SerializedFileReader::new(file).map_err(|source| Error::Parquet {
-        operation: "read",
-        path: path.to_owned(),
-        source,
+    let ends = ends(&file);
+    SerializedFileReader::new(file).map_err(|source| match ends {
+        Ok((true, true)) => Error::Parquet { operation: "read", path: path.to_owned(), source },
+        Ok((true, false)) => Error::Cut { path: path.to_owned() },
+        Ok((false, _)) => Error::NotParquet { path: path.to_owned() },
+        Err(source) => Error::Io { operation: "read", path: path.to_owned(), source },
     })
 }
 
-/// Values of a column and, where it may be null, which rows have one.
-type Values<T> = (Vec<T>, Option<Vec<i16>>);
-
-/// The columns of one row group, by name.
-struct Group<'a> {
-    reader: Box<dyn RowGroupReader + 'a>,
-    rows: usize,
+/// Whether a file begins and ends as Parquet does.
+fn ends(file: &File) -> io::Result<(bool, bool)> {
+    const MAGIC: &[u8] = b"PAR1";
+    let length = file.metadata()?.len();
+    if length < 4 {
+        return Ok((false, false));
+    }
+    let (mut first, mut last) = ([0; 4], [0; 4]);
+    file.read_exact_at(&mut first, 0)?;
+    file.read_exact_at(&mut last, length - 4)?;
+    Ok((first == MAGIC, last == MAGIC && length > 12))
 }
 
-impl Group<'_> {
-    fn find(&self, name: &str) -> Option<usize> {
-        self.reader.metadata().columns().iter().position(|column| column.column_path().string() == name)
-    }
+fn origin_in(reader: &SerializedFileReader<File>) -> Option<Origin> {
+    serde_json::from_str(&pair(reader, ORIGIN)?).ok()
+}
 
-    /// Values of a column and, where it may be null, which rows have one.
-    fn read<T: DataType>(&self, at: usize) -> Result<Values<T::T>, ParquetError> {
-        let reader = self.reader.get_column_reader(at)?;
-        let nullable = self.reader.metadata().column(at).column_descr().max_def_level() > 0;
-        let (mut values, mut present) = (Vec::new(), Vec::new());
-        let mut typed = get_typed_column_reader::<T>(reader);
-        let mut left = self.rows;
-        while left > 0 {
-            let (records, _, _) = typed.read_records(left, nullable.then_some(&mut present), None, &mut values)?;
-            if records == 0 {
-                return Err(ParquetError::EOF("a column is shorter than its row group".into()));
-            }
-            left -= records;
-        }
-        Ok((values, nullable.then_some(present)))
-    }
+/// A text of a file's metadata.
+fn pair(reader: &SerializedFileReader<File>, key: &str) -> Option<String> {
+    let pairs = reader.metadata().file_metadata().key_value_metadata()?;
+    pairs.iter().find(|pair| pair.key == key).and_then(|pair| pair.value.clone())
+}
 
-    fn integers(&self, name: &str) -> Result<Option<Vec<i64>>, ParquetError> {
-        let Some(at) = self.find(name) else { return Ok(None) };
-        let all = |present: Option<Vec<i16>>| present.is_none_or(|p| p.iter().all(|level| *level > 0));
-        let (values, present) = match self.reader.get_column_reader(at)? {
-            ColumnReader::Int32ColumnReader(_) => {
-                let (values, present) = self.read::<Int32Type>(at)?;
-                (values.into_iter().map(i64::from).collect(), present)
-            }
-            ColumnReader::Int64ColumnReader(_) => self.read::<Int64Type>(at)?,
-            _ => return Err(ParquetError::General(format!("column {name} is not of integers"))),
-        };
-        if all(present) { Ok(Some(values)) } else { Err(ParquetError::General(format!("column {name} has nulls"))) }
-    }
+fn origin_of(path: &Path) -> Option<Origin> {
+    let mut origin = None;
+    let read = guarded(path, || {
+        origin = origin_in(&open(path)?);
+        Ok(())
+    });
+    read.ok()?;
+    origin
+}
 
-    fn texts(&self, name: &str) -> Result<Option<Vec<ByteArray>>, ParquetError> {
-        let Some(at) = self.find(name) else { return Ok(None) };
-        let (values, _) = match self.reader.get_column_reader(at)? {
-            ColumnReader::ByteArrayColumnReader(_) => self.read::<ByteArrayType>(at)?,
-            _ => return Err(ParquetError::General(format!("column {name} is not text"))),
-        };
-        Ok((values.len() == self.rows).then_some(values))
+/// Refuses a table that is not ours, with a way out.
+fn check(reader: &SerializedFileReader<File>, path: &Path, table: Table) -> Result<(), Error> {
+    let version = pair(reader, "sampler.schema_version").and_then(|version| version.parse::<u32>().ok());
+    if let Some(found) = version.filter(|version| *version > VERSION) {
+        return Err(Error::TooNew { path: path.to_owned(), found });
+    }
+    let columns = columns(reader.metadata());
+    let needed: &[Lead] = if table == Table::Host { &[Lead::Time] } else { &[Lead::Cgroup, Lead::Time] };
+    match needed.iter().find(|lead| !columns.contains_key(lead.name())) {
+        Some(lead) => Err(Error::Foreign { path: path.to_owned(), column: lead.name() }),
+        None => Ok(()),
     }
 }
 
@@ -294,124 +329,14 @@ fn read_wide(
 ) -> Result<(), Error> {
     let reader = open(path)?;
     let bad = |source| Error::Parquet { operation: "read", path: path.to_owned(), source };
-    let mut last_lag = HashMap::new();
+    check(&reader, path, table)?;
+    let mut read = ReadGroups::new(reader.metadata(), table, query, query.lags, wanted);
     for at in 0..reader.num_row_groups() {
         let group = reader.get_row_group(at).map_err(bad)?;
         if !prune::may_hold(&*group, table, query) {
             continue;
         }
-        let rows = usize::try_from(group.metadata().num_rows()).unwrap_or(0);
-        read_group(&Group { reader: group, rows }, table, query, wanted, &mut last_lag, each).map_err(bad)?;
-    }
-    Ok(())
-}
-
-fn read_group(
-    group: &Group<'_>,
-    table: Table,
-    query: &Query<'_>,
-    wanted: &dyn Fn(&Subject) -> bool,
-    last_lag: &mut HashMap<i64, i64>,
-    each: &mut dyn FnMut(Series),
-) -> Result<(), ParquetError> {
-    let missing = || ParquetError::General("no column `time`".into());
-    let times = group.integers(Lead::Time.name())?.ok_or_else(missing)?;
-    // Gaps become lags before anything is left out: each rests on the rows before it.
-    let gaps = if query.lags { group.integers(Lead::Gap.name())? } else { None };
-    let lags: Option<Vec<u32>> = gaps.map(|gaps| {
-        let add = |(time, gap): (&i64, i64)| {
-            let lag = last_lag.entry(*time).or_insert(0);
-            *lag = lag.wrapping_add(gap);
-            *lag as u32
-        };
-        times.iter().zip(gaps).map(add).collect()
-    });
-    if !times.iter().any(|time| query.time.contains(time)) {
-        return Ok(());
-    }
-    let cgroups = if table == Table::Host { None } else { group.texts(Lead::Cgroup.name())? };
-    let ids = group.integers(Lead::Id.name())?;
-    let process =
-        match (group.integers(Lead::Pid.name())?, group.integers(Lead::Start.name())?, group.texts(Lead::Comm.name())?)
-        {
-            (Some(pids), Some(starts), Some(comms)) => Some((pids, starts, comms)),
-            _ => None,
-        };
-    let same = |a: usize, b: usize| {
-        cgroups.as_ref().is_none_or(|c| c[a] == c[b])
-            && ids.as_ref().is_none_or(|ids| ids[a] == ids[b])
-            && process.as_ref().is_none_or(|(p, s, c)| p[a] == p[b] && s[a] == s[b] && c[a] == c[b])
-    };
-    let text = |bytes: &ByteArray| String::from_utf8_lossy(bytes.data()).into_owned();
-
-    // Runs of rows of one subject that is wanted.
-    let mut runs: Vec<(Range<usize>, Series)> = Vec::new();
-    let mut from = 0;
-    for to in 1..=group.rows {
-        if to < group.rows && same(from, to) {
-            continue;
-        }
-        let subject = Subject {
-            cgroup: cgroups.as_ref().map_or_else(String::new, |c| text(&c[from])),
-            id: ids.as_ref().map_or(0, |ids| ids[from] as u64),
-            process: process.as_ref().map(|(pids, starts, comms)| ProcessKey {
-                pid: pids[from] as i32,
-                start: starts[from] as u64,
-                comm: text(&comms[from]),
-            }),
-        };
-        if wanted(&subject) && times[from..to].iter().any(|time| query.time.contains(time)) {
-            let mut series = Series::new(Arc::new(subject), table);
-            series.time_us = times[from..to].to_vec();
-            series.lag_us = lags.as_ref().map_or_else(|| vec![0; to - from], |l| l[from..to].to_vec());
-            runs.push((from..to, series));
-        }
-        from = to;
-    }
-    if runs.is_empty() {
-        return Ok(());
-    }
-    for field in fields::of(table).filter(|field| query.fields.is_empty() || query.fields.contains(&field.id)) {
-        let Some(at) = group.find(field.column) else { continue };
-        let limit = field.kind == Kind::Limit;
-        let (values, present): (Vec<u64>, _) = match group.reader.get_column_reader(at)? {
-            ColumnReader::DoubleColumnReader(_) => {
-                let (values, present) = group.read::<DoubleType>(at)?;
-                let whole = |v: f64| if v.is_infinite() && limit { UNLIMITED } else { v.max(0.0) as u64 };
-                (values.into_iter().map(whole).collect(), present)
-            }
-            ColumnReader::Int64ColumnReader(_) => {
-                let (values, present) = group.read::<Int64Type>(at)?;
-                (values.into_iter().map(|v| v.max(0) as u64).collect(), present)
-            }
-            ColumnReader::Int32ColumnReader(_) => {
-                let (values, present) = group.read::<Int32Type>(at)?;
-                (values.into_iter().map(|v| v.max(0) as u64).collect(), present)
-            }
-            _ => return Err(ParquetError::General(format!("column {} is not of numbers", field.column))),
-        };
-        let mut values = values.into_iter();
-        let mut row = 0;
-        for (range, series) in &mut runs {
-            let mut column = Column::default();
-            while row < range.end {
-                let here = present.as_ref().is_none_or(|p| p.get(row).is_some_and(|level| *level > 0));
-                if here
-                    && let Some(value) = values.next()
-                    && row >= range.start
-                {
-                    column.push(row - range.start, value);
-                }
-                row += 1;
-            }
-            if !column.rows.is_empty() {
-                series.columns[field.slot] = Some(column);
-            }
-        }
-    }
-    for (_, mut series) in runs {
-        series.clip(query.time.start, query.time.end);
-        each(series);
+        read.read(&*group, each).map_err(bad)?;
     }
     Ok(())
 }
@@ -419,10 +344,10 @@ fn read_group(
 fn read_events(path: &Path, events: &mut Vec<TimedEvent>) -> Result<(), Error> {
     let reader = open(path)?;
     let bad = |source| Error::Parquet { operation: "read", path: path.to_owned(), source };
+    let columns = columns(reader.metadata());
     for at in 0..reader.num_row_groups() {
-        let inner = reader.get_row_group(at).map_err(bad)?;
-        let rows = usize::try_from(inner.metadata().num_rows()).unwrap_or(0);
-        let group = Group { reader: inner, rows };
+        let reader = reader.get_row_group(at).map_err(bad)?;
+        let group = Group::new(&*reader, &columns);
         let (Some(times), Some(details)) = (group.integers("time").map_err(bad)?, group.texts("detail").map_err(bad)?)
         else {
             continue;

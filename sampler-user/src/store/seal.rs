@@ -119,6 +119,11 @@ pub fn stem_of(path: &Path) -> String {
     path.file_stem().map_or_else(|| "segment".into(), |stem| stem.to_string_lossy().into_owned())
 }
 
+/// A host's name as that of its folder.
+pub fn partition_of(host: &str) -> String {
+    host.chars().map(|c| if c.is_ascii_alphanumeric() || "-_.".contains(c) { c } else { '_' }).collect()
+}
+
 type Written = Option<(u64, u64)>;
 
 /// Lag of the row written last, by the time of its pass.
@@ -134,12 +139,7 @@ impl Store<'_> {
     fn folder(&self, folder: Folder) -> PathBuf {
         let anchor = self.origin.anchor;
         let date = date_of_us(anchor.wall_us(anchor.mono_ns));
-        let host: String = self
-            .origin
-            .host
-            .chars()
-            .map(|c| if c.is_ascii_alphanumeric() || "-_.".contains(c) { c } else { '_' })
-            .collect();
+        let host = partition_of(&self.origin.host);
         self.dir.join(folder.name()).join(format!("host={host}")).join(format!("date={date}"))
     }
 

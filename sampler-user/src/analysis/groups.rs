@@ -1,0 +1,460 @@
+//! cgroups that rise together: storms of health checks or cron jobs, each period anew, and starts at the same time. Each alone
+//! is harmless; the sum is what a limit above them meets.
+
+use serde::Serialize;
+
+use super::linear::{median, quantile};
+use crate::fields::FieldId;
+use crate::recording::Series;
+
+/// What the members have in common.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Kind {
+    /// They rise at the same moments, again and again.
+    Periodic,
+    /// They were started within seconds.
+    Start,
+}
+
+/// cgroups that rise together.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Group {
+    /// What they have in common.
+    pub kind: Kind,
+    /// Paths, sorted.
+    pub members: Vec<String>,
+    /// Seconds from a rise to the next; absent for a start.
+    pub period_s: Option<f64>,
+    /// When in each period they rise: Unix time modulo the period, seconds; absent for a start.
+    pub phase_s: Option<f64>,
+    /// How often they rose together.
+    pub times: usize,
+    /// What all of them together rise by, bytes.
+    pub rise_bytes: u64,
+    /// First and last time, microseconds since 1970.
+    #[serde(skip)]
+    pub time_us: (i64, i64),
+}
+
+/// A rise is at least this, bytes, and this part of what is held.
+const LEAST_BYTES: f64 = 1024.0 * 1024.0;
+const LEAST_PART: f64 = 0.01;
+/// And this many times what changes in a step on average, so that a steady growth is not a series of rises.
+const OVER_USUAL: f64 = 5.0;
+/// Steps in which it happens.
+const STEPS: usize = 3;
+/// A step; a rise is known to no less. Microseconds.
+const STEP_US: i64 = 1_000_000;
+/// Rises kept of a cgroup, the last ones.
+const MOST: usize = 1024;
+/// Fewest rises that make a period: five of six intervals that fit by chance are one in a hundred series of random rises.
+const LEAST_RISES: usize = 6;
+/// Part of the intervals, and of the rises of two cgroups, that have to fit.
+const FIT: f64 = 0.75;
+/// How far from each other two rises are one, as a part of the period and at least, seconds.
+const NEAR_PART: f64 = 0.05;
+const NEAR_S: f64 = 2.0;
+/// Fewest members of a start, and the time between two that belong together, microseconds.
+const LEAST_STARTED: usize = 3;
+const STARTED_US: i64 = 5_000_000;
+/// What was there in this time after the begin was there before it.
+const BEGIN_US: i64 = 10_000_000;
+
+/// A sudden rise.
+#[derive(Clone, Copy, Debug, PartialEq)]
+struct Rise {
+    time_us: i64,
+    bytes: f64,
+}
+
+/// Follows the size of one cgroup.
+#[derive(Clone, Debug, Default)]
+pub struct Rises {
+    rises: Vec<Rise>,
+    /// First row, and highest in the minute after it.
+    begun_us: Option<i64>,
+    first_bytes: f64,
+    /// The step at hand: its begin and its highest.
+    step: Option<(i64, f64)>,
+    /// The steps before it, the latest first.
+    before: [f64; STEPS],
+    steps: usize,
+    /// Usual change of a step.
+    usual: f64,
+    /// Whether a rise goes on.
+    rising: bool,
+}
+
+impl Rises {
+    /// Takes rows, which follow those taken before.
+    pub fn feed(&mut self, series: &Series) {
+        let Some(current) = series.column(FieldId::Current.field()) else { return };
+        let mut at = 0;
+        while at < current.values.len() {
+            let time_us = series.time_us[current.rows[at] as usize];
+            let begun_us = *self.begun_us.get_or_insert(time_us);
+            let (begin_us, mut highest) = *self.step.get_or_insert((time_us, 0.0));
+            let end_us = begin_us + STEP_US;
+            while let Some(row) = current.rows.get(at)
+                && series.time_us[*row as usize] < end_us
+            {
+                highest = highest.max(current.values[at] as f64);
+                at += 1;
+            }
+            if begin_us - begun_us < 60_000_000 {
+                self.first_bytes = self.first_bytes.max(highest);
+            }
+            self.step = Some((begin_us, highest));
+            if at < current.values.len() {
+                let next_us = series.time_us[current.rows[at] as usize];
+                self.close(begin_us, highest);
+                if next_us - begin_us > 60 * STEP_US {
+                    // A gap: what happened in it is not known.
+                    (self.steps, self.rising) = (0, false);
+                }
+                // Steps stay on their grid while rows come often.
+                let skipped = (next_us - begin_us).div_euclid(STEP_US).max(1);
+                self.step = Some((begin_us + skipped * STEP_US, 0.0));
+            }
+        }
+    }
+
+    fn close(&mut self, time_us: i64, highest: f64) {
+        if self.steps > 0 {
+            let floor = self.before[..self.steps.min(STEPS)].iter().copied().fold(f64::INFINITY, f64::min);
+            let bytes = highest - floor;
+            let change = (highest - self.before[0]).abs();
+            let rises = bytes > LEAST_BYTES.max(LEAST_PART * floor).max(OVER_USUAL * self.usual) && self.steps >= STEPS;
+            if rises && !self.rising {
+                if self.rises.len() == MOST {
+                    self.rises.remove(0);
+                }
+                self.rises.push(Rise { time_us, bytes });
+            } else if rises && let Some(last) = self.rises.last_mut() {
+                last.bytes = last.bytes.max(bytes);
+            }
+            self.rising = rises;
+            self.usual += 0.02 * (change - self.usual);
+        }
+        self.before.rotate_right(1);
+        self.before[0] = highest;
+        self.steps += 1;
+    }
+
+    fn beat(&self) -> Option<Beat> {
+        let times: Vec<f64> = self.rises.iter().map(|rise| rise.time_us as f64 / 1e6).collect();
+        let bytes: Vec<f64> = self.rises.iter().map(|rise| rise.bytes).collect();
+        let beat = Beat::of(&times)?;
+        Some(Beat { bytes: median(&bytes), ..beat })
+    }
+}
+
+/// The period of a series of moments.
+#[derive(Clone, Copy, Debug)]
+struct Beat {
+    period_s: f64,
+    /// A moment on the beat, seconds.
+    at_s: f64,
+    bytes: f64,
+}
+
+impl Beat {
+    fn of(times: &[f64]) -> Option<Beat> {
+        if times.len() < LEAST_RISES {
+            return None;
+        }
+        let intervals: Vec<f64> = times.windows(2).map(|pair| pair[1] - pair[0]).collect();
+        [0.5, 0.25].into_iter().find_map(|part| Beat::near(times, quantile(&intervals, part)))
+    }
+
+    /// With a period near `period`: rises may be missing, a few may be others.
+    fn near(times: &[f64], period: f64) -> Option<Beat> {
+        if period < 3.0 {
+            return None;
+        }
+        let (mut period, mut at_s) = (period, times[0]);
+        // The line through the moments by their numbers, twice: the first time with a period that is not exact yet.
+        let mut fitting = 0;
+        for _ in 0..2 {
+            let (mut number, mut last) = (0.0, times[0]);
+            let (mut points, mut missed) = (vec![(0.0, times[0])], 0);
+            for &time in &times[1..] {
+                let steps = ((time - last) / period).round();
+                if steps >= 1.0 && ((time - last) - steps * period).abs() < (0.15 * period).min(0.1 * period + 2.0) {
+                    number += steps;
+                    points.push((number, time));
+                    last = time;
+                } else {
+                    missed += 1;
+                    // Lost the beat: begin again where it is.
+                    if missed > 2 {
+                        (last, missed) = (time, 0);
+                        number += steps.max(1.0);
+                    }
+                }
+            }
+            fitting = points.len();
+            let n = points.len() as f64;
+            let (mk, mt) = (points.iter().map(|p| p.0).sum::<f64>() / n, points.iter().map(|p| p.1).sum::<f64>() / n);
+            let spread: f64 = points.iter().map(|p| (p.0 - mk).powi(2)).sum();
+            if spread == 0.0 {
+                return None;
+            }
+            period = points.iter().map(|p| (p.0 - mk) * (p.1 - mt)).sum::<f64>() / spread;
+            at_s = mt - mk * period;
+            // Most of the periods have a rise.
+            if n < 0.5 * (number + 1.0) || period < 3.0 {
+                return None;
+            }
+            let rest: f64 = points.iter().map(|p| (p.1 - at_s - p.0 * period).powi(2)).sum();
+            if (rest / n).sqrt() > 0.1 * period {
+                return None;
+            }
+        }
+        (fitting as f64 >= FIT * times.len() as f64 && fitting >= LEAST_RISES).then_some(Beat {
+            period_s: period,
+            at_s,
+            bytes: 0.0,
+        })
+    }
+}
+
+/// How many rises of `a` have one of `b` near.
+fn together(a: &[Rise], b: &[Rise], near_s: f64) -> usize {
+    let mut at = 0;
+    let near_us = (near_s * 1e6) as i64;
+    let has = |rise: &&Rise| {
+        while at < b.len() && b[at].time_us < rise.time_us - near_us {
+            at += 1;
+        }
+        at < b.len() && b[at].time_us <= rise.time_us + near_us
+    };
+    a.iter().filter(has).count()
+}
+
+fn is_above(path: &str, other: &str) -> bool {
+    other.len() > path.len() && other.starts_with(path) && (path == "/" || other.as_bytes()[path.len()] == b'/')
+}
+
+/// The groups among the cgroups of one host. An ancestor rises with what is in it and is no member.
+pub fn groups(cgroups: &[(&str, &Rises)]) -> Vec<Group> {
+    let mut found = periodic(cgroups);
+    found.extend(started(cgroups));
+    found.sort_by(|a, b| b.rise_bytes.cmp(&a.rise_bytes).then_with(|| a.members.cmp(&b.members)));
+    found
+}
+
+fn periodic(cgroups: &[(&str, &Rises)]) -> Vec<Group> {
+    let mut beats: Vec<(&str, &Rises, Beat)> =
+        cgroups.iter().filter_map(|(path, rises)| Some((*path, *rises, rises.beat()?))).collect();
+    beats.sort_by(|a, b| a.2.period_s.total_cmp(&b.2.period_s).then_with(|| a.0.cmp(b.0)));
+    let mut taken = vec![false; beats.len()];
+    let mut found = Vec::new();
+    for first in 0..beats.len() {
+        if taken[first] {
+            continue;
+        }
+        let (_, lead, beat) = beats[first];
+        let near_s = (NEAR_PART * beat.period_s).max(NEAR_S);
+        let same = |n: &usize| {
+            let (_, rises, other) = beats[*n];
+            let both = together(&lead.rises, &rises.rises, near_s);
+            (other.period_s / beat.period_s - 1.0).abs() < 0.02
+                && both >= LEAST_RISES - 1
+                && both as f64 >= FIT * lead.rises.len().min(rises.rises.len()) as f64
+        };
+        let all: Vec<usize> = (first..beats.len()).filter(|n| !taken[*n]).filter(same).collect();
+        let leaf = |n: &&usize| !all.iter().any(|other| is_above(beats[**n].0, beats[*other].0));
+        let members: Vec<usize> = all.iter().filter(leaf).copied().collect();
+        all.iter().for_each(|n| taken[*n] = true);
+        if members.len() < 2 {
+            continue;
+        }
+        let rises = || members.iter().map(|n| &beats[*n].1.rises);
+        let periods: Vec<f64> = members.iter().map(|n| beats[*n].2.period_s).collect();
+        let period_s = median(&periods);
+        let mut paths: Vec<String> = members.iter().map(|n| beats[*n].0.to_owned()).collect();
+        paths.sort();
+        found.push(Group {
+            kind: Kind::Periodic,
+            members: paths,
+            period_s: Some(period_s),
+            phase_s: Some(beat.at_s.rem_euclid(period_s)),
+            times: rises().map(Vec::len).min().unwrap_or(0),
+            rise_bytes: members.iter().map(|n| beats[*n].2.bytes).sum::<f64>() as u64,
+            time_us: (
+                rises().filter_map(|r| r.first()).map(|r| r.time_us).min().unwrap_or(0),
+                rises().filter_map(|r| r.last()).map(|r| r.time_us).max().unwrap_or(0),
+            ),
+        });
+    }
+    found
+}
+
+fn started(cgroups: &[(&str, &Rises)]) -> Vec<Group> {
+    let mut begins: Vec<(i64, &str, f64)> =
+        cgroups.iter().filter_map(|(path, rises)| Some((rises.begun_us?, *path, rises.first_bytes))).collect();
+    begins.sort_by(|a, b| a.0.cmp(&b.0).then_with(|| a.1.cmp(b.1)));
+    let Some(&(begin_us, ..)) = begins.first() else { return Vec::new() };
+    begins.retain(|(time_us, ..)| *time_us - begin_us > BEGIN_US);
+    let runs = begins.chunk_by(|a, b| b.0 - a.0 <= STARTED_US);
+    let groups = runs.filter_map(|run| {
+        let leaf = |(_, path, _): &&(i64, &str, f64)| !run.iter().any(|(_, other, _)| is_above(path, other));
+        let members: Vec<&(i64, &str, f64)> = run.iter().filter(leaf).collect();
+        let mut paths: Vec<String> = members.iter().map(|(_, path, _)| (*path).to_owned()).collect();
+        paths.sort();
+        (members.len() >= LEAST_STARTED).then(|| Group {
+            kind: Kind::Start,
+            members: paths,
+            period_s: None,
+            phase_s: None,
+            times: 1,
+            rise_bytes: members.iter().map(|(_, _, bytes)| *bytes).sum::<f64>() as u64,
+            time_us: (members[0].0, members[members.len() - 1].0),
+        })
+    });
+    groups.collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fields::Table;
+    use crate::recording::Subject;
+    use crate::sample::Row;
+    use std::sync::Arc;
+
+    const MIB: u64 = 1 << 20;
+
+    /// Seen at 5 Hz from `from_s` on, with some noise.
+    fn seen(from_s: u64, to_s: u64, seed: u64, at: impl Fn(f64) -> u64) -> Rises {
+        let mut rises = Rises::default();
+        let mut dice = seed;
+        for begin in (from_s * 5..to_s * 5).step_by(500) {
+            let mut series =
+                Series::new(Arc::new(Subject { cgroup: "/x".into(), id: 1, process: None }), Table::Samples);
+            for tick in begin..(begin + 500).min(to_s * 5) {
+                dice = dice.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+                let mut row = Row::new(1);
+                row.put(FieldId::Current.field(), at(tick as f64 / 5.0) + (dice >> 44) % 300 * 1024);
+                series.push(tick as i64 * 200_000, &row);
+            }
+            rises.feed(&series);
+        }
+        rises
+    }
+
+    fn storm(period: f64, phase: f64, length: f64, bytes: u64) -> impl Fn(f64) -> u64 {
+        move |t| 100 * MIB + if (t - phase).rem_euclid(period) < length { bytes } else { 0 }
+    }
+
+    /// Rises at moments without a rule.
+    fn random(seed: u64, mean: f64) -> impl Fn(f64) -> u64 {
+        let mut dice = fastrand(seed);
+        let mut times = vec![0.0];
+        while times[times.len() - 1] < 4000.0 {
+            times.push(times[times.len() - 1] + 6.0 - mean * (1.0 - dice()).ln());
+        }
+        move |t| 100 * MIB + if times.iter().any(|at| (0.0..4.0).contains(&(t - at))) { 30 * MIB } else { 0 }
+    }
+
+    fn fastrand(mut state: u64) -> impl FnMut() -> f64 {
+        move || {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            (state >> 11) as f64 / (1u64 << 53) as f64
+        }
+    }
+
+    #[test]
+    fn storms_are_found_with_period_phase_and_members_and_nothing_else_is() {
+        let mut all: Vec<(String, Rises)> = Vec::new();
+        for n in 0..4u64 {
+            let late = n as f64 * 0.4;
+            all.push((format!("/web/{n}"), seen(0, 3600, n, storm(60.0, 7.0 + late, 5.0, (10 + n) * MIB))));
+        }
+        for n in 0..3 {
+            all.push((format!("/cron/{n}"), seen(0, 3600, 10 + n, storm(300.0, 100.0, 40.0, 50 * MIB))));
+        }
+        // The same period at another time is another group, and alone it is none.
+        all.push(("/alone".into(), seen(0, 3600, 20, storm(60.0, 37.0, 5.0, 10 * MIB))));
+        all.push(("/gc".into(), seen(0, 3600, 21, |t| 100 * MIB + (t.rem_euclid(61.3) * 1e6) as u64)));
+        all.push(("/leak".into(), seen(0, 3600, 22, |t| 100 * MIB + (t * 2e6) as u64)));
+        for n in 0..20 {
+            all.push((format!("/random/{n}"), seen(0, 3600, 30 + n, random(n, 54.0))));
+        }
+        // What contains a member rises with it.
+        all.push(("/cron".into(), seen(0, 3600, 60, storm(300.0, 100.0, 40.0, 150 * MIB))));
+        let found = groups(&all.iter().map(|(path, rises)| (&**path, rises)).collect::<Vec<_>>());
+        let of = |members: &[&str]| found.iter().find(|g| g.members == members).cloned();
+        assert_eq!(found.len(), 2, "{found:#?}");
+        let web = of(&["/web/0", "/web/1", "/web/2", "/web/3"]).unwrap();
+        assert!((web.period_s.unwrap() - 60.0).abs() < 0.1 && (web.phase_s.unwrap() - 7.0).abs() < 2.0, "{web:?}");
+        assert!((58..=60).contains(&web.times) && web.rise_bytes.abs_diff(46 * MIB) < 3 * MIB, "{web:?}");
+        let cron = of(&["/cron/0", "/cron/1", "/cron/2"]).unwrap();
+        assert!((cron.period_s.unwrap() - 300.0).abs() < 0.5 && (cron.phase_s.unwrap() - 100.0).abs() < 2.0);
+        assert_eq!(cron.kind, Kind::Periodic);
+    }
+
+    #[test]
+    fn a_missed_beat_and_a_rise_between_do_not_hide_a_period() {
+        let mut times: Vec<f64> = (0..30).filter(|n| n % 7 != 3).map(|n| 1000.0 + 45.0 * f64::from(n)).collect();
+        times.push(1000.0 + 45.0 * 12.4);
+        times.sort_by(f64::total_cmp);
+        let beat = Beat::of(&times).unwrap();
+        assert!((beat.period_s - 45.0).abs() < 0.05, "{beat:?}");
+        assert!(Beat::of(&times[..5]).is_none(), "five are too few");
+        let mut dice = fastrand(3);
+        let by_chance = (0..1000).filter(|_| {
+            let mut at = 0.0;
+            let times: Vec<f64> = (0..12)
+                .map(|_| {
+                    at += -60.0 * (1.0 - dice()).ln() + 5.0;
+                    at
+                })
+                .collect();
+            Beat::of(&times).is_some()
+        });
+        let by_chance = by_chance.count();
+        assert!(by_chance < 30, "{by_chance} of 1000 random series have a period");
+    }
+
+    #[test]
+    fn what_starts_together_is_a_group_and_what_was_there_is_not() {
+        let steady = |_: f64| 40 * MIB;
+        let all = [
+            ("/old/a", seen(0, 300, 1, steady)),
+            ("/old/b", seen(0, 300, 2, steady)),
+            ("/old/c", seen(1, 300, 3, steady)),
+            ("/up/a", seen(100, 300, 4, steady)),
+            ("/up/b", seen(102, 300, 5, steady)),
+            ("/up/c", seen(105, 300, 6, steady)),
+            ("/up", seen(100, 300, 7, steady)),
+            ("/later", seen(200, 300, 8, steady)),
+        ];
+        let found = groups(&all.iter().map(|(path, rises)| (*path, rises)).collect::<Vec<_>>());
+        assert_eq!(found.len(), 1, "{found:#?}");
+        assert_eq!(
+            (found[0].kind, &*found[0].members),
+            (Kind::Start, &["/up/a", "/up/b", "/up/c"].map(String::from)[..])
+        );
+        assert!(found[0].rise_bytes.abs_diff(120 * MIB) < 2 * MIB && found[0].period_s.is_none());
+        assert_eq!(found[0].time_us, (100_000_000, 105_000_000));
+    }
+
+    #[test]
+    fn a_gap_is_no_rise_and_the_memory_is_bounded() {
+        let mut rises = seen(0, 100, 1, |_| 10 * MIB);
+        let later = seen(500, 600, 1, |_| 90 * MIB);
+        assert!(later.rises.is_empty());
+        let mut series = Series::new(Arc::new(Subject { cgroup: "/x".into(), id: 1, process: None }), Table::Samples);
+        for t in 500..40_000i64 {
+            let mut row = Row::new(1);
+            row.put(FieldId::Current.field(), if t % 20 < 3 && t > 600 { 90 * MIB } else { 60 * MIB });
+            series.push(t * 1_000_000, &row);
+        }
+        rises.feed(&series);
+        assert_eq!(rises.rises.len(), MOST);
+        assert!(rises.rises[0].time_us > 600_000_000);
+    }
+}

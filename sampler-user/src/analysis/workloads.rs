@@ -1,0 +1,214 @@
+//! Many short lives as one: the cgroups of a workload have other ids after each restart and on each host, so that a leak which is
+//! slower than the restarts shows in none of them alone.
+
+use serde::Serialize;
+
+use super::blocks::Block;
+use super::detectors::Class;
+use super::linear::median;
+use super::track::{Life, Signal};
+use crate::units::bytes;
+
+/// Words that a runtime puts around an id.
+const RUNTIMES: [&str; 8] = ["docker", "cri", "containerd", "crio", "libpod", "nerdctl", "podman", "scope"];
+/// Fewest hexadecimal digits of an id.
+const ID: usize = 12;
+/// Fewest blocks of a life.
+const LEAST_BLOCKS: usize = 16;
+/// Growth that matters: bytes, and a part of the level.
+const LEAST_BYTES: f64 = 1024.0 * 1024.0;
+const LEAST_PART: f64 = 0.015;
+/// Part of the lives that have to rise, and the probability that so many do by chance.
+const MOST_RISE: f64 = 0.8;
+const BY_CHANCE: f64 = 0.05;
+
+/// What a cgroup is called without what is another at each start; `None` when nothing but ids is left.
+pub fn workload(path: &str) -> Option<String> {
+    let parts: Vec<&str> = path.split('/').filter(|part| !part.is_empty()).collect();
+    let masked: Vec<String> = parts.iter().map(|part| mask(part)).collect();
+    if masked.last().is_some_and(|last| has_name(last)) {
+        return Some(format!("/{}", masked.join("/")));
+    }
+    // A container that was started again in the same pod: the pod names it.
+    let (pod, above) = parts.split_last().and_then(|(_, above)| above.split_last())?;
+    let is_pod = pod.contains("pod") && mask(pod) != *pod;
+    is_pod.then(|| format!("/{}", above.iter().copied().chain([*pod, "*"]).collect::<Vec<_>>().join("/")))
+}
+
+/// Whether there is a word that no runtime wrote.
+fn has_name(part: &str) -> bool {
+    let mut words = part.split(|c: char| !c.is_alphabetic()).filter(|word| !word.is_empty());
+    words.any(|word| !RUNTIMES.contains(&word) && word != "pod")
+}
+
+/// Ids, hashes and numbers become `*`.
+fn mask(part: &str) -> String {
+    let (name, suffix) = match part.rsplit_once('.') {
+        Some((name, suffix @ ("scope" | "service" | "slice"))) => (name, format!(".{suffix}")),
+        _ => (part, String::new()),
+    };
+    let mut words: Vec<String> =
+        name.split('-').map(|word| if is_id(word) { "*".into() } else { word.into() }).collect();
+    // A pod of a deployment: name, hash of the template, five random characters.
+    if let [.., hash, random] = &mut words[..]
+        && words_of_pod(hash, random)
+    {
+        (*hash, *random) = ("*".into(), "*".into());
+    }
+    words.dedup_by(|a, b| a == "*" && b == "*");
+    format!("{}{suffix}", words.join("-"))
+}
+
+fn words_of_pod(hash: &str, random: &str) -> bool {
+    // Kubernetes draws from letters and digits without vowels, 0, 1 and 3.
+    let drawn = |word: &str| word.bytes().all(|b| b"bcdfghjklmnpqrstvwxz2456789".contains(&b));
+    (hash == "*" || (6..=10).contains(&hash.len()) && drawn(hash)) && random.len() == 5 && drawn(random)
+}
+
+/// A number, or enough hexadecimal digits, after at most one letter or the word `pod`.
+fn is_id(word: &str) -> bool {
+    let bare = word.strip_prefix("pod").unwrap_or(word).trim_start_matches('@');
+    let hex = |word: &str| {
+        let digits = word.bytes().filter(|b| *b != b'_').count();
+        digits >= ID && word.bytes().all(|b| b.is_ascii_hexdigit() || b == b'_')
+    };
+    let number = |word: &str| !word.is_empty() && word.bytes().all(|b| b.is_ascii_digit());
+    let behind = bare.char_indices().nth(1).map_or("", |(at, _)| &bare[at..]);
+    let letter = bare.starts_with(|c: char| c.is_ascii_lowercase());
+    number(bare) || hex(bare) || letter && (number(behind) || hex(behind))
+}
+
+/// How one life went.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Course {
+    /// From its second quarter to its last, bytes: the first is a start.
+    growth: f64,
+    level: f64,
+    span_s: f64,
+}
+
+/// The course of a life; `None` of one that is too short.
+pub fn course(life: &Life) -> Option<Course> {
+    let seen: Vec<f64> = life.blocks.signal(Signal::Footprint as usize).iter().filter_map(Block::mean).collect();
+    let n = seen.len();
+    if n < LEAST_BLOCKS {
+        return None;
+    }
+    let (level, last) = (median(&seen[n / 4..n / 2]), median(&seen[3 * n / 4..]));
+    Some(Course { growth: last - level, level, span_s: (life.to_us - life.from_us) as f64 / 1e6 })
+}
+
+impl Course {
+    fn rises(&self) -> bool {
+        self.growth > LEAST_BYTES.max(LEAST_PART * self.level)
+    }
+
+    /// Bytes a second; the middles of the two quarters are half of the life apart.
+    fn pace(&self) -> f64 {
+        self.growth / (0.5 * self.span_s).max(1e-9)
+    }
+}
+
+/// What the lives of a workload say together.
+#[derive(Clone, Debug, Serialize)]
+pub struct Workload {
+    /// Its name: a path with `*` for what changes.
+    pub workload: String,
+    /// Hosts it was seen on.
+    pub hosts: Vec<String>,
+    /// Lives that are long enough to say something.
+    pub lives: usize,
+    /// Of these, how many rise.
+    pub rising: usize,
+    /// `leak`, `steady`, or `undetermined` with too few lives.
+    pub verdict: Class,
+    /// Median of the paces of those that rise.
+    pub rate_bytes_per_s: Option<f64>,
+    /// Why, in plain words.
+    pub evidence: Vec<String>,
+}
+
+/// Judges a workload of several lives; `None` of a single one, which speaks for itself.
+pub fn roll_up(name: &str, lives: &[(String, Course)]) -> Option<Workload> {
+    let n = lives.len();
+    if n < 2 {
+        return None;
+    }
+    let paces: Vec<f64> = lives.iter().filter(|(_, course)| course.rises()).map(|(_, c)| c.pace()).collect();
+    let k = paces.len();
+    let chance = at_least(k, n);
+    let verdict = if k as f64 >= MOST_RISE * n as f64 {
+        if chance <= BY_CHANCE { Class::Leak } else { Class::Undetermined }
+    } else {
+        Class::Steady
+    };
+    let rate = (k > 0).then(|| median(&paces));
+    let mut hosts: Vec<String> = lives.iter().map(|(host, _)| host.clone()).collect();
+    hosts.sort();
+    hosts.dedup();
+    let mut evidence = vec![format!("{k} of {n} lives on {} hosts rise after their start", hosts.len())];
+    if let (Class::Leak, Some(rate)) = (verdict, rate) {
+        evidence.push(format!(
+            "by chance so many would in {:.1} % of the cases; {} a minute in the median",
+            100.0 * chance,
+            bytes((60.0 * rate) as u64)
+        ));
+    }
+    Some(Workload { workload: name.into(), hosts, lives: n, rising: k, verdict, rate_bytes_per_s: rate, evidence })
+}
+
+/// Probability that at least `k` of `n` coins show heads.
+fn at_least(k: usize, n: usize) -> f64 {
+    let mut one = 0.5f64.powi(n.min(1000) as i32);
+    let mut sum = 0.0;
+    for heads in 0..=n {
+        if heads >= k {
+            sum += one;
+        }
+        one *= (n - heads) as f64 / (heads + 1) as f64;
+    }
+    sum
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ids_are_masked_and_names_stay() {
+        let id = "0123456789abcdef".repeat(4);
+        let uid = "12345678_1234_1234_1234_123456789abc";
+        for (path, want) in [
+            ("/system.slice/nginx.service".to_owned(), Some("/system.slice/nginx.service")),
+            ("/user.slice/session-12.scope".into(), Some("/user.slice/session-*.scope")),
+            (format!("/run-r{}.scope", &id[..32]), Some("/run-*.scope")),
+            ("/prod/web-7d4b9c68f5-x2x9z/app".into(), Some("/prod/web-*/app")),
+            ("/prod/db-0/db".into(), Some("/prod/db-*/db")),
+            (format!("/system.slice/docker-{id}.scope"), None),
+            (format!("/docker/{id}"), None),
+            (
+                format!("/kubepods.slice/kubepods-pod{uid}.slice/cri-containerd-{id}.scope"),
+                Some("/kubepods.slice/kubepods-pod12345678_1234_1234_1234_123456789abc.slice/*"),
+            ),
+        ] {
+            assert_eq!(workload(&path).as_deref(), want, "{path}");
+        }
+        assert_ne!(workload("/a/web"), workload("/a/api"));
+    }
+
+    fn course(growth_mib: f64) -> (String, Course) {
+        ("h".into(), Course { growth: growth_mib * 1048576.0, level: 100.0 * 1048576.0, span_s: 7200.0 })
+    }
+
+    #[test]
+    fn a_leak_slower_than_the_restarts_shows_in_all_lives_together() {
+        let of = |growths: &[f64]| roll_up("/w", &growths.iter().map(|g| course(*g)).collect::<Vec<_>>());
+        let leak = of(&[4.0, 5.0, 3.5, 6.0, 4.2]).unwrap();
+        assert_eq!((leak.verdict, leak.lives, leak.rising), (Class::Leak, 5, 5));
+        assert!((leak.rate_bytes_per_s.unwrap() - 4.2 * 1048576.0 / 3600.0).abs() < 1.0);
+        assert_eq!(of(&[4.0, 5.0, 3.0]).unwrap().verdict, Class::Undetermined, "three may be chance");
+        assert_eq!(of(&[4.0, -5.0, 3.5, -6.0, 0.1]).unwrap().verdict, Class::Steady);
+        assert!(of(&[4.0]).is_none());
+        assert!((at_least(4, 5) - 6.0 / 32.0).abs() < 1e-12);
+    }
+}

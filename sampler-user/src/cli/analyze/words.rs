@@ -1,0 +1,140 @@
+//! The analysis as a person reads it.
+
+use std::fmt::Write;
+
+use sampler::analysis::detectors::Class;
+use sampler::analysis::groups::{Group, Kind};
+use sampler::units::{bytes, printable};
+use serde::Serialize;
+
+use super::{Analysis, Cgroup, Pressure, Together};
+
+/// The word that JSON has for it.
+pub fn word(value: &impl Serialize) -> String {
+    serde_json::to_value(value).ok().and_then(|value| value.as_str().map(str::to_owned)).unwrap_or_default()
+}
+
+fn duration(seconds: f64) -> String {
+    match seconds {
+        s if s < 120.0 => format!("{s:.0} s"),
+        s if s < 7200.0 => format!("{:.0} min", s / 60.0),
+        s if s < 172_800.0 => format!("{:.1} h", s / 3600.0),
+        s => format!("{:.1} d", s / 86400.0),
+    }
+}
+
+/// What is urgent first, then what is large.
+pub fn sorted(analysis: &Analysis) -> Vec<&Cgroup> {
+    let mut list: Vec<&Cgroup> = analysis.cgroups.iter().collect();
+    let urgency = |c: &Cgroup| c.verdict.time_to_limit_s.unwrap_or(f64::INFINITY);
+    list.sort_by(|a, b| {
+        (a.verdict.verdict != Class::Leak, a.verdict.verdict != Class::Undetermined)
+            .cmp(&(b.verdict.verdict != Class::Leak, b.verdict.verdict != Class::Undetermined))
+            .then(urgency(a).total_cmp(&urgency(b)))
+            .then(b.verdict.last_bytes.cmp(&a.verdict.last_bytes))
+            .then(a.path.cmp(&b.path))
+    });
+    list
+}
+
+/// Size, limit and, of a leak, its pace.
+pub fn in_a_line(cgroup: &Cgroup) -> String {
+    let mut out = String::new();
+    let v = &cgroup.verdict;
+    let size = v.last_bytes.map_or_else(|| "?".into(), bytes);
+    let limit = match (v.limit_bytes, v.limit_owner.as_deref()) {
+        (Some(limit), Some(owner)) if owner != cgroup.path => {
+            format!("of {} that {} leaves it", bytes(limit), printable(owner))
+        }
+        (Some(limit), _) => format!("of {}", bytes(limit)),
+        (None, _) => "no limit".into(),
+    };
+    let _ = write!(out, "{size} {limit}");
+    if v.verdict == Class::Leak {
+        if let Some(rate) = v.rate_bytes_per_s {
+            let _ = write!(out, ", {} a minute", bytes((rate * 60.0).max(0.0) as u64));
+        }
+        if let Some(part) = v.component {
+            let _ = write!(out, " of {}", word(&part));
+        }
+        if let Some(left) = v.time_to_limit_s {
+            let _ = write!(out, ", limit in {}", duration(left));
+            if let Some([low, high]) = v.time_to_limit_ci90 {
+                let end = |end: Option<f64>| end.map_or_else(|| "never".into(), duration);
+                let _ = write!(out, " ({} to {})", end(low), end(high));
+            }
+        }
+        let _ = write!(out, ", probability {:.2}", v.probability);
+    }
+    if let Some(needs) = v.needs_s {
+        let _ = write!(out, ", watch {} longer", duration(needs));
+    }
+    out
+}
+
+/// Verdicts, what is urgent first, then pressure, groups, workloads and problems.
+pub fn words(analysis: &Analysis, verbose: bool) -> String {
+    let mut out = String::new();
+    for cgroup in sorted(analysis) {
+        let v = &cgroup.verdict;
+        let _ = writeln!(out, "{:<13} {} {}", word(&v.verdict), printable(&cgroup.path), in_a_line(cgroup));
+        if verbose || v.verdict == Class::Leak {
+            if let Some(onset) = &cgroup.onset {
+                let _ = writeln!(out, "              since {onset}");
+            }
+            for line in &v.evidence {
+                let _ = writeln!(out, "              {line}");
+            }
+        }
+    }
+    for Pressure { episode, from, .. } in &analysis.pressure {
+        let _ = write!(out, "pressure      {} {from} for {}:", printable(&episode.path), duration(episode.duration_s));
+        if let (Some(stall), Some(peak)) = (episode.stall_s, episode.peak_some) {
+            let _ = write!(out, " stalled {stall:.1} s, {:.0} % at worst;", 100.0 * peak);
+        }
+        let _ = writeln!(
+            out,
+            " {} limit hits, {} throttled, {} pages read again",
+            episode.limit_hits, episode.throttles, episode.refaults
+        );
+    }
+    for Together { group, from, .. } in &analysis.groups {
+        out.push_str(&group_words(group, from));
+    }
+    for workload in &analysis.workloads {
+        if verbose || workload.verdict == Class::Leak {
+            let name = printable(&workload.workload);
+            let evidence: Vec<_> = workload.evidence.iter().map(|line| printable(line)).collect();
+            let _ = writeln!(out, "workload      {name} {}: {}", word(&workload.verdict), evidence.join("; "));
+        }
+    }
+    for problem in &analysis.problems {
+        let _ = writeln!(out, "problem       {}: {}", printable(&problem.source), printable(&problem.what));
+    }
+    if analysis.cgroups.is_empty() {
+        out.push_str("no samples in this time and of these cgroups\n");
+    }
+    out
+}
+
+/// Members that are named; of a large group the others are counted.
+const NAMED: usize = 5;
+
+fn group_words(group: &Group, from: &str) -> String {
+    let mut members: Vec<String> = group.members.iter().take(NAMED).map(|path| printable(path)).collect();
+    if group.members.len() > NAMED {
+        members.push(format!("and {} more", group.members.len() - NAMED));
+    }
+    let how = match (group.kind, group.period_s, group.phase_s) {
+        (Kind::Periodic, Some(period), Some(phase)) => {
+            format!(
+                "rise together every {} ({phase:.0} s into it), {} times since {from}",
+                duration(period),
+                group.times
+            )
+        }
+        _ => format!("were started together at {from}"),
+    };
+    let count = group.members.len();
+    format!("together      {count} cgroups {how}, by {} in all: {}\n", bytes(group.rise_bytes), members.join(", "))
+}
