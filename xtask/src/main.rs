@@ -2,6 +2,7 @@
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a task runner talks to the terminal")]
 
 mod bench;
+mod corpus;
 mod docker;
 mod docs;
 mod ebpf;
@@ -19,6 +20,8 @@ enum Task {
     /// Measure the agent against the bare floor, in the same run
     #[command(subcommand)]
     Bench(bench::Bench),
+    /// Run and record the live corpus: programs whose memory does what is known (root)
+    Corpus(corpus::Args),
     /// Record real Docker containers from end to end
     Docker,
     /// Write the generated documents
@@ -40,6 +43,7 @@ enum Task {
 fn main() -> anyhow::Result<()> {
     match Task::parse() {
         Task::Bench(bench) => bench::run(bench),
+        Task::Corpus(args) => corpus::run(&args),
         Task::Docker => docker::run(),
         Task::Docs => docs::run(),
         Task::Ebpf(args) => ebpf::run(&args),
