@@ -129,7 +129,11 @@ impl Workshop {
             Program::C => {
                 if plan.mode.contains("read") {
                     let kib = trace.rate * self.span_s * 1.1;
-                    sh::run(Command::new("python3").arg(self.path("files.py")).args([&own_text, "1", &format!("{kib:.0}")]))?;
+                    sh::run(Command::new("python3").arg(self.path("files.py")).args([
+                        &own_text,
+                        "1",
+                        &format!("{kib:.0}"),
+                    ]))?;
                 }
                 (words(&format!("{} {tail} {own_text}", self.path("held"))), None)
             }
@@ -168,7 +172,11 @@ impl Workshop {
             }
             Program::Nginx => {
                 fs::create_dir_all(own.join("files"))?;
-                sh::run(Command::new("python3").arg(self.path("files.py")).args([&format!("{own_text}/files"), "1600", "40"]))?;
+                sh::run(Command::new("python3").arg(self.path("files.py")).args([
+                    &format!("{own_text}/files"),
+                    "1600",
+                    "40",
+                ]))?;
                 fs::write(own.join("index.html"), "hello")?;
                 let text = format!(
                     "user root; worker_processes 1; daemon off; pid {own_text}/pid; error_log {own_text}/error.log;\n\
@@ -273,7 +281,8 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
     let list: Vec<Value> = traces.iter().map(|trace| truth(trace, span_s, end_us)).collect();
     let document = json!({ "format": "sampler.corpus.v1", "minutes": args.minutes, "traces": list });
     let path = args.out.join("corpus.json");
-    fs::write(&path, serde_json::to_string_pretty(&document)? + "\n").with_context(|| format!("write {}", path.display()))?;
+    fs::write(&path, serde_json::to_string_pretty(&document)? + "\n")
+        .with_context(|| format!("write {}", path.display()))?;
     println!("{}: what is true of {} traces", path.display(), traces.len());
     Ok(())
 }

@@ -1,7 +1,7 @@
 //! The table of detectors. Each looks at the same evidence and says what it is, or nothing; the first that speaks is right,
 //! so the order is from what explains a growth away to what does not.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::blocks::Block;
 use super::facts::Facts;
@@ -21,7 +21,7 @@ mod undetermined;
 mod warm_up;
 
 /// What a cgroup's memory does.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Class {
     /// Grows without bound.

@@ -238,6 +238,10 @@ fn beside_work(blocks: &Blocks<SIGNALS>, floor: &Floor, from: usize, values: &[f
         let mut work = filled(seen, per);
         work.resize(from + n, work.last().copied().unwrap_or(0.0));
         let work = &work[from..from + n];
+        // Tasks that only become more are no work: they are what leaks.
+        if signal == Signal::Pids && only_grows(work) {
+            continue;
+        }
         if quantile(work, 0.95) - quantile(work, 0.05) < 0.1 * median(work).abs().max(1e-9) {
             continue;
         }
@@ -263,6 +267,18 @@ fn beside_work(blocks: &Blocks<SIGNALS>, floor: &Floor, from: usize, values: &[f
         }
     }
     best
+}
+
+/// Whether a number of tasks rises from quarter to quarter and never falls by much.
+pub fn only_grows(tasks: &[f64]) -> bool {
+    let quarters: Vec<f64> = (0..4).map(|i| mean(&tasks[i * tasks.len() / 4..(i + 1) * tasks.len() / 4])).collect();
+    let rise = quarters[3] - quarters[0];
+    let mut highest = f64::NEG_INFINITY;
+    let fell = tasks.iter().fold(0f64, |fell, n| {
+        highest = highest.max(*n);
+        fell.max(highest - n)
+    });
+    rise >= 8.0 && quarters.windows(2).all(|pair| pair[1] - pair[0] > 0.1 * rise) && fell < 0.2 * rise
 }
 
 /// How much memory a unit of work holds, and how sure that is: changes follow changes over some time, or the work explains

@@ -5,7 +5,7 @@ use serde::Serialize;
 use super::detectors::{Class, Evidence, Finding, ask, part_that_grew, rising};
 use super::eta::{eta, growing_part, rate};
 use super::facts::{Facts, facts};
-use super::track::{Signal, Track};
+use super::track::{Life, Signal, Track};
 
 /// What is said of one cgroup. Times are seconds, sizes bytes; what is not known is absent.
 #[derive(Clone, Debug, Serialize)]
@@ -18,6 +18,8 @@ pub struct Verdict {
     pub component: Option<Signal>,
     /// How likely it grows without bound, 0 to 1.
     pub probability: f64,
+    /// Whether somebody should be told now: a leak that has grown for long enough to be drawn on to its limit.
+    pub alarm: bool,
     /// Pace of the growth.
     pub rate_bytes_per_s: Option<f64>,
     /// 90 % interval of the pace.
@@ -51,22 +53,17 @@ pub fn judge(track: &mut Track, limit: Option<(&str, f64)>) -> Option<Verdict> {
         life.blocks.fit(Signal::Footprint as usize);
     }
     let lives = &track.lives;
-    // The last life that is long enough, or else the longest.
-    let measured = lives.iter().rev().find_map(|life| Some((life, facts(&life.blocks, Signal::Footprint)?)));
-    let (life, footprint) = match measured {
-        Some((life, facts)) => (life, Some(facts)),
-        None => (lives.iter().max_by_key(|life| life.rows)?, None),
-    };
-    let cache = facts(&life.blocks, Signal::Cache);
     let bytes = limit.map(|(_, bytes)| bytes);
-    let evidence = Evidence { life, footprint: footprint.as_ref(), cache: cache.as_ref(), limit: bytes, lives };
-    let (detector, finding) = ask(&evidence);
+    let Judged { at, footprint, detector, finding } = judged(lives, bytes)?;
+    let (life, is_last) = (&lives[at], lives.iter().skip(at + 1).all(|life| is_empty(life)));
+    let ended = life.kills > 0;
     let finite = |value: f64| value.is_finite().then_some(value);
     let mut verdict = Verdict {
         verdict: finding.class,
         detector,
         component: None,
         probability: probability(&finding, footprint.as_ref()),
+        alarm: false,
         rate_bytes_per_s: None,
         rate_ci90: None,
         onset_us: None,
@@ -90,7 +87,13 @@ pub fn judge(track: &mut Track, limit: Option<(&str, f64)>) -> Option<Verdict> {
         verdict.rate_ci90 = Some([pace.ci90.0, pace.ci90.1]);
         if finding.class == Class::Leak {
             verdict.onset_us = Some(life.blocks.begin_us + block as i64 * life.blocks.width_us);
-            if let Some(eta) = bytes.and_then(|limit| eta(facts, &pace, limit)) {
+            let time_left = bytes.and_then(|limit| eta(facts, &pace, limit));
+            let grew_s = (facts.floor.points.len() - from) as f64 * facts.floor.stride * facts.block_s;
+            verdict.alarm = finding.restarts > 0 || ended || is_near(facts, time_left.map(|eta| eta.middle), grew_s);
+            if ended {
+                verdict.evidence.push("an OOM kill ended it".into());
+            }
+            if let Some(eta) = time_left.filter(|_| is_last && !ended) {
                 verdict.time_to_limit_s = finite(eta.middle);
                 verdict.time_to_limit_ci90 = Some([finite(eta.ci90.0), finite(eta.ci90.1)]);
             }
@@ -98,8 +101,74 @@ pub fn judge(track: &mut Track, limit: Option<(&str, f64)>) -> Option<Verdict> {
     } else if finding.class == Class::Leak {
         verdict.component = part_that_grew(life, 0).map(|(part, _)| part);
         verdict.onset_us = lives.first().map(|life| life.from_us);
+        verdict.alarm = true;
     }
     Some(verdict)
+}
+
+/// What is said of one life.
+struct Judged {
+    at: usize,
+    footprint: Option<Facts>,
+    detector: &'static str,
+    finding: Finding,
+}
+
+/// Lives before the last that are looked at.
+const LIVES: usize = 4;
+
+/// The last life that is long enough, or else the longest. A life that leaked until it was killed says more than a shorter one
+/// after it that does not show it yet.
+fn judged(lives: &[Life], limit: Option<f64>) -> Option<Judged> {
+    let ask_life = |at: usize, footprint: Option<Facts>| {
+        let life = &lives[at];
+        let cache = facts(&life.blocks, Signal::Cache);
+        let evidence = Evidence { life, footprint: footprint.as_ref(), cache: cache.as_ref(), limit, lives };
+        let (detector, finding) = ask(&evidence);
+        Judged { at, footprint, detector, finding }
+    };
+    let mut measured = lives
+        .iter()
+        .enumerate()
+        .rev()
+        .filter(|(_, life)| !is_empty(life))
+        .take(LIVES)
+        .filter_map(|(at, life)| Some((at, facts(&life.blocks, Signal::Footprint)?)));
+    let Some((at, footprint)) = measured.next() else {
+        let at = (0..lives.len()).max_by_key(|at| lives[*at].rows)?;
+        return Some(ask_life(at, None));
+    };
+    let span_s = footprint.span_s();
+    let last = ask_life(at, Some(footprint));
+    if last.finding.class == Class::Leak {
+        return Some(last);
+    }
+    for (at, footprint) in measured {
+        if lives[at].kills > 0 && footprint.span_s() > 0.5 * span_s {
+            let before = ask_life(at, Some(footprint));
+            if before.finding.class == Class::Leak {
+                return Some(before);
+            }
+        }
+    }
+    Some(last)
+}
+
+/// Whether nobody lived in it: the cgroup after its last process was killed.
+fn is_empty(life: &Life) -> bool {
+    let most = life.blocks.means(Signal::Current as usize).fold(0.0, f64::max);
+    let tasks =
+        life.blocks.means(Signal::Pids as usize).fold(None, |most: Option<f64>, n| Some(most.unwrap_or(0.0).max(n)));
+    tasks == Some(0.0) || most < 1024.0 * 1024.0 && tasks.is_none_or(|n| n < 1.0)
+}
+
+/// A line is drawn on for half as long again as it was seen, not further: what fills evenly may be a cache that is full before.
+/// Without a limit the growth must have doubled what was there.
+fn is_near(facts: &Facts, left_s: Option<f64>, grew_s: f64) -> bool {
+    match left_s {
+        Some(left_s) => left_s <= 1.5 * grew_s,
+        None => facts.growth() >= facts.level.0,
+    }
 }
 
 /// Grades the finding: how far the evidence is from the border between leak and no leak.

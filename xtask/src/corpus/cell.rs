@@ -51,7 +51,8 @@ impl Cell {
 
     /// Starts a command inside, nicely.
     pub fn start(&mut self, words: &[String], log: &Path) -> anyhow::Result<()> {
-        let enter: Vec<String> = self.folders.iter().map(|f| format!("echo $$ > '{}/cgroup.procs'", f.display())).collect();
+        let enter: Vec<String> =
+            self.folders.iter().map(|f| format!("echo $$ > '{}/cgroup.procs'", f.display())).collect();
         let log = File::options().create(true).append(true).open(log)?;
         let mut command = Command::new("sh");
         command.arg("-c").arg(format!("{} && exec nice -n 10 \"$@\"", enter.join(" && "))).arg("sh").args(words);

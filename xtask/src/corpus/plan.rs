@@ -49,7 +49,17 @@ pub struct Plan {
 }
 
 const fn plan(mechanism: &'static str, program: Program, mode: &'static str, class: Class) -> Plan {
-    Plan { mechanism, program, mode, runs: &[(0.0, Limit::None)], class, also: &[], components: &[], onset: 0.0, exact: false }
+    Plan {
+        mechanism,
+        program,
+        mode,
+        runs: &[(0.0, Limit::None)],
+        class,
+        also: &[],
+        components: &[],
+        onset: 0.0,
+        exact: false,
+    }
 }
 
 use Class::{BoundedCache, Cache, Leak, Load, Sawtooth, Steady, Step, WarmUp};
@@ -65,12 +75,7 @@ pub const TABLE: &[Plan] = &[
         exact: true,
         ..plan("c-leak", C, "leak", Leak)
     },
-    Plan {
-        runs: &[(4.0, After(3.0, 40.0))],
-        components: &["anon"],
-        exact: true,
-        ..plan("c-slow", C, "leak", Leak)
-    },
+    Plan { runs: &[(4.0, After(3.0, 40.0))], components: &["anon"], exact: true, ..plan("c-slow", C, "leak", Leak) },
     Plan {
         runs: &[(40.0, After(0.9, 36.0)), (25.0, After(2.0, 36.0))],
         components: &["anon"],
@@ -90,38 +95,82 @@ pub const TABLE: &[Plan] = &[
         exact: true,
         ..plan("c-memfd", C, "memfd", Leak)
     },
-    Plan { runs: &[(30.0, After(1.5, 22.0))], components: &["kernel", "slab", "sock"], ..plan("c-sockets", C, "sockets", Leak) },
-    Plan { runs: &[(30.0, After(0.85, 22.0))], components: &["kernel"], ..plan("c-pipes", C, "pipes", Leak) },
     Plan {
-        runs: &[(45.0, None)],
-        components: &["anon"],
-        ..plan("c-leak-beside-cache", C, "leak-read", Leak)
+        runs: &[(30.0, After(1.5, 22.0))],
+        components: &["kernel", "slab", "sock"],
+        ..plan("c-sockets", C, "sockets", Leak)
     },
+    Plan { runs: &[(30.0, After(0.85, 22.0))], components: &["kernel"], ..plan("c-pipes", C, "pipes", Leak) },
+    Plan { runs: &[(45.0, None)], components: &["anon"], ..plan("c-leak-beside-cache", C, "leak-read", Leak) },
     Plan {
         runs: &[(20.0, After(0.85, 30.0)), (70.0, None)],
         components: &["anon"],
         exact: true,
         ..plan("python-leak", Python, "leak", Leak)
     },
-    Plan { runs: &[(30.0, None)], components: &["anon"], onset: 0.35, exact: true, ..plan("python-late", Python, "leak-late", Leak) },
-    Plan { runs: &[(30.0, After(0.85, 64.0)), (20.0, None)], components: &["anon"], ..plan("python-leak-under-gc", Python, "leak-gc", Leak) },
-    Plan { runs: &[(30.0, None), (25.0, Mib(256))], components: &["anon"], ..plan("python-leak-with-load", Python, "leak-load", Leak) },
-    Plan { runs: &[(0.0, None)], components: &["anon", "kernel", "kernel-stack"], ..plan("python-threads", Python, "threads", Leak) },
-    Plan { runs: &[(0.0, None)], components: &["kernel", "kernel-stack", "slab"], ..plan("python-zombies", Python, "zombies", Leak) },
+    Plan {
+        runs: &[(30.0, None)],
+        components: &["anon"],
+        onset: 0.35,
+        exact: true,
+        ..plan("python-late", Python, "leak-late", Leak)
+    },
+    Plan {
+        runs: &[(30.0, After(0.85, 64.0)), (20.0, None)],
+        components: &["anon"],
+        ..plan("python-leak-under-gc", Python, "leak-gc", Leak)
+    },
+    Plan {
+        runs: &[(30.0, None), (25.0, Mib(256))],
+        components: &["anon"],
+        ..plan("python-leak-with-load", Python, "leak-load", Leak)
+    },
+    Plan {
+        runs: &[(0.0, None)],
+        components: &["anon", "kernel", "kernel-stack"],
+        ..plan("python-threads", Python, "threads", Leak)
+    },
+    Plan {
+        runs: &[(0.0, None)],
+        components: &["kernel", "kernel-stack", "slab"],
+        ..plan("python-zombies", Python, "zombies", Leak)
+    },
     Plan {
         runs: &[(35.0, After(0.85, 30.0)), (60.0, None)],
         components: &["shmem"],
         exact: true,
         ..plan("python-tmpfs", Python, "tmpfs", Leak)
     },
-    Plan { runs: &[(20.0, None), (40.0, After(0.85, 50.0))], components: &["anon"], ..plan("node-leak", Node, "leak", Leak) },
-    Plan { runs: &[(30.0, None)], components: &["anon"], onset: 0.3, ..plan("node-listeners", Node, "listeners", Leak) },
+    Plan {
+        runs: &[(20.0, None), (40.0, After(0.85, 50.0))],
+        components: &["anon"],
+        ..plan("node-leak", Node, "leak", Leak)
+    },
+    Plan {
+        runs: &[(30.0, None)],
+        components: &["anon"],
+        onset: 0.3,
+        ..plan("node-listeners", Node, "listeners", Leak)
+    },
     Plan { runs: &[(25.0, None), (50.0, None)], components: &["anon"], ..plan("java-leak", Java, "leak", Leak) },
-    Plan { runs: &[(30.0, After(0.85, 60.0))], components: &["anon"], onset: 0.25, ..plan("java-direct", Java, "direct", Leak) },
+    Plan {
+        runs: &[(30.0, After(0.85, 60.0))],
+        components: &["anon"],
+        onset: 0.25,
+        ..plan("java-direct", Java, "direct", Leak)
+    },
     Plan { components: &["anon", "kernel", "kernel-stack"], ..plan("java-threads", Java, "threads", Leak) },
-    Plan { runs: &[(25.0, After(0.85, 10.0)), (60.0, None)], components: &["anon"], ..plan("redis-queue", Redis, "redis-queue", Leak) },
+    Plan {
+        runs: &[(25.0, After(0.85, 10.0)), (60.0, None)],
+        components: &["anon"],
+        ..plan("redis-queue", Redis, "redis-queue", Leak)
+    },
     Plan { runs: &[(48.0, None)], components: &["anon"], ..plan("postgres-prepared", Postgres, "pg-prepared", Leak) },
-    Plan { runs: &[(120.0, Restarts(72)), (90.0, Restarts(60))], components: &["anon"], ..plan("c-restarts", C, "leak", Leak) },
+    Plan {
+        runs: &[(120.0, Restarts(72)), (90.0, Restarts(60))],
+        components: &["anon"],
+        ..plan("c-restarts", C, "leak", Leak)
+    },
     Plan { runs: &[(100.0, Restarts(64))], components: &["anon"], ..plan("python-restarts", Python, "leak", Leak) },
     // No leaks.
     Plan { runs: &[(0.0, None), (0.0, Mib(64))], ..plan("c-steady", C, "steady", Steady) },
@@ -131,13 +180,21 @@ pub const TABLE: &[Plan] = &[
     Plan { runs: &[(40.0, None)], also: &[Steady], ..plan("c-dentries", C, "dentries", Cache) },
     Plan { runs: &[(0.0, None), (0.0, Mib(128))], ..plan("python-steady", Python, "steady", Steady) },
     Plan { runs: &[(0.0, None), (0.0, Mib(128))], ..plan("python-gc", Python, "gc", Sawtooth) },
-    Plan { runs: &[(80.0, None), (120.0, Mib(256))], also: &[WarmUp], ..plan("python-lru", Python, "lru", BoundedCache) },
+    Plan {
+        runs: &[(80.0, None), (120.0, Mib(256))],
+        also: &[WarmUp],
+        ..plan("python-lru", Python, "lru", BoundedCache)
+    },
     Plan { runs: &[(0.0, None)], ..plan("python-memo", Python, "memo", WarmUp) },
     Plan { runs: &[(0.0, None), (0.0, Mib(160))], ..plan("python-batch", Python, "batch", Sawtooth) },
     Plan { runs: &[(0.0, None), (0.0, Mib(192))], also: &[Sawtooth], ..plan("python-load", Python, "load", Load) },
     Plan { runs: &[(0.0, None)], ..plan("python-load-ramp", Python, "load-ramp", Load) },
     Plan { runs: &[(0.0, None), (0.0, Mib(128))], ..plan("python-step", Python, "step", Step) },
-    Plan { runs: &[(300.0, None)], also: &[Steady, WarmUp], ..plan("python-tmpfs-rotate", Python, "tmpfs-rotate", BoundedCache) },
+    Plan {
+        runs: &[(300.0, None)],
+        also: &[Steady, WarmUp],
+        ..plan("python-tmpfs-rotate", Python, "tmpfs-rotate", BoundedCache)
+    },
     Plan { runs: &[(60.0, None), (150.0, Mib(128))], ..plan("python-log-files", Python, "log-files", Cache) },
     plan("python-forks", Python, "forks", Steady),
     Plan { runs: &[(0.0, None), (0.0, Mib(256))], also: &[WarmUp], ..plan("node-steady", Node, "steady", Steady) },
@@ -150,7 +207,11 @@ pub const TABLE: &[Plan] = &[
     Plan { runs: &[(90.0, None)], also: &[WarmUp], ..plan("java-lru", Java, "lru", BoundedCache) },
     Plan { also: &[WarmUp], ..plan("java-steady", Java, "steady", Steady) },
     Plan { runs: &[(8.0, None)], ..plan("redis-steady", Redis, "redis-steady", Steady) },
-    Plan { runs: &[(30.0, None), (60.0, Mib(96))], also: &[WarmUp], ..plan("redis-maxmemory", Redis, "redis-lru", BoundedCache) },
+    Plan {
+        runs: &[(30.0, None), (60.0, Mib(96))],
+        also: &[WarmUp],
+        ..plan("redis-maxmemory", Redis, "redis-lru", BoundedCache)
+    },
     Plan { runs: &[(60.0, None)], also: &[WarmUp], ..plan("redis-ttl", Redis, "redis-ttl", BoundedCache) },
     Plan { also: &[WarmUp, Step], ..plan("postgres-steady", Postgres, "pg-steady", Steady) },
     Plan { also: &[BoundedCache], ..plan("postgres-buffers", Postgres, "pg-buffers", WarmUp) },
@@ -161,8 +222,8 @@ pub const TABLE: &[Plan] = &[
 /// Whether rules may be tuned on it: all runs of a mechanism belong to one part, so that the test part has mechanisms that were
 /// never looked at. The rule is the top bit of FNV-1a over the name, mixed once more.
 pub fn part(mechanism: &str) -> &'static str {
-    let hash = mechanism.bytes().fold(0xcbf2_9ce4_8422_2325u64, |hash, byte| {
-        (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
-    });
+    let hash = mechanism
+        .bytes()
+        .fold(0xcbf2_9ce4_8422_2325u64, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3));
     if hash.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 63 == 0 { "tune" } else { "test" }
 }

@@ -9,44 +9,46 @@ use sampler::fields::{FieldId, Table};
 use sampler::recording::{Series, Subject};
 use sampler::sample::Row;
 
-const MIB: f64 = 1024.0 * 1024.0;
+use super::case::{Case, Truth};
 
-/// What is true of a series.
-#[derive(Clone, Debug)]
-pub struct Truth {
-    pub class: Class,
-    /// Bytes a second at the end.
-    pub rate: Option<f64>,
-    /// Part of the span at which it begins.
-    pub onset: f64,
-    /// Seconds from the end to the limit.
-    pub eta_s: Option<f64>,
-    pub limit: f64,
-}
+const MIB: f64 = 1024.0 * 1024.0;
 
 /// A series: one value a step.
 pub struct Sim {
     pub step_s: f64,
     pub truth: Truth,
-    anon: Vec<f64>,
-    shmem: Vec<f64>,
-    slab: Vec<f64>,
-    file: Vec<f64>,
-    faults: Option<Vec<f64>>,
+    pub anon: Vec<f64>,
+    pub shmem: Vec<f64>,
+    pub slab: Vec<f64>,
+    pub file: Vec<f64>,
+    pub faults: Option<Vec<f64>>,
 }
 
 impl Sim {
-    pub fn current(&self) -> Vec<f64> {
+    /// As a case, which is judged.
+    pub fn case(&self, mechanism: &str, i: usize) -> Case {
+        let span_us = (self.anon.len() as f64 * self.step_s * 1e6) as i64;
+        Case {
+            name: format!("{mechanism} {i}"),
+            mechanism: mechanism.to_owned(),
+            truth: self.truth.clone(),
+            series: vec![self.series()],
+            begin_us: 0,
+            end_us: span_us,
+        }
+    }
+
+    fn current(&self) -> Vec<f64> {
         (0..self.anon.len()).map(|t| self.anon[t] + self.shmem[t] + self.slab[t] + self.file[t]).collect()
     }
 
-    /// The first `part` as it would be recorded.
-    pub fn series(&self, part: f64) -> Series {
+    /// As it would be recorded.
+    fn series(&self) -> Series {
         let subject = Subject { cgroup: "/sim".into(), id: 1, process: None };
         let mut series = Series::new(Arc::new(subject), Table::Samples);
         let mut faults = 0.0;
         let current = self.current();
-        for t in 0..(current.len() as f64 * part) as usize {
+        for t in 0..current.len() {
             let mut row = Row::new(1);
             let mut put = |id: FieldId, value: f64| row.put(id.field(), value.max(0.0) as u64);
             // The kernel charges 64 pages at once.
@@ -73,28 +75,33 @@ pub struct Mechanism {
     pub make: fn(u64) -> Sim,
 }
 
+/// The truth of a series that does not end.
+pub fn truth(class: Class, limit: f64) -> Truth {
+    Truth { class, also: Vec::new(), components: Vec::new(), rate: None, onset: 0.0, oom: None, limit }
+}
+
 /// Randomness of one series.
-struct Dice(fastrand::Rng);
+pub struct Dice(pub fastrand::Rng);
 
 impl Dice {
-    fn new(seed: u64) -> Dice {
+    pub fn new(seed: u64) -> Dice {
         Dice(fastrand::Rng::with_seed(seed))
     }
 
-    fn between(&mut self, low: f64, high: f64) -> f64 {
+    pub fn between(&mut self, low: f64, high: f64) -> f64 {
         low + self.0.f64() * (high - low)
     }
 
     /// Evenly in the logarithm.
-    fn scale(&mut self, low: f64, high: f64) -> f64 {
+    pub fn scale(&mut self, low: f64, high: f64) -> f64 {
         (self.between(low.ln(), high.ln())).exp()
     }
 
-    fn normal(&mut self) -> f64 {
+    pub fn normal(&mut self) -> f64 {
         (-2.0 * (1.0 - self.0.f64()).ln()).sqrt() * (TAU * self.0.f64()).cos()
     }
 
-    fn walk(&mut self, n: usize, root: f64) -> Vec<f64> {
+    pub fn walk(&mut self, n: usize, root: f64) -> Vec<f64> {
         let mut state = 0.0;
         (0..n)
             .map(|_| {
@@ -134,7 +141,7 @@ impl Stage {
         let anon = anon.iter().zip(&self.noise).map(|(a, b)| (a + b).max(0.0)).collect();
         Sim {
             step_s: 1.0,
-            truth: Truth { class, rate: None, onset: 0.0, eta_s: None, limit: (1.5 * top).max(64.0 * MIB) },
+            truth: truth(class, (1.5 * top).max(64.0 * MIB)),
             anon,
             shmem: vec![0.0; n],
             slab: vec![3.0 * MIB; n],
@@ -158,7 +165,7 @@ fn with_rate(mut sim: Sim, rate: f64, onset: f64) -> Sim {
     sim.truth.limit = last + left;
     sim.truth.rate = Some(rate);
     sim.truth.onset = onset;
-    sim.truth.eta_s = Some(left / rate);
+    sim.truth.oom = Some(1.0 + left / rate / sim.n() as f64 / sim.step_s);
     sim
 }
 
@@ -221,7 +228,7 @@ fn leak_under_gc(seed: u64) -> Sim {
     let anon = (0..s.n).map(|t| level + rate * t as f64 + high * (t as f64 % period) / period).collect();
     let mut sim = with_rate(s.sim(Class::Leak, anon), rate, 0.0);
     // Its peaks reach the limit, at a time that depends on the phase.
-    sim.truth.eta_s = None;
+    sim.truth.oom = None;
     sim
 }
 
@@ -375,7 +382,7 @@ impl Program {
         let top = anon.iter().copied().fold(0.0, f64::max);
         Sim {
             step_s: 1.0,
-            truth: Truth { class, rate: None, onset: 0.0, eta_s: None, limit: 1.3 * top },
+            truth: truth(class, 1.3 * top),
             anon,
             shmem: vec![MIB; n],
             slab: (0..n).map(|t| 4.0 * MIB + 4096.0 * ((t * 31) % 7) as f64).collect(),

@@ -1,7 +1,8 @@
 //! Grows without bound.
 
 use super::{Class, Detector, Evidence, Finding, SURE, grows, is_relevant, part_that_grew, rising};
-use crate::analysis::track::Signal;
+use crate::analysis::facts::only_grows;
+use crate::analysis::track::{Life, Signal};
 use crate::units::bytes;
 
 pub const DETECTOR: Detector = Detector {
@@ -56,7 +57,19 @@ fn detect(evidence: &Evidence<'_>) -> Option<Finding> {
     if let Some((part, growth)) = part_that_grew(evidence.life, facts.cut) {
         words.push(format!("{} of it is {}", bytes(growth as u64), name(part)));
     }
+    words.extend(tasks(evidence.life));
     Some(Finding::new(Class::Leak, words))
+}
+
+/// Tasks that only become more: threads or processes that stay, or zombies that nobody waits for.
+fn tasks(life: &Life) -> Option<String> {
+    let tasks: Vec<f64> = life.blocks.means(Signal::Pids as usize).collect();
+    let (first, last) = (tasks.first()?, tasks.last()?);
+    (tasks.len() >= 8 && only_grows(&tasks)).then(|| {
+        format!(
+            "tasks went from {first:.0} to {last:.0} and none went: threads that stay, or zombies that nobody waits for"
+        )
+    })
 }
 
 fn name(part: Signal) -> &'static str {
