@@ -1,7 +1,8 @@
-//! When tasks waited for memory, and when limits were hit: episodes, from counters.
+//! When tasks waited for memory, when limits were hit, and when pages went in circles: episodes, from counters.
 
 use serde::Serialize;
 
+use super::neighbour::Cause;
 use crate::fields::FieldId;
 use crate::recording::{Column, Series};
 
@@ -13,13 +14,21 @@ pub enum Kind {
     Stall,
     /// memory.high was exceeded: the kernel slowed the tasks down.
     Throttled,
-    /// memory.max was hit and reclaim made room.
+    /// memory.max was hit and reclaim made room: nothing was killed.
     LimitHits,
     /// Pages that were just thrown out were read again.
     Refaults,
+    /// More was read again than the whole page cache holds: what is needed does not fit.
+    Thrashing,
+    /// Pages go to swap and come back at once.
+    SwapStorm,
+    /// Somebody asked the kernel to give memory back (memory.reclaim, as autoMemoryReclaim of WSL does): no fault of the cgroup.
+    Reclaimed,
+    /// The machine itself has nearly nothing left.
+    HostExhausted,
 }
 
-/// A time of pressure in one cgroup.
+/// A time of pressure in one cgroup; of the machine, when the path is empty.
 #[derive(Clone, Debug, Serialize)]
 pub struct Episode {
     /// The cgroup.
@@ -41,6 +50,35 @@ pub struct Episode {
     pub throttles: u64,
     /// Pages refaulted.
     pub refaults: u64,
+    /// Pages swapped in and out.
+    pub swapped: u64,
+    /// Pages freed because somebody asked for it.
+    pub reclaimed: u64,
+    /// Least memory that was available, bytes; of the machine only.
+    pub least_available: Option<u64>,
+    /// Who took the memory, when it was not the cgroup itself.
+    pub cause: Option<Cause>,
+}
+
+impl Episode {
+    /// One that begins.
+    pub fn new(path: &str, kind: Kind, time_us: (i64, i64)) -> Episode {
+        Episode {
+            path: path.to_owned(),
+            kind,
+            time_us,
+            duration_s: 0.0,
+            stall_s: None,
+            peak_some: None,
+            limit_hits: 0,
+            throttles: 0,
+            refaults: 0,
+            swapped: 0,
+            reclaimed: 0,
+            least_available: None,
+            cause: None,
+        }
+    }
 }
 
 /// An episode begins when some task stalls this part of a second (lmkd's partial stall), or all do `FULL`.
@@ -48,26 +86,51 @@ const SOME: f64 = 0.07;
 const FULL: f64 = 0.02;
 /// It ends after this time below half of both, microseconds.
 const CALM_US: i64 = 10_000_000;
-/// Hits and refaults in a second that are worth telling without PSI.
+/// Hits in a second that are worth telling without PSI.
 const HITS_A_SECOND: f64 = 1.0;
-const REFAULTS_A_SECOND: f64 = 256.0;
+/// A MiB a second that is read again, goes to swap and comes back, or is taken back on demand.
+const PAGES_A_SECOND: f64 = 256.0;
 /// Episodes kept of a cgroup.
 const MOST: usize = 256;
+/// Pages of the kernel, bytes.
+const PAGE: f64 = 4096.0;
 
-/// Columns it reads.
-pub const FIELDS: [FieldId; 5] =
-    [FieldId::PressureSome, FieldId::PressureFull, FieldId::EventsMax, FieldId::EventsHigh, FieldId::RefaultFile];
+/// Counters it reads, and at the end what the page cache holds.
+pub const FIELDS: [FieldId; 12] = [
+    FieldId::PressureSome,
+    FieldId::PressureFull,
+    FieldId::EventsMax,
+    FieldId::EventsHigh,
+    FieldId::RefaultFile,
+    FieldId::RefaultAnon,
+    FieldId::Pswpin,
+    FieldId::Pswpout,
+    FieldId::Pgsteal,
+    FieldId::PgstealProactive,
+    FieldId::File,
+    FieldId::Shmem,
+];
+const COUNTERS: usize = FIELDS.len() - 2;
 
 /// Follows one cgroup.
 #[derive(Clone, Debug, Default)]
 pub struct Watch {
     last: [Option<f64>; FIELDS.len()],
-    rises: [f64; FIELDS.len()],
+    rises: [f64; COUNTERS],
     /// Begin of the second that is summed.
     second_us: Option<i64>,
-    open: Option<(Episode, i64)>,
+    open: Option<Open>,
     done: Vec<Episode>,
     id: u64,
+}
+
+/// An episode that goes on, the last second that belonged to it, and the page cache meanwhile.
+#[derive(Clone, Debug)]
+struct Open {
+    episode: Episode,
+    last_us: i64,
+    cache: (f64, u32),
+    swaps: bool,
 }
 
 impl Watch {
@@ -89,7 +152,9 @@ impl Watch {
                 for &value in &values[..here] {
                     let before = self.last[i].replace(value as f64).unwrap_or(value as f64);
                     // A counter that fell was reset.
-                    self.rises[i] += (value as f64 - before).max(0.0);
+                    if let Some(rise) = self.rises.get_mut(i) {
+                        *rise += (value as f64 - before).max(0.0);
+                    }
                 }
                 (*rows, *values) = (&rows[here..], &values[here..]);
             }
@@ -103,63 +168,85 @@ impl Watch {
 
     fn second(&mut self, path: &str, from_us: i64, to_us: i64) {
         let seconds = (to_us - from_us) as f64 / 1e6;
-        let [some_us, full_us, hits, throttles, refaults] = self.rises;
+        let [some_us, full_us, hits, throttles, refaults, refaults_anon, swap_in, swap_out, stolen, asked] = self.rises;
         let psi = self.last[0].is_some();
         let (some, full) = (some_us / 1e6 / seconds, full_us / 1e6 / seconds);
+        // Out alone is healthy. Where the kernel does not count pages of swap, anonymous ones that come back tell.
+        let knows_swap = self.last[6].is_some();
+        let back = if knows_swap { swap_in.min(swap_out) } else { refaults_anon };
+        let swaps = back / seconds >= PAGES_A_SECOND;
+        let on_demand = asked / seconds >= PAGES_A_SECOND && asked >= 0.8 * stolen;
         let kind = if psi && (some >= SOME || full >= FULL) {
             Some(Kind::Stall)
+        } else if swaps {
+            Some(Kind::SwapStorm)
         } else if throttles / seconds >= HITS_A_SECOND {
             Some(Kind::Throttled)
         } else if hits / seconds >= HITS_A_SECOND {
             Some(Kind::LimitHits)
-        } else if !psi && refaults / seconds >= REFAULTS_A_SECOND {
+        } else if refaults / seconds >= PAGES_A_SECOND && !(psi && on_demand) {
             Some(Kind::Refaults)
         } else {
-            None
+            on_demand.then_some(Kind::Reclaimed)
         };
         let goes_on = kind.is_some() || some >= SOME / 2.0 || full >= FULL / 2.0;
         // What was seen lasts no longer than a gap allows.
-        if self.open.as_ref().is_some_and(|(_, last)| to_us - last > CALM_US && !goes_on || from_us - last > CALM_US) {
+        let quiet = |open: &Open| to_us - open.last_us > CALM_US && !goes_on || from_us - open.last_us > CALM_US;
+        if self.open.as_ref().is_some_and(quiet) {
             self.close();
         }
         if self.open.is_none()
             && let Some(kind) = kind
         {
-            let episode = Episode {
-                path: path.to_owned(),
-                kind,
-                time_us: (from_us, to_us),
-                duration_s: 0.0,
-                stall_s: psi.then_some(0.0),
-                peak_some: psi.then_some(0.0),
-                limit_hits: 0,
-                throttles: 0,
-                refaults: 0,
-            };
-            self.open = Some((episode, to_us));
+            let mut episode = Episode::new(path, kind, (from_us, to_us));
+            (episode.stall_s, episode.peak_some) = (psi.then_some(0.0), psi.then_some(0.0));
+            self.open = Some(Open { episode, last_us: to_us, cache: (0.0, 0), swaps: false });
         }
-        if let Some((episode, last)) = &mut self.open
+        let cache = self.last[COUNTERS].map(|file| (file - self.last[COUNTERS + 1].unwrap_or(0.0)).max(0.0));
+        if let Some(open) = &mut self.open
             && goes_on
         {
-            *last = to_us;
+            open.last_us = to_us;
+            open.swaps |= swaps;
+            if let Some(cache) = cache {
+                open.cache = (open.cache.0 + cache, open.cache.1 + 1);
+            }
+            let episode = &mut open.episode;
             episode.time_us.1 = to_us;
             episode.stall_s = episode.stall_s.map(|sum| sum + some_us / 1e6);
             episode.peak_some = episode.peak_some.map(|peak| peak.max(some.min(1.0)));
             episode.limit_hits += hits as u64;
             episode.throttles += throttles as u64;
             episode.refaults += refaults as u64;
-            if kind == Some(Kind::Stall) {
-                episode.kind = Kind::Stall;
-            }
+            episode.swapped += (swap_in + swap_out) as u64;
+            episode.reclaimed += asked as u64;
+            // The strongest that was seen names it.
+            let rank = |kind: Kind| match kind {
+                Kind::Stall => 3,
+                Kind::Throttled | Kind::SwapStorm => 2,
+                Kind::LimitHits | Kind::Refaults => 1,
+                _ => 0,
+            };
+            episode.kind = kind.filter(|kind| rank(*kind) > rank(episode.kind)).unwrap_or(episode.kind);
         }
     }
 
     fn close(&mut self) {
-        if let Some((mut episode, _)) = self.open.take() {
-            episode.duration_s = (episode.time_us.1 - episode.time_us.0) as f64 / 1e6;
-            if self.done.len() < MOST {
-                self.done.push(episode);
+        let Some(Open { mut episode, cache, swaps, .. }) = self.open.take() else { return };
+        episode.duration_s = (episode.time_us.1 - episode.time_us.0) as f64 / 1e6;
+        // lmkd's measure: as much was read again as the whole cache holds.
+        let again = episode.refaults as f64 * PAGE;
+        let held = if cache.1 > 0 { cache.0 / f64::from(cache.1) } else { f64::INFINITY };
+        let stalls = episode.peak_some.is_none_or(|peak| peak >= SOME);
+        if matches!(episode.kind, Kind::Stall | Kind::LimitHits | Kind::Throttled | Kind::Refaults) {
+            if swaps {
+                episode.kind = Kind::SwapStorm;
+            } else if stalls && again >= held.max(4.0 * PAGES_A_SECOND * PAGE) {
+                episode.kind = Kind::Thrashing;
             }
+        }
+        if self.done.len() < MOST {
+            self.done.push(episode);
         }
     }
 
@@ -175,6 +262,60 @@ fn still(column: &Column) -> (&[u32], &[u64]) {
     let moves = column.values.iter().any(|value| *value != column.values[0]);
     let most = if moves { column.values.len() } else { column.values.len().min(1) };
     (&column.rows[..most], &column.values[..most])
+}
+
+/// Columns of the machine that are read.
+pub const HOST_FIELDS: [FieldId; 2] = [FieldId::MemTotal, FieldId::MemAvailable];
+
+/// The machine has nearly nothing left below this part of its memory, and has again above twice of it.
+const LEAST_AVAILABLE: f64 = 0.05;
+
+/// Follows the machine.
+#[derive(Clone, Debug, Default)]
+pub struct HostWatch {
+    total: Option<f64>,
+    open: Option<Episode>,
+    done: Vec<Episode>,
+}
+
+impl HostWatch {
+    /// Takes rows, which follow those taken before.
+    pub fn feed(&mut self, series: &Series) {
+        let [total, available] = HOST_FIELDS.map(|id| series.column(id.field()));
+        for (row, &time_us) in series.time_us.iter().enumerate() {
+            self.total = total.and_then(|column| column.get(row)).map(|v| v as f64).or(self.total);
+            let (Some(total), Some(left)) = (self.total, available.and_then(|column| column.get(row))) else {
+                continue;
+            };
+            if self
+                .open
+                .as_ref()
+                .is_some_and(|open| left as f64 > 2.0 * LEAST_AVAILABLE * total || time_us - open.time_us.1 > CALM_US)
+            {
+                self.close();
+            }
+            if self.open.is_none() && (left as f64) < LEAST_AVAILABLE * total {
+                self.open = Some(Episode::new("", Kind::HostExhausted, (time_us, time_us)));
+            }
+            if let Some(episode) = &mut self.open {
+                episode.time_us.1 = time_us;
+                episode.least_available = Some(episode.least_available.map_or(left, |least| least.min(left)));
+            }
+        }
+    }
+
+    fn close(&mut self) {
+        if let Some(mut episode) = self.open.take().filter(|_| self.done.len() < MOST) {
+            episode.duration_s = (episode.time_us.1 - episode.time_us.0) as f64 / 1e6;
+            self.done.push(episode);
+        }
+    }
+
+    /// The episodes, in the order of time.
+    pub fn end(mut self) -> Vec<Episode> {
+        self.close();
+        self.done
+    }
 }
 
 #[cfg(test)]
@@ -217,5 +358,59 @@ mod tests {
         let hits = |tick: u64| tick.min(100) + tick.clamp(500, 600) - 500;
         let got = watched(|tick| vec![(FieldId::EventsMax, hits(tick))]);
         assert_eq!(got.iter().map(|e| (e.kind, e.stall_s)).collect::<Vec<_>>(), [(Kind::LimitHits, None); 2]);
+    }
+
+    #[test]
+    fn what_is_read_again_as_often_as_it_is_held_is_thrashing() {
+        let at = |tick: u64, each: u64| {
+            vec![
+                (FieldId::RefaultFile, tick.clamp(300, 500) * each),
+                (FieldId::File, 40 << 20),
+                (FieldId::Shmem, 8 << 20),
+            ]
+        };
+        // 20 s: 62 MiB of a cache of 32 MiB; then 23 MiB.
+        assert_eq!(watched(|tick| at(tick, 80)).iter().map(|e| e.kind).collect::<Vec<_>>(), [Kind::Thrashing]);
+        assert_eq!(watched(|tick| at(tick, 30)).iter().map(|e| e.kind).collect::<Vec<_>>(), [Kind::Refaults]);
+    }
+
+    #[test]
+    fn swap_that_goes_out_is_no_storm_and_swap_that_comes_back_is() {
+        let at = |tick: u64, back: u64| {
+            vec![(FieldId::Pswpout, tick.clamp(300, 500) * 100), (FieldId::Pswpin, tick.clamp(300, 500) * back)]
+        };
+        assert!(watched(|tick| at(tick, 1)).is_empty());
+        let storm = watched(|tick| at(tick, 90));
+        assert_eq!(storm.iter().map(|e| (e.kind, e.swapped)).collect::<Vec<_>>(), [(Kind::SwapStorm, 190 * 200)]);
+    }
+
+    #[test]
+    fn memory_that_is_given_back_on_demand_blames_nobody() {
+        let at = |tick: u64, all: u64| {
+            let asked = tick.clamp(300, 500) * 100;
+            vec![(FieldId::PgstealProactive, asked), (FieldId::Pgsteal, asked * all), (FieldId::PressureSome, 0)]
+        };
+        let got = watched(|tick| at(tick, 1));
+        assert_eq!(got.iter().map(|e| (e.kind, e.reclaimed)).collect::<Vec<_>>(), [(Kind::Reclaimed, 20_000)]);
+        assert!(watched(|tick| at(tick, 3)).is_empty(), "most was freed because the kernel had to");
+    }
+
+    #[test]
+    fn a_machine_with_nothing_left_is_one_episode() {
+        let mut series = Series::new(Arc::new(Subject::host()), Table::Host);
+        for second in 0..100i64 {
+            let mut row = Row::new(1);
+            row.put(FieldId::MemTotal.field(), 1000 << 20);
+            row.put(FieldId::MemAvailable.field(), if (40..60).contains(&second) { 30 << 20 } else { 500 << 20 });
+            series.push(second * 1_000_000, &row);
+        }
+        let mut watch = HostWatch::default();
+        watch.feed(&series);
+        let got = watch.end();
+        assert_eq!(got.len(), 1);
+        assert_eq!(
+            (got[0].kind, got[0].time_us, got[0].least_available),
+            (Kind::HostExhausted, (40_000_000, 59_000_000), Some(30 << 20))
+        );
     }
 }

@@ -11,7 +11,8 @@ use anyhow::{Context, bail};
 use sampler::analysis::detectors::TABLE;
 use sampler::analysis::groups::{Group, Rises, groups};
 use sampler::analysis::limits::{Room, nearest};
-use sampler::analysis::pressure::{self, Episode, Watch};
+use sampler::analysis::neighbour::blame;
+use sampler::analysis::pressure::{self, Episode, HostWatch, Watch};
 use sampler::analysis::track::{self, Track};
 use sampler::analysis::verdict::{Verdict, judge};
 use sampler::analysis::workloads::{Course, Workload, course, roll_up, workload};
@@ -186,7 +187,11 @@ fn analyze(paths: &[PathBuf], part: &super::Part) -> anyhow::Result<Analysis> {
             follow.rises.feed(&series);
             progress.add(series.len() as u64);
         });
+        let mut machine = HostWatch::default();
+        let of_host = Query { cgroups: &|_| true, time: part.range(), fields: &pressure::HOST_FIELDS, lags: false };
+        recording.series(Table::Host, &of_host, |series| machine.feed(&series));
         analysis.problems.append(&mut recording.problems);
+        press(&host, machine, &mut cgroups, &mut analysis.pressure);
         finish(&host, cgroups, &mut analysis, &mut lives);
     }
     progress.end();
@@ -194,6 +199,22 @@ fn analyze(paths: &[PathBuf], part: &super::Part) -> anyhow::Result<Analysis> {
     analysis.from = (first != i64::MAX).then(|| format_us(first));
     analysis.to = (last != i64::MIN).then(|| format_us(last));
     Ok(analysis)
+}
+
+/// Tells the times of pressure of a host, and who grew meanwhile.
+fn press(host: &str, machine: HostWatch, cgroups: &mut BTreeMap<String, Follow>, pressure: &mut Vec<Pressure>) {
+    let mut episodes = machine.end();
+    for follow in cgroups.values_mut() {
+        episodes.extend(std::mem::take(&mut follow.watch).end());
+    }
+    let tracks = cgroups.iter().map(|(path, follow)| (path.as_str(), &follow.track)).collect();
+    blame(&mut episodes, &tracks);
+    pressure.extend(episodes.into_iter().map(|episode| Pressure {
+        host: host.to_owned(),
+        from: format_us(episode.time_us.0),
+        to: format_us(episode.time_us.1),
+        episode,
+    }));
 }
 
 /// Judges the cgroups of a host.
@@ -217,13 +238,6 @@ fn finish(
             let courses = follow.track.lives.iter().filter_map(course).map(|course| (host.to_owned(), course));
             lives.entry(name).or_default().extend(courses);
         }
-        let episodes = std::mem::take(&mut follow.watch).end();
-        analysis.pressure.extend(episodes.into_iter().map(|episode| Pressure {
-            host: host.to_owned(),
-            from: format_us(episode.time_us.0),
-            to: format_us(episode.time_us.1),
-            episode,
-        }));
         if let Some(verdict) = judge(&mut follow.track, nearest(path, &rooms)) {
             let onset = verdict.onset_us.map(format_us);
             let (host, path) = (host.to_owned(), path.clone());

@@ -4,6 +4,7 @@ use std::fmt::Write;
 
 use sampler::analysis::detectors::Class;
 use sampler::analysis::groups::{Group, Kind};
+use sampler::analysis::pressure::{Episode, Kind as Felt};
 use sampler::units::{bytes, printable};
 use serde::Serialize;
 
@@ -88,15 +89,7 @@ pub fn words(analysis: &Analysis, verbose: bool) -> String {
         }
     }
     for Pressure { episode, from, .. } in &analysis.pressure {
-        let _ = write!(out, "pressure      {} {from} for {}:", printable(&episode.path), duration(episode.duration_s));
-        if let (Some(stall), Some(peak)) = (episode.stall_s, episode.peak_some) {
-            let _ = write!(out, " stalled {stall:.1} s, {:.0} % at worst;", 100.0 * peak);
-        }
-        let _ = writeln!(
-            out,
-            " {} limit hits, {} throttled, {} pages read again",
-            episode.limit_hits, episode.throttles, episode.refaults
-        );
+        out.push_str(&pressed(episode, from));
     }
     for Together { group, from, .. } in &analysis.groups {
         out.push_str(&group_words(group, from));
@@ -137,4 +130,44 @@ fn group_words(group: &Group, from: &str) -> String {
     };
     let count = group.members.len();
     format!("together      {count} cgroups {how}, by {} in all: {}\n", bytes(group.rise_bytes), members.join(", "))
+}
+
+/// A line on one time of pressure.
+fn pressed(episode: &Episode, from: &str) -> String {
+    let whom = if episode.path.is_empty() { "the machine".into() } else { printable(&episode.path) };
+    let mut out = format!("pressure      {whom} {from} for {}: ", duration(episode.duration_s));
+    out.push_str(match episode.kind {
+        Felt::Stall => "tasks waited for memory",
+        Felt::Throttled => "slowed down above memory.high",
+        Felt::LimitHits => "hit its limit, and reclaim made room",
+        Felt::Refaults => "read again what was just thrown out",
+        Felt::Thrashing => "thrashing: read again more than its whole page cache",
+        Felt::SwapStorm => "swap storm: pages went out and came back at once",
+        Felt::Reclaimed => {
+            "gave memory back on demand (memory.reclaim, as autoMemoryReclaim of WSL does): nobody is to blame"
+        }
+        Felt::HostExhausted => "nearly nothing was left",
+    });
+    if let (Some(stall), Some(peak)) = (episode.stall_s, episode.peak_some) {
+        let _ = write!(out, "; stalled {stall:.1} s, {:.0} % at worst", 100.0 * peak);
+    }
+    let counts = [
+        (episode.limit_hits, "limit hits"),
+        (episode.throttles, "times throttled"),
+        (episode.refaults, "pages read again"),
+        (episode.swapped, "pages swapped"),
+        (episode.reclaimed, "pages given back"),
+    ];
+    for (count, what) in counts.into_iter().filter(|(count, _)| *count > 0) {
+        let _ = write!(out, "; {count} {what}");
+    }
+    if let Some(least) = episode.least_available {
+        let _ = write!(out, "; {} available at least", bytes(least));
+    }
+    if let Some(cause) = &episode.cause {
+        let (path, grew) = (printable(&cause.path), bytes(cause.grew_bytes));
+        let _ = write!(out, "; meanwhile {path} grew by {grew}, {:.0} % of all growth beside it", 100.0 * cause.share);
+    }
+    out.push('\n');
+    out
 }

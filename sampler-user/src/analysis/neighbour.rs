@@ -1,0 +1,128 @@
+//! Who took the memory when a cgroup is under pressure without having hit a limit of its own.
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+
+use super::pressure::{Episode, Kind};
+use super::track::{Signal, Track};
+
+/// A cgroup that grew while another suffered.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Cause {
+    /// Its path.
+    pub path: String,
+    /// By how much it grew, bytes.
+    pub grew_bytes: u64,
+    /// Its part of all growth of those that share a parent with the one that suffers.
+    pub share: f64,
+}
+
+/// Growth is looked for from this long before an episode on, microseconds.
+const BEFORE_US: i64 = 60_000_000;
+/// Less growth than this pushes nobody out, bytes.
+const LEAST: f64 = 16.0 * 1024.0 * 1024.0;
+
+/// Names the cause of each episode that the cgroup's own limits do not explain: of the nearest circle (those with the same
+/// parent, then with the same grandparent, and so on) in which somebody grew, the one with more than half of all growth. `tracks`
+/// are those of one host, by path.
+pub fn blame<'a>(episodes: impl IntoIterator<Item = &'a mut Episode>, tracks: &BTreeMap<&str, &Track>) {
+    for episode in episodes {
+        let suffers = matches!(episode.kind, Kind::Stall | Kind::Refaults | Kind::Thrashing | Kind::SwapStorm);
+        if !suffers || episode.limit_hits > 0 || episode.throttles > 0 {
+            continue;
+        }
+        let (from_us, to_us) = (episode.time_us.0 - BEFORE_US, episode.time_us.1);
+        let own = episode.path.clone();
+        let mut circle = parent(&own);
+        while let Some(root) = circle {
+            let mut grown: Vec<(&str, f64)> = tracks
+                .iter()
+                .filter(|(path, _)| child_of(root, path) && !within(&own, path))
+                .filter_map(|(path, track)| Some((*path, growth(track, from_us, to_us)?)))
+                .filter(|(_, growth)| *growth > 0.0)
+                .collect();
+            grown.sort_by(|a, b| b.1.total_cmp(&a.1).then(a.0.cmp(b.0)));
+            let all: f64 = grown.iter().map(|(_, growth)| growth).sum();
+            if let Some((path, growth)) = grown.first().filter(|(_, growth)| *growth >= LEAST && *growth > 0.5 * all) {
+                episode.cause =
+                    Some(Cause { path: (*path).to_owned(), grew_bytes: *growth as u64, share: growth / all });
+                break;
+            }
+            circle = parent(root);
+        }
+    }
+}
+
+/// The path above; `None` of the root.
+fn parent(path: &str) -> Option<&str> {
+    let path = path.trim_end_matches('/');
+    path.rfind('/').map(|at| &path[..at])
+}
+
+/// Whether `path` stands directly below `root`.
+fn child_of(root: &str, path: &str) -> bool {
+    path.len() > 1 && parent(path) == Some(root)
+}
+
+/// Whether `path` is `own` or above it.
+fn within(own: &str, path: &str) -> bool {
+    own == path || own.strip_prefix(path).is_some_and(|rest| rest.starts_with('/'))
+}
+
+fn growth(track: &Track, from_us: i64, to_us: i64) -> Option<f64> {
+    let levels = track.lives.iter().flat_map(|life| {
+        let blocks = &life.blocks;
+        let begin = blocks.begin_us;
+        let timed = blocks.signal(Signal::Current as usize).iter().enumerate();
+        timed.filter_map(move |(i, block)| Some((begin + i as i64 * blocks.width_us, block.mean()?)))
+    });
+    let seen: Vec<(i64, f64)> = levels.filter(|(time, _)| *time <= to_us).collect();
+    let last = seen.last().filter(|(time, _)| *time >= from_us)?.1;
+    // One that did not exist before grew by all that it has.
+    let before = seen.iter().rev().find(|(time, _)| *time <= from_us).map_or(0.0, |(_, level)| *level);
+    Some(last - before)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fields::{FieldId, Table};
+    use crate::recording::{Series, Subject};
+    use crate::sample::Row;
+    use std::sync::Arc;
+
+    fn track(path: &str, level: impl Fn(i64) -> u64) -> Track {
+        let subject = Subject { cgroup: path.into(), id: 1, process: None };
+        let mut series = Series::new(Arc::new(subject), Table::Samples);
+        for second in 0..300 {
+            let mut row = Row::new(1);
+            row.put(FieldId::Current.field(), level(second) << 20);
+            series.push(second * 1_000_000, &row);
+        }
+        let mut track = Track::default();
+        track.feed(&series);
+        track
+    }
+
+    #[test]
+    fn the_neighbour_that_grew_is_named_and_a_limit_of_ones_own_blames_nobody() {
+        let hog = track("/pod/hog", |t| if t < 150 { 10 } else { 10 + 5 * (t as u64 - 150).min(60) });
+        let calm = track("/pod/calm", |t| 100 + t as u64 / 60);
+        let far = track("/other", |t| 10 * t as u64);
+        let victim = track("/pod/victim", |_| 50);
+        let tracks =
+            BTreeMap::from([("/pod/hog", &hog), ("/pod/calm", &calm), ("/other", &far), ("/pod/victim", &victim)]);
+        let mut episodes = vec![Episode::new("/pod/victim", Kind::Stall, (180_000_000, 220_000_000)); 2];
+        episodes[1].limit_hits = 3;
+        blame(&mut episodes, &tracks);
+        let cause = episodes[0].cause.as_ref().unwrap();
+        assert_eq!((cause.path.as_str(), cause.grew_bytes), ("/pod/hog", 300 << 20));
+        assert!(cause.share > 0.95 && cause.share < 1.0, "{}", cause.share);
+        assert_eq!(episodes[1].cause, None);
+        // Before the neighbour grew, the nearest that did is asked for further out.
+        let mut early = vec![Episode::new("/pod/victim", Kind::Stall, (100_000_000, 120_000_000))];
+        blame(&mut early, &tracks);
+        assert_eq!(early[0].cause.as_ref().map(|c| c.path.as_str()), Some("/other"));
+    }
+}

@@ -1,0 +1,133 @@
+//! Verdicts on series that are not as one would like them: gaps, resets, clocks that step, lives that end.
+#![allow(clippy::unwrap_used, reason = "a test panics")]
+
+use std::sync::Arc;
+
+use sampler::analysis::detectors::Class;
+use sampler::analysis::track::{Signal, Track};
+use sampler::analysis::verdict::{Verdict, judge};
+use sampler::fields::{FieldId, Table};
+use sampler::recording::{Series, Subject};
+use sampler::sample::Row;
+
+const MIB: u64 = 1 << 20;
+
+/// Rows of a cgroup: second, and values.
+type At = (i64, Vec<(FieldId, u64)>);
+
+fn series(id: u64, rows: impl IntoIterator<Item = At>) -> Series {
+    let subject = Subject { cgroup: "/a".into(), id, process: None };
+    let mut series = Series::new(Arc::new(subject), Table::Samples);
+    for (second, values) in rows {
+        let mut row = Row::new(1);
+        values.into_iter().for_each(|(field, value)| row.put(field.field(), value));
+        series.push(second * 1_000_000, &row);
+    }
+    series
+}
+
+fn verdict(parts: impl IntoIterator<Item = Series>, limit: Option<f64>) -> Verdict {
+    let mut track = Track::default();
+    parts.into_iter().for_each(|part| track.feed(&part));
+    judge(&mut track, limit.map(|limit| ("/a", limit))).unwrap()
+}
+
+/// Anonymous memory with some noise that nobody chose.
+fn anon(second: i64, bytes: u64) -> Vec<(FieldId, u64)> {
+    let bytes = bytes + second as u64 * 7919 % 101 * 2048;
+    vec![(FieldId::Current, bytes), (FieldId::Anon, bytes)]
+}
+
+fn leak(second: i64) -> At {
+    (second, anon(second, 50 * MIB + 100_000 * second as u64))
+}
+
+#[test]
+fn a_gap_is_no_change_and_a_missing_field_is_no_zero() {
+    // A third was not seen; memory.stat is missing in every other row.
+    let rows = (0..1200).filter(|t| !(400..800).contains(t)).map(leak).map(|(t, mut values)| {
+        values.truncate(if t % 2 == 0 { 2 } else { 1 });
+        (t, values)
+    });
+    let got = verdict([series(1, rows)], Some(500.0 * MIB as f64));
+    assert_eq!(got.verdict, Class::Leak, "{:?}", got.evidence);
+    assert!((got.rate_bytes_per_s.unwrap() / 100_000.0 - 1.0).abs() < 0.05, "{got:?}");
+}
+
+#[test]
+fn a_clock_that_is_set_back_makes_no_leak_of_a_rest() {
+    let rest = |from: i64| series(1, (from..from + 400).map(|t| (t, anon(t, 80 * MIB))));
+    for from in [10_000, 6_500, 2_000_000] {
+        let got = verdict([rest(10_000), rest(from), rest(from + 400)], None);
+        assert_eq!(got.verdict, Class::Steady, "{from}: {:?}", got.evidence);
+    }
+}
+
+#[test]
+fn an_id_that_is_another_begins_anew() {
+    // Each deployment holds more than the one before, and none grows.
+    let parts =
+        (0..4).map(|i| series(i as u64 + 1, (0..300).map(move |t| (i * 300 + t, anon(t, (60 + 20 * i as u64) * MIB)))));
+    assert_eq!(verdict(parts, None).verdict, Class::Steady);
+}
+
+#[test]
+fn a_leak_whose_only_life_was_ended_by_a_kill_is_still_told() {
+    let kills = |mut at: At, n: u64| {
+        at.1.extend([(FieldId::EventsOomKill, n), (FieldId::PidsCurrent, 1 - n)]);
+        at
+    };
+    let alive = (0..1000).map(|t| kills(leak(t), 0));
+    let empty = (1000..1600).map(|t| kills((t, vec![(FieldId::Current, 4096), (FieldId::Anon, 0)]), 1));
+    let got = verdict([series(1, alive.chain(empty))], Some(150.0 * MIB as f64));
+    assert_eq!((got.verdict, got.oom_kills, got.alarm), (Class::Leak, 1, true), "{:?}", got.evidence);
+    assert_eq!(got.time_to_limit_s, None, "it is over");
+}
+
+#[test]
+fn tasks_that_stay_are_a_leak_and_named_and_tasks_that_come_and_go_are_work() {
+    let rows = |tasks: &dyn Fn(i64) -> u64| {
+        let rows: Vec<At> = (0..1500)
+            .map(|t| {
+                let held = 40 * MIB + tasks(t) * 96 * 1024;
+                (t, [anon(t, held), vec![(FieldId::PidsCurrent, tasks(t))]].concat())
+            })
+            .collect();
+        verdict([series(1, rows)], None)
+    };
+    let stay = rows(&|t| 4 + t as u64 / 3);
+    assert_eq!(stay.verdict, Class::Leak, "{:?}", stay.evidence);
+    assert!(stay.evidence.iter().any(|line| line.contains("tasks went from 4 to")), "{:?}", stay.evidence);
+    let work = rows(&|t| (300.0 + 250.0 * (t as f64 / 120.0).sin()) as u64);
+    assert_eq!(work.verdict, Class::Load, "{:?}", work.evidence);
+}
+
+#[test]
+fn an_alarm_waits_until_the_limit_is_as_near_as_what_was_seen() {
+    // 100 kB a second: after 600 s there are 60 MB more, and 57 MiB before.
+    let at = |limit_mib: u64| verdict([series(1, (0..600).map(leak))], Some((limit_mib * MIB) as f64));
+    let (near, far) = (at(150), at(900));
+    assert_eq!((near.verdict, near.alarm), (Class::Leak, true), "{:?}", near.time_to_limit_s);
+    assert_eq!((far.verdict, far.alarm), (Class::Leak, false), "{:?}", far.time_to_limit_s);
+}
+
+#[test]
+fn each_kind_of_memory_is_named() {
+    for (field, kind) in [
+        (FieldId::Shmem, Signal::Shmem),
+        (FieldId::Sock, Signal::Sock),
+        (FieldId::Pagetables, Signal::Pagetables),
+        (FieldId::KernelStack, Signal::KernelStack),
+        (FieldId::SlabUnreclaimable, Signal::Slab),
+    ] {
+        let rows = (0..900).map(|t| {
+            let grown = 100_000 * t as u64;
+            let mut values = anon(t, 50 * MIB);
+            values[0].1 += grown;
+            values.push((field, grown));
+            (t, values)
+        });
+        let got = verdict([series(1, rows)], None);
+        assert_eq!((got.verdict, got.component), (Class::Leak, Some(kind)), "{:?}", got.evidence);
+    }
+}
