@@ -47,7 +47,7 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
         return crate::sh::run(Command::new("python3").arg(script).arg(crate::sh::sampler()?).arg(folder));
     }
     if args.null {
-        null::print(args.each.max(400), args.seed);
+        null::print(args.each.max(2000), args.seed);
         return Ok(());
     }
     let mut figures = Figures::default();

@@ -128,7 +128,7 @@ pub fn rising(facts: &Facts) -> f64 {
 
 /// Whether there is a growth that matters and is no chance.
 pub fn grows(facts: &Facts) -> bool {
-    facts.matters() && rising(facts) >= SURE
+    facts.matters() && !facts.work_explains() && rising(facts) >= SURE
 }
 
 /// Whether anybody has to care: it reaches the limit within 90 days, or grows by 5 % a day.

@@ -41,6 +41,17 @@ pub fn growing_part(facts: &Facts) -> usize {
     if z.len() - from < (z.len() / 8).max(super::trend::LEAST) { 0 } else { from }
 }
 
+/// Where the growth began, a point of the floor: before the part that grows now, where the floor left its first tenth for the
+/// last time, less the time that this tenth took.
+pub fn onset(facts: &Facts, from: usize) -> usize {
+    let z = &facts.floor.points;
+    let tenth = 0.1 * facts.growth();
+    let left = z.iter().rposition(|v| *v <= facts.level.0 + tenth).unwrap_or(0);
+    let pace = sen(&z[left.min(z.len() - 2)..]);
+    let before = if pace > 0.0 { (tenth / pace) as usize } else { 0 };
+    from.min(left.saturating_sub(before))
+}
+
 /// The pace of the part from point `from` on.
 pub fn rate(facts: &Facts, from: usize) -> Rate {
     let z = &facts.floor.points[from..];

@@ -2,7 +2,7 @@
 
 use super::blocks::{Block, Blocks};
 use super::floor::{Floor, calm, floor};
-use super::linear::{differences, mad, mean, median, quantile, sen};
+use super::linear::{differences, mad, mean, median, ols, quantile, sen};
 use super::regimes::partition;
 use super::shape::{Shape, shape};
 use super::track::{SIGNALS, Signal};
@@ -81,6 +81,11 @@ impl Facts {
     /// Growth without what the work explains, bytes.
     pub fn growth_beside_work(&self) -> f64 {
         self.beside_work.map_or(self.growth(), |beside| beside.growth)
+    }
+
+    /// Whether the work explains the growth: less than a third of it is left over.
+    pub fn work_explains(&self) -> bool {
+        self.beside_work.is_some_and(|beside| beside.growth < 0.35 * self.growth())
     }
 
     /// Growth that matters, without what the work explains: 1.5 % of the level, a MiB, four quanta.
@@ -228,7 +233,8 @@ fn step(values: &[f64], noise: f64) -> Option<Step> {
 /// What the work leaves unexplained, when memory follows the work.
 fn beside_work(blocks: &Blocks<SIGNALS>, floor: &Floor, from: usize, values: &[f64]) -> Option<Beside> {
     let n = values.len();
-    let mut best: Option<Beside> = None;
+    let (one, time) = (vec![1.0; n], (0..n).map(|t| t as f64).collect::<Vec<_>>());
+    let mut best: Option<(f64, Beside)> = None;
     for signal in [Signal::Cpu, Signal::Faults, Signal::Pids] {
         let seen = blocks.signal(signal as usize);
         if seen.iter().filter(|b| b.n > 0).count() < LEAST_BLOCKS {
@@ -245,6 +251,8 @@ fn beside_work(blocks: &Blocks<SIGNALS>, floor: &Floor, from: usize, values: &[f
         if quantile(work, 0.95) - quantile(work, 0.05) < 0.1 * median(work).abs().max(1e-9) {
             continue;
         }
+        // A moment of much work is a start, or the very growth: who grows at once touches its new pages at once.
+        let work = &calm(work, 1e-9);
         // Memory may follow with a delay: the work as it is, and two moving averages of it.
         for keep in [0.0, 0.02, 0.1] {
             let mut state = work[0];
@@ -254,19 +262,20 @@ fn beside_work(blocks: &Blocks<SIGNALS>, floor: &Floor, from: usize, values: &[f
                 state
             };
             let smooth: Vec<f64> = work.iter().map(follow).collect();
-            if let Some((c, r)) = link(values, &smooth)
-                && best.as_ref().is_none_or(|known| r > known.r)
-            {
+            let Some((c, r)) = link(values, &smooth) else { continue };
+            // The one that leaves least beside a line.
+            let Some(fit) = ols(&[&one, &time, &smooth], values) else { continue };
+            if best.as_ref().is_none_or(|(least, _)| fit.rss < *least) {
                 let rest: Vec<f64> = values.iter().zip(&smooth).map(|(z, x)| z - c * x).collect();
                 let width = (floor.stride as usize).max(n / 256).max(1);
                 let points: Vec<f64> = rest.chunks(width).map(mean).collect();
                 let part = (points.len() / 10).max(1);
                 let growth = median(&points[points.len() - part..]) - median(&points[..part]);
-                best = Some(Beside { trend: trend(&points, QUANTUM / 12f64.sqrt()), r, growth });
+                best = Some((fit.rss, Beside { trend: trend(&points, QUANTUM / 12f64.sqrt()), r, growth }));
             }
         }
     }
-    best
+    best.map(|(_, beside)| beside)
 }
 
 /// Whether a number of tasks rises from quarter to quarter and never falls by much.

@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use super::detectors::{Class, Evidence, Finding, ask, part_that_grew, rising};
-use super::eta::{eta, growing_part, rate};
+use super::eta::{eta, growing_part, onset, rate};
 use super::facts::{Facts, facts};
 use super::track::{Life, Signal, Track};
 
@@ -86,9 +86,11 @@ pub fn judge(track: &mut Track, limit: Option<(&str, f64)>) -> Option<Verdict> {
         verdict.rate_bytes_per_s = Some(pace.middle);
         verdict.rate_ci90 = Some([pace.ci90.0, pace.ci90.1]);
         if finding.class == Class::Leak {
+            let begun = onset(facts, from);
+            let block = facts.cut + (begun as f64 * facts.floor.stride) as usize;
             verdict.onset_us = Some(life.blocks.begin_us + block as i64 * life.blocks.width_us);
             let time_left = bytes.and_then(|limit| eta(facts, &pace, limit));
-            let grew_s = (facts.floor.points.len() - from) as f64 * facts.floor.stride * facts.block_s;
+            let grew_s = (facts.floor.points.len() - begun) as f64 * facts.floor.stride * facts.block_s;
             verdict.alarm = finding.restarts > 0 || ended || is_near(facts, time_left.map(|eta| eta.middle), grew_s);
             if ended {
                 verdict.evidence.push("an OOM kill ended it".into());
@@ -162,11 +164,11 @@ fn is_empty(life: &Life) -> bool {
     tasks == Some(0.0) || most < 1024.0 * 1024.0 && tasks.is_none_or(|n| n < 1.0)
 }
 
-/// A line is drawn on for half as long again as it was seen, not further: what fills evenly may be a cache that is full before.
+/// A line is drawn on for twice as long as it was seen, not further: what fills evenly may be a cache that is full before.
 /// Without a limit the growth must have doubled what was there.
 fn is_near(facts: &Facts, left_s: Option<f64>, grew_s: f64) -> bool {
     match left_s {
-        Some(left_s) => left_s <= 1.5 * grew_s,
+        Some(left_s) => left_s <= 2.0 * grew_s,
         None => facts.growth() >= facts.level.0,
     }
 }
@@ -182,8 +184,8 @@ fn probability(finding: &Finding, facts: Option<&Facts>) -> f64 {
         0.8 * (z - 2.326) + 1.5 * (facts.late.clamp(0.0, 1.0) - 0.5) - 0.05 * facts.shape.saturates.clamp(0.0, 40.0);
     let raw = 1.0 / (1.0 + (-score).exp());
     match finding.class {
-        Class::Leak => raw.clamp(0.8, 0.99),
+        Class::Leak => raw.clamp(0.8, 0.97),
         Class::Undetermined => raw.clamp(0.2, 0.8),
-        _ => raw.clamp(0.01, 0.2),
+        _ => raw.clamp(0.01, 0.1),
     }
 }

@@ -14,7 +14,7 @@ const FAMILIES: [(&str, fn(&mut Dice, usize) -> Vec<f64>); 7] = [
     ("AR 0.99", |dice, n| dice.walk(n, 0.99)),
     ("AR 0.997", |dice, n| dice.walk(n, 0.997)),
     ("random walk", |dice, n| dice.walk(n, 1.0)),
-    ("quantised random walk", |dice, n| dice.walk(n, 1.0).iter().map(|v| (v / 4.0).round() * 4.0).collect()),
+    ("quantised random walk", |dice, n| dice.walk(n, 1.0).iter().map(|v| (v / 4.0).round()).collect()),
     ("GC, its floor", |dice, n| {
         // Teeth of random length and height over a floor with slow noise.
         let noise = dice.walk(n, 0.9);

@@ -109,12 +109,15 @@ impl Figures {
         }
         if is {
             self.leaks += 1;
-            // An agent looks often. Where the end is not known, half of what was recorded must do.
+            // An agent looks often. Where the end depends on chance, half of what was recorded must do.
             let often = || (2..=40).map(|look| f64::from(look) / 40.0);
-            let deadline = ((case.truth.onset + case.truth.oom.unwrap_or(1.0)) / 2.0).min(1.0);
-            let early = alarm(case, deadline, often(), |v| v.alarm);
-            self.in_time += usize::from(early);
-            self.in_time_of += 1;
+            let deadline = (case.truth.onset + case.truth.oom.unwrap_or(1.0)) / 2.0;
+            let early = alarm(case, deadline.min(1.0), often(), |v| v.alarm);
+            // What is not half-way when the recording ends, or never ends, has no time to be told in.
+            if deadline <= 1.0 && case.truth.limit.is_finite() {
+                self.in_time += usize::from(early);
+                self.in_time_of += 1;
+            }
             *self.alarms.entry(case.mechanism.clone()).or_default() += usize::from(early);
         } else {
             self.healthy += 1;
@@ -183,8 +186,9 @@ impl Figures {
             percent(self.ever_named, self.healthy)
         );
         println!(
-            "alarm before half of the time from onset to the limit: {:.1} % of {} leaks",
+            "alarm before half of the time from onset to the limit: {:.1} % of {} leaks that come so far ({} in all)",
             percent(self.in_time, self.in_time_of),
+            self.in_time_of,
             self.leaks
         );
         let errors = &mut self.errors;

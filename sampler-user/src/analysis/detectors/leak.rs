@@ -9,9 +9,12 @@ pub const DETECTOR: Detector = Detector {
     name: "leak",
     about: "The floor of what cannot be reclaimed rises by more than chance (Perron and Yabu's trend test and batch means both, \
         1 %, over the whole, over its regimes or over the last one), it goes on rising in the second half, a curve that \
-        flattens does not fit better, and the work does not explain it.",
+        flattens does not fit better, and the work does not explain it. In the first five minutes only what fills its limit soon.",
     detect,
 };
+
+/// A leak is told from a start after this time, seconds.
+const LEAST_S: f64 = 300.0;
 
 fn detect(evidence: &Evidence<'_>) -> Option<Finding> {
     let facts = evidence.footprint?;
@@ -22,11 +25,19 @@ fn detect(evidence: &Evidence<'_>) -> Option<Finding> {
     let shape = &facts.shape;
     let beside = facts.beside_work;
     let goes_on = beside.is_some() || facts.half.z >= 1.0 || facts.last.1 >= 0.12 && facts.last.0.z >= SURE + 2.0;
-    let bends = beside.is_none() && (facts.bends() || facts.late < 0.33);
+    let bends = facts.bends() || beside.is_none() && facts.late < 0.33;
     // A series that fell deep shows its growth only since: it may be a batch that ends.
     let only_whole = beside.is_none() && facts.drawdown > 0.6 && facts.all.z < 4.0;
     if z < SURE || !goes_on || bends || only_whole {
         return None;
+    }
+    // All that has just been started grows for a while, unless it fills its limit meanwhile.
+    let span_s = facts.span_s();
+    let is_near = evidence.limit.is_some_and(|limit| limit - facts.level.1 < 2.0 * facts.growth());
+    if span_s < LEAST_S && !is_near {
+        let words =
+            format!("it rose by {} in {span_s:.0} s, as all does after a start", bytes(facts.growth().max(0.0) as u64));
+        return Some(Finding { needs_s: Some(LEAST_S - span_s), ..Finding::new(Class::Undetermined, [words]) });
     }
     let mut words = vec![format!(
         "what cannot be reclaimed rose by {} in {:.0} s, and the rise is no chance (z {z:.1})",
@@ -55,7 +66,8 @@ fn detect(evidence: &Evidence<'_>) -> Option<Finding> {
         None => words.push("the work does not explain it".into()),
     }
     if let Some((part, growth)) = part_that_grew(evidence.life, facts.cut) {
-        words.push(format!("{} of it is {}", bytes(growth as u64), name(part)));
+        let split = !evidence.life.blocks.signal(Signal::Slab as usize).is_empty();
+        words.push(format!("{} of it is {}", bytes(growth as u64), name(part, split)));
     }
     words.extend(tasks(evidence.life));
     Some(Finding::new(Class::Leak, words))
@@ -72,7 +84,8 @@ fn tasks(life: &Life) -> Option<String> {
     })
 }
 
-fn name(part: Signal) -> &'static str {
+/// `split`: whether the kernel tells slab from the rest of its memory.
+fn name(part: Signal, split: bool) -> &'static str {
     match part {
         Signal::Anon => "anonymous memory (heap, stacks, private mappings)",
         Signal::Shmem => "shared memory or tmpfs: look for files in /dev/shm and /tmp that stay",
@@ -80,6 +93,9 @@ fn name(part: Signal) -> &'static str {
         Signal::Sock => "socket buffers: connections that nobody reads",
         Signal::Pagetables => "page tables: mappings that grow sparse, or many processes",
         Signal::KernelStack => "kernel stacks: threads that stay",
-        _ => "memory of the kernel",
+        _ if split => "memory of the kernel that is not slab: pipes and buffers",
+        _ => {
+            "memory of the kernel: sockets, pipes, open files, tasks, or dentries and inodes, which it can take back; this kernel does not tell them apart"
+        }
     }
 }
