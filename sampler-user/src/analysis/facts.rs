@@ -11,6 +11,9 @@ use super::trend::{LEAST, Trend, trend};
 /// Value is known to this: the kernel charges 64 pages at once for each processor.
 pub const QUANTUM: f64 = 64.0 * 4096.0;
 
+/// Bytes that a page fault brings at least.
+const PAGE: f64 = 4096.0;
+
 /// A sudden change of level.
 #[derive(Clone, Copy, Debug)]
 pub struct Step {
@@ -249,6 +252,11 @@ fn beside_work(blocks: &Blocks<SIGNALS>, floor: &Floor, from: usize, values: &[f
             continue;
         }
         if quantile(work, 0.95) - quantile(work, 0.05) < 0.1 * median(work).abs().max(1e-9) {
+            continue;
+        }
+        // Page faults that are no more than the growth itself needs are no work.
+        let range = quantile(values, 1.0) - quantile(values, 0.0);
+        if signal == Signal::Faults && work.iter().sum::<f64>() * PAGE < 2.0 * range {
             continue;
         }
         // A moment of much work is a start, or the very growth: who grows at once touches its new pages at once.
