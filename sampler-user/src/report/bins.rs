@@ -1,12 +1,15 @@
 //! Fewer points for display, with the lowest and the highest of each part kept: a spike never disappears.
 
+/// A value with its time.
+type Seen = (i64, u64);
+
 /// A gauge over time. Each bin becomes two points: its lowest and its highest value, in their order.
 #[derive(Clone, Debug)]
 pub struct Bins {
     from_us: i64,
     width_us: f64,
     /// Lowest and highest, each with its time.
-    bins: Vec<Option<((i64, u64), (i64, u64))>>,
+    bins: Vec<Option<(Seen, Seen)>>,
 }
 
 impl Bins {
@@ -114,7 +117,9 @@ mod tests {
         assert_eq!(bins.points(0).iter().flatten().count(), 4);
         assert_eq!(bins.points(3).iter().flatten().count(), 10);
         let mut rises = Rises::new(0, 10_000_000, 10);
-        [(500_000, 10), (1_500_000, 15), (2_500_000, 3), (3_500_000, 4)].map(|(t, v)| rises.push(t, v));
+        for (time, value) in [(500_000, 10), (1_500_000, 15), (2_500_000, 3), (3_500_000, 4)] {
+            rises.push(time, value);
+        }
         assert_eq!(rises.points()[..8], [None, None, Some(5), Some(5), Some(0), Some(0), Some(1), Some(1)]);
     }
 }
