@@ -1,12 +1,15 @@
 //! Fewer points for display, with the lowest and the highest of each part kept: a spike never disappears.
 
+/// A value with its time.
+type Seen = (i64, u64);
+
 /// A gauge over time. Each bin becomes two points: its lowest and its highest value, in their order.
 #[derive(Clone, Debug)]
 pub struct Bins {
     from_us: i64,
     width_us: f64,
     /// Lowest and highest, each with its time.
-    bins: Vec<Option<((i64, u64), (i64, u64))>>,
+    bins: Vec<Option<(Seen, Seen)>>,
 }
 
 impl Bins {
@@ -54,14 +57,17 @@ impl Bins {
     }
 }
 
-/// A counter over time: how much it rose in each bin.
+/// A counter over time: how much it rose in each bin. What it rose between two readings is spread evenly over that time.
 #[derive(Clone, Debug)]
 pub struct Rises {
     from_us: i64,
     width_us: f64,
-    last: Option<u64>,
-    bins: Vec<Option<u64>>,
+    last: Option<Seen>,
+    bins: Vec<Option<f64>>,
 }
+
+/// Readings further apart than this tell nothing of the time between, microseconds.
+const APART_US: i64 = 10_000_000;
 
 impl Rises {
     /// Empty bins of a time.
@@ -72,20 +78,26 @@ impl Rises {
 
     /// Takes a value of the counter; a fall is a reset.
     pub fn push(&mut self, time_us: i64, value: u64) {
-        let rise = self.last.replace(value).map(|before| value.saturating_sub(before));
-        if time_us < self.from_us {
+        let Some((before_us, before)) = self.last.replace((time_us, value)) else { return };
+        if time_us <= before_us || (time_us - before_us > APART_US && self.width_us < APART_US as f64) {
             return;
         }
-        let at = ((time_us - self.from_us) as f64 / self.width_us) as usize;
-        if let (Some(bin), Some(rise)) = (self.bins.get_mut(at), rise) {
-            *bin.get_or_insert(0) += rise;
+        let place = |time: i64| (time - self.from_us) as f64 / self.width_us;
+        let (from, to) = (place(before_us), place(time_us));
+        let rise = value.saturating_sub(before) as f64;
+        let mut at = from.max(0.0);
+        while at < to {
+            let Some(bin) = self.bins.get_mut(at as usize) else { break };
+            let end = (at.floor() + 1.0).min(to);
+            *bin.get_or_insert(0.0) += rise * (end - at) / (to - from);
+            at = end;
         }
     }
 
     /// Two points a bin, each the rise in a second.
     pub fn points(&self) -> Vec<Option<u64>> {
         let seconds = self.width_us / 1e6;
-        let rate = |rise: &Option<u64>| rise.map(|rise| (rise as f64 / seconds).round() as u64);
+        let rate = |rise: &Option<f64>| rise.map(|rise| (rise / seconds).round() as u64);
         self.bins.iter().flat_map(|bin| [rate(bin); 2]).collect()
     }
 }
@@ -113,8 +125,12 @@ mod tests {
         bins.push(500, 9);
         assert_eq!(bins.points(0).iter().flatten().count(), 4);
         assert_eq!(bins.points(3).iter().flatten().count(), 10);
-        let mut rises = Rises::new(0, 10_000_000, 10);
-        [(500_000, 10), (1_500_000, 15), (2_500_000, 3), (3_500_000, 4)].map(|(t, v)| rises.push(t, v));
-        assert_eq!(rises.points()[..8], [None, None, Some(5), Some(5), Some(0), Some(0), Some(1), Some(1)]);
+        let mut rises = Rises::new(0, 10_000_000, 20);
+        // Read once a second, into bins of half of one; then nothing for long.
+        for (time, value) in [(1_000_000, 10), (2_000_000, 15), (3_000_000, 3), (4_000_000, 4), (40_000_000, 90)] {
+            rises.push(time, value);
+        }
+        let rates: Vec<Option<u64>> = rises.points().into_iter().step_by(2).collect();
+        assert_eq!(rates[..9], [None, None, Some(5), Some(5), Some(0), Some(0), Some(1), Some(1), None]);
     }
 }

@@ -67,9 +67,8 @@ pub fn find(
                 }),
             },
             What::AgentStart { .. } => {
-                if begun.replace(event.time_us).is_some() {
-                    found.extend(end(event.time_us, origins, last_us));
-                }
+                let before = begun.replace(event.time_us);
+                found.extend(before.and_then(|_| end(event.time_us, origins, last_us)));
             }
             What::AgentStop { .. } => begun = None,
             _ => {}

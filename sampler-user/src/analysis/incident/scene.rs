@@ -47,6 +47,9 @@ pub struct Scene {
     pub history_s: f64,
 }
 
+/// One way to rank cgroups.
+type Way<'a> = &'a dyn Fn(&str, &Trace) -> i64;
+
 impl Scene {
     /// A scene of which nothing is read yet.
     pub fn new(occurrence: &Occurrence, origin: Origin) -> Scene {
@@ -243,7 +246,7 @@ impl Scene {
         let since = self.since_us();
         let members = self.members();
         let held: u64 = members.iter().map(|(path, trace)| self.at_end(path, trace)).sum();
-        let ways: [&dyn Fn(&str, &Trace) -> i64; 3] = [
+        let ways: [Way<'_>; 3] = [
             &|path, trace| self.late_growth(path, trace),
             &|path, trace| self.growth(path, trace, since),
             &|path, trace| self.at_end(path, trace) as i64,
