@@ -55,7 +55,7 @@ pub fn judge(track: &mut Track, limit: Option<(&str, f64)>) -> Option<Verdict> {
     let lives = &track.lives;
     let bytes = limit.map(|(_, bytes)| bytes);
     let Judged { at, footprint, detector, finding } = judged(lives, bytes)?;
-    let (life, is_last) = (&lives[at], lives.iter().skip(at + 1).all(|life| is_empty(life)));
+    let (life, is_last) = (&lives[at], lives.iter().skip(at + 1).all(is_empty));
     let ended = life.kills > 0;
     let finite = |value: f64| value.is_finite().then_some(value);
     let mut verdict = Verdict {

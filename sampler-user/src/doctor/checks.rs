@@ -113,7 +113,7 @@ fn capabilities(host: &Host) -> Look {
         (19, "CAP_SYS_PTRACE", "the mappings of others' processes"),
     ];
     const SYS_ADMIN: u32 = 21;
-    let lacks = WANTED.iter().filter(|(number, ..)| !host.can(*number) && !(*number >= 34 && host.can(SYS_ADMIN)));
+    let lacks = WANTED.iter().filter(|(number, ..)| !(host.can(*number) || *number >= 34 && host.can(SYS_ADMIN)));
     let lacks: Vec<String> = lacks.map(|(_, name, what)| format!("{name} ({what})")).collect();
     match lacks.is_empty() {
         true => (Good, "all that are of use".into(), None),
