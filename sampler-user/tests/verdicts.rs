@@ -59,7 +59,9 @@ fn a_clock_that_is_set_back_makes_no_leak_of_a_rest() {
     let rest = |from: i64| series(1, (from..from + 400).map(|t| (t, anon(t, 80 * MIB))));
     for from in [10_000, 6_500, 2_000_000] {
         let got = verdict([rest(10_000), rest(from), rest(from + 400)], None);
-        assert_eq!(got.verdict, Class::Steady, "{from}: {:?}", got.evidence);
+        // Of three weeks nearly nothing was seen.
+        let want = if from == 2_000_000 { Class::Undetermined } else { Class::Steady };
+        assert_eq!(got.verdict, want, "{from}: {:?}", got.evidence);
     }
 }
 
