@@ -114,7 +114,9 @@ fn lines_of_others_between_change_nothing() {
         for (i, line) in log.lines().filter(|line| !line.is_empty() && !line.starts_with(' ')).enumerate() {
             mixed += &number(line);
             if i % 7 == 0 {
-                mixed += &number(&format!("6,0,9,-;{}", others[i / 7 % others.len()]));
+                // At the same moment: a pause of many seconds does end a report.
+                let time = line.split(',').nth(2).unwrap();
+                mixed += &number(&format!("6,0,{time},-;{}", others[i / 7 % others.len()]));
             }
         }
         let numbered = |log: &str| -> Vec<OomReport> {

@@ -163,7 +163,8 @@ fn limit(incident: &Incident) -> Option<String> {
 
 fn memory(out: &mut String, incident: &Incident, style: Style) {
     let _ = writeln!(out, "\n{}", style.paint("1", "Memory then"));
-    let columns: [(&str, fn(&CgroupMemory) -> Option<u64>); 9] = [
+    type Part = fn(&CgroupMemory) -> Option<u64>;
+    let columns: [(&str, Part); 9] = [
         ("total", |m| m.current),
         ("limit", |m| m.limit),
         ("anon", |m| m.anon),

@@ -138,7 +138,7 @@ impl Incidents {
             What::OomKill(kill) if kill.victim_cgroup.as_deref() == Some(&suspect) => Some(event.time_us),
             _ => None,
         };
-        let before = self.events.iter().filter_map(killed).filter(|time| *time < at - 1_000_000).next_back();
+        let before = self.events.iter().filter_map(killed).rfind(|time| *time < at - 1_000_000);
         let from = before.map_or(at - HISTORY_US, |time| (time + 2_000_000).max(at - HISTORY_US));
         let fields: Vec<FieldId> =
             track::FIELDS.into_iter().filter(|f| ![FieldId::Current, FieldId::EventsOomKill].contains(f)).collect();

@@ -110,7 +110,9 @@ fn make(dir: &Path, args: &Args) -> anyhow::Result<()> {
                         let mark = dir.join(format!("hour-{hour:02}"));
                         if hour % 2 != worker || mark.exists() {
                             (hour * 36_000..(hour + 1) * 36_000).for_each(|tick| {
-                                lives.iter_mut().for_each(|life| drop(life.tick(tick as f64 / 10.0)));
+                                for life in &mut lives {
+                                    life.tick(tick as f64 / 10.0);
+                                }
                             });
                             continue;
                         }

@@ -7,8 +7,11 @@ use sampler::analysis::trend::trend;
 
 use super::sim::Dice;
 
+/// A series of so many values.
+type Noise = fn(&mut Dice, usize) -> Vec<f64>;
+
 /// What the noise is like: name and series.
-const FAMILIES: [(&str, fn(&mut Dice, usize) -> Vec<f64>); 7] = [
+const FAMILIES: [(&str, Noise); 7] = [
     ("white", |dice, n| dice.walk(n, 0.0)),
     ("AR 0.9", |dice, n| dice.walk(n, 0.9)),
     ("AR 0.99", |dice, n| dice.walk(n, 0.99)),

@@ -271,6 +271,9 @@ impl Scene {
     pub fn take_history(&mut self, track: &mut Track) {
         let limit = self.limit();
         let own = limit.limit.filter(|_| limit.owner != Owner::Unknown).map(|bytes| bytes as f64);
+        // Of a limit that others share, it could have what it held, and no more.
+        let shared = self.suspect_trace().filter(|(path, _)| limit.cgroup.as_deref() != Some(*path));
+        let own = own.map(|own| shared.map_or(own, |(path, trace)| own.min(self.at_end(path, trace) as f64)));
         self.history_s = track.lives.last().map_or(0.0, |life| (life.to_us - life.from_us) as f64 / 1e6);
         self.history = judge(track, own.map(|bytes| (limit.cgroup.as_deref().unwrap_or("/"), bytes)));
     }
