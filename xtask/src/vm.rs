@@ -39,7 +39,8 @@ pub struct Args {
 }
 
 /// Name, hierarchy. The bodies are functions of `vm/init.sh`.
-const SCENARIOS: [(&str, &str); 14] = [
+const SCENARIOS: [(&str, &str); 15] = [
+    ("doctor", "v2"),
     ("memcg_kill", "v2"),
     ("oom_group", "v2"),
     ("global_kill", "v2"),

@@ -39,7 +39,7 @@ extern "C" fn process_exit(context: *const u64) -> i32 {
         own_pid: own_pid(leader),
         status,
         uid: short(follow(task, offset!(task_cred)), offset!(cred_uid)),
-        comm: read(leader, offset!(task_comm)).unwrap_or([0; 16]),
+        comm: read(leader, offset!(task_comm)),
     });
     0
 }

@@ -3,9 +3,9 @@
 use core::ffi::c_void;
 
 use aya_ebpf::helpers::generated::{bpf_ktime_get_ns, bpf_probe_read_kernel_str};
-use sampler_ebpf::{Kind, Lifecycle, PATH, count};
+use sampler_ebpf::{Kind, Lifecycle, MISSING, PATH, count};
 
-use super::{EVENTS, add, cgroup_id, follow, number, offset, read, short};
+use super::{EVENTS, add, cgroup_id, follow, number, offset, short};
 
 #[unsafe(no_mangle)]
 #[unsafe(link_section = "tp_btf/cgroup_mkdir")]
@@ -39,11 +39,8 @@ fn tell(kind: Kind, cgroup: u64, path: u64) {
     event.time_ns = unsafe { bpf_ktime_get_ns() };
     event.id = cgroup_id(cgroup);
     let memcg = follow(cgroup, offset!(cgroup_memory));
-    let last = (read::<u64>(memcg, offset!(memcg_peak)), kind);
-    (event.peak, event.has_last) = match last {
-        (Some(peak), Kind::CgroupRemoved) => (peak, 1),
-        _ => (0, 0),
-    };
+    event.peak = number(memcg, offset!(memcg_peak));
+    event.has_last = u64::from(matches!(kind, Kind::CgroupRemoved) && memcg != 0 && offset!(memcg_peak) != MISSING);
     event.oom_kills = number(memcg, offset!(memcg_oom_kill));
     // SAFETY: writes at most `PATH` bytes, with the NUL.
     unsafe { bpf_probe_read_kernel_str(event.path.as_mut_ptr().cast(), PATH as u32, path as *const c_void) };

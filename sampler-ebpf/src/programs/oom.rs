@@ -102,29 +102,25 @@ fn victim(task: u64) {
     let mut event = blank();
     let mm = follow(task, offset!(task_mm));
     let signal = follow(task, offset!(task_signal));
-    let size = |index: u32| {
-        let (first, stride) = (offset!(mm_rss), offset!(mm_rss_stride));
-        if first == MISSING || stride > 256 || index > 8 {
-            return None;
-        }
+    let (first, stride) = (offset!(mm_rss), offset!(mm_rss_stride));
+    if first != MISSING && stride <= 256 {
         // A counter may be below zero for a moment.
-        read::<i64>(mm, first + index * stride).map(|pages| pages.max(0) as u64)
-    };
-    event.victim_cgroup = memcg_id(memcg_of(task));
-    if let (Some(anon), Some(file), Some(shmem), Some(swap)) =
-        (size(offset!(rss_anon)), size(offset!(rss_file)), size(offset!(rss_shmem)), size(offset!(rss_swap)))
-    {
-        (event.anon, event.file, event.shmem, event.swap) = (anon, file, shmem, swap);
+        let size = |index: u32| read::<i64>(mm, first + (index & 7) * stride).max(0) as u64;
+        event.anon = size(offset!(rss_anon));
+        event.file = size(offset!(rss_file));
+        event.shmem = size(offset!(rss_shmem));
+        event.swap = size(offset!(rss_swap));
         event.flags |= HAS_SIZES;
     }
+    event.victim_cgroup = memcg_id(memcg_of(task));
     event.total_vm = number(mm, offset!(mm_total_vm));
     event.pgtables = number(mm, offset!(mm_pgtables));
     event.pid = short(task, offset!(task_tgid));
     event.thread = short(task, offset!(task_pid));
     event.own_pid = own_pid(task);
     event.uid = short(follow(task, offset!(task_cred)), offset!(cred_uid));
-    event.oom_score_adj = read::<i16>(signal, offset!(signal_adj)).unwrap_or(0).into();
-    event.comm = read(task, offset!(task_comm)).unwrap_or([0; 16]);
+    event.oom_score_adj = read::<i16>(signal, offset!(signal_adj)).into();
+    event.comm = read(task, offset!(task_comm));
     finish(event);
 }
 
@@ -136,8 +132,8 @@ extern "C" fn oom_victim_record(context: *mut core::ffi::c_void) -> i32 {
     let mut event = blank();
     event.pid = short(record, offset!(tp_victim_pid));
     event.thread = event.pid;
-    if let Some(place) = read::<u32>(record, offset!(tp_victim_comm)) {
-        event.comm = read(record, place & 0xfff).unwrap_or([0; 16]);
+    if offset!(tp_victim_comm) != MISSING {
+        event.comm = read(record, short(record, offset!(tp_victim_comm)) & 0xfff);
     }
     finish(event);
     0
@@ -157,7 +153,7 @@ fn blank() -> OomKill {
 fn finish(mut event: OomKill) {
     let task = bpf_get_current_pid_tgid();
     event.trigger_pid = (task >> 32) as u32;
-    event.trigger_comm = read(current(), offset!(task_comm)).unwrap_or([0; 16]);
+    event.trigger_comm = read(current(), offset!(task_comm));
     if let Some(request) = request() {
         if request.task == task {
             event.limit_cgroup = request.limit_cgroup;

@@ -3,6 +3,7 @@
 export PATH=/bin
 mount -t proc proc /proc
 mount -t sysfs sys /sys
+mount -t tracefs tracefs /sys/kernel/tracing
 mount -t devtmpfs dev /dev
 mount -t tmpfs -o size=200m tmp /tmp
 hostname vm
@@ -24,7 +25,7 @@ say() { echo "VERDICT $1 $2"; }
 record() {
     n=$1; shift; sampler record --out /tmp/$n "$@" 2>/tmp/$n.err & AGENT=$!
     case "$*" in *'--probe off'*) sleep 3; return;; esac
-    i=0; until grep -qs 'kernel probe' /tmp/$n.err || [ $i -gt 1800 ]; do usleep 100000; i=$((i+1)); done
+    i=0; until grep -qs 'kernel probe' /tmp/$n.err || [ $i -gt 300 ]; do usleep 100000; i=$((i+1)); done
     sleep 1; PROBE=0; grep -q 'probe is in place' /tmp/$n.err && ! grep -q 'does without.*every victim' /tmp/$n.err && PROBE=1
 }
 recorded() { kill -TERM $AGENT; wait $AGENT; RC=$?; sampler info /tmp/$n --json > /tmp/$n.json 2>>/tmp/$n.err; }
@@ -39,6 +40,12 @@ has() { tr -d ' \n' < /tmp/$n.json | grep -q "$1"; }
 # check NAME CONDITION...: ok when every word of shell holds.
 check() { c=$1; shift; for w in "$@"; do eval "$w" || { say $c "fail $w [rc $RC, kills $(kills), $(witnesses | sort | uniq -c | tr '\n' ' '), $(head -c 300 /tmp/$n.err | tr '\n' ' ')]"; return; }; done; say $c "ok kills $(kills) seen by $(witnesses | sort | uniq -c | tr -s '\n ' ' ')"; }
 
+# What the kernel lets the probe do.
+doctor() {
+    B=$(cut -d' ' -f1 /proc/uptime); sampler doctor > /tmp/doctor 2>&1; RC=$?; E=$(cut -d' ' -f1 /proc/uptime)
+    cat /tmp/doctor
+    grep -q '^[a-z]* *probe ' /tmp/doctor && [ $RC = 0 ] && say doctor "ok $(grep -o '[0-9]* of [0-9]* parts' /tmp/doctor) of the probe, after $(echo "$E $B" | awk '{ print $1 - $2 }') s" || say doctor "fail rc $RC $(tail -3 /tmp/doctor | tr '\n' ' ')"
+}
 memcg_kill() {
     mkdir $CG/a; echo 24M > $CG/a/memory.max; echo 0 > $CG/a/memory.swap.max
     record a --interval 10ms
@@ -101,6 +108,7 @@ probe_and_files() {
     record with --interval 100ms --slow-interval 1s --cgroup /p
     grep -q 'does without.*one system call\|no kernel probe' /tmp/with.err && { kill $AGENT; wait $AGENT; rmdir $CG/p; say probe_and_files "skip no walk: $(grep -o 'one system call ([^)]*\|no kernel probe.*' /tmp/with.err | head -1 | cut -c1-120)"; return; }
     WITH=$AGENT
+    grep -q 'probe is in place' /tmp/with.err || { kill $AGENT; wait $AGENT; rmdir $CG/p; say probe_and_files "fail the probe did not come within 30 s: $(tail -1 /tmp/with.err)"; return; }
     record without --interval 100ms --slow-interval 1s --cgroup /p --probe off
     put p sh -c 'i=0; while [ $i -lt 12 ]; do dd if=/dev/zero of=/dev/null bs=$((i*2+4))M count=1; usleep 300000; i=$((i+1)); done; sleep 4' 2>/dev/null
     kill -TERM $AGENT $WITH; wait $AGENT $WITH; RC=$?; n=with
