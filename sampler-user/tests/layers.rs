@@ -4,13 +4,15 @@
 use std::fs;
 use std::path::Path;
 
-const LAYERS: [(&str, &[&str]); 18] = [
+const LAYERS: [(&str, &[&str]); 20] = [
     ("units", &["fields", "units"]),
     ("time", &["units"]),
     ("fields", &["sample"]),
     ("sample", &["fields"]),
     ("evidence", &[]),
-    ("event", &["evidence", "time"]),
+    ("identity", &[]),
+    ("runtime", &["runtime", "identity"]),
+    ("event", &["evidence", "identity", "time"]),
     ("recording", &["event", "fields", "sample", "time"]),
     ("sink", &["event", "recording", "sample"]),
     ("cgroupfs", &["cgroupfs", "fields", "sample"]),
