@@ -7,6 +7,7 @@ mod export;
 mod fields;
 mod import;
 mod info;
+mod named;
 mod record;
 mod run;
 mod seal;

@@ -173,7 +173,8 @@ impl Names {
         // A cgroup inside a container has the name of the container.
         if let Some(own) = own.as_mut()
             && let Some(inner) = &own.inner
-            && let Some(told) = cgroup.strip_suffix(inner.as_str()).and_then(|outer| self.told.get(outer.trim_end_matches('/')))
+            && let Some(told) =
+                cgroup.strip_suffix(inner.as_str()).and_then(|outer| self.told.get(outer.trim_end_matches('/')))
         {
             own.complete(told);
         }
@@ -210,7 +211,10 @@ mod tests {
         let mut who = Identity::of("docker");
         who.label((0..100).map(|n| (format!("k{n:03}"), "é".repeat(1000))));
         assert_eq!((who.labels.len(), who.labels["k000"].len()), (LABELS, TEXT));
-        who.label([("com.docker.compose.project".into(), "p".into()), ("com.docker.compose.service".into(), "s".into())]);
+        who.label([
+            ("com.docker.compose.project".into(), "p".into()),
+            ("com.docker.compose.service".into(), "s".into()),
+        ]);
         assert_eq!((who.project.as_deref(), who.service.as_deref()), (Some("p"), Some("s")));
     }
 

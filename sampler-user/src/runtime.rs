@@ -117,8 +117,11 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
+    /// Runtime, path, what is wanted.
+    type Fixture = (String, String, Vec<(String, String)>);
+
     /// `PATH KEY=VALUE…`, one a line, in a file named after the runtime; `nobody.txt` has those of none.
-    fn fixtures() -> Vec<(String, String, Vec<(String, String)>)> {
+    fn fixtures() -> Vec<Fixture> {
         let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../data/cgroup-paths");
         let mut all = Vec::new();
         for file in std::fs::read_dir(folder).unwrap().flatten().map(|entry| entry.path()) {
@@ -126,7 +129,8 @@ mod tests {
             for line in std::fs::read_to_string(&file).unwrap().lines().filter(|line| line.starts_with('/')) {
                 let mut words = line.split_whitespace();
                 let path = words.next().unwrap().to_owned();
-                let pair = |word: &str| word.split_once('=').map(|(key, value)| (key.to_owned(), value.to_owned())).unwrap();
+                let pair =
+                    |word: &str| word.split_once('=').map(|(key, value)| (key.to_owned(), value.to_owned())).unwrap();
                 all.push((runtime.clone(), path, words.map(pair).collect()));
             }
         }
@@ -137,7 +141,11 @@ mod tests {
     fn real_paths_are_whose_they_are() {
         let all = fixtures();
         for runtime in TABLE.iter().chain([&LAST]) {
-            assert!(all.iter().filter(|(name, _, _)| name == runtime.name).count() >= 2, "too few paths of {}", runtime.name);
+            assert!(
+                all.iter().filter(|(name, _, _)| name == runtime.name).count() >= 2,
+                "too few paths of {}",
+                runtime.name
+            );
         }
         for (runtime, path, wanted) in all {
             let Some(got) = identify(&path) else {
@@ -167,7 +175,10 @@ mod tests {
                     let place = Place { above: &parts[from..at], leaf: parts[at] };
                     let names: Vec<_> = claimants(place).map(|(name, _)| name).collect();
                     assert!(names.len() <= 1, "{names:?} claim {place:?}");
-                    assert!(names.is_empty() || (LAST.claim)(place).is_none_or(|unit| unit.inner.is_some()), "{place:?}");
+                    assert!(
+                        names.is_empty() || (LAST.claim)(place).is_none_or(|unit| unit.inner.is_some()),
+                        "{place:?}"
+                    );
                 }
             }
         }

@@ -4,7 +4,7 @@
 use std::fs;
 use std::path::Path;
 
-const LAYERS: [(&str, &[&str]); 20] = [
+const LAYERS: [(&str, &[&str]); 21] = [
     ("units", &["fields", "units"]),
     ("time", &["units"]),
     ("fields", &["sample"]),
@@ -17,11 +17,12 @@ const LAYERS: [(&str, &[&str]); 20] = [
     ("sink", &["event", "recording", "sample"]),
     ("cgroupfs", &["cgroupfs", "fields", "sample"]),
     ("oom", &["oom", "evidence"]),
+    ("names", &["names", "identity"]),
     ("probe", &["probe", "cgroupfs", "evidence", "fields", "sample"]),
     ("processes", &["cgroupfs", "fields", "recording", "sample"]),
     ("analysis", &["analysis", "fields", "recording", "sample", "units"]),
     ("journal", &["journal", "event", "fields", "recording", "sample", "sink", "time"]),
-    ("store", &["store", "journal", "event", "fields", "recording", "sample", "time", "units"]),
+    ("store", &["store", "journal", "event", "fields", "identity", "recording", "runtime", "sample", "time", "units"]),
     (
         "record",
         &[
@@ -33,7 +34,10 @@ const LAYERS: [(&str, &[&str]); 20] = [
             "event",
             "evidence",
             "fields",
+            "identity",
+            "names",
             "recording",
+            "runtime",
             "sample",
             "sink",
             "time",

@@ -19,6 +19,8 @@ use sampler::time::format_us;
 use sampler::units::{bytes, printable};
 use serde::Serialize;
 
+use super::named::Named;
+
 /// Say of each cgroup whether its memory leaks, or what it does instead, and when it reaches its limit.
 #[derive(Debug, clap::Args)]
 #[command(
@@ -106,6 +108,7 @@ fn analyze(args: &Args) -> anyhow::Result<Analysis> {
     let progress = std::io::stderr().is_terminal();
     let mut tracks: BTreeMap<(String, String), (Track, Watch)> = BTreeMap::new();
     let mut problems = Vec::new();
+    let mut named = Named::default();
     let (mut first, mut last) = (i64::MAX, i64::MIN);
     let mut rows = 0u64;
     for path in &paths {
@@ -124,6 +127,7 @@ fn analyze(args: &Args) -> anyhow::Result<Analysis> {
                 super::say(&format!("sampler: {} million rows", rows / 1_000_000));
             }
         });
+        named.add(&mut recording);
         problems.append(&mut recording.problems);
     }
     let mut rooms: BTreeMap<String, BTreeMap<String, Room>> = BTreeMap::new();
@@ -141,7 +145,13 @@ fn analyze(args: &Args) -> anyhow::Result<Analysis> {
         let limit = rooms.get(&host).and_then(|rooms| nearest(&path, rooms));
         if let Some(verdict) = judge(&mut track, limit) {
             let onset = verdict.onset_us.map(format_us);
-            cgroups.push(Cgroup { name: name(&path), host, path, onset, verdict });
+            cgroups.push(Cgroup {
+                name: named.title(&path).unwrap_or_else(|| last_part(&path)),
+                host,
+                path,
+                onset,
+                verdict,
+            });
         }
     }
     let known = |us: i64, none: i64| (us != none).then(|| format_us(us));
@@ -156,11 +166,9 @@ fn analyze(args: &Args) -> anyhow::Result<Analysis> {
     })
 }
 
-/// The last part of the path; of an id of 64 hexadecimal digits the first twelve, as Docker shows it.
-fn name(path: &str) -> String {
-    let last = path.rsplit('/').find(|part| !part.is_empty()).unwrap_or("/");
-    let id = last.trim_end_matches(".scope").rsplit('-').next().unwrap_or(last);
-    if id.len() == 64 && id.bytes().all(|b| b.is_ascii_hexdigit()) { id[..12].to_owned() } else { last.to_owned() }
+/// The last part of a path that nobody has a name for.
+fn last_part(path: &str) -> String {
+    path.rsplit('/').find(|part| !part.is_empty()).unwrap_or("/").to_owned()
 }
 
 /// The word that JSON has for it.
@@ -199,7 +207,13 @@ fn words(analysis: &Analysis, verbose: bool) -> String {
             (Some(limit), _) => format!("of {}", bytes(limit)),
             (None, _) => "no limit".into(),
         };
-        let _ = write!(out, "{:<13} {} {size} {limit}", word(&v.verdict), printable(&cgroup.path));
+        let called = printable(&cgroup.path);
+        let called = match cgroup.path.rsplit('/').next() {
+            // The name of a unit, or of a folder of nobody, is the end of its path.
+            Some(last) if last == cgroup.name => called,
+            _ => format!("{} ({called})", printable(&cgroup.name)),
+        };
+        let _ = write!(out, "{:<13} {called} {size} {limit}", word(&v.verdict));
         if v.verdict == Class::Leak {
             if let Some(rate) = v.rate_bytes_per_s {
                 let _ = write!(out, ", {} a minute", bytes((rate * 60.0).max(0.0) as u64));

@@ -41,7 +41,11 @@ pub fn pod_above(above: &[&str]) -> Option<String> {
 pub fn pod_of(name: &str) -> Option<String> {
     let name = name.strip_suffix(".slice").unwrap_or(name);
     let uid = match name.strip_prefix("kubepods") {
-        Some(rest) => rest.strip_prefix("-burstable").or_else(|| rest.strip_prefix("-besteffort")).unwrap_or(rest).strip_prefix("-pod")?,
+        Some(rest) => rest
+            .strip_prefix("-burstable")
+            .or_else(|| rest.strip_prefix("-besteffort"))
+            .unwrap_or(rest)
+            .strip_prefix("-pod")?,
         None => name.strip_prefix("pod")?,
     };
     let uid = uid.replace('_', "-");

@@ -15,7 +15,8 @@ pub fn claim(place: Place<'_>) -> Option<Identity> {
     if let Some(name) = place.leaf.strip_prefix("lxc.monitor.").and_then(text) {
         return Some(Identity::named(NAME, &format!("{name} (monitor)")));
     }
-    (is_below(place.above) && !super::tells(place.leaf)).then(|| Identity { name: text(place.leaf), ..Identity::container(NAME, place.leaf) })
+    (is_below(place.above) && !super::tells(place.leaf))
+        .then(|| Identity { name: text(place.leaf), ..Identity::container(NAME, place.leaf) })
 }
 
 /// Whether the folder above is that of old LXC.
