@@ -9,6 +9,7 @@ mod fields;
 mod hook;
 mod import;
 mod info;
+mod named;
 mod page;
 mod postmortem;
 mod record;

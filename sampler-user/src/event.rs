@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::evidence::{OomKill, OomReport, ProbeReport};
+use crate::identity::Identity;
 
 /// What happened. The serde tag is the event's `kind` in every format.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -31,6 +32,8 @@ pub enum What {
     CgroupCreated,
     /// A cgroup went away.
     CgroupRemoved,
+    /// What the runtime calls a cgroup. Told once it is known, which may be after the end of the cgroup, and again in each segment.
+    Named(Box<Identity>),
     /// Somebody changed a limit. `None` is unlimited.
     LimitChanged {
         /// Column of the limit.
@@ -183,6 +186,7 @@ impl What {
             What::Degraded { .. } => "degraded",
             What::CgroupCreated => "cgroup_created",
             What::CgroupRemoved => "cgroup_removed",
+            What::Named(_) => "named",
             What::LimitChanged { .. } => "limit_changed",
             What::MemoryEvents { .. } => "memory_events",
             What::Pressure { .. } => "pressure",

@@ -8,6 +8,7 @@
 
 pub mod fast;
 pub mod history;
+pub mod naming;
 pub mod notices;
 pub mod protect;
 pub mod relay;
@@ -31,6 +32,7 @@ use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 
 use self::fast::{Command, Fast, Outlet, Shared};
+use self::naming::{Naming, Sources};
 use self::notices::{Notice, Notices};
 use self::relay::Message;
 use self::sampler::{Sampler, Target, Vitals};
@@ -74,6 +76,8 @@ pub struct Config {
     pub protect: bool,
     /// Whether the kernel probe is used.
     pub probe: UseProbe,
+    /// Where the names of containers are asked for.
+    pub names: Sources,
 }
 
 /// Whether the kernel probe is used.
@@ -198,6 +202,7 @@ struct Control {
     relay: Option<JoinHandle<Box<dyn Sink>>>,
     tree: Tree,
     notices: Notices,
+    naming: Naming,
     kmsg: Option<Kmsg>,
     probe: Option<Probe>,
     loading: Option<Loading>,
@@ -282,6 +287,7 @@ impl Control {
             },
             relay: Some(relay),
             shared,
+            naming: Naming::begin(&config.names, messages.clone()).map_err(kernel("start a thread"))?,
             messages,
             numbers,
             tree,
@@ -460,6 +466,7 @@ impl Control {
             worker.send(Command::Add(Box::new(target)));
         }
         self.notices.add(&self.config.layout, subject, &cgroup);
+        self.naming.seen(&path);
         if let Some(probe) = &mut self.probe {
             probe.sample(id);
         }
@@ -665,6 +672,7 @@ impl Control {
         self.watch_probe();
         self.watch_vmstat();
         self.tell_kills(u64::MAX);
+        self.naming.end();
         self.shared.stop.store(true, Ordering::Relaxed);
         self.fast.join();
         self.slow.join();

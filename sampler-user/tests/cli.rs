@@ -93,7 +93,7 @@ fn csv_is_imported_shown_and_exported() {
     assert!(imported.status.success(), "{}", text(&imported.stderr));
     assert!(text(&imported.stderr).contains("`colour` is left out"), "{}", text(&imported.stderr));
     let csv = text(&sampler(&["export", out, "--fields", "anon,max"]).stdout);
-    let want = "cgroup,id,time,lag_us,max,anon\nweb,0,1970-01-01T00:16:40.000000Z,0,inf,5\nweb,0,1970-01-01T00:16:40.100000Z,0,100,7\n";
+    let want = "cgroup,id,time,lag_us,max,anon,name\nweb,0,1970-01-01T00:16:40.000000Z,0,inf,5,\nweb,0,1970-01-01T00:16:40.100000Z,0,100,7,\n";
     assert_eq!(csv, want);
     let jsonl = text(&sampler(&["export", out, "--fields", "max", "--format", "jsonl"]).stdout);
     assert!(jsonl.lines().next().unwrap().contains("\"max\":\"max\""), "{jsonl}");

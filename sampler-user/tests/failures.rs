@@ -15,6 +15,7 @@ use sampler::cgroupfs::tree::Selection;
 use sampler::event::{Event, What};
 use sampler::fields::{FieldId, Table};
 use sampler::journal::writer::Writer;
+use sampler::record::naming::Sources;
 use sampler::record::{Config, UseProbe, record};
 use sampler::recording::Subject;
 use sampler::sample::{PassHead, PassKind, Row, SubjectRef};
@@ -201,6 +202,7 @@ fn one_unreadable_cgroup_never_stops_the_others() {
         processes: false,
         protect: false,
         probe: UseProbe::Off,
+        names: Sources { ask: false, docker_socket: None },
     };
     let gone = dir.path().join("gone");
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();

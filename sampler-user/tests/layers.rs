@@ -4,24 +4,27 @@
 use std::fs;
 use std::path::Path;
 
-const LAYERS: [(&str, &[&str]); 20] = [
+const LAYERS: [(&str, &[&str]); 23] = [
     ("units", &["fields", "units"]),
     ("time", &["units"]),
     ("fields", &["sample"]),
     ("sample", &["fields"]),
     ("evidence", &[]),
-    ("event", &["evidence", "time"]),
+    ("identity", &[]),
+    ("runtime", &["runtime", "identity"]),
+    ("event", &["evidence", "identity", "time"]),
     ("recording", &["event", "fields", "sample", "time"]),
     ("sink", &["event", "recording", "sample"]),
     ("cgroupfs", &["cgroupfs", "fields", "sample"]),
     ("oom", &["oom", "evidence"]),
+    ("names", &["names", "identity"]),
     ("probe", &["probe", "cgroupfs", "evidence", "fields", "sample"]),
     ("doctor", &["doctor", "cgroupfs", "probe"]),
     ("processes", &["cgroupfs", "fields", "recording", "sample"]),
     ("analysis", &["analysis", "event", "evidence", "fields", "recording", "sample", "time", "units"]),
     ("report", &["report", "analysis"]),
     ("journal", &["journal", "event", "fields", "recording", "sample", "sink", "time"]),
-    ("store", &["store", "journal", "event", "fields", "recording", "sample", "time", "units"]),
+    ("store", &["store", "journal", "event", "fields", "identity", "recording", "runtime", "sample", "time", "units"]),
     (
         "record",
         &[
@@ -33,7 +36,10 @@ const LAYERS: [(&str, &[&str]); 20] = [
             "event",
             "evidence",
             "fields",
+            "identity",
+            "names",
             "recording",
+            "runtime",
             "sample",
             "sink",
             "time",

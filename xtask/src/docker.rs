@@ -59,7 +59,7 @@ impl Docker {
         }
         let root = docker.home.join("box");
         fs::create_dir_all(root.join("bin"))?;
-        for name in ["busybox", "sh", "sleep", "head", "tr", "dd", "cat"] {
+        for name in ["busybox", "sh", "sleep", "head", "tail", "tr", "dd", "cat"] {
             fs::copy("/bin/busybox", root.join("bin").join(name))?;
         }
         let tar = docker.home.join("box.tar");
@@ -154,6 +154,11 @@ impl Drop for CpuCgroup {
     }
 }
 
+/// Limits of a container that is killed before it has lived 50 ms.
+const DOOMED: &[&str] = &["-m", "16m", "--memory-swap", "16m"];
+/// Eats 16 MiB at once.
+const EATS: &str = "exec tail -c 100000000 /dev/zero";
+
 /// Records real containers: one that rests, one that works, one that leaks into its limit, one that is gone in a moment.
 pub fn run() -> anyhow::Result<()> {
     let sampler = sh::sampler()?;
@@ -161,17 +166,22 @@ pub fn run() -> anyhow::Result<()> {
     let idle = docker.container("idle", &[], "sleep 1000")?;
     let out = docker.home.join("recording");
     let mut agent = Command::new(&sampler);
-    agent.args(["record", "--interval", "20ms", "--cgroup", "/docker/**", "--out"]).arg(&out).stderr(Stdio::null());
+    agent.args(["record", "--interval", "20ms", "--cgroup", "/docker/**", "--docker-socket"]);
+    agent.arg(docker.home.join("socket")).arg("--out").arg(&out).stderr(Stdio::null());
     let agent = agent.spawn().context("start sampler")?;
     sleep(Duration::from_secs(2));
     let busy = "while :; do head -c 8000000 /dev/zero | tr '\\0' x > /dev/null; sleep 0.05; done";
     let busy = docker.container("busy", &["-m", "64m"], busy)?;
     // In small pieces, so that the last sample before the kill stands close to the limit.
     let leak = r#"i=0; while :; do i=$((i+1)); eval "v$i=\$(head -c 50000 /dev/zero | tr '\0' x)"; done"#;
-    let leak = docker.container("leak", &["-m", "32m", "--memory-swap", "32m"], leak)?;
+    let labels = ["--label", "com.docker.compose.project=shop", "--label", "com.docker.compose.service=web"];
+    let limits = ["-m", "32m", "--memory-swap", "32m"];
+    let leak = docker.container("shop-web-1", &[&limits[..], &labels].concat(), leak)?;
     let brief = docker.container("brief", &[], "sleep 0.05")?;
-    let code = docker.read(&["wait", "leak"])?;
-    let killed = docker.read(&["inspect", "-f", "{{.State.OOMKilled}}", "leak"])?;
+    let doomed = docker.container("doomed", DOOMED, &format!("sleep 0.03; {EATS}"))?;
+    let removed = docker.container("removed", &[DOOMED, &["--rm"]].concat(), &format!("sleep 0.03; {EATS}"))?;
+    let code = docker.read(&["wait", "shop-web-1"])?;
+    let killed = docker.read(&["inspect", "-f", "{{.State.OOMKilled}}", "shop-web-1"])?;
     sleep(Duration::from_secs(4));
     sh::stop(agent)?;
     let info: Value = serde_json::from_str(&sh::read(Command::new(&sampler).args(["info", "--json"]).arg(&out))?)?;
@@ -185,9 +195,28 @@ pub fn run() -> anyhow::Result<()> {
     let cgroup = |id: &str| info["cgroups"].as_array().into_iter().flatten().find(|c| c["path"] == path(id).as_str());
     check("the daemon saw the kill", code == "137" && killed == "true", format!("exit {code}, OOMKilled {killed}"));
     let kills = info["oom_kills"].as_array().cloned().unwrap_or_default();
-    let kill = kills.first().cloned().unwrap_or_default();
+    let of =
+        |id: &str| kills.iter().find(|kill| kill["victim_cgroup"] == path(id).as_str()).cloned().unwrap_or_default();
+    for (id, name) in [(&doomed, "doomed"), (&removed, "removed"), (&leak, "shop/web")] {
+        let kill = of(id);
+        check("a kill has the name of its container", kill["name"] == name, format!("{name}: {}", kill["name"]));
+    }
+    for (id, name) in [(&idle, "idle"), (&leak, "shop/web")] {
+        let one = cgroup(id).unwrap_or(&Value::Null);
+        let image = one["identity"]["image"] == "box";
+        check(
+            "a cgroup has the name of its container",
+            one["name"] == name && image,
+            format!("{name}: {}", one["name"]),
+        );
+    }
+    let kill = of(&leak);
     let owner = kill["limit_cgroup"] == path(&leak).as_str() && kill["victim_cgroup"] == path(&leak).as_str();
-    check("one kill, by its own limit", kills.len() == 1 && owner, format!("witnesses {}", kill["witnesses"]));
+    check(
+        "three kills, the leak by its own limit",
+        kills.len() == 3 && owner,
+        format!("witnesses {}", kill["witnesses"]),
+    );
     let peak = cgroup(&leak).and_then(|c| c["peak_bytes"].as_u64()).unwrap_or(0);
     check("the leak was followed to its limit", peak > 31 << 20 && peak <= 32 << 20, format!("peak {peak} bytes"));
     for (name, id, least) in [("idle", &idle, 100), ("busy", &busy, 100), ("brief", &brief, 1)] {

@@ -23,6 +23,8 @@ use sampler::time::format_us;
 use sampler::units::printable;
 use serde::Serialize;
 
+use super::named::Named;
+
 /// Say of each cgroup whether its memory leaks, or what it does instead, and when it reaches its limit.
 #[derive(Debug, clap::Args)]
 #[command(
@@ -190,9 +192,11 @@ fn analyze(paths: &[PathBuf], part: &super::Part) -> anyhow::Result<Analysis> {
         let mut machine = HostWatch::default();
         let of_host = Query { cgroups: &|_| true, time: part.range(), fields: &pressure::HOST_FIELDS, lags: false };
         recording.series(Table::Host, &of_host, |series| machine.feed(&series));
+        let mut named = Named::default();
+        named.add(&mut recording);
         analysis.problems.append(&mut recording.problems);
         press(&host, machine, &mut cgroups, &mut analysis.pressure);
-        finish(&host, cgroups, &mut analysis, &mut lives);
+        finish(&host, cgroups, &named, &mut analysis, &mut lives);
     }
     progress.end();
     analysis.workloads = lives.iter().filter_map(|(name, lives)| roll_up(name, lives)).collect();
@@ -221,6 +225,7 @@ fn press(host: &str, machine: HostWatch, cgroups: &mut BTreeMap<String, Follow>,
 fn finish(
     host: &str,
     mut cgroups: BTreeMap<String, Follow>,
+    named: &Named,
     analysis: &mut Analysis,
     lives: &mut BTreeMap<String, Vec<(String, Course)>>,
 ) {
@@ -241,7 +246,8 @@ fn finish(
         if let Some(verdict) = judge(&mut follow.track, nearest(path, &rooms)) {
             let onset = verdict.onset_us.map(format_us);
             let (host, path) = (host.to_owned(), path.clone());
-            analysis.cgroups.push(Cgroup { name: name(&path), host, path, onset, verdict });
+            let name = named.title(&path).unwrap_or_else(|| last_part(&path));
+            analysis.cgroups.push(Cgroup { name, host, path, onset, verdict });
         }
     }
 }
@@ -268,9 +274,7 @@ impl Progress {
     }
 }
 
-/// The last part of the path; of an id of 64 hexadecimal digits the first twelve, as Docker shows it.
-fn name(path: &str) -> String {
-    let last = path.rsplit('/').find(|part| !part.is_empty()).unwrap_or("/");
-    let id = last.trim_end_matches(".scope").rsplit('-').next().unwrap_or(last);
-    if id.len() == 64 && id.bytes().all(|b| b.is_ascii_hexdigit()) { id[..12].to_owned() } else { last.to_owned() }
+/// The last part of a path that nobody has a name for.
+fn last_part(path: &str) -> String {
+    path.rsplit('/').find(|part| !part.is_empty()).unwrap_or("/").to_owned()
 }

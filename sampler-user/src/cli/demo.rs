@@ -75,6 +75,8 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
             max_cpu: None,
             no_processes: false,
             probe: sampler::record::UseProbe::Auto,
+            no_names: true,
+            docker_socket: None,
         },
         command: vec![program.display().to_string(), "demo".into(), "--leak".into(), "512".into()],
     };

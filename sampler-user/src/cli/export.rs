@@ -16,6 +16,8 @@ use sampler::time::format_us;
 use sampler::units::cell;
 use serde_json::{Map, Value, json};
 
+use super::named::Named;
+
 /// Write a recording, sealed or not, as CSV, JSON lines or Parquet.
 #[derive(Debug, clap::Args)]
 #[command(
@@ -72,11 +74,12 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
         (Some(table), Format::Parquet) => parquet(&mut recording, table, &query, args.out.as_ref())?,
         (None, Format::Parquet) => bail!("events are exported as csv or jsonl; sealed, they are Parquet already"),
         (Some(table), _) => {
+            let named = Named::read(&mut recording);
             let mut out = Rows::new(args.format, table, &chosen, output(args.out.as_ref())?)?;
             let mut failed = None;
             recording.series(table, &query, |series| {
                 if failed.is_none() {
-                    failed = out.write(&series).err();
+                    failed = out.write(&series, &named).err();
                 }
             });
             failed.map_or(Ok(()), Err)?;
@@ -118,6 +121,9 @@ fn parquet(recording: &mut Recording, table: Table, query: &Query<'_>, out: Opti
     Ok(())
 }
 
+/// Column of what a cgroup is called, in text; the tables of a recording have it in `cgroups`.
+const NAME: &str = "name";
+
 /// Rows as text.
 enum Rows {
     Csv(Table, Vec<&'static Field>, Box<csv::Writer<Box<dyn Write>>>),
@@ -132,11 +138,15 @@ impl Rows {
             return Ok(Rows::Jsonl(table, columns, out));
         }
         let mut out = csv::Writer::from_writer(out);
-        out.write_record(leads(table).iter().map(|lead| name(*lead)).chain(columns.iter().map(|field| field.column)))?;
+        let name_column = (table != Table::Host).then_some(NAME);
+        let lead = leads(table).iter().map(|lead| name(*lead));
+        // Last, so that no column moves.
+        out.write_record(lead.chain(columns.iter().map(|field| field.column)).chain(name_column))?;
         Ok(Rows::Csv(table, columns, Box::new(out)))
     }
 
-    fn write(&mut self, series: &Series) -> anyhow::Result<()> {
+    fn write(&mut self, series: &Series, named: &Named) -> anyhow::Result<()> {
+        let title = if series.table == Table::Host { None } else { named.title(&series.subject.cgroup) };
         for row in 0..series.len() {
             match self {
                 Rows::Csv(table, columns, out) => {
@@ -153,11 +163,17 @@ impl Rows {
                             None => out.write_field("")?,
                         }
                     }
+                    if *table != Table::Host {
+                        out.write_field(title.as_deref().unwrap_or(""))?;
+                    }
                     out.write_record(None::<&[u8]>)?;
                 }
                 Rows::Jsonl(table, columns, out) => {
                     let lead = leads(*table).iter().map(|l| (name(*l).to_owned(), lead_value(*l, series, row)));
                     let mut map: Map<String, Value> = lead.collect();
+                    if let Some(title) = &title {
+                        map.insert(NAME.to_owned(), json!(title));
+                    }
                     for field in columns.iter() {
                         let value = match series.column(field).and_then(|column| column.get(row)) {
                             Some(UNLIMITED) if field.kind == Kind::Limit => json!("max"),

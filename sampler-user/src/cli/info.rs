@@ -206,7 +206,12 @@ fn words(info: &Info, most: usize) -> String {
     }
     let _ = writeln!(out, "\ncgroups, largest peak first");
     for cgroup in info.cgroups.iter().take(most) {
-        let _ = writeln!(out, "  {}\n      {}", printable(&cgroup.path), cgroup.words());
+        let _ = writeln!(out, "  {}", printable(cgroup.name.as_ref().unwrap_or(&cgroup.path)));
+        if let Some(who) = &cgroup.identity {
+            let image = who.image.as_deref().map(|image| format!(" of {}", printable(image))).unwrap_or_default();
+            let _ = writeln!(out, "      {}{image}, {}", printable(&who.runtime), printable(&cgroup.path));
+        }
+        let _ = writeln!(out, "      {}", cgroup.words());
     }
     if info.cgroups.len() > most {
         let _ = writeln!(out, "  … and {} more (--most {})", info.cgroups.len() - most, info.cgroups.len());

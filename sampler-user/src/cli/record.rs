@@ -9,6 +9,7 @@ use sampler::cgroupfs::layout::Layout;
 use sampler::cgroupfs::tree::Selection;
 use sampler::fields::{FieldId, Table, find};
 use sampler::journal::writer::Rotation;
+use sampler::record::naming::Sources;
 use sampler::record::{Config, UseProbe};
 use sampler::store::retention::Retention;
 use sampler::units::{parse_bytes, parse_duration};
@@ -79,6 +80,12 @@ pub struct What {
     /// Whether to use the eBPF probe, which reads all cgroups at once and sees every OOM kill: auto, off or require.
     #[arg(long, value_name = "WHEN", default_value = "auto", value_parser = use_probe)]
     pub probe: UseProbe,
+    /// Do not ask Docker and the state files of other runtimes what they call their containers.
+    #[arg(long)]
+    pub no_names: bool,
+    /// Socket of Docker [default: DOCKER_HOST, else /run/docker.sock]
+    #[arg(long, value_name = "PATH")]
+    pub docker_socket: Option<PathBuf>,
     /// Do not look at the processes of cgroups that grow.
     #[arg(long)]
     pub no_processes: bool,
@@ -99,6 +106,7 @@ impl What {
             processes: !self.no_processes,
             protect,
             probe: self.probe,
+            names: Sources { ask: !self.no_names, docker_socket: self.docker_socket.clone() },
         })
     }
 

@@ -6,17 +6,24 @@ use std::fmt::Write;
 use sampler::event::What;
 use sampler::evidence::{Constraint, OomKill};
 use sampler::fields::{FieldId, Table, UNLIMITED};
+use sampler::identity::Identity;
 use sampler::recording::{Series, TimedEvent};
 use sampler::store::scan::{Query, Recording};
 use sampler::time::format_us;
 use sampler::units::{bytes, count, micros, printable};
 use serde::Serialize;
 
+use super::named::Named;
+
 /// One cgroup over the time of the recording.
 #[derive(Clone, Debug, Default, Serialize)]
 pub struct CgroupSummary {
     /// Path.
     pub path: String,
+    /// What its runtime calls it, or its path tells.
+    pub name: Option<String>,
+    /// Who it is: container, image, labels.
+    pub identity: Option<Identity>,
     /// Rows.
     pub rows: u64,
     /// First and last row, wall-clock microseconds.
@@ -56,6 +63,8 @@ pub struct Kill {
     pub comm: Option<String>,
     /// cgroup of the victim.
     pub cgroup: Option<String>,
+    /// What that is called.
+    pub name: Option<String>,
     /// The merged event.
     #[serde(flatten)]
     pub kill: OomKill,
@@ -103,7 +112,12 @@ impl Summary {
             let key = (series.subject.cgroup.clone(), series.subject.id);
             cgroups.entry(key).or_default().add(&series);
         });
+        let named = Named::read(recording);
         summary.cgroups = cgroups.into_values().collect();
+        for cgroup in &mut summary.cgroups {
+            cgroup.identity = named.who(&cgroup.path);
+            cgroup.name = cgroup.identity.as_ref().and_then(Identity::title);
+        }
         summary.cgroups.sort_by_key(|cgroup| std::cmp::Reverse(cgroup.peak_bytes));
         for TimedEvent { time_us, event } in recording.events(query.time.clone()) {
             *summary.events.entry(event.what.kind()).or_default() += 1;
@@ -114,6 +128,7 @@ impl Summary {
                     pid: kill.victim.as_ref().map(|v| v.pid),
                     comm: kill.victim.as_ref().map(|v| v.comm.clone()),
                     cgroup: kill.victim_cgroup.clone(),
+                    name: kill.victim_cgroup.as_deref().and_then(|cgroup| named.title(cgroup)),
                     kill: *kill,
                 });
             }
@@ -202,7 +217,11 @@ pub fn explain(kill: &Kill, rise: Option<&CgroupSummary>) -> String {
         (Some(comm), Some(pid)) => format!("{} (pid {pid})", printable(comm)),
         _ => "a process".into(),
     };
-    let cgroup = kill.cgroup.as_deref().map_or_else(|| "an unknown cgroup".into(), printable);
+    let cgroup = match (&kill.name, kill.cgroup.as_deref()) {
+        (Some(name), Some(cgroup)) => format!("{} ({})", printable(name), printable(cgroup)),
+        (None, Some(cgroup)) => printable(cgroup),
+        _ => "an unknown cgroup".into(),
+    };
     let _ = write!(out, "{}  {who} in {cgroup} was killed by the OOM killer, ", kill.time);
     let own = merged.limit_cgroup == merged.victim_cgroup;
     match (merged.constraint, &merged.limit_cgroup) {

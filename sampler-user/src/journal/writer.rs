@@ -53,6 +53,8 @@ pub struct Writer {
     encoder: Encoder,
     buffer: Vec<u8>,
     subjects: BTreeMap<SubjectRef, Subject>,
+    /// What cgroups that live are called, to be told again in each segment.
+    names: BTreeMap<String, Event>,
     sequence: u32,
     loss: Option<Loss>,
     passes_in_buffer: u64,
@@ -112,6 +114,7 @@ impl Writer {
             encoder: Encoder::default(),
             buffer: Vec::with_capacity(64 << 10),
             subjects: BTreeMap::new(),
+            names: BTreeMap::new(),
             sequence: 0,
             loss: None,
             passes_in_buffer: 0,
@@ -145,6 +148,10 @@ impl Writer {
         frame(&mut head, FrameKind::Origin, &json(&self.origin));
         for (&r, subject) in &self.subjects {
             frame(&mut head, FrameKind::Subject, &json(&SubjectFrame { r, subject: subject.clone() }));
+        }
+        for name in self.names.values() {
+            let again = Event { mono_ns: self.origin.anchor.mono_ns, ..name.clone() };
+            frame(&mut head, FrameKind::Event, &json(&again));
         }
         file.write_all_at(&head, 0)?;
         file.sync_data()?;
@@ -243,7 +250,11 @@ impl Sink for Writer {
     }
 
     fn forget(&mut self, number: SubjectRef) {
-        self.subjects.remove(&number);
+        if let Some(subject) = self.subjects.remove(&number)
+            && subject.process.is_none()
+        {
+            self.names.remove(&subject.cgroup);
+        }
         self.encoder.forget(number);
     }
 
@@ -262,6 +273,11 @@ impl Sink for Writer {
     fn event(&mut self, event: &Event) {
         self.end_block();
         frame(&mut self.buffer, FrameKind::Event, &json(event));
+        if let (What::Named(_), Some(cgroup)) = (&event.what, &event.cgroup)
+            && self.subjects.values().any(|subject| subject.process.is_none() && subject.cgroup == *cgroup)
+        {
+            self.names.insert(cgroup.clone(), event.clone());
+        }
         self.rotate_next |= matches!(event.what, What::ClockStep { .. });
     }
 

@@ -135,6 +135,8 @@ pub fn schema(folder: Folder) -> TypePtr {
             time("first_seen"),
             time("last_seen"),
             integer("rows"),
+            text("name", Repetition::OPTIONAL),
+            text("identity", Repetition::OPTIONAL),
         ],
         Folder::Events => vec![
             time("time"),

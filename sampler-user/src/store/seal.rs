@@ -14,9 +14,11 @@ use super::schema::{Folder, Lead, leads, properties, schema};
 use super::{Error, at};
 use crate::event::{Event, What};
 use crate::fields::{self, Field, Kind, Table, UNLIMITED};
+use crate::identity::{Identity, Names};
 use crate::journal::format::SUFFIX;
 use crate::journal::reader::Segment;
 use crate::recording::{Origin, Series, Subject, TimedEvent};
+use crate::runtime::identify;
 use crate::time::date_of_us;
 
 /// What sealing made of a segment.
@@ -223,12 +225,23 @@ impl Store<'_> {
         let first: Vec<i64> = seen.values().map(|(first, _, _)| anchor.wall_us(*first)).collect();
         let last: Vec<i64> = seen.values().map(|(_, last, _)| anchor.wall_us(*last)).collect();
         let counts: Vec<i64> = seen.values().map(|(_, _, count)| *count).collect();
+        let mut names = Names::default();
+        for event in segment.events() {
+            if let (What::Named(identity), Some(cgroup)) = (&event.what, &event.cgroup) {
+                names.learn(cgroup, identity);
+            }
+        }
+        let who: Vec<Option<Identity>> = seen.keys().map(|(path, _)| names.of(path, identify)).collect();
+        let titles = optional(who.iter().map(|who| who.as_ref()?.title()));
+        let whole = optional(who.iter().map(|who| serde_json::to_string(who.as_ref()?).ok()));
         self.narrow(Folder::Cgroups, seen.len(), |n, column| match n {
             0 => put::<ByteArrayType>(column, &paths, None),
             1 => put::<Int64Type>(column, &ids, None),
             2 => put::<Int64Type>(column, &first, None),
             3 => put::<Int64Type>(column, &last, None),
-            _ => put::<Int64Type>(column, &counts, None),
+            4 => put::<Int64Type>(column, &counts, None),
+            5 => put::<ByteArrayType>(column, &titles.1, Some(&titles.0)),
+            _ => put::<ByteArrayType>(column, &whole.1, Some(&whole.0)),
         })
     }
 
@@ -281,6 +294,13 @@ impl Draft {
         sync_folder(&self.home).map_err(at("sync the folder", &self.home))?;
         Ok(bytes)
     }
+}
+
+/// Which rows have a text, and the texts.
+fn optional(texts: impl Iterator<Item = Option<String>>) -> (Vec<i16>, Vec<ByteArray>) {
+    let texts: Vec<Option<String>> = texts.collect();
+    let present = texts.iter().map(|text| i16::from(text.is_some())).collect();
+    (present, texts.into_iter().flatten().map(|text| text.into_bytes().into()).collect())
 }
 
 fn put<T: DataType>(

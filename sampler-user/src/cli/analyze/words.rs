@@ -78,7 +78,13 @@ pub fn words(analysis: &Analysis, verbose: bool) -> String {
     let mut out = String::new();
     for cgroup in sorted(analysis) {
         let v = &cgroup.verdict;
-        let _ = writeln!(out, "{:<13} {} {}", word(&v.verdict), printable(&cgroup.path), in_a_line(cgroup));
+        let path = printable(&cgroup.path);
+        let called = match cgroup.path.rsplit('/').next() {
+            // The name of a unit, or of a folder of nobody, is the end of its path.
+            Some(last) if last == cgroup.name => path,
+            _ => format!("{} ({path})", printable(&cgroup.name)),
+        };
+        let _ = writeln!(out, "{:<13} {called} {}", word(&v.verdict), in_a_line(cgroup));
         if verbose || v.verdict == Class::Leak {
             if let Some(onset) = &cgroup.onset {
                 let _ = writeln!(out, "              since {onset}");

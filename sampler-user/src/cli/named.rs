@@ -1,0 +1,38 @@
+//! What the cgroups of a recording are called: by the names in it, or else by their paths.
+
+use sampler::event::What;
+use sampler::identity::{Identity, Names};
+use sampler::runtime::identify;
+use sampler::store::scan::Recording;
+
+/// The names of recordings.
+#[derive(Debug, Default)]
+pub struct Named(Names);
+
+impl Named {
+    /// Of one recording, of all its time: a name was told when its cgroup appeared, which may be before the part that is asked for.
+    pub fn read(recording: &mut Recording) -> Named {
+        let mut named = Named::default();
+        named.add(recording);
+        named
+    }
+
+    /// Takes those of one more recording.
+    pub fn add(&mut self, recording: &mut Recording) {
+        for event in recording.events(i64::MIN..i64::MAX) {
+            if let (What::Named(identity), Some(cgroup)) = (&event.event.what, &event.event.cgroup) {
+                self.0.learn(cgroup, identity);
+            }
+        }
+    }
+
+    /// Who a cgroup is, as far as its path or its runtime told.
+    pub fn who(&self, cgroup: &str) -> Option<Identity> {
+        self.0.of(cgroup, identify)
+    }
+
+    /// What a cgroup is called.
+    pub fn title(&self, cgroup: &str) -> Option<String> {
+        self.who(cgroup)?.title()
+    }
+}

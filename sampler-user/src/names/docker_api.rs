@@ -1,0 +1,205 @@
+//! Docker over its unix socket: the list of containers, one container, and the stream of events, which tells of a container
+//! before its cgroup exists.
+
+use std::collections::HashMap;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use http_body_util::{BodyExt, Empty, Limited};
+use hyper::body::{Bytes, Incoming};
+use hyper::client::conn::http1;
+use hyper::{Request, Response};
+use hyper_util::rt::TokioIo;
+use serde::Deserialize;
+use tokio::net::UnixStream;
+use tokio::time::timeout;
+
+use super::docker_files::Container;
+use super::is_plain;
+use crate::identity::{Identity, cut};
+
+/// Name in `told_by`.
+pub const NAME: &str = "docker";
+
+/// An answer that takes longer will not come.
+const PATIENCE: Duration = Duration::from_secs(5);
+/// A longer answer is refused, bytes.
+const MOST: usize = 8 << 20;
+/// A longer line of the stream is stepped over, bytes.
+const LINE: usize = 256 << 10;
+
+/// The daemon behind a socket.
+#[derive(Clone, Debug)]
+pub struct Api {
+    socket: PathBuf,
+}
+
+#[derive(Deserialize)]
+struct Listed {
+    #[serde(rename = "Id")]
+    id: String,
+    #[serde(rename = "Names")]
+    names: Option<Vec<String>>,
+    #[serde(rename = "Image")]
+    image: Option<String>,
+    #[serde(rename = "Labels")]
+    labels: Option<HashMap<String, String>>,
+}
+
+#[derive(Deserialize)]
+struct Told {
+    #[serde(rename = "Actor")]
+    actor: Actor,
+}
+
+#[derive(Deserialize)]
+struct Actor {
+    #[serde(rename = "ID")]
+    id: String,
+    #[serde(rename = "Attributes")]
+    attributes: HashMap<String, String>,
+}
+
+#[derive(Deserialize)]
+struct Daemon {
+    #[serde(rename = "DockerRootDir")]
+    root: PathBuf,
+}
+
+impl Api {
+    /// The daemon of a socket, of `DOCKER_HOST`, or the usual one.
+    pub fn new(socket: Option<&Path>) -> Api {
+        let host = || Some(PathBuf::from(std::env::var("DOCKER_HOST").ok()?.strip_prefix("unix://")?));
+        let socket = socket.map(Path::to_owned).or_else(host).unwrap_or_else(|| "/run/docker.sock".into());
+        Api { socket }
+    }
+
+    /// The socket.
+    pub fn socket(&self) -> &Path {
+        &self.socket
+    }
+
+    /// All containers, those that ended too.
+    pub async fn list(&self) -> io::Result<Vec<Identity>> {
+        let all: Vec<Listed> = self.read("/containers/json?all=1").await?;
+        let identity = |listed: Listed| {
+            let mut identity = Identity::container("docker", &cut(&listed.id));
+            // A container that is linked has the names of its links too, with more than one slash.
+            let names = listed.names.unwrap_or_default();
+            let name = names.iter().map(|name| name.trim_start_matches('/')).find(|name| !name.contains('/'));
+            identity.name = name.map(cut);
+            identity.image = listed.image.as_deref().map(cut);
+            identity.label(listed.labels.unwrap_or_default());
+            told(identity)
+        };
+        Ok(all.into_iter().map(identity).collect())
+    }
+
+    /// One container, if the daemon knows it.
+    pub async fn inspect(&self, id: &str) -> Option<Identity> {
+        if !is_plain(id) {
+            return None;
+        }
+        let container: Container = self.read(&format!("/containers/{id}/json")).await.ok()?;
+        Some(told(container.identity(id)))
+    }
+
+    /// The daemon's data folder, as the daemon sees it.
+    pub async fn data_folder(&self) -> Option<PathBuf> {
+        Some(self.read::<Daemon>("/info").await.ok()?.root)
+    }
+
+    /// Follows what happens to containers. Returns once the daemon has begun to tell; the stream follows.
+    pub async fn follow(&self) -> io::Result<Stream> {
+        let filter = "/events?filters=%7B%22type%22%3A%5B%22container%22%5D%7D";
+        let response = timeout(PATIENCE, self.ask(filter)).await.map_err(|_| io::ErrorKind::TimedOut)??;
+        Ok(Stream { body: response.into_body(), line: Vec::new() })
+    }
+
+    async fn read<T: serde::de::DeserializeOwned>(&self, what: &str) -> io::Result<T> {
+        let whole = async {
+            let response = self.ask(what).await?;
+            if !response.status().is_success() {
+                return Err(io::Error::other(format!("{what}: the daemon answers {}", response.status())));
+            }
+            let body = Limited::new(response.into_body(), MOST).collect().await.map_err(io::Error::other)?;
+            serde_json::from_slice(&body.to_bytes()).map_err(io::Error::other)
+        };
+        timeout(PATIENCE, whole).await.map_err(|_| io::ErrorKind::TimedOut)?
+    }
+
+    async fn ask(&self, what: &str) -> io::Result<Response<Incoming>> {
+        let stream = UnixStream::connect(&self.socket).await?;
+        let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await.map_err(io::Error::other)?;
+        tokio::spawn(connection);
+        let request =
+            Request::get(what).header("Host", "docker").body(Empty::<Bytes>::new()).map_err(io::Error::other)?;
+        sender.send_request(request).await.map_err(io::Error::other)
+    }
+}
+
+fn told(identity: Identity) -> Identity {
+    Identity { told_by: Some(NAME.into()), ..identity }
+}
+
+/// What happens to containers, as the daemon tells it.
+pub struct Stream {
+    body: Incoming,
+    line: Vec<u8>,
+}
+
+impl Stream {
+    /// The container of the next event; `None` at the end of the stream.
+    pub async fn next(&mut self) -> Option<Identity> {
+        loop {
+            while let Some(end) = self.line.iter().position(|byte| *byte == b'\n') {
+                let line: Vec<u8> = self.line.drain(..=end).collect();
+                if let Some(identity) = parse_event(&line) {
+                    return Some(identity);
+                }
+            }
+            let frame = self.body.frame().await?.ok()?;
+            if let Ok(bytes) = frame.into_data() {
+                self.line.extend_from_slice(&bytes);
+            }
+            if self.line.len() > LINE {
+                self.line.clear();
+            }
+        }
+    }
+}
+
+/// The container of an event: its name, its image and its labels are all attributes.
+fn parse_event(line: &[u8]) -> Option<Identity> {
+    let Actor { id, mut attributes } = serde_json::from_slice::<Told>(line).ok()?.actor;
+    let mut identity = Identity::container("docker", &cut(&id));
+    identity.name = Some(cut(&attributes.remove("name")?));
+    identity.image = attributes.remove("image").as_deref().map(cut);
+    // Of the event itself, not of the container.
+    for own in ["exitCode", "signal", "execID", "execDuration", "oldName", "comment", "container"] {
+        attributes.remove(own);
+    }
+    identity.label(attributes);
+    Some(told(identity))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_event_tells_who_it_is_about() {
+        let line =
+            br#"{"status":"create","id":"ab12","Type":"container","Action":"create","Actor":{"ID":"ab12","Attributes":
+            {"image":"box","name":"brief","com.docker.compose.project":"p","exitCode":"137"}},"time":1}"#;
+        let who = parse_event(line).unwrap();
+        assert_eq!(
+            (who.container.as_deref(), who.name.as_deref(), who.image.as_deref()),
+            (Some("ab12"), Some("brief"), Some("box"))
+        );
+        assert_eq!((who.project.as_deref(), who.labels.len()), (Some("p"), 1));
+        assert_eq!(parse_event(b"not json"), None);
+        assert_eq!(parse_event(br#"{"Actor":{"ID":"x","Attributes":{}}}"#), None);
+    }
+}
