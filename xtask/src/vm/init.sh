@@ -35,7 +35,7 @@ hog() { sampler demo --leak $1; }
 kills() { grep -c '"witnesses"' /tmp/$n.json; }
 witnesses() { tr -d ' \n' < /tmp/$n.json | sed 's/"witnesses":/\n/g' | sed -n 's/^\[\([^]]*\)\].*/\1/p'; }
 # Every kill has the probe among its witnesses, where there is a probe that sees kills.
-seen_by_probe() { [ $PROBE = 0 ] || [ $(witnesses | grep -c probe) = $(witnesses | wc -l) ]; }
+seen_by_probe() { [ $PROBE = 0 ] || [ $(witnesses | grep -c probe) = $(witnesses | grep -c .) ]; }
 has() { tr -d ' \n' < /tmp/$n.json | grep -q "$1"; }
 # check NAME CONDITION...: ok when every word of shell holds.
 check() { c=$1; shift; for w in "$@"; do eval "$w" || { say $c "fail $w [rc $RC, kills $(kills), $(witnesses | sort | uniq -c | tr '\n' ' '), $(head -c 300 /tmp/$n.err | tr '\n' ' ')]"; return; }; done; say $c "ok kills $(kills) seen by $(witnesses | sort | uniq -c | tr -s '\n ' ' ')"; }
