@@ -179,16 +179,9 @@ pub struct Probe {
 }
 
 impl Probe {
-    /// Loads the probe and attaches what the kernel lets it. Takes some 100 ms and, for that time, some 30 MiB.
+    /// Loads the probe and attaches what the kernel lets it. Takes some 100 ms and, for that time, some 50 MiB: the kernel's types,
+    /// in many small pieces, which the allocator keeps.
     pub fn load(layout: &Layout) -> Result<Probe, Error> {
-        let probe = Probe::try_load(layout);
-        // The kernel's types were in many small pieces, which the allocator would keep.
-        // SAFETY: has no condition.
-        unsafe { libc::malloc_trim(0) };
-        probe
-    }
-
-    fn try_load(layout: &Layout) -> Result<Probe, Error> {
         let types = Btf::of_kernel().map_err(|source| Error::Types { source })?;
         let mut found = offsets::find(&types, layout.version, hierarchy());
         let format = Format::of("oom", "mark_victim");

@@ -689,13 +689,21 @@ impl Control {
 /// Loads the probe, as far as it is wanted, beside the recording that begins; one that is required is waited for.
 fn load_probe(config: &Config) -> Result<Option<Loading>, Error> {
     let (there, loading) = tokio::sync::oneshot::channel();
-    let (wanted, layout) = (config.probe, config.layout.clone());
+    let (wanted, layout, locks) = (config.probe, config.layout.clone(), config.protect);
     match wanted {
         UseProbe::Off => return Ok(None),
-        UseProbe::Require => drop(there.send(Ok(loaded(wanted, &layout)?))),
+        UseProbe::Require => {
+            let probe = loaded(wanted, &layout)?;
+            protect::give_back(locks);
+            drop(there.send(Ok(probe)));
+        }
         UseProbe::Auto => {
             // The verifier's and the kernel's types take more stack than the other threads have.
-            let load = move || drop(there.send(loaded(wanted, &layout)));
+            let load = move || {
+                let probe = loaded(wanted, &layout);
+                protect::give_back(locks);
+                drop(there.send(probe));
+            };
             thread::Builder::new().name("sampler-probe".into()).spawn(load).map_err(kernel("start a thread"))?;
         }
     }

@@ -4,7 +4,7 @@
 use std::fs;
 use std::path::PathBuf;
 
-use rustix::mm::{MlockAllFlags, mlockall};
+use rustix::mm::{MlockAllFlags, mlockall, munlockall};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use crate::cgroupfs::layout::{Layout, Version};
@@ -13,6 +13,20 @@ use crate::cgroupfs::layout::{Layout, Version};
 const DESCRIPTORS: u64 = 1 << 16;
 /// Priority: before ordinary work, behind nothing that must be real time.
 const NICE: i32 = -10;
+
+/// On fault: locking the whole program at once would cost its full size.
+const LOCKED: MlockAllFlags = MlockAllFlags::CURRENT.union(MlockAllFlags::FUTURE).union(MlockAllFlags::ONFAULT);
+
+/// Gives freed memory back to the kernel, which takes no page that is locked: for a moment none is.
+pub fn give_back(locks: bool) {
+    let unlocked = locks && munlockall().is_ok();
+    // SAFETY: has no condition.
+    unsafe { libc::malloc_trim(0) };
+    if unlocked {
+        // It was allowed before; without it, ticks may wait for a page, and that is all.
+        let _ = mlockall(LOCKED);
+    }
+}
 
 /// Applies all protections; returns those that were refused, in words.
 pub fn apply() -> Vec<String> {
@@ -23,8 +37,7 @@ pub fn apply() -> Vec<String> {
             "oom_score_adj stays as it is (needs CAP_SYS_RESOURCE): the OOM killer may choose the recorder".into(),
         );
     }
-    // On fault: locking the whole program at once would cost its full size.
-    if let Err(error) = mlockall(MlockAllFlags::CURRENT | MlockAllFlags::FUTURE | MlockAllFlags::ONFAULT) {
+    if let Err(error) = mlockall(LOCKED) {
         refused.push(format!("mlockall: {error} (needs CAP_IPC_LOCK): ticks may wait for the recorder's own pages"));
     }
     if let Err(error) = rustix::process::setpriority_process(None, NICE) {
