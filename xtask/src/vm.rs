@@ -61,7 +61,7 @@ const SCENARIOS: [(&str, &str); 15] = [
 const KILL_ME: &[u8] = b"KILL ME";
 
 /// A boot and its scenarios take some minutes under emulation.
-const PATIENCE: Duration = Duration::from_secs(900);
+const PATIENCE: Duration = Duration::from_secs(1500);
 
 pub fn run(args: &Args) -> anyhow::Result<()> {
     if args.list {
