@@ -129,6 +129,9 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
     sh::run(Command::new(sampler).arg("report").arg(recording).arg("--html").arg(&page))?;
     let browser = Browser::start(&home)?;
     let address = format!("file://{}", page.display());
+    // What the browser shows before, it asks of itself.
+    browser.ask("POST", "/url", &json!({"url": "about:blank"}))?;
+    browser.entries("performance")?;
     browser.ask("POST", "/url", &json!({"url": address}))?;
 
     let mut failed = 0;
