@@ -186,7 +186,9 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
     )?;
     check("shows the parts of one cgroup", number(&parts) > 4.0, format!("{parts} series"));
     let sets = browser.run(
-        "document.querySelectorAll('#sets button')[1].click(); return plots[0].scales.x.max - plots[0].scales.x.min",
+        // The plots are new, and have their scales a moment later.
+        "document.querySelectorAll('#sets button')[1].click();
+         return new Promise((done) => setTimeout(() => done(plots[0].scales.x.max - plots[0].scales.x.min), 300))",
     )?;
     check("shows the last minute", (60.0..=70.0).contains(&number(&sets)), format!("{sets} s"));
     browser.screenshot(&home.join("minute.png"))?;
