@@ -1,7 +1,9 @@
 //! The command line: arguments, exit codes, and one file a command.
 
 mod agent;
+mod aloud;
 mod analyze;
+mod child;
 mod demo;
 mod doctor;
 mod export;
@@ -9,6 +11,7 @@ mod fields;
 mod hook;
 mod import;
 mod info;
+mod listening;
 mod named;
 mod page;
 mod postmortem;

@@ -692,26 +692,20 @@ fn load_probe(config: &Config) -> Result<Option<Loading>, Error> {
     let (wanted, layout, locks) = (config.probe, config.layout.clone(), config.protect);
     match wanted {
         UseProbe::Off => return Ok(None),
-        UseProbe::Require => {
-            let probe = loaded(wanted, &layout)?;
-            protect::give_back(locks);
-            drop(there.send(Ok(probe)));
-        }
+        UseProbe::Require => drop(there.send(Ok(loaded(wanted, &layout, locks)?))),
         UseProbe::Auto => {
             // The verifier's and the kernel's types take more stack than the other threads have.
-            let load = move || {
-                let probe = loaded(wanted, &layout);
-                protect::give_back(locks);
-                drop(there.send(probe));
-            };
+            let load = move || drop(there.send(loaded(wanted, &layout, locks)));
             thread::Builder::new().name("sampler-probe".into()).spawn(load).map_err(kernel("start a thread"))?;
         }
     }
     Ok(Some(loading))
 }
 
-fn loaded(wanted: UseProbe, layout: &Layout) -> Loaded {
-    let probe = match Probe::load(layout) {
+fn loaded(wanted: UseProbe, layout: &Layout, locks: bool) -> Loaded {
+    let probe = Probe::load(layout);
+    protect::give_back(locks);
+    let probe = match probe {
         Ok(probe) => probe,
         Err(error) if wanted == UseProbe::Require => return Err(error.into()),
         Err(error) => {

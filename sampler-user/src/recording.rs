@@ -253,6 +253,27 @@ pub struct TimedEvent {
 }
 
 #[cfg(test)]
+impl Origin {
+    /// Of some machine, for tests of what is made elsewhere.
+    pub(crate) fn example(anchor: Anchor) -> Origin {
+        Origin {
+            format: 0,
+            host: "h".into(),
+            boot_id: "0123456789".into(),
+            kernel: "6".into(),
+            wsl: None,
+            hierarchy: "v2".into(),
+            agent: "0".into(),
+            cpus: 1,
+            page_size: 4096,
+            interval_us: 1,
+            slow_interval_us: 1,
+            anchor,
+        }
+    }
+}
+
+#[cfg(test)]
 mod tests {
     use super::*;
 

@@ -4,7 +4,7 @@
 use std::fs;
 use std::path::Path;
 
-const LAYERS: [(&str, &[&str]); 23] = [
+const LAYERS: [(&str, &[&str]); 24] = [
     ("units", &["fields", "units"]),
     ("time", &["units"]),
     ("fields", &["sample"]),
@@ -14,14 +14,15 @@ const LAYERS: [(&str, &[&str]); 23] = [
     ("runtime", &["runtime", "identity"]),
     ("event", &["evidence", "identity", "time"]),
     ("recording", &["event", "fields", "sample", "time"]),
+    ("paths", &[]),
     ("sink", &["event", "recording", "sample"]),
     ("cgroupfs", &["cgroupfs", "fields", "sample"]),
-    ("oom", &["oom", "evidence"]),
+    ("oom", &["oom", "evidence", "paths"]),
     ("names", &["names", "identity"]),
     ("probe", &["probe", "cgroupfs", "evidence", "fields", "sample"]),
     ("doctor", &["doctor", "cgroupfs", "probe"]),
     ("processes", &["cgroupfs", "fields", "recording", "sample"]),
-    ("analysis", &["analysis", "event", "evidence", "fields", "recording", "sample", "time", "units"]),
+    ("analysis", &["analysis", "event", "evidence", "fields", "paths", "recording", "sample", "time", "units"]),
     ("report", &["report", "analysis"]),
     ("journal", &["journal", "event", "fields", "recording", "sample", "sink", "time"]),
     ("store", &["store", "journal", "event", "fields", "identity", "recording", "runtime", "sample", "time", "units"]),

@@ -11,6 +11,11 @@ pub fn root() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).parent().map(PathBuf::from).unwrap_or_default()
 }
 
+/// Where cargo builds.
+pub fn target() -> PathBuf {
+    std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), PathBuf::from)
+}
+
 /// Runs a command to its end.
 pub fn run(command: &mut Command) -> anyhow::Result<()> {
     let status = command.status().with_context(|| format!("start {command:?}"))?;
@@ -32,8 +37,7 @@ pub fn read(command: &mut Command) -> anyhow::Result<String> {
 /// Builds the release binary and says where it is.
 pub fn sampler() -> anyhow::Result<PathBuf> {
     run(Command::new("cargo").args(["build", "--quiet", "--release", "-p", "sampler-user"]).current_dir(root()))?;
-    let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), PathBuf::from);
-    Ok(target.join("release/sampler"))
+    Ok(target().join("release/sampler"))
 }
 
 /// Ends a program as a user would, and waits.

@@ -1,6 +1,9 @@
 //! Which limit is reached first: a cgroup's own, or that of an ancestor whose other members hold a part of it.
 
 use std::collections::BTreeMap;
+use std::iter::successors;
+
+use crate::paths::parent;
 
 /// What a cgroup holds and may hold, bytes; infinity without a limit.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -15,20 +18,15 @@ pub struct Room {
 pub fn nearest<'a>(path: &'a str, rooms: &BTreeMap<String, Room>) -> Option<(&'a str, f64)> {
     let own = rooms.get(path)?.current;
     let mut best: Option<(&str, f64)> = None;
-    let mut at = path;
-    loop {
+    for at in successors(Some(path), |at| parent(at)) {
         if let Some(room) = rooms.get(at).filter(|room| room.limit.is_finite()) {
             let sees = (room.limit - (room.current - own).max(0.0)).max(0.0);
             if best.is_none_or(|(_, known)| sees < known) {
                 best = Some((at, sees));
             }
         }
-        at = match at.rfind('/') {
-            Some(0) if at.len() > 1 => "/",
-            Some(end) if end > 0 => &at[..end],
-            _ => return best,
-        };
     }
+    best
 }
 
 #[cfg(test)]

@@ -4,12 +4,14 @@
 //! a row, and what was announced is taken back only after as many that see something else: a verdict does not flap.
 
 use std::collections::{BTreeMap, HashMap};
+use std::iter::successors;
 
 use super::detectors::Class;
 use super::limits::{Room, nearest};
 use super::track::Track;
 use super::verdict::{Verdict, judge};
 use crate::fields::FieldId;
+use crate::paths::parent;
 use crate::recording::Subject;
 use crate::sample::{Row, SubjectRef};
 
@@ -141,15 +143,9 @@ impl Live {
     pub fn verdict(&self, number: SubjectRef) -> Option<Verdict> {
         let follow = self.cgroups.get(&number)?;
         let mut rooms: BTreeMap<String, Room> = BTreeMap::new();
-        let mut at = Some(&*follow.path);
-        while let Some(path) = at {
+        for path in successors(Some(&*follow.path), |path| parent(path)) {
             let room = self.numbers.get(path).and_then(|number| self.cgroups.get(number)?.track.room());
             rooms.extend(room.map(|room| (path.to_owned(), room)));
-            at = match path.rfind('/') {
-                Some(0) if path.len() > 1 => Some("/"),
-                Some(end) if end > 0 => Some(&path[..end]),
-                _ => None,
-            };
         }
         // The verdict fits the blocks to the data, which goes on here.
         judge(&mut follow.track.clone(), nearest(&follow.path, &rooms))

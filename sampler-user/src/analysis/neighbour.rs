@@ -6,6 +6,7 @@ use serde::Serialize;
 
 use super::pressure::{Episode, Kind};
 use super::track::{Signal, Track};
+use crate::paths::{is_below, parent};
 
 /// A cgroup that grew while another suffered.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -38,7 +39,7 @@ pub fn blame<'a>(episodes: impl IntoIterator<Item = &'a mut Episode>, tracks: &B
         while let Some(root) = circle {
             let mut grown: Vec<(&str, f64)> = tracks
                 .iter()
-                .filter(|(path, _)| child_of(root, path) && !within(&own, path))
+                .filter(|(path, _)| parent(path) == Some(root) && !is_below(&own, path))
                 .filter_map(|(path, track)| Some((*path, growth(track, from_us, to_us)?)))
                 .filter(|(_, growth)| *growth > 0.0)
                 .collect();
@@ -52,22 +53,6 @@ pub fn blame<'a>(episodes: impl IntoIterator<Item = &'a mut Episode>, tracks: &B
             circle = parent(root);
         }
     }
-}
-
-/// The path above; `None` of the root.
-fn parent(path: &str) -> Option<&str> {
-    let path = path.trim_end_matches('/');
-    path.rfind('/').map(|at| &path[..at])
-}
-
-/// Whether `path` stands directly below `root`.
-fn child_of(root: &str, path: &str) -> bool {
-    path.len() > 1 && parent(path) == Some(root)
-}
-
-/// Whether `path` is `own` or above it.
-fn within(own: &str, path: &str) -> bool {
-    own == path || own.strip_prefix(path).is_some_and(|rest| rest.starts_with('/'))
 }
 
 fn growth(track: &Track, from_us: i64, to_us: i64) -> Option<f64> {

@@ -2,27 +2,27 @@
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
-use std::process::Stdio;
-use std::sync::mpsc::{SyncSender, sync_channel};
 use std::time::{Duration, SystemTime};
 
-use anyhow::{Context, bail};
+use anyhow::{Context, anyhow, bail};
 use rustix::fs::{FlockOperation, flock};
-use sampler::event::{Event, What};
 use sampler::journal::reader::segments;
 use sampler::journal::writer::{Owner, Rotation, Writer};
 use sampler::record::{Config, record};
-use sampler::recording::{Origin, Subject};
-use sampler::sample::{PassHead, Row, SubjectRef};
-use sampler::sink::Sink;
+use sampler::recording::Origin;
 use sampler::store::JOURNAL;
 use sampler::store::retention::{Retention, enforce, make_room};
 use sampler::time::{Anchor, boot_id};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
-use super::hook::{self, Listening};
-use super::say;
+use super::aloud::Aloud;
+use super::hook::{self, Kill};
+use super::listening::Listening;
 use super::watch::Watch;
+use super::{child, say};
+
+/// Longest time of sealing one segment.
+const SEALING: Duration = Duration::from_secs(600);
 
 /// What an agent is started with.
 pub struct Agent {
@@ -54,56 +54,6 @@ impl Owner for Keeper {
     }
 }
 
-/// A sink that also says what a person at the terminal should know. By a thread of its own, because a terminal may be
-/// stopped, and nothing that is recorded may wait for it.
-struct Aloud {
-    sink: Box<dyn Sink>,
-    lines: SyncSender<String>,
-}
-
-/// Lines that may wait for a stopped terminal.
-const LINES: usize = 64;
-
-impl Aloud {
-    fn new(sink: Box<dyn Sink>) -> Aloud {
-        let (lines, inbox) = sync_channel::<String>(LINES);
-        std::thread::spawn(move || inbox.iter().for_each(|line| say(&line)));
-        Aloud { sink, lines }
-    }
-}
-
-impl Sink for Aloud {
-    fn subject(&mut self, number: SubjectRef, subject: &Subject) {
-        self.sink.subject(number, subject);
-    }
-    fn forget(&mut self, number: SubjectRef) {
-        self.sink.forget(number);
-    }
-    fn pass(&mut self, head: PassHead) {
-        self.sink.pass(head);
-    }
-    fn row(&mut self, head: PassHead, row: &Row) {
-        self.sink.row(head, row);
-    }
-    fn event(&mut self, event: &Event) {
-        self.sink.event(event);
-        let line = match &event.what {
-            What::Degraded { what } => what.clone(),
-            What::ProbeAttached { jobs } => format!("the kernel probe is in place, {} of its parts", jobs.len()),
-            _ => return,
-        };
-        let _ = self.lines.try_send(format!("sampler: {}", line_of(&line)));
-    }
-    fn flush(&mut self, sync: bool) {
-        self.sink.flush(sync);
-    }
-}
-
-/// Text from the kernel, without what would move a terminal's cursor.
-fn line_of(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
-}
-
 impl Agent {
     /// Records until `stop`, then seals what is left.
     pub async fn run(self, stop: impl Future<Output = String>) -> anyhow::Result<()> {
@@ -121,8 +71,12 @@ impl Agent {
             .with_context(|| format!("create a journal segment in {}", journal.display()))?;
         let sealer = tokio::spawn(seal_all(self.out.clone(), inbox, self.retention));
         let (heard, kills) = unbounded_channel();
-        let watch = Watch::new(Box::new(writer), &self.config.fields);
-        let sink = Listening { inner: Box::new(Aloud::new(Box::new(watch))), tell: heard };
+        let (aloud, speaker) = Aloud::begin();
+        let sink = Listening::new(Box::new(writer), move |event| {
+            aloud.hear(event);
+            let _ = Kill::of(event).map(|kill| heard.send(kill));
+        });
+        let sink = Watch::new(Box::new(sink), &self.config.fields);
         let teller = tokio::spawn(hook::tell(self.out.clone(), self.on_oom.clone(), kills));
         let sink = record(self.config, Box::new(sink), stop).await?;
         // The last segment goes to the sealer when the journal is dropped, which also ends the sealer's queue.
@@ -131,7 +85,8 @@ impl Agent {
         if let Some(kill) = teller.await.context("wait for the page of an OOM kill")? {
             hook::tell_one(&self.out, self.on_oom.as_deref(), &kill).await;
         }
-        Ok(())
+        // All is recorded: now the last lines may wait for the terminal.
+        speaker.join().map_err(|_| anyhow!("the thread that speaks panicked"))
     }
 }
 
@@ -147,35 +102,14 @@ fn lock(out: &Path) -> anyhow::Result<File> {
 
 async fn seal_all(out: PathBuf, mut inbox: UnboundedReceiver<PathBuf>, retention: Retention) {
     while let Some(segment) = inbox.recv().await {
-        if let Err(error) = seal_in_child(&segment, &out).await {
+        // In a child of low priority, which the agent outlives whatever happens to it.
+        let sealed = child::run(|child| child.arg("seal").arg(&segment).arg("--out").arg(&out), SEALING).await;
+        if let Err(error) = sealed {
             // The rows stay in the journal, which every command reads: nothing is lost, and the next start tries again.
             say(&format!("sampler: seal {}: {error:#}", segment.display()));
         }
         enforce(&out, &retention, SystemTime::now());
     }
-}
-
-/// Seals in a child of low priority: the agent never holds a column, and outlives what happens to the child.
-async fn seal_in_child(segment: &Path, out: &Path) -> anyhow::Result<()> {
-    let program = std::env::current_exe().context("find the sampler program")?;
-    let child = tokio::process::Command::new(program)
-        .arg("seal")
-        .arg(segment)
-        .arg("--out")
-        .arg(out)
-        .stdin(Stdio::null())
-        .stdout(Stdio::null())
-        .stderr(Stdio::piped())
-        .kill_on_drop(true)
-        .spawn()
-        .context("start the sealer")?;
-    let output = tokio::time::timeout(Duration::from_secs(600), child.wait_with_output())
-        .await
-        .context("the sealer took over ten minutes")??;
-    if !output.status.success() {
-        bail!("{}", String::from_utf8_lossy(&output.stderr).trim().trim_start_matches("sampler: "));
-    }
-    Ok(())
 }
 
 /// Where and how this machine records.

@@ -9,14 +9,11 @@ use std::time::Duration;
 
 use anyhow::{Context, bail};
 use sampler::event::{Event, What};
-use sampler::recording::Subject;
-use sampler::sample::{PassHead, Row, SubjectRef};
-use sampler::sink::Sink;
 use sampler::time::{Anchor, format_us};
 use tokio::process::Command;
-use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender};
+use tokio::sync::mpsc::UnboundedReceiver;
 
-use super::say;
+use super::{child, say};
 
 /// Folder of the pages, beside the tables.
 pub const PAGES: &str = "incidents";
@@ -34,37 +31,12 @@ pub struct Kill {
     json: String,
 }
 
-/// Passes on what it is given, and tells of kills. Called on the relay's thread: it only puts a message into a queue.
-pub struct Listening {
-    /// Where all goes.
-    pub inner: Box<dyn Sink>,
-    /// Who is told.
-    pub tell: UnboundedSender<Kill>,
-}
-
-impl Sink for Listening {
-    fn subject(&mut self, number: SubjectRef, subject: &Subject) {
-        self.inner.subject(number, subject);
-    }
-    fn forget(&mut self, number: SubjectRef) {
-        self.inner.forget(number);
-    }
-    fn pass(&mut self, head: PassHead) {
-        self.inner.pass(head);
-    }
-    fn row(&mut self, head: PassHead, row: &Row) {
-        self.inner.row(head, row);
-    }
-    fn event(&mut self, event: &Event) {
-        self.inner.event(event);
-        if let What::OomKill(_) = event.what {
-            let time_us = Anchor::now().wall_us(event.mono_ns);
-            let json = serde_json::to_string(event).unwrap_or_default();
-            let _ = self.tell.send(Kill { time_us, json });
-        }
-    }
-    fn flush(&mut self, sync: bool) {
-        self.inner.flush(sync);
+impl Kill {
+    /// An event, if it is a kill.
+    pub fn of(event: &Event) -> Option<Kill> {
+        let What::OomKill(_) = event.what else { return None };
+        let time_us = Anchor::now().wall_us(event.mono_ns);
+        Some(Kill { time_us, json: serde_json::to_string(event).unwrap_or_default() })
     }
 }
 
@@ -106,16 +78,12 @@ pub async fn tell_one(out: &Path, command: Option<&str>, kill: &Kill) {
 async fn page(out: &Path, kill: &Kill) -> anyhow::Result<PathBuf> {
     let folder = out.join(PAGES);
     fs::create_dir_all(&folder).with_context(|| format!("make the folder {}", folder.display()))?;
-    let program = std::env::current_exe().context("find the sampler program")?;
-    let mut child = Command::new(program);
-    child.arg("postmortem").arg(out).arg("--at").arg(format_us(kill.time_us)).arg("--save").arg(&folder);
-    child.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
-    let child = child.spawn().context("start the child")?;
-    let output = tokio::time::timeout(PATIENCE, child.wait_with_output()).await.context("it took too long")??;
-    if !output.status.success() {
-        bail!("{}", String::from_utf8_lossy(&output.stderr).trim().trim_start_matches("sampler: "));
-    }
-    Ok(PathBuf::from(String::from_utf8_lossy(&output.stdout).trim_end()))
+    let output = child::run(
+        |child| child.arg("postmortem").arg(out).arg("--at").arg(format_us(kill.time_us)).arg("--save").arg(&folder),
+        PATIENCE,
+    )
+    .await?;
+    Ok(PathBuf::from(String::from_utf8_lossy(&output).trim_end()))
 }
 
 async fn run(command: &str, page: Option<&Path>, kill: &Kill) -> anyhow::Result<ExitStatus> {

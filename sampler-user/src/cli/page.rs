@@ -6,10 +6,10 @@ use std::io::IsTerminal;
 use sampler::analysis::incident::cause::ENOUGH;
 use sampler::analysis::incident::memory::CgroupMemory;
 use sampler::analysis::incident::occurrence::Kind;
-use sampler::analysis::incident::scene::name;
 use sampler::analysis::incident::timeline::{Point, subject};
 use sampler::analysis::incident::verdict::sure;
 use sampler::analysis::incident::{Incident, Owner};
+use sampler::paths::name;
 use sampler::units::{bytes, printable};
 
 /// How a page looks.

@@ -8,9 +8,9 @@ use std::process::ExitCode;
 
 use anyhow::Context;
 use sampler::analysis::incident::Incident;
-use sampler::analysis::incident::scene::{is_below, name};
 use sampler::event::What;
 use sampler::fields::{FieldId, Table, UNLIMITED};
+use sampler::paths::{is_below, name};
 use sampler::recording::{Series, TimedEvent};
 use sampler::report::bins::{Bins, Rises};
 use sampler::report::{Columns, Finding, Mark, Plot, Report, Set, html};

@@ -7,11 +7,12 @@ use std::path::Path;
 use anyhow::Context;
 use rustix::fs::{FlockOperation, flock};
 use sampler::analysis::incident::occurrence::{Occurrence, find};
-use sampler::analysis::incident::scene::{AFTER_US, HOUR_US, MINUTE_US, Scene, name};
+use sampler::analysis::incident::scene::{AFTER_US, HOUR_US, MINUTE_US, Scene};
 use sampler::analysis::incident::{Incident, tell};
 use sampler::analysis::track::{self, Track};
 use sampler::event::What;
 use sampler::fields::{FieldId, Table};
+use sampler::paths::name;
 use sampler::recording::{Origin, TimedEvent};
 use sampler::store::scan::{Query, Recording};
 

@@ -6,9 +6,6 @@ use sampler::fields::{FieldId, Table};
 use sampler::recording::Subject;
 use sampler::sample::{PassHead, Row, SubjectRef};
 use sampler::sink::Sink;
-use sampler::units::{bytes, printable};
-
-use super::say;
 
 /// A sink that reads along. It runs on the relay's thread, which may wait; the sampling threads do not know of it.
 pub struct Watch {
@@ -24,7 +21,6 @@ impl Watch {
 
     fn tell(&mut self, news: News) {
         let v = &news.verdict;
-        let a_minute = |rate: f64| bytes((rate * 60.0).max(0.0) as u64);
         let what = What::Leak {
             leaks: news.leaks,
             component: v.component.and_then(|part| Some(serde_json::to_value(part).ok()?.as_str()?.to_owned())),
@@ -33,15 +29,6 @@ impl Watch {
             probability: v.probability,
             evidence: v.evidence.clone(),
         };
-        let path = printable(&news.path);
-        if news.leaks {
-            let rate = v.rate_bytes_per_s.map_or_else(String::new, |rate| format!(", {} a minute", a_minute(rate)));
-            let left =
-                v.time_to_limit_s.map_or_else(String::new, |left| format!(", its limit in {:.0} min", left / 60.0));
-            say(&format!("sampler: {path} leaks{rate}{left}: {}", v.evidence.first().map_or("", String::as_str)));
-        } else {
-            say(&format!("sampler: {path} does not leak any more"));
-        }
         self.journal.event(&Event::of(&news.path, what));
     }
 }

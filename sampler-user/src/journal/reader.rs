@@ -204,20 +204,7 @@ mod tests {
     /// A segment of `flushes` flushes with one row and one event each.
     fn written(flushes: u64) -> Vec<u8> {
         let dir = tempfile::tempdir().unwrap();
-        let origin = crate::recording::Origin {
-            format: 0,
-            host: "h".into(),
-            boot_id: "0123456789".into(),
-            kernel: "6".into(),
-            wsl: None,
-            hierarchy: "v2".into(),
-            agent: "0".into(),
-            cpus: 1,
-            page_size: 4096,
-            interval_us: 1,
-            slow_interval_us: 1,
-            anchor: crate::time::Anchor::now(),
-        };
+        let origin = crate::recording::Origin::example(crate::time::Anchor::now());
         let mut writer = Writer::create(dir.path(), origin, Rotation::default(), Box::new(Nobody)).unwrap();
         writer.subject(1, &Subject { cgroup: "/a".into(), id: 9, process: None });
         for i in 0..flushes {

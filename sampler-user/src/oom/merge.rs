@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 
 use crate::evidence::{Constraint, OomKill, OomReport, ProbeReport, WitnessKind};
+use crate::paths::is_below;
 
 /// What a witness saw.
 #[derive(Clone, Debug, PartialEq)]
@@ -237,10 +238,6 @@ fn add_probe(kills: &mut Vec<OomKill>, report: &ProbeReport) {
             probe: Some(Box::new(report.clone())),
         });
     }
-}
-
-fn is_below(cgroup: &str, ancestor: &str) -> bool {
-    cgroup == ancestor || ancestor == "/" || cgroup.strip_prefix(ancestor).is_some_and(|rest| rest.starts_with('/'))
 }
 
 #[cfg(test)]

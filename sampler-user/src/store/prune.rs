@@ -7,15 +7,14 @@ use parquet::file::metadata::ColumnChunkMetaData;
 use parquet::file::reader::RowGroupReader;
 use parquet::file::statistics::Statistics;
 
-use super::scan::Query;
+use super::scan::{Columns, Query};
 use super::schema::Lead;
 use crate::fields::Table;
 
-/// Whether a row group may have rows that are asked for; `true` where that cannot be told.
-pub(super) fn may_hold(group: &dyn RowGroupReader, table: Table, query: &Query<'_>) -> bool {
+/// Whether a row group may have rows that are asked for; `true` where that cannot be told. `places`: the columns of its file.
+pub(super) fn may_hold(group: &dyn RowGroupReader, places: &Columns, table: Table, query: &Query<'_>) -> bool {
     let columns = group.metadata().columns();
-    let find = |lead: Lead| columns.iter().position(|column| column.column_path().string() == lead.name());
-    if let Some(at) = find(Lead::Time)
+    if let Some(&at) = places.get(Lead::Time.name())
         && let Some(Statistics::Int64(times)) = columns[at].statistics()
         && let (Some(&first), Some(&last)) = (times.min_opt(), times.max_opt())
         && (last < query.time.start || first >= query.time.end)
@@ -25,7 +24,7 @@ pub(super) fn may_hold(group: &dyn RowGroupReader, table: Table, query: &Query<'
     if query.lags || table == Table::Host {
         return true;
     }
-    let Some(at) = find(Lead::Cgroup) else { return true };
+    let Some(&at) = places.get(Lead::Cgroup.name()) else { return true };
     let paths = paths(group, at, &columns[at]);
     paths.is_none_or(|paths| paths.iter().any(|path| (query.cgroups)(path)))
 }

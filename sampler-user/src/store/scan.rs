@@ -14,6 +14,7 @@ use std::path::{Path, PathBuf};
 use parquet::errors::ParquetError;
 use parquet::file::reader::{FileReader, SerializedFileReader};
 
+pub(super) use self::group::Columns;
 use self::group::{Group, ReadGroups, columns};
 use super::batch::batches;
 use super::prune;
@@ -307,12 +308,11 @@ fn origin_of(path: &Path) -> Option<Origin> {
 }
 
 /// Refuses a table that is not ours, with a way out.
-fn check(reader: &SerializedFileReader<File>, path: &Path, table: Table) -> Result<(), Error> {
+fn check(reader: &SerializedFileReader<File>, columns: &Columns, path: &Path, table: Table) -> Result<(), Error> {
     let version = pair(reader, "sampler.schema_version").and_then(|version| version.parse::<u32>().ok());
     if let Some(found) = version.filter(|version| *version > VERSION) {
         return Err(Error::TooNew { path: path.to_owned(), found });
     }
-    let columns = columns(reader.metadata());
     let needed: &[Lead] = if table == Table::Host { &[Lead::Time] } else { &[Lead::Cgroup, Lead::Time] };
     match needed.iter().find(|lead| !columns.contains_key(lead.name())) {
         Some(lead) => Err(Error::Foreign { path: path.to_owned(), column: lead.name() }),
@@ -329,11 +329,12 @@ fn read_wide(
 ) -> Result<(), Error> {
     let reader = open(path)?;
     let bad = |source| Error::Parquet { operation: "read", path: path.to_owned(), source };
-    check(&reader, path, table)?;
-    let mut read = ReadGroups::new(reader.metadata(), table, query, query.lags, wanted);
+    let columns = columns(reader.metadata());
+    check(&reader, &columns, path, table)?;
+    let mut read = ReadGroups::new(&columns, table, query, wanted);
     for at in 0..reader.num_row_groups() {
         let group = reader.get_row_group(at).map_err(bad)?;
-        if !prune::may_hold(&*group, table, query) {
+        if !prune::may_hold(&*group, &columns, table, query) {
             continue;
         }
         read.read(&*group, each).map_err(bad)?;

@@ -40,7 +40,7 @@ pub struct Args {
 }
 
 pub fn run(args: &Args) -> anyhow::Result<()> {
-    let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| sh::root().join("target"), PathBuf::from);
+    let target = sh::target();
     let dir = target.join(format!("bench-day-{}h-{}", args.hours, args.cgroups));
     fs::create_dir_all(&dir).with_context(|| format!("make {}", dir.display()))?;
     if !dir.join("done").exists() {

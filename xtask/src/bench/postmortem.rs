@@ -25,7 +25,7 @@ pub struct Args {
 }
 
 pub fn run(args: &Args) -> anyhow::Result<()> {
-    let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| sh::root().join("target"), PathBuf::from);
+    let target = sh::target();
     let day = args.day.clone().unwrap_or_else(|| target.join("bench-day-24h-100"));
     if !day.join("samples").exists() {
         bail!("no recording in {}; make it with `cargo xtask bench day --make` (it takes some minutes)", day.display());

@@ -5,8 +5,9 @@ use serde::{Deserialize, Serialize};
 use super::Owner;
 use super::cause::{Class, burst_rise, fork_tasks, storm_step};
 use super::memory::limits;
-use super::scene::{Scene, name};
+use super::scene::Scene;
 use crate::fields::FieldId;
+use crate::paths::name;
 use crate::units::{bytes, printable};
 
 /// One change.

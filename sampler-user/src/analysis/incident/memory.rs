@@ -2,8 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::scene::{Scene, is_below};
+use super::scene::Scene;
 use crate::fields::FieldId;
+use crate::paths::is_below;
 
 /// cgroups and processes that a page lists.
 const MOST: usize = 12;

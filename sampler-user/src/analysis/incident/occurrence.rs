@@ -137,20 +137,8 @@ mod tests {
     }
 
     fn origin(boot: &str, at_us: i64) -> Origin {
-        Origin {
-            format: 1,
-            host: "h".into(),
-            boot_id: boot.into(),
-            kernel: "6".into(),
-            wsl: None,
-            hierarchy: "v2".into(),
-            agent: "0".into(),
-            cpus: 1,
-            page_size: 4096,
-            interval_us: 1,
-            slow_interval_us: 1,
-            anchor: Anchor { mono_ns: 0, wall_ns: at_us as u64 * 1000 },
-        }
+        let anchor = Anchor { mono_ns: 0, wall_ns: at_us as u64 * 1000 };
+        Origin { boot_id: boot.into(), ..Origin::example(anchor) }
     }
 
     fn start() -> What {

@@ -9,6 +9,7 @@ use crate::analysis::track::{Signal, Track};
 use crate::analysis::verdict::{Verdict, judge};
 use crate::evidence::{Constraint, OomKill, TaskRow};
 use crate::fields::FieldId;
+use crate::paths::is_below;
 use crate::recording::{Origin, ProcessKey, TimedEvent};
 
 /// How far back the traces go, microseconds.
@@ -306,16 +307,4 @@ impl Scene {
             None => self.part_that_grew().map_or("memory", |(name, _)| name),
         }
     }
-}
-
-/// Whether a path is another, or below it.
-pub fn is_below(path: &str, above: &str) -> bool {
-    path == above || above == "/" || path.strip_prefix(above).is_some_and(|rest| rest.starts_with('/'))
-}
-
-/// A cgroup as people call it: its last name; of an id of 64 hexadecimal digits the first twelve, as Docker shows it.
-pub fn name(path: &str) -> &str {
-    let last = path.rsplit('/').find(|part| !part.is_empty()).unwrap_or("/");
-    let id = last.trim_end_matches(".scope").rsplit('-').next().unwrap_or(last);
-    if id.len() == 64 && id.bytes().all(|b| b.is_ascii_hexdigit()) { &id[..12] } else { last }
 }

@@ -2,9 +2,10 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::scene::{AFTER_US, HOUR_US, MINUTE_US, Scene, name};
+use super::scene::{AFTER_US, HOUR_US, MINUTE_US, Scene};
 use crate::event::What;
 use crate::fields::FieldId;
+use crate::paths::name;
 use crate::time::format_us;
 use crate::units::{bytes, count, micros, printable};
 

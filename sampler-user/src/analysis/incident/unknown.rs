@@ -1,10 +1,11 @@
 //! What could not be known, and why.
 
 use super::occurrence::Kind;
-use super::scene::{MINUTE_US, Scene, name};
+use super::scene::{MINUTE_US, Scene};
 use crate::event::What;
 use crate::evidence::WitnessKind;
 use crate::fields::FieldId;
+use crate::paths::name;
 use crate::units::{micros, printable};
 
 /// What could not be known.

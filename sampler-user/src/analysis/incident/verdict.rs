@@ -4,8 +4,9 @@ use super::Owner;
 use super::cause::{Class, Judgement, burst_rise, fork_tasks, storm_step};
 use super::memory::limits;
 use super::occurrence::{Afterwards, Kind};
-use super::scene::{Scene, name};
+use super::scene::Scene;
 use crate::fields::FieldId;
+use crate::paths::name;
 use crate::units::{bytes, micros, printable, time_of_day};
 
 /// What happened, in one sentence.

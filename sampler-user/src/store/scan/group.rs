@@ -2,7 +2,6 @@
 
 use std::collections::HashMap;
 use std::ops::Range;
-use std::rc::Rc;
 use std::sync::Arc;
 
 use parquet::basic::Type as Physical;
@@ -192,7 +191,7 @@ impl<T: PartialEq> Runs<T> {
 
 /// Reads the row groups of a file, one after the other.
 pub struct ReadGroups<'a> {
-    columns: Rc<Columns>,
+    columns: &'a Columns,
     table: Table,
     query: &'a Query<'a>,
     wanted: &'a dyn Fn(&Subject) -> bool,
@@ -202,22 +201,20 @@ pub struct ReadGroups<'a> {
 }
 
 impl<'a> ReadGroups<'a> {
-    /// A reader of a file's groups. `lags`: whether it matters when in its pass a row was read.
+    /// A reader of the groups of a file with these columns.
     pub fn new(
-        metadata: &ParquetMetaData,
+        columns: &'a Columns,
         table: Table,
         query: &'a Query<'a>,
-        lags: bool,
         wanted: &'a dyn Fn(&Subject) -> bool,
     ) -> ReadGroups<'a> {
-        let last_lag = lags.then(HashMap::new);
-        ReadGroups { columns: columns(metadata).into(), table, query, wanted, last_lag, chunk: Chunk::default() }
+        let last_lag = query.lags.then(HashMap::new);
+        ReadGroups { columns, table, query, wanted, last_lag, chunk: Chunk::default() }
     }
 
     /// Gives the series of a group to `each`.
     pub fn read(&mut self, reader: &dyn RowGroupReader, each: &mut dyn FnMut(Series)) -> Result<(), ParquetError> {
-        let columns = self.columns.clone();
-        let group = Group::new(reader, &columns);
+        let group = Group::new(reader, self.columns);
         let chunk = &mut self.chunk;
         let missing = || ParquetError::General("no column `time`".into());
         let times = group.packed(Lead::Time.name(), chunk)?.ok_or_else(missing)?;

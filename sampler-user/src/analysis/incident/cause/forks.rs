@@ -2,8 +2,9 @@
 
 use super::{Cause, Class, Judgement};
 use crate::analysis::incident::occurrence::Kind;
-use crate::analysis::incident::scene::{Scene, name};
+use crate::analysis::incident::scene::Scene;
 use crate::fields::FieldId;
+use crate::paths::name;
 use crate::units::printable;
 
 pub const CAUSE: Cause = Cause { class: Class::Forks, of: Kind::OomKill, judge };

@@ -3,7 +3,8 @@
 use super::{Cause, Class, Judgement};
 use crate::analysis::incident::Owner;
 use crate::analysis::incident::occurrence::Kind;
-use crate::analysis::incident::scene::{Scene, name};
+use crate::analysis::incident::scene::Scene;
+use crate::paths::name;
 use crate::units::{bytes, printable};
 
 pub const CAUSE: Cause = Cause { class: Class::Neighbour, of: Kind::OomKill, judge };

@@ -5,13 +5,14 @@ use crate::analysis::incident::memory;
 use crate::analysis::incident::occurrence::Kind;
 use crate::analysis::incident::scene::Scene;
 use crate::fields::FieldId;
+use crate::paths::name;
 use crate::units::{bytes, printable};
 
 pub const CAUSE: Cause = Cause { class: Class::Tmpfs, of: Kind::OomKill, judge };
 
 fn judge(scene: &Scene, says: &mut Judgement) {
     let Some((path, trace)) = scene.suspect_trace() else { return };
-    let who = printable(super::super::scene::name(path));
+    let who = printable(name(path));
     let cgroup = memory::cgroups(scene).into_iter().find(|cgroup| cgroup.path == path);
     let Some(shmem) = cgroup.as_ref().and_then(|cgroup| cgroup.shmem) else { return };
     let current = cgroup.and_then(|cgroup| cgroup.current).unwrap_or(1).max(1);

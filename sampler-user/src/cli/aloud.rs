@@ -1,0 +1,48 @@
+//! What a person at the terminal of an agent should know, said by a thread of its own: a terminal may be stopped, and nothing
+//! that is recorded may wait for it.
+
+use std::sync::mpsc::{SyncSender, sync_channel};
+use std::thread::{JoinHandle, spawn};
+
+use sampler::event::{Event, What};
+use sampler::units::{bytes, printable};
+
+use super::say;
+
+/// Lines that may wait for a stopped terminal; what comes beyond is in the recording alone.
+const LINES: usize = 64;
+
+/// Says events.
+pub struct Aloud(SyncSender<String>);
+
+impl Aloud {
+    /// Starts the thread, which ends with the `Aloud` once all is said.
+    pub fn begin() -> (Aloud, JoinHandle<()>) {
+        let (lines, inbox) = sync_channel::<String>(LINES);
+        (Aloud(lines), spawn(move || inbox.iter().for_each(|line| say(&line))))
+    }
+
+    /// Says an event, if it is one to be said.
+    pub fn hear(&self, event: &Event) {
+        if let Some(line) = words(event) {
+            let _ = self.0.try_send(format!("sampler: {}", printable(&line)));
+        }
+    }
+}
+
+fn words(event: &Event) -> Option<String> {
+    let path = event.cgroup.as_deref().unwrap_or("/");
+    Some(match &event.what {
+        What::Degraded { what } => what.clone(),
+        What::ProbeAttached { jobs } => format!("the kernel probe is in place, {} of its parts", jobs.len()),
+        What::Leak { leaks: true, bytes_per_s, time_to_limit_s, evidence, .. } => {
+            let a_minute = |rate: f64| format!(", {} a minute", bytes((rate * 60.0).max(0.0) as u64));
+            let rate = bytes_per_s.map_or_else(String::new, a_minute);
+            let left =
+                time_to_limit_s.map_or_else(String::new, |left| format!(", its limit in {:.0} min", left / 60.0));
+            format!("{path} leaks{rate}{left}: {}", evidence.first().map_or("", String::as_str))
+        }
+        What::Leak { .. } => format!("{path} does not leak any more"),
+        _ => return None,
+    })
+}
