@@ -77,8 +77,9 @@ fn seed(target: &str, to: &Path) -> anyhow::Result<usize> {
                     log.chunks(8192).try_for_each(&mut put)?;
                     continue;
                 }
-                for folder in ["files", "proc"] {
-                    for file in fs::read_dir(kernel.path().join(folder))?.flatten() {
+                // A machine of which only the log was taken has no files.
+                for folder in ["files", "proc"].map(|name| kernel.path().join(name)).iter().filter(|f| f.is_dir()) {
+                    for file in fs::read_dir(folder).with_context(|| format!("list {}", folder.display()))?.flatten() {
                         put(&fs::read(file.path())?)?;
                     }
                 }
