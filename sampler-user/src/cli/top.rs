@@ -185,7 +185,7 @@ fn replay(dir: &Path, selection: &Selection) -> anyhow::Result<Shared> {
     let mut recording = Recording::open(dir)?;
     let wanted = |path: &str| selection.wants(path);
     let (mut from, mut to) = (i64::MAX, i64::MIN);
-    let time = Query { cgroups: &wanted, time: i64::MIN..i64::MAX, fields: &[FieldId::Current] };
+    let time = Query { cgroups: &wanted, time: i64::MIN..i64::MAX, fields: &[FieldId::Current], lags: false };
     recording.series(Table::Samples, &time, |series| {
         from = from.min(series.time_us.first().copied().unwrap_or(i64::MAX));
         to = to.max(series.time_us.last().copied().unwrap_or(i64::MIN));
@@ -201,7 +201,7 @@ fn replay(dir: &Path, selection: &Selection) -> anyhow::Result<Shared> {
     let fields = Board::fields();
     for table in [Table::Samples, Table::Host] {
         let chosen = if table == Table::Host { &[][..] } else { &fields[..] };
-        let query = Query { cgroups: &wanted, time: i64::MIN..i64::MAX, fields: chosen };
+        let query = Query { cgroups: &wanted, time: i64::MIN..i64::MAX, fields: chosen, lags: false };
         recording.series(table, &query, |series| {
             let mut row = Row::new(0);
             for at in 0..series.len() {
