@@ -10,6 +10,7 @@ use sampler::journal::reader::segments;
 use sampler::journal::writer::{Owner, Rotation, Writer};
 use sampler::record::{Config, record};
 use sampler::recording::Origin;
+use sampler::sink::Sink;
 use sampler::store::JOURNAL;
 use sampler::store::retention::{Retention, enforce, make_room};
 use sampler::time::{Anchor, boot_id};
