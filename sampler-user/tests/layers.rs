@@ -4,7 +4,7 @@
 use std::fs;
 use std::path::Path;
 
-const LAYERS: [(&str, &[&str]); 27] = [
+const LAYERS: &[(&str, &[&str])] = &[
     ("units", &["fields", "units"]),
     ("time", &["units"]),
     ("fields", &["sample"]),
