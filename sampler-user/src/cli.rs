@@ -3,6 +3,7 @@
 mod agent;
 mod aloud;
 mod analyze;
+mod beside;
 mod child;
 mod demo;
 mod doctor;
@@ -11,9 +12,11 @@ mod fields;
 mod hook;
 mod import;
 mod info;
+mod install;
 mod listening;
 mod named;
 mod page;
+mod papers;
 mod postmortem;
 mod record;
 mod report;
@@ -21,6 +24,7 @@ mod run;
 mod scene;
 mod seal;
 mod summary;
+mod top;
 mod watch;
 
 use std::io::{self, Write};
@@ -28,7 +32,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::Context;
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand};
 use sampler::cgroupfs::tree::Selection;
 use sampler::store;
 
@@ -49,7 +53,7 @@ pub mod exit {
 
 /// Flight recorder for container memory: samples cgroups, survives the crash, explains the OOM kill.
 #[derive(Debug, Parser)]
-#[command(version, about, propagate_version = true, max_term_width = 100)]
+#[command(name = "sampler", version, about, propagate_version = true, max_term_width = 100)]
 struct Args {
     #[command(subcommand)]
     command: Command,
@@ -58,6 +62,7 @@ struct Args {
 #[derive(Debug, Subcommand)]
 enum Command {
     Record(record::Args),
+    Top(top::Args),
     Run(run::Args),
     Demo(demo::Args),
     Info(info::Args),
@@ -68,6 +73,11 @@ enum Command {
     Import(import::Args),
     Fields(fields::Args),
     Doctor(doctor::Args),
+    Install(install::Args),
+    Uninstall(install::UninstallArgs),
+    Completions(papers::Completions),
+    #[command(hide = true)]
+    Man(papers::Man),
     #[command(hide = true)]
     Seal(seal::Args),
 }
@@ -76,6 +86,7 @@ enum Command {
 pub fn main() -> ExitCode {
     let result = match Args::parse().command {
         Command::Record(args) => record::run(args),
+        Command::Top(args) => top::run(&args),
         Command::Run(args) => run::run(args),
         Command::Demo(args) => demo::run(&args),
         Command::Info(args) => info::run(&args),
@@ -86,6 +97,10 @@ pub fn main() -> ExitCode {
         Command::Import(args) => import::run(&args),
         Command::Fields(args) => fields::run(&args),
         Command::Doctor(args) => doctor::run(&args),
+        Command::Install(args) => install::run(&args),
+        Command::Uninstall(args) => install::remove(&args),
+        Command::Completions(args) => papers::completions(&args, Args::command()),
+        Command::Man(args) => papers::man(&args, Args::command()),
         Command::Seal(args) => seal::run(&args),
     };
     match result {

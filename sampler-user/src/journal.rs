@@ -5,6 +5,7 @@
 //! described in `docs/journal-format.md`; [`format`] is shared by [`writer`] and [`reader`].
 
 pub mod block;
+pub mod follow;
 pub mod format;
 pub mod reader;
 pub mod writer;

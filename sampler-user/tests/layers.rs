@@ -4,7 +4,7 @@
 use std::fs;
 use std::path::Path;
 
-const LAYERS: [(&str, &[&str]); 24] = [
+const LAYERS: &[(&str, &[&str])] = &[
     ("units", &["fields", "units"]),
     ("time", &["units"]),
     ("fields", &["sample"]),
@@ -24,6 +24,10 @@ const LAYERS: [(&str, &[&str]); 24] = [
     ("processes", &["cgroupfs", "fields", "recording", "sample"]),
     ("analysis", &["analysis", "event", "evidence", "fields", "paths", "recording", "sample", "time", "units"]),
     ("report", &["report", "analysis"]),
+    ("board", &["board", "analysis", "event", "fields", "identity", "recording", "runtime", "sample", "sink", "time"]),
+    ("alert", &["alert", "analysis", "board", "fields", "recording", "sample", "units"]),
+    ("metrics", &["board", "fields", "identity"]),
+    ("tui", &["tui", "board", "fields", "time", "units"]),
     ("journal", &["journal", "event", "fields", "recording", "sample", "sink", "time"]),
     ("store", &["store", "journal", "event", "fields", "identity", "recording", "runtime", "sample", "time", "units"]),
     (

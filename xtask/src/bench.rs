@@ -8,6 +8,7 @@ mod postmortem;
 mod probe;
 mod size;
 mod stats;
+mod top;
 
 use clap::Subcommand;
 
@@ -25,6 +26,8 @@ pub enum Bench {
     Stats(stats::Args),
     /// A post-mortem on a day of 100 cgroups, over a full scan of the same files
     Postmortem(postmortem::Args),
+    /// `sampler top` on a screen against the reading alone and against `docker stats`
+    Top(top::Args),
     /// The kernel probe: its walk against reads of the same fields, and what it costs those who are watched
     Probe(probe::Args),
     /// The floor itself: pread on kept descriptors, nothing else
@@ -40,6 +43,7 @@ pub fn run(bench: Bench) -> anyhow::Result<()> {
         Bench::Size(args) => size::run(&args),
         Bench::Stats(args) => stats::run(&args),
         Bench::Postmortem(args) => postmortem::run(&args),
+        Bench::Top(args) => top::run(&args),
         Bench::Probe(args) => probe::run(&args),
         Bench::Floor(args) => floor::run(&args),
     }

@@ -2,7 +2,9 @@
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a task runner talks to the terminal")]
 
 mod bench;
+mod calm;
 mod corpus;
+mod dist;
 mod docker;
 mod docs;
 mod ebpf;
@@ -22,6 +24,10 @@ enum Task {
     Bench(bench::Bench),
     /// Run and record the live corpus: programs whose memory does what is known (root)
     Corpus(corpus::Args),
+    /// Write the recordings that no alert may come of
+    Calm,
+    /// Build the static program, man pages, completions and, where cargo-deb is, the Debian package
+    Dist,
     /// Record real Docker containers from end to end
     Docker,
     /// Write the generated documents
@@ -44,6 +50,8 @@ fn main() -> anyhow::Result<()> {
     match Task::parse() {
         Task::Bench(bench) => bench::run(bench),
         Task::Corpus(args) => corpus::run(&args),
+        Task::Calm => calm::run(),
+        Task::Dist => dist::run(),
         Task::Docker => docker::run(),
         Task::Docs => docs::run(),
         Task::Ebpf(args) => ebpf::run(&args),

@@ -10,6 +10,7 @@ use sampler::journal::reader::segments;
 use sampler::journal::writer::{Owner, Rotation, Writer};
 use sampler::record::{Config, record};
 use sampler::recording::Origin;
+use sampler::sink::Sink;
 use sampler::store::JOURNAL;
 use sampler::store::retention::{Retention, enforce, make_room};
 use sampler::time::{Anchor, boot_id};
@@ -19,7 +20,7 @@ use super::aloud::Aloud;
 use super::hook::{self, Kill};
 use super::listening::Listening;
 use super::watch::Watch;
-use super::{child, say};
+use super::{beside, child, say};
 
 /// Longest time of sealing one segment.
 const SEALING: Duration = Duration::from_secs(600);
@@ -36,6 +37,8 @@ pub struct Agent {
     pub retention: Retention,
     /// Command to run after each OOM kill.
     pub on_oom: Option<String>,
+    /// Alerts and metrics.
+    pub beside: beside::Live,
 }
 
 /// Told by the journal, on its own thread.
@@ -70,9 +73,14 @@ impl Agent {
         let writer = Writer::create(&journal, origin(&self.config), self.rotation, Box::new(keeper))
             .with_context(|| format!("create a journal segment in {}", journal.display()))?;
         let sealer = tokio::spawn(seal_all(self.out.clone(), inbox, self.retention));
+        let beside = self.beside.begin(&origin(&self.config)).await?;
+        let journal: Box<dyn Sink> = match &beside {
+            Some(beside) => Box::new(beside::Tee { journal: writer, board: beside.board.clone() }),
+            None => Box::new(writer),
+        };
         let (heard, kills) = unbounded_channel();
         let (aloud, speaker) = Aloud::begin();
-        let sink = Listening::new(Box::new(writer), move |event| {
+        let sink = Listening::new(journal, move |event| {
             aloud.hear(event);
             let _ = Kill::of(event).map(|kill| heard.send(kill));
         });

@@ -48,6 +48,8 @@ pub struct Args {
     /// End after this time.
     #[arg(long = "for", value_name = "TIME", value_parser = parse_duration)]
     duration: Option<Duration>,
+    #[command(flatten)]
+    beside: super::beside::Live,
     /// Leave priority, memory locking and the OOM score as they are.
     #[arg(long)]
     no_protect: bool,
@@ -153,6 +155,7 @@ pub fn run(args: Args) -> anyhow::Result<ExitCode> {
         rotation: Rotation { age: args.seal_every, ..Rotation::default() },
         retention: Retention { keep: Some(args.keep), max_disk: Some(args.max_disk) },
         on_oom: args.on_oom.clone(),
+        beside: args.beside,
     };
     say(&format!("recording to {} every {:?}; stop with Ctrl-C", out.display(), args.what.interval));
     let duration = args.duration;

@@ -1,0 +1,280 @@
+//! Alerts: rules over what the board shows, with hysteresis, so that they neither flap nor cry wolf. The clock is passed in.
+
+pub mod rules;
+
+use std::collections::{BTreeMap, VecDeque};
+
+use serde::Serialize;
+
+use self::rules::{Kind, Look, Rule, Rules, TABLE};
+use crate::analysis::detectors::Class;
+use crate::analysis::track::Track;
+use crate::analysis::verdict::judge;
+use crate::board::{Board, Cgroup, Line};
+use crate::fields::{FieldId, Table};
+use crate::recording::{Series, Subject};
+use crate::sample::Row;
+
+/// Something to tell: a rule began to hold, or ended.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Alert {
+    /// The rule's kind.
+    pub kind: &'static str,
+    /// `true` when it began, `false` when it is over.
+    pub raised: bool,
+    /// Wall-clock microseconds.
+    pub time_us: i64,
+    /// Path of the cgroup; empty for the machine.
+    pub cgroup: String,
+    /// What it is called. Hostile.
+    pub name: String,
+    /// In words.
+    pub text: String,
+}
+
+/// What a rule has seen of one cgroup.
+#[derive(Debug, Default)]
+struct State {
+    /// Since when it holds, or since when it does not any more while it is raised.
+    since_us: Option<i64>,
+    raised: bool,
+    seen: bool,
+}
+
+/// Looks at the growth of one cgroup.
+#[derive(Debug, Default)]
+struct Growth {
+    looked_us: i64,
+    looks: VecDeque<bool>,
+}
+
+/// The rules and what they have seen.
+#[derive(Debug)]
+pub struct Watch {
+    rules: Rules,
+    states: BTreeMap<(usize, String), State>,
+    growth: BTreeMap<String, Growth>,
+}
+
+/// Looks at growth are this far apart at least, microseconds.
+const LOOK_US: i64 = 60 * 1_000_000;
+/// A growth without bound has to be seen in this many looks in a row.
+const LOOKS: usize = 3;
+/// Less history is not looked at, microseconds.
+const HISTORY_US: i64 = 5 * 60 * 1_000_000;
+
+impl Watch {
+    /// Rules that have seen nothing yet.
+    pub fn new(rules: Rules) -> Watch {
+        Watch { rules, states: BTreeMap::new(), growth: BTreeMap::new() }
+    }
+
+    /// The rules.
+    pub fn rules(&self) -> &Rules {
+        &self.rules
+    }
+
+    /// Looks at the board as it is now. What begins and what ends is told once.
+    pub fn look(&mut self, board: &Board, lines: &[Line]) -> Vec<Alert> {
+        let now = board.now_us;
+        let mut alerts = Vec::new();
+        let machine = board.machine(now, lines);
+        self.states.values_mut().for_each(|state| state.seen = false);
+        for (number, rule) in self.rules.list.clone().iter().enumerate() {
+            let kind = &TABLE[rule.kind];
+            if kind.of_machine {
+                let name = machine.host.clone();
+                let look = Look { line: None, machine: &machine, leaks: false };
+                self.step(number, rule, kind, ("", &name), &look, now, &mut alerts);
+                continue;
+            }
+            for line in lines.iter().filter(|line| !line.gone && rule.wants(&line.path)) {
+                // The recorder knows every field, the board a few: what it says goes first.
+                let mut own = || self.leaks(board.cgroups.get(&line.path), line, now);
+                let leaks = kind.name == "growth" && line.leaks.unwrap_or_else(&mut own);
+                let look = Look { line: Some(line), machine: &machine, leaks };
+                self.step(number, rule, kind, (&line.path, &line.name), &look, now, &mut alerts);
+            }
+        }
+        // A cgroup that went away has nothing left to clear; its growth is forgotten too.
+        self.states.retain(|_, state| state.seen);
+        self.growth.retain(|path, _| board.cgroups.contains_key(path));
+        alerts
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "one step of one rule on one cgroup")]
+    fn step(
+        &mut self,
+        number: usize,
+        rule: &Rule,
+        kind: &'static Kind,
+        (path, name): (&str, &str),
+        look: &Look<'_>,
+        now: i64,
+        alerts: &mut Vec<Alert>,
+    ) {
+        let state = self.states.entry((number, path.to_owned())).or_default();
+        state.seen = true;
+        let threshold = if state.raised { rule.clear } else { rule.threshold };
+        let holds = (kind.holds)(look, threshold);
+        // `holds` turned: from now on it counts until the other side has lasted long enough.
+        if holds.is_some() == state.raised {
+            state.since_us = None;
+            return;
+        }
+        let since = *state.since_us.get_or_insert(now);
+        let wait = if state.raised { rule.clear_after_us } else { rule.after_us };
+        if now - since < wait {
+            return;
+        }
+        state.raised = !state.raised;
+        state.since_us = None;
+        let text = holds.unwrap_or_else(|| "over".into());
+        alerts.push(Alert {
+            kind: kind.name,
+            raised: state.raised,
+            time_us: now,
+            cgroup: path.to_owned(),
+            name: name.to_owned(),
+            text,
+        });
+    }
+
+    /// Whether the analysis called a cgroup a leak in its last looks.
+    fn leaks(&mut self, cgroup: Option<&Cgroup>, line: &Line, now: i64) -> bool {
+        let Some(cgroup) = cgroup else { return false };
+        let growth = self.growth.entry(line.path.clone()).or_default();
+        if now - growth.looked_us >= LOOK_US {
+            growth.looked_us = now;
+            // Most do not grow: the analysis is asked about the others only.
+            let grows = line.growth_per_min.is_some_and(|growth| growth > 0.0);
+            growth.looks.push_back(grows && is_leak(cgroup, line));
+            if growth.looks.len() > LOOKS {
+                growth.looks.pop_front();
+            }
+        }
+        growth.looks.len() == LOOKS && growth.looks.iter().all(|leak| *leak)
+    }
+}
+
+/// What the analysis says of the history on the board.
+fn is_leak(cgroup: &Cgroup, line: &Line) -> bool {
+    let (Some(first), Some(last)) = (cgroup.history.front(), cgroup.history.back()) else { return false };
+    if last.time_us - first.time_us < HISTORY_US {
+        return false;
+    }
+    let subject = Subject { cgroup: line.path.clone(), id: cgroup.id, process: None };
+    let mut series = Series::new(subject.into(), Table::Samples);
+    for point in &cgroup.history {
+        let mut row = Row::new(0);
+        let values = [
+            (FieldId::Current, point.current),
+            (FieldId::Anon, point.anon),
+            (FieldId::File, point.file),
+            (FieldId::EventsOomKill, point.kills),
+        ];
+        for (id, value) in values {
+            if let Some(value) = value {
+                row.put(id.field(), value);
+            }
+        }
+        series.push(point.time_us, &row);
+    }
+    let mut track = Track::default();
+    track.feed(&series);
+    let limit = line.limit.map(|limit| (line.path.as_str(), limit as f64));
+    judge(&mut track, limit).is_some_and(|verdict| verdict.verdict == Class::Leak)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::board::Depth;
+    use crate::time::Anchor;
+
+    const S: i64 = 1_000_000;
+    const MIB: u64 = 1 << 20;
+
+    /// Runs the default rules, or others, over a life of one cgroup of 1 GiB; a look every five seconds.
+    fn run(rules: &str, seconds: i64, size: impl Fn(i64) -> (u64, u64)) -> Vec<(&'static str, bool, i64)> {
+        let depth = Depth { step_us: 10 * S, points: 180 };
+        let mut board = Board::new(depth, Anchor { mono_ns: 0, wall_ns: 0 }, ("h".into(), None));
+        let mut watch = Watch::new(Rules::parse(rules).unwrap());
+        let mut told = Vec::new();
+        for t in 0..seconds {
+            let (anon, file) = size(t);
+            let mut row = Row::new(1);
+            for (id, value) in [
+                (FieldId::Current, anon + file),
+                (FieldId::Anon, anon),
+                (FieldId::File, file),
+                (FieldId::Shmem, 0),
+                (FieldId::Max, 1024 * MIB),
+            ] {
+                row.put(id.field(), value);
+            }
+            board.feed(Some(("/docker/a", 1)), t * S, &row);
+            if t % 5 == 0 {
+                let lines = board.lines(board.now_us);
+                told.extend(watch.look(&board, &lines).into_iter().map(|alert| (alert.kind, alert.raised, t)));
+            }
+        }
+        told
+    }
+
+    #[test]
+    fn a_leak_is_told_in_time_and_once() {
+        let told = run("", 1500, |t| ((100 + t as u64 / 2) * MIB, 0));
+        let at = |kind: &str| {
+            told.iter().filter(|(k, raised, _)| *k == kind && *raised).map(|(_, _, t)| *t).collect::<Vec<_>>()
+        };
+        let (growth, left) = (at("growth"), at("time_to_limit"));
+        assert!(growth.len() == 1 && left.len() == 1, "{told:?}");
+        assert!(growth[0] < 900 && left[0] < 1500, "{told:?}");
+    }
+
+    #[test]
+    fn caches_warm_ups_and_noise_are_no_alerts() {
+        assert_eq!(run("", 1800, |t| (200 * MIB, (t as u64 * 2).min(820) * MIB)), [], "a cache that fills");
+        assert_eq!(run("", 1800, |t| ((t as u64 * 4).min(700) * MIB, 0)), [], "a warm-up");
+        let saw = |t: i64| ((300 + (t % 120) as u64 * 3) * MIB, 0);
+        assert_eq!(run("", 1800, saw), [], "a garbage collector");
+    }
+
+    #[test]
+    fn what_swings_around_the_threshold_does_not_flap() {
+        let told = run("", 1800, |t| {
+            (
+                if t < 300 {
+                    500
+                } else if t % 40 < 36 {
+                    930
+                } else {
+                    900
+                } * MIB,
+                0,
+            )
+        });
+        assert_eq!(told.iter().filter(|(kind, _, _)| *kind == "near_limit").count(), 1, "{told:?}");
+        let told = run("", 1200, |t| (if (300..600).contains(&t) { 990 } else { 300 } * MIB, 0));
+        let near: Vec<_> =
+            told.iter().filter(|(kind, _, _)| *kind == "near_limit").map(|(_, raised, _)| *raised).collect();
+        assert_eq!(near, [true, false], "{told:?}");
+    }
+
+    #[test]
+    fn a_file_changes_the_rules_and_mistakes_are_said() {
+        let told = run("[near_limit]\nabove = \"40%\"\nfor = \"10s\"\n", 100, |_| (500 * MIB, 0));
+        assert_eq!(told, [("near_limit", true, 10)]);
+        assert_eq!(run("[near_limit]\non = false\n[time_to_limit]\non = false", 400, |_| (1000 * MIB, 0)), []);
+        assert_eq!(run("[near_limit]\nabove = \"40%\"\ncgroup = \"/other/**\"", 400, |_| (500 * MIB, 0)), []);
+        for (text, word) in [
+            ("[no_rule]\non = true", "no_rule"),
+            ("[near_limit]\nabov = 1", "abov"),
+            ("[near_limit]\nabove = \"x\"", "x"),
+        ] {
+            let error = Rules::parse(text).unwrap_err().to_string();
+            assert!(error.contains(word), "{error}");
+        }
+    }
+}

@@ -1,0 +1,6 @@
+//! The screen of `sampler top`: [`state`] knows what is looked at and no terminal, [`view`] draws it, [`keys`] turns keys into
+//! changes of the state.
+
+pub mod keys;
+pub mod state;
+pub mod view;
