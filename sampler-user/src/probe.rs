@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 
 use aya::maps::{HashMap, MapData, PerCpuArray, PerCpuHashMap, RingBuf};
 use aya::programs::{BtfTracePoint, FEntry, Iter, KProbe, ProgramError, TracePoint};
-use aya::{Ebpf, EbpfLoader, include_bytes_aligned};
+use aya::{Ebpf, EbpfLoader, Endianness, include_bytes_aligned};
 use sampler_ebpf::{MISSING, count};
 
 use self::btf::Btf;
@@ -62,6 +62,18 @@ pub enum Rung {
     Tracepoint(&'static str, &'static str),
     /// A walk over cgroups, with its maps: what is asked and the rows.
     CgroupIterator([&'static str; 2]),
+}
+
+impl Rung {
+    /// Whether aya looks for this typedef or function in the kernel's types to attach it.
+    fn looks_up(&self, name: &[u8]) -> bool {
+        match self {
+            Rung::Fentry(function) => name == function.as_bytes(),
+            Rung::BtfTracepoint(tracepoint, _) => name.strip_prefix(b"btf_trace_") == Some(tracepoint.as_bytes()),
+            Rung::CgroupIterator(_) => name == b"bpf_iter_cgroup",
+            Rung::Kprobe(_) | Rung::Tracepoint(..) => false,
+        }
+    }
 }
 
 impl std::fmt::Display for Rung {
@@ -179,9 +191,11 @@ pub struct Probe {
 }
 
 impl Probe {
-    /// Loads the probe and attaches what the kernel lets it. Takes some 100 ms and, for that time, some 50 MiB: the kernel's types,
-    /// in many small pieces, which the allocator keeps.
+    /// Loads the probe and attaches what the kernel lets it. Takes some 100 ms and, for that time, some 50 MiB.
     pub fn load(layout: &Layout) -> Result<Probe, Error> {
+        let mut loader = EbpfLoader::new();
+        // It has taken the kernel's types apart already, in small pieces: away with them before anything that stays is put between.
+        loader.btf(None);
         let types = Btf::of_kernel().map_err(|source| Error::Types { source })?;
         let mut found = offsets::find(&types, layout.version, hierarchy());
         let format = Format::of("oom", "mark_victim");
@@ -190,10 +204,9 @@ impl Probe {
             found.offsets.tp_victim_comm = format.offset("comm");
         }
         let why = |error: &dyn std::error::Error| plain(error);
-        // A second account of the same types, because aya's own is closed. Not kept.
-        let kernel = aya::Btf::from_sys_fs().map_err(|error| Error::Load { why: why(&error) })?;
-        let mut loader = EbpfLoader::new();
-        loader.btf(Some(&kernel));
+        let kernel = types.thin(|name| JOBS.iter().flat_map(|job| job.ladder).any(|(_, rung)| rung.looks_up(name)));
+        let kernel =
+            aya::Btf::parse(&kernel, Endianness::default()).map_err(|error| Error::Load { why: why(&error) })?;
         loader.override_global("OFFSETS", found.offsets.as_bytes(), true);
         let mut ebpf = loader.load(OBJECT).map_err(|error| Error::Load { why: why(&error) })?;
         let mut attached = Vec::new();

@@ -703,9 +703,7 @@ fn load_probe(config: &Config) -> Result<Option<Loading>, Error> {
 }
 
 fn loaded(wanted: UseProbe, layout: &Layout, locks: bool) -> Loaded {
-    let probe = Probe::load(layout);
-    protect::give_back(locks);
-    let probe = match probe {
+    let probe = match protect::unlocked(locks, || Probe::load(layout)) {
         Ok(probe) => probe,
         Err(error) if wanted == UseProbe::Require => return Err(error.into()),
         Err(error) => {

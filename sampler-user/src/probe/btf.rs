@@ -1,7 +1,6 @@
 //! The running kernel's own account of its types (BTF): where a member stands, what an enumerator is, which arguments a
 //! tracepoint has. Read here because aya keeps its reading to itself.
 
-use std::collections::HashMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::path::Path;
 
@@ -12,6 +11,7 @@ const ARRAY: u32 = 3;
 const STRUCT: u32 = 4;
 const UNION: u32 = 5;
 const ENUM: u32 = 6;
+const FWD: u32 = 7;
 const TYPEDEF: u32 = 8;
 const FUNC: u32 = 12;
 const FUNC_PROTO: u32 = 13;
@@ -36,8 +36,8 @@ pub struct Btf {
     /// Where each type begins; type 0 is `void`.
     types: Vec<u32>,
     strings: usize,
-    /// Structures, typedefs and functions, and enumerators, by kind and name.
-    names: HashMap<u64, Vec<u32>>,
+    /// Structures, typedefs and functions, and enumerators: kind and name as one number, and where; in order of it.
+    names: Vec<(u64, u32)>,
 }
 
 impl Btf {
@@ -74,30 +74,34 @@ impl Btf {
                     _ => 0,
                 };
         }
-        let mut btf = Btf { types, strings, bytes, names: HashMap::new() };
+        let mut btf = Btf { types, strings, bytes, names: Vec::new() };
         btf.index();
         Some(btf)
     }
 
-    /// Names once, because a kernel has some 150,000 types and a hundred are asked for.
+    /// Names once, because a kernel has some 150,000 types and a hundred are asked for. One piece of memory, which goes back to the
+    /// system whole.
     fn index(&mut self) {
-        let mut names: HashMap<u64, Vec<u32>> = HashMap::new();
+        let mut names = Vec::with_capacity(2 * self.types.len());
         for of in 1..self.types.len() as u32 {
             match self.kind(of) {
-                kind @ (STRUCT | TYPEDEF | FUNC) => names.entry(key(kind, self.name(of))).or_default().push(of),
+                kind @ (STRUCT | TYPEDEF | FUNC) => names.push((key(kind, self.name(of)), of)),
                 kind @ (ENUM | ENUM64) => {
                     for at in self.entries(of, if kind == ENUM { 8 } else { 12 }) {
-                        names.entry(key(ENUM, self.string(self.word(at)))).or_default().push(at as u32);
+                        names.push((key(ENUM, self.string(self.word(at))), at as u32));
                     }
                 }
                 _ => {}
             }
         }
+        names.sort_unstable();
         self.names = names;
     }
 
     fn named(&self, kind: u32, name: &str) -> impl Iterator<Item = u32> {
-        self.names.get(&key(kind, name.as_bytes())).into_iter().flatten().copied()
+        let key = key(kind, name.as_bytes());
+        let first = self.names.partition_point(|(other, _)| *other < key);
+        self.names[first..].iter().take_while(move |(other, _)| *other == key).map(|(_, of)| *of)
     }
 
     fn word(&self, at: usize) -> u32 {
@@ -136,6 +140,28 @@ impl Btf {
 
     fn find(&self, kind: u32, name: &str) -> Option<u32> {
         self.named(kind, name).find(|of| self.name(*of) == name.as_bytes())
+    }
+
+    /// The same types by the same numbers as a BTF of its own, with nothing but these typedefs and functions in it. The whole one costs
+    /// a reader who takes it apart some 50 MiB in small pieces.
+    pub fn thin(&self, wanted: impl Fn(&[u8]) -> bool) -> Vec<u8> {
+        let mut types = Vec::with_capacity(12 * self.types.len());
+        let mut strings = vec![0u8];
+        for of in 1..self.types.len() as u32 {
+            let kept = matches!(self.kind(of), TYPEDEF | FUNC) && wanted(self.name(of));
+            let words = if kept {
+                let name = strings.len() as u32;
+                strings.extend(self.name(of));
+                strings.push(0);
+                [name, self.info(of), self.size_or_type(of)]
+            } else {
+                [0, FWD << 24, 0]
+            };
+            types.extend(words.iter().flat_map(|word| word.to_le_bytes()));
+        }
+        let length = types.len() as u32;
+        let head = [0x0001_eb9f, 24, 0, length, length, strings.len() as u32];
+        head.iter().flat_map(|word| word.to_le_bytes()).chain(types).chain(strings).collect()
     }
 
     /// The type behind names and qualifiers.
@@ -272,6 +298,26 @@ mod tests {
         assert_eq!((btf.member("s", "d"), btf.member("t", "a"), btf.member("s", "a.b")), (None, None, None));
         assert_eq!((btf.enumerator("ONE"), btf.enumerator("TWO")), (Some(1), None));
         assert_eq!((btf.element(6), btf.element(1), btf.size(2)), (Some(4), None, Some(24)));
+    }
+
+    #[test]
+    fn a_thin_one_keeps_numbers_and_what_is_wanted() {
+        let btf = Btf::parse(section(
+            &[
+                &[1, 1 << 24, 8, 64],       // 1: long
+                &[6, TYPEDEF << 24, 1],     // 2: first
+                &[12, TYPEDEF << 24, 1],    // 3: second
+                &[19, FUNC_PROTO << 24, 0], // 4
+                &[12, FUNC << 24, 4],       // 5: second
+            ],
+            b"\0long\0first\0second\0",
+        ))
+        .unwrap();
+        let thin = Btf::parse(btf.thin(|name| name == b"second")).unwrap();
+        assert_eq!((btf.find(TYPEDEF, "first"), thin.find(TYPEDEF, "first")), (Some(2), None));
+        assert_eq!((thin.find(TYPEDEF, "second"), thin.find(FUNC, "second")), (Some(3), Some(5)));
+        let theirs = aya::Btf::parse(&btf.thin(|name| name == b"second"), aya::Endianness::default()).unwrap();
+        assert!(format!("{theirs:?}").contains("second"));
     }
 
     proptest! {

@@ -17,15 +17,18 @@ const NICE: i32 = -10;
 /// On fault: locking the whole program at once would cost its full size.
 const LOCKED: MlockAllFlags = MlockAllFlags::CURRENT.union(MlockAllFlags::FUTURE).union(MlockAllFlags::ONFAULT);
 
-/// Gives freed memory back to the kernel, which takes no page that is locked: for a moment none is.
-pub fn give_back(locks: bool) {
+/// Does what takes much memory for a moment, and gives it back. The kernel takes no page back that is locked, and the allocator asks
+/// only once: meanwhile none is.
+pub fn unlocked<T>(locks: bool, work: impl FnOnce() -> T) -> T {
     let unlocked = locks && munlockall().is_ok();
+    let done = work();
     // SAFETY: has no condition.
     unsafe { libc::malloc_trim(0) };
     if unlocked {
         // It was allowed before; without it, ticks may wait for a page, and that is all.
         let _ = mlockall(LOCKED);
     }
+    done
 }
 
 /// Applies all protections; returns those that were refused, in words.
