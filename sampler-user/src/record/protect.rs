@@ -4,7 +4,7 @@
 use std::fs;
 use std::path::PathBuf;
 
-use rustix::mm::{MlockAllFlags, mlockall, munlockall};
+use rustix::mm::{Advice, MlockAllFlags, mlockall, munlockall};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use crate::cgroupfs::layout::{Layout, Version};
@@ -24,11 +24,28 @@ pub fn unlocked<T>(locks: bool, work: impl FnOnce() -> T) -> T {
     let done = work();
     // SAFETY: has no condition.
     unsafe { libc::malloc_trim(0) };
+    forget_code();
     if unlocked {
         // It was allowed before; without it, ticks may wait for a page, and that is all.
         let _ = mlockall(LOCKED);
     }
     done
+}
+
+/// Unmaps the program's code, of which half was for the start: what goes on running comes back from the page cache at its next call.
+fn forget_code() {
+    unsafe extern "C" {
+        // The linker's names for where the program begins and where its code ends.
+        static __executable_start: u8;
+        static etext: u8;
+    }
+    let page = rustix::param::page_size();
+    let (from, to) = (&raw const __executable_start, &raw const etext);
+    let (from, to) = (from.map_addr(|at| at.next_multiple_of(page)), to.addr() / page * page);
+    // SAFETY: the mapping is of a file, private and never written, so that its pages can be read again from there. The kernel refuses
+    // pages that are locked, and that is all.
+    let _ =
+        unsafe { rustix::mm::madvise(from.cast_mut().cast(), to.saturating_sub(from.addr()), Advice::LinuxDontNeed) };
 }
 
 /// Applies all protections; returns those that were refused, in words.
