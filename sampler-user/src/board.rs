@@ -37,8 +37,12 @@ pub struct Point {
     pub firm: Option<u64>,
     /// Anonymous memory.
     pub anon: Option<u64>,
-    /// Page cache.
+    /// Page cache; of the host with buffers.
     pub file: Option<u64>,
+    /// Swap in use.
+    pub swap: Option<u64>,
+    /// Its own limit; [`UNLIMITED`] is none.
+    pub max: Option<u64>,
     /// Total time of waiting for memory, microseconds.
     pub stalled_us: Option<u64>,
     /// OOM kills so far.
@@ -83,6 +87,8 @@ pub struct Line {
     pub limit: Option<u64>,
     /// Whether it has a limit of its own; absent when that was not read.
     pub own_limit: Option<bool>,
+    /// Its own limit, if it has one.
+    pub max: Option<u64>,
     /// `current` of `limit`, 0 to 1.
     pub used: Option<f64>,
     /// `firm` of `limit`, 0 to 1.
@@ -193,7 +199,7 @@ impl Cgroup {
         self.time_us = self.time_us.max(time_us);
         let due = self.history.back().is_none_or(|last| time_us - last.time_us >= depth.step_us);
         // What the slow pass reads belongs to the point that stands there.
-        let amends = !due && self.history.back().is_some_and(|last| last.anon.is_none());
+        let amends = !due && self.history.back().is_some_and(|last| last.anon.is_none() || last.max.is_none() && !host);
         if !(due || amends) {
             return;
         }
@@ -218,6 +224,8 @@ impl Cgroup {
             firm: current.zip(cache).map(|(current, cache)| current.saturating_sub(cache)),
             anon: self.get(FieldId::Anon),
             file,
+            swap: self.get(FieldId::SwapCurrent),
+            max: self.get(FieldId::Max),
             stalled_us: self.get(FieldId::PressureSome),
             kills: self.get(FieldId::LocalOomKill),
         }
@@ -230,7 +238,9 @@ impl Cgroup {
             current: used,
             firm: used,
             anon: self.get(FieldId::AnonPages),
-            file: self.get(FieldId::Cached),
+            file: self.get(FieldId::Cached).map(|cached| cached + self.get(FieldId::Buffers).unwrap_or(0)),
+            swap: self.get(FieldId::SwapTotal).zip(self.get(FieldId::SwapFree)).map(|(t, f)| t.saturating_sub(f)),
+            max: None,
             stalled_us: self.get(FieldId::HostPressureSome),
             kills: self.get(FieldId::VmOomKill),
         }
@@ -365,8 +375,9 @@ impl Board {
             .cgroups
             .iter()
             .filter_map(|(path, cgroup)| {
-                let current = state(cgroup)?.current? as f64;
-                Some((path.clone(), Room { current, limit: cgroup.get(FieldId::Max).map_or(f64::INFINITY, size) }))
+                let point = state(cgroup)?;
+                let limit = point.max.map_or(f64::INFINITY, size);
+                Some((path.clone(), Room { current: point.current? as f64, limit }))
             })
             .collect();
         let line = |(path, cgroup): (&String, &Cgroup)| {
@@ -388,12 +399,13 @@ impl Board {
                 current: point.current,
                 firm: point.firm,
                 limit,
-                own_limit: cgroup.get(FieldId::Max).map(|max| max != UNLIMITED),
+                own_limit: point.max.map(|max| max != UNLIMITED),
+                max: point.max.filter(|max| *max != UNLIMITED),
                 used: part(point.current),
                 firm_used: part(point.firm),
                 anon: point.anon,
                 file: point.file,
-                swap: if past { None } else { cgroup.get(FieldId::SwapCurrent) },
+                swap: point.swap,
                 growth_per_min: growth,
                 time_to_limit_s: growth
                     .zip(left)
@@ -409,22 +421,21 @@ impl Board {
         self.cgroups.iter().filter_map(line).collect()
     }
 
-    /// The machine as it was at a time; what is only known of now is of now.
+    /// The machine as it was at a time.
     pub fn machine(&self, at_us: i64, lines: &[Line]) -> Machine {
         let get = |id: FieldId| self.host.get(id);
         let past = self.host.until(at_us).next_back();
         let own = |line: &&Line| line.container && !line.gone;
-        let limit = |line: &Line| self.cgroups.get(&line.path)?.get(FieldId::Max).filter(|max| *max != UNLIMITED);
         Machine {
             host: self.origin.0.clone(),
             wsl: self.origin.1.clone(),
             total: get(FieldId::MemTotal),
             used: past.and_then(|point| point.current),
-            cache: get(FieldId::Cached).map(|cached| cached + get(FieldId::Buffers).unwrap_or(0)),
-            swap_used: get(FieldId::SwapTotal).zip(get(FieldId::SwapFree)).map(|(t, f)| t.saturating_sub(f)),
+            cache: past.and_then(|point| point.file),
+            swap_used: past.and_then(|point| point.swap),
             swap_total: get(FieldId::SwapTotal),
             pressure: self.host.pressure(at_us),
-            limits: lines.iter().filter(own).filter_map(limit).sum(),
+            limits: lines.iter().filter(own).filter_map(|line| line.max).sum(),
             unlimited: lines.iter().filter(own).filter(|line| line.own_limit == Some(false)).count(),
         }
     }
@@ -529,6 +540,21 @@ mod tests {
         board.feed(Some(("/a", 2)), 300 * S, &row(&[(FieldId::Current, 7)]));
         let line = &board.lines(board.now_us)[0];
         assert_eq!((line.current, line.anon, line.limit, line.own_limit), (Some(7), None, None, None));
+    }
+
+    #[test]
+    fn a_limit_of_the_past_is_the_one_of_then() {
+        let mut board = board();
+        for t in 0..10 {
+            let max = if t < 5 { UNLIMITED } else { 64 };
+            board.feed(
+                Some(("/a", 1)),
+                t * S,
+                &row(&[(FieldId::Current, 32), (FieldId::Anon, 9), (FieldId::Max, max)]),
+            );
+        }
+        let limit = |t: i64| (board.lines(t * S)[0].limit, board.lines(t * S)[0].own_limit);
+        assert_eq!((limit(3), limit(7)), ((None, Some(false)), (Some(64), Some(true))));
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! The program as one static file, with its man pages and completions, and a Debian package.
 
 use std::fs::{self, File};
+use std::path::PathBuf;
 use std::process::Command;
 
 use anyhow::{Context, bail};
@@ -31,10 +32,17 @@ pub fn run() -> anyhow::Result<()> {
         sh::run(Command::new(&own).args(["completions", shell]).stdout(file))?;
     }
     println!("{}: {} bytes, static; man pages and completions beside it", own.display(), fs::metadata(&own)?.len());
-    if Command::new("cargo").args(["deb", "--version"]).output().is_ok_and(|output| output.status.success()) {
-        sh::run(Command::new("cargo").args(["deb", "-p", "sampler-user"]).current_dir(sh::root()))?;
-    } else {
-        println!("SKIPPED the Debian package: cargo install cargo-deb");
-    }
+    println!("{}", package()?.display());
     Ok(())
+}
+
+/// Builds the Debian package, and says where it is.
+pub fn package() -> anyhow::Result<PathBuf> {
+    let there = Command::new("cargo").args(["deb", "--version"]).output().is_ok_and(|output| output.status.success());
+    if !there {
+        println!("installing cargo-deb");
+        sh::run(Command::new("cargo").args(["install", "--quiet", "--locked", "cargo-deb"]))?;
+    }
+    let made = sh::read(Command::new("cargo").args(["deb", "-p", "sampler-user"]).current_dir(sh::root()))?;
+    Ok(PathBuf::from(made.lines().last().context("cargo deb names no package")?.trim()))
 }

@@ -40,6 +40,8 @@ enum Task {
     Fuzz(fuzz::Args),
     /// Look at the HTML report in headless Chromium
     Page(page::Args),
+    /// Install the Debian package in a VM with systemd and look at the service
+    Service,
     /// Record the stories of data/recordings again: real incidents in a VM
     Stories(vm::stories::Args),
     /// Run the scenarios on real kernels in QEMU
@@ -58,6 +60,7 @@ fn main() -> anyhow::Result<()> {
         Task::Eval(args) => eval::run(&args),
         Task::Fuzz(args) => fuzz::run(&args),
         Task::Page(args) => page::run(&args),
+        Task::Service => vm::service::run(),
         Task::Stories(args) => vm::stories::run(&args),
         Task::Vm(args) => vm::run(&args),
     }

@@ -4,6 +4,7 @@
 mod crash;
 mod image;
 mod kernel;
+pub mod service;
 pub mod stories;
 
 use std::collections::BTreeMap;

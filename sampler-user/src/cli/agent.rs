@@ -79,7 +79,7 @@ impl Agent {
             None => Box::new(writer),
         };
         let (heard, kills) = unbounded_channel();
-        let (aloud, speaker) = Aloud::begin();
+        let (aloud, speaker) = Aloud::begin(self.beside.no_alerts);
         let sink = Listening::new(journal, move |event| {
             aloud.hear(event);
             let _ = Kill::of(event).map(|kill| heard.send(kill));

@@ -13,19 +13,25 @@ use super::say;
 const LINES: usize = 64;
 
 /// Says events.
-pub struct Aloud(SyncSender<String>);
+pub struct Aloud {
+    lines: SyncSender<String>,
+    leaks: bool,
+}
 
 impl Aloud {
-    /// Starts the thread, which ends with the `Aloud` once all is said.
-    pub fn begin() -> (Aloud, JoinHandle<()>) {
+    /// Starts the thread, which ends with the `Aloud` once all is said. `leaks`: says them too; the alerts do, if there are any.
+    pub fn begin(leaks: bool) -> (Aloud, JoinHandle<()>) {
         let (lines, inbox) = sync_channel::<String>(LINES);
-        (Aloud(lines), spawn(move || inbox.iter().for_each(|line| say(&line))))
+        (Aloud { lines, leaks }, spawn(move || inbox.iter().for_each(|line| say(&line))))
     }
 
     /// Says an event, if it is one to be said.
     pub fn hear(&self, event: &Event) {
+        if matches!(event.what, What::Leak { .. }) && !self.leaks {
+            return;
+        }
         if let Some(line) = words(event) {
-            let _ = self.0.try_send(format!("sampler: {}", printable(&line)));
+            let _ = self.lines.try_send(format!("sampler: {}", printable(&line)));
         }
     }
 }
