@@ -107,7 +107,7 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
             let initrd = image::pack(&home, &sampler, hierarchy, &wanted)?;
             let log = home.join(format!("{name}-{hierarchy}.log"));
             let disk = image::disk(&home, "scenarios")?;
-            let verdicts = until_up(name, &log, || boot(&vmlinuz, &initrd, &disk, &log))?;
+            let verdicts = until_up(name, &log, || boot(MEMORY, &vmlinuz, &initrd, &disk, &log))?;
             for scenario in wanted {
                 let verdict = verdicts.get(scenario).map_or("fail no verdict", String::as_str);
                 match verdict.split(' ').next() {
@@ -135,7 +135,7 @@ fn collect(home: &Path, vmlinuz: &Path, sampler: &Path, name: &str, hierarchy: &
     let initrd = image::pack(home, sampler, hierarchy, &["collect"])?;
     let disk = image::disk(home, "collect")?;
     let log = home.join(format!("{name}-collect.log"));
-    until_up(name, &log, || boot(vmlinuz, &initrd, &disk, &log))?;
+    until_up(name, &log, || boot(MEMORY, vmlinuz, &initrd, &disk, &log))?;
     let to = sh::root().join(format!("data/kernel/{name}-{hierarchy}"));
     let _ = fs::remove_dir_all(&to);
     fs::create_dir_all(&to)?;
@@ -145,10 +145,14 @@ fn collect(home: &Path, vmlinuz: &Path, sampler: &Path, name: &str, hierarchy: &
     Ok(())
 }
 
-/// The machine: emulated, two processors, a disk, the console on its standard output.
-fn qemu(vmlinuz: &Path, initrd: &Path, disk: &Path) -> Command {
+/// Memory of the machine of the scenarios, MiB.
+const MEMORY: u32 = 768;
+
+/// The machine: emulated, two processors, so many MiB, a disk, the console on its standard output.
+fn qemu(memory: u32, vmlinuz: &Path, initrd: &Path, disk: &Path) -> Command {
     let mut qemu = Command::new("qemu-system-x86_64");
-    qemu.args(["-accel", "tcg,thread=multi", "-cpu", "max", "-m", "768", "-smp", "2", "-nographic", "-no-reboot"]);
+    qemu.args(["-accel", "tcg,thread=multi", "-cpu", "max", "-smp", "2", "-nographic", "-no-reboot"]);
+    qemu.arg("-m").arg(memory.to_string());
     qemu.arg("-kernel").arg(vmlinuz).arg("-initrd").arg(initrd);
     qemu.arg("-drive").arg(format!("file={},format=raw,if=none,id=disk", disk.display()));
     qemu.args(["-device", "nvme,serial=sampler,drive=disk"]);
@@ -170,9 +174,15 @@ fn until_up<T>(name: &str, log: &Path, mut boot: impl FnMut() -> anyhow::Result<
 
 /// Boots and waits for the end; a VM that hangs is killed and has no verdicts for what it did not reach. Whether the kernel
 /// came up, and the verdicts.
-fn boot(vmlinuz: &Path, initrd: &Path, disk: &Path, log: &Path) -> anyhow::Result<(bool, BTreeMap<String, String>)> {
+fn boot(
+    memory: u32,
+    vmlinuz: &Path,
+    initrd: &Path,
+    disk: &Path,
+    log: &Path,
+) -> anyhow::Result<(bool, BTreeMap<String, String>)> {
     let out = File::create(log).with_context(|| format!("create {}", log.display()))?;
-    let mut vm = qemu(vmlinuz, initrd, disk)
+    let mut vm = qemu(memory, vmlinuz, initrd, disk)
         .stdin(Stdio::null())
         .stdout(out.try_clone()?)
         .stderr(out)

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use anyhow::{Context, bail};
 use serde_json::Value;
 
-use super::image;
+use super::{MEMORY, image};
 
 /// The guest tells its clock this often, so a moment is known to this much.
 const BEAT_S: f64 = 0.1;
@@ -97,7 +97,7 @@ fn judge(before: &Life, told: &Life, rows_before: &mut u64) -> Result<f64, Strin
 /// One life: from power on until `moment` after the recording runs, or to its own end when it only looks back. Whether the
 /// kernel came up, and what was told.
 fn live(vmlinuz: &Path, initrd: &Path, disk: &Path, log: &Path, moment: Duration) -> anyhow::Result<(bool, Life)> {
-    let mut vm = super::qemu(vmlinuz, initrd, disk)
+    let mut vm = super::qemu(MEMORY, vmlinuz, initrd, disk)
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .stderr(File::create(log.with_extension("err"))?)

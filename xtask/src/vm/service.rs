@@ -10,6 +10,9 @@ use anyhow::{Context, bail};
 use super::{boot, image, kernel, until_up};
 use crate::{dist, sh};
 
+/// Memory of the machine, MiB: its root is in memory, twice while it boots.
+const MEMORY: u32 = 2048;
+
 /// What the machine is asked, and has to say `ok` to.
 const VERDICTS: [&str; 7] = ["package", "starts", "confined", "kill", "stops", "install", "uninstall"];
 
@@ -35,7 +38,7 @@ pub fn run() -> anyhow::Result<()> {
     sh::run(Command::new("sh").args(["-c", pack]).arg(&initrd).current_dir(&root))?;
     let disk = image::disk(&home, "service")?;
     let log = home.join("service.log");
-    let verdicts = until_up("6.1", &log, || boot(&vmlinuz, &initrd, &disk, &log))?;
+    let verdicts = until_up("6.1", &log, || boot(MEMORY, &vmlinuz, &initrd, &disk, &log))?;
     let mut failed = 0;
     for name in VERDICTS {
         let verdict = verdicts.get(name).map_or("fail no verdict", String::as_str);
@@ -57,10 +60,11 @@ fn debian(home: &Path) -> anyhow::Result<std::path::PathBuf> {
         let mut make = Command::new("debootstrap");
         make.args(["--variant=minbase", "--include=systemd,systemd-sysv", "bookworm"]).arg(&root);
         sh::run(make.stdout(std::process::Stdio::null()))?;
-        let _ = fs::remove_dir_all(root.join("var/cache/apt/archives"));
-        let _ = fs::remove_dir_all(root.join("usr/share/doc"));
-        let _ = fs::remove_file(root.join("init"));
-        symlink("/lib/systemd/systemd", root.join("init"))?;
     }
+    for unneeded in ["var/cache/apt", "var/lib/apt/lists", "usr/share/doc", "usr/share/locale", "usr/share/man"] {
+        let _ = fs::remove_dir_all(root.join(unneeded));
+    }
+    let _ = fs::remove_file(root.join("init"));
+    symlink("/lib/systemd/systemd", root.join("init"))?;
     Ok(root)
 }

@@ -6,7 +6,7 @@ use std::process::Command;
 
 use anyhow::{Context, bail};
 
-use super::{boot, image, kernel, until_up};
+use super::{MEMORY, boot, image, kernel, until_up};
 use crate::sh;
 
 #[derive(Debug, clap::Args)]
@@ -59,7 +59,7 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
         let initrd = image::pack(&home, &sampler, "v2", &[function])?;
         let disk = image::disk(&home, story)?;
         let log = home.join(format!("story-{story}.log"));
-        let told = until_up(story, &log, || boot(&vmlinuz, &initrd, &disk, &log))?;
+        let told = until_up(story, &log, || boot(MEMORY, &vmlinuz, &initrd, &disk, &log))?;
         // A killed machine leaves a file system whose own journal is to be replayed first.
         let _ = Command::new("e2fsck").args(["-fy"]).arg(&disk).output().context("start e2fsck")?;
         let draft = home.join("story");
