@@ -4,7 +4,7 @@
 use std::fs;
 use std::path::Path;
 
-const LAYERS: [(&str, &[&str]); 27] = [
+const LAYERS: &[(&str, &[&str])] = &[
     ("units", &["fields", "units"]),
     ("time", &["units"]),
     ("fields", &["sample"]),
@@ -26,6 +26,7 @@ const LAYERS: [(&str, &[&str]); 27] = [
     ("report", &["report", "analysis"]),
     ("board", &["board", "analysis", "event", "fields", "identity", "recording", "runtime", "sample", "sink", "time"]),
     ("alert", &["alert", "analysis", "board", "fields", "recording", "sample", "units"]),
+    ("guard", &["fields", "units"]),
     ("metrics", &["board", "fields", "identity"]),
     ("tui", &["tui", "board", "fields", "time", "units"]),
     ("journal", &["journal", "event", "fields", "recording", "sample", "sink", "time"]),
