@@ -182,7 +182,8 @@ fn the_machine_keeps_its_reserve_and_two_do_not_get_the_same_memory() {
             }
         }
     }
-    assert_eq!((given, guard.given()), (1, 25 * MIB));
+    // When it is seen, 48 MiB are left above the reserve, 34 of them below the old limit.
+    assert_eq!((given, guard.given()), (1, 14 * MIB));
 }
 
 #[test]
@@ -250,7 +251,7 @@ fn another_cgroup_of_the_path_begins_anew_and_one_that_is_gone_gives_its_share_b
     let mut world = World::new(policy(100), max(100));
     world.go((0.0, 6.0), 10_000, |t, l| reading("/a", rise(t, 20, 20.0, 130), l));
     assert!(world.guard.given() > 0);
-    world.guard.look(6_100_000, &[Reading { id: 2, ..reading("/a", 1, max(100)) }], 10_000 * MIB);
+    world.guard.look(6_100_000, &[Reading { id: 2, ..reading("/a", 1, world.limits) }], 10_000 * MIB);
     assert_eq!(world.guard.given(), 0);
     let mut world = World::new(policy(100), max(100));
     world.go((0.0, 6.0), 10_000, |t, l| reading("/a", rise(t, 20, 20.0, 130), l));
@@ -270,7 +271,7 @@ fn what_failed_was_not_given_and_is_not_tried_at_once() {
             raises.push(n);
         }
     }
-    assert_eq!((raises.len(), guard.given()), (1, 0), "{raises:?}");
+    assert_eq!((raises.len(), guard.given(), guard.holds("/a")), (1, 0, false), "{raises:?}");
 }
 
 #[test]

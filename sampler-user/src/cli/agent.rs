@@ -141,13 +141,12 @@ async fn seal_all(out: PathBuf, mut inbox: UnboundedReceiver<PathBuf>, retention
 fn origin(config: &Config) -> Origin {
     let name = rustix::system::uname();
     let kernel = name.release().to_string_lossy().into_owned();
-    let wsl = kernel.contains("microsoft").then(|| std::env::var("WSL_VERSION").unwrap_or_else(|_| "WSL2".into()));
     Origin {
         format: 0,
         host: name.nodename().to_string_lossy().into_owned(),
         boot_id: boot_id(),
         kernel,
-        wsl,
+        wsl: sampler::wsl::name(),
         hierarchy: config.layout.name().into(),
         agent: env!("CARGO_PKG_VERSION").into(),
         cpus: std::thread::available_parallelism().map_or(1, |n| n.get() as u32),

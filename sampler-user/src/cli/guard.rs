@@ -29,10 +29,10 @@ use super::{beside, data_folder, say};
 
 /// Record, and keep containers off the limit that would kill them, within a budget.
 ///
-/// A dry run unless --apply is given: it says and records what it would do, and writes nothing. With --apply a limit that is about to be
-/// reached is raised step by step, and Docker is told so; page cache is reclaimed before it is in the way; a container that has
-/// been calm gets its old limit back, and so does each one when the guard ends. A leak gets two raises and no more. Every action
-/// is an event of the recording.
+/// A dry run unless --apply is given: it says and records what it would do, and writes nothing. With --apply a limit that
+/// is about to be reached is raised step by step, and Docker is told so; page cache is reclaimed before it is in the way; a
+/// container that has been calm gets its old limit back, and so does each one when the guard ends. A leak gets two raises
+/// and no more. Every action is an event of the recording.
 #[derive(Debug, clap::Args)]
 #[command(
     after_help = "Example:\n  sudo sampler guard --budget 1G                      # what it would do\n  sudo sampler guard --budget 1G --apply --exclude '/docker/0a1b*'"

@@ -23,8 +23,8 @@ pub struct Order {
     pub to: u64,
 }
 
-/// Containers that Docker has not been told of all their limits yet. It writes what it is told to the cgroup itself, so that for a moment an
-/// older limit may stand there again.
+/// Containers whose limits Docker has not all been told yet. It writes what it is told to the cgroup itself, so that for a
+/// moment an older limit may stand there again.
 #[derive(Clone, Default)]
 pub struct Settling(Arc<Mutex<HashMap<String, usize>>>);
 
