@@ -103,7 +103,8 @@ mod tests {
             assert_eq!(file.get("experimental", "automemoryreclaim"), Some("gradual"));
             assert_eq!((file.get("wsl2", "autoMemoryReclaim"), file.entries.len()), (None, 3));
         }
-        assert_eq!(File::parse(b"[wsl2]\nswap=1\nswap=2\n#swap=3").get("wsl2", "swap"), Some("2"));
+        let twice = File::parse(b"[wsl2]\nswap=1\nswap=2\n#swap=3");
+        assert_eq!((twice.get("wsl2", "swap"), twice.entries.len()), (Some("2"), 2));
         assert_eq!(File::parse(b"a=\xff\xff").encoding, Encoding::Other);
         assert_eq!(File::parse(b"").encoding, Encoding::Plain);
     }
