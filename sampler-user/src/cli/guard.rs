@@ -39,7 +39,7 @@ use super::{beside, data_folder, say};
 )]
 pub struct Args {
     /// Most that all limits together may stand above what they were.
-    #[arg(long, value_name = "SIZE", value_parser = parse_bytes)]
+    #[arg(long, value_name = "SIZE", value_parser = budget)]
     budget: u64,
     /// By how much a limit is raised: a size, or a part of the limit.
     #[arg(long, value_name = "SIZE|PERCENT", default_value = "25%", value_parser = step)]
@@ -87,6 +87,13 @@ const INTERVALS: (Duration, Duration) = (Duration::from_millis(100), Duration::f
 const KEEP: Duration = Duration::from_secs(7 * 86400);
 const MAX_DISK: u64 = 2 << 30;
 const SEAL_EVERY: Duration = Duration::from_secs(15 * 60);
+
+fn budget(text: &str) -> Result<u64, String> {
+    match parse_bytes(text)? {
+        UNLIMITED => Err("a guard without a budget is no guard: name a size, such as 1G".into()),
+        bytes => Ok(bytes),
+    }
+}
 
 fn step(text: &str) -> Result<Step, String> {
     match text.trim().strip_suffix('%') {
@@ -160,4 +167,19 @@ pub fn run(args: Args) -> anyhow::Result<ExitCode> {
         out.display()
     ));
     Ok(ExitCode::SUCCESS)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_step_is_a_size_or_a_part_and_a_budget_is_bounded() {
+        assert_eq!((step("64M"), step(" 25 %")), (Ok(Step::Bytes(64 << 20)), Ok(Step::Part(0.25))));
+        for text in ["0", "max", "0%", "101%", "-1%", "x", "%"] {
+            assert!(step(text).is_err(), "{text}");
+        }
+        assert_eq!(budget("1G"), Ok(1 << 30));
+        assert!(budget("max").is_err());
+    }
 }
