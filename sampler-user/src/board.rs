@@ -63,7 +63,7 @@ pub struct Cgroup {
     /// Points, oldest first.
     pub history: VecDeque<Point>,
     /// Whether the recorder's detectors call it a leak; absent when they told nothing.
-    leaks: Option<bool>,
+    pub leaks: Option<bool>,
     /// Kills and stalls that events told: time, kills, microseconds.
     told: VecDeque<(i64, u64, u64)>,
 }

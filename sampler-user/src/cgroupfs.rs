@@ -2,6 +2,7 @@
 
 pub mod handle;
 pub mod layout;
+pub mod limits;
 pub mod parse;
 pub mod plan;
 pub mod tree;

@@ -9,6 +9,7 @@ mod demo;
 mod doctor;
 mod export;
 mod fields;
+mod guard;
 mod hook;
 mod import;
 mod info;
@@ -24,6 +25,7 @@ mod run;
 mod scene;
 mod seal;
 mod summary;
+mod telling;
 mod top;
 mod watch;
 
@@ -63,6 +65,7 @@ struct Args {
 enum Command {
     Record(record::Args),
     Top(top::Args),
+    Guard(guard::Args),
     Run(run::Args),
     Demo(demo::Args),
     Info(info::Args),
@@ -87,6 +90,7 @@ pub fn main() -> ExitCode {
     let result = match Args::parse().command {
         Command::Record(args) => record::run(args),
         Command::Top(args) => top::run(&args),
+        Command::Guard(args) => guard::run(args),
         Command::Run(args) => run::run(args),
         Command::Demo(args) => demo::run(&args),
         Command::Info(args) => info::run(&args),

@@ -2,15 +2,20 @@
 //!
 //! A check looks at facts and says what it found. What it needs, it reads below a root, so that its tests can lay a host out.
 
+mod around;
 mod checks;
+mod wsl;
 
 use std::fs;
+use std::io::Read;
 use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
 
 use serde::Serialize;
 
 use crate::cgroupfs::layout::{Error, Layout};
 use crate::probe::{Attached, Probe};
+use crate::wsl::{Wsl, detect};
 
 pub use checks::CHECKS;
 
@@ -49,6 +54,8 @@ pub struct Check {
     pub name: &'static str,
     /// What it is good for.
     pub about: &'static str,
+    /// Whether it is asked on WSL alone.
+    pub of_wsl: bool,
     /// Looks.
     pub look: fn(&Host) -> Look,
 }
@@ -64,17 +71,32 @@ pub struct Host {
     pub layout: Result<Layout, Error>,
     /// What became of each part of the probe; `None` when it was not tried.
     pub probe: Option<Result<Vec<Attached>, String>>,
+    /// The version of WSL, as `wslinfo` tells it.
+    pub wsl_version: Option<String>,
+    /// Where recordings go by default, and what is free there, bytes.
+    pub disk: Option<(PathBuf, u64)>,
 }
 
 impl Host {
-    /// This host. Loads the probe, and drops it again.
-    pub fn here() -> Host {
+    /// This host. Loads the probe, and drops it again. `data` is where recordings go.
+    pub fn here(data: &Path) -> Host {
         let layout = Layout::detect();
         let probe = layout.as_ref().ok().map(|layout| match Probe::load(layout) {
             Ok(probe) => Ok(probe.attached.clone()),
             Err(error) => Err(error.to_string()),
         });
-        Host { root: "/".into(), layout, probe }
+        let wsl_version = detect(Path::new("/")).and_then(|_| wslinfo());
+        Host { root: "/".into(), layout, probe, wsl_version, disk: free(data) }
+    }
+
+    /// A host whose files are below a folder, as far as files tell.
+    pub fn at_root(root: &Path) -> Host {
+        let mounts = fs::read_to_string(root.join("proc/self/mounts")).unwrap_or_default();
+        let layout = Layout::from_mounts(&mounts, |mount| {
+            let below = root.join(mount.strip_prefix("/").unwrap_or(mount)).join("cgroup.controllers");
+            fs::read_to_string(below).is_ok_and(|text| text.split_whitespace().any(|word| word == "memory"))
+        });
+        Host { root: root.to_owned(), layout, probe: None, wsl_version: None, disk: None }
     }
 
     /// Whether there is a file, by its path below the root.
@@ -101,9 +123,37 @@ impl Host {
             .is_some_and(|mask| mask >> capability & 1 == 1)
     }
 
-    /// Whether it is WSL2.
+    /// Whether it is WSL.
     pub fn is_wsl(&self) -> bool {
-        self.text("proc/version").is_some_and(|version| version.to_lowercase().contains("microsoft"))
+        self.wsl().is_some()
+    }
+
+    /// Which WSL it is.
+    pub fn wsl(&self) -> Option<Wsl> {
+        detect(&self.root)
+    }
+
+    /// Names in a folder, in order.
+    pub fn list(&self, path: &str) -> Vec<String> {
+        let entries = fs::read_dir(self.at(path)).into_iter().flatten().flatten();
+        let mut names: Vec<String> = entries.filter_map(|entry| entry.file_name().into_string().ok()).collect();
+        names.sort();
+        names
+    }
+
+    /// A file's bytes, if it can be read and is no larger than any file of its kind.
+    pub fn bytes(&self, path: &str) -> Option<Vec<u8>> {
+        let mut bytes = Vec::new();
+        fs::File::open(self.at(path)).ok()?.take(MOST).read_to_end(&mut bytes).ok()?;
+        Some(bytes)
+    }
+
+    /// A line of /proc/meminfo, bytes.
+    pub fn meminfo(&self, key: &str) -> Option<u64> {
+        let text = self.text("proc/meminfo")?;
+        let kib =
+            text.lines().find_map(|line| line.strip_prefix(key))?.split_whitespace().next()?.parse::<u64>().ok()?;
+        Some(kib << 10)
     }
 
     fn at(&self, path: &str) -> PathBuf {
@@ -117,5 +167,22 @@ pub fn examine(host: &Host) -> Vec<Finding> {
         let (state, what, fix) = (check.look)(host);
         Finding { check: check.name, state, what, fix: fix.map(str::to_owned) }
     };
-    CHECKS.iter().map(ask).collect()
+    CHECKS.iter().filter(|check| !check.of_wsl || host.is_wsl()).map(ask).collect()
+}
+
+/// No file that configures something is larger, bytes.
+const MOST: u64 = 1 << 20;
+
+/// What `wslinfo`, which comes with WSL, says of its version.
+fn wslinfo() -> Option<String> {
+    let told = Command::new("wslinfo").arg("--wsl-version").stdin(Stdio::null()).output().ok()?;
+    let text = String::from_utf8(told.stdout).ok()?.trim().to_owned();
+    (told.status.success() && text.starts_with(|c: char| c.is_ascii_digit())).then_some(text)
+}
+
+/// What is free on the disk of a folder, or of the nearest above that is there.
+fn free(folder: &Path) -> Option<(PathBuf, u64)> {
+    let there = folder.ancestors().find(|folder| folder.exists())?;
+    let disk = rustix::fs::statvfs(there).ok()?;
+    Some((folder.to_owned(), disk.f_bavail * disk.f_frsize))
 }

@@ -136,6 +136,27 @@ pub enum What {
         /// Why, in plain words.
         evidence: Vec<String>,
     },
+    /// The guard did something, or would have: it only says so in a dry run.
+    Guard {
+        /// `begin`, `raise`, `restore`, `reclaim`, `tell_runtime`, or `hold`: nothing was done, and why.
+        action: String,
+        /// Whether it was done.
+        applied: bool,
+        /// Limits before.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        from: Option<Guarded>,
+        /// Limits after.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        to: Option<Guarded>,
+        /// Bytes of page cache to reclaim.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        bytes: Option<u64>,
+        /// Why.
+        reason: String,
+        /// Why it could not be done.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        error: Option<String>,
+    },
     /// Time that was not seen.
     Gap {
         /// First moment not seen, monotonic nanoseconds.
@@ -197,6 +218,7 @@ impl What {
             What::ProcessExit { .. } => "process_exit",
             What::OomKill(_) => "oom_kill",
             What::Leak { .. } => "leak",
+            What::Guard { .. } => "guard",
             What::Gap { .. } => "gap",
             What::MissedTicks { .. } => "missed_ticks",
             What::ClockStep { .. } => "clock_step",
@@ -209,6 +231,16 @@ impl What {
     pub fn is_urgent(&self) -> bool {
         matches!(self, What::OomKill(_) | What::OomWitness { .. } | What::Pressure { .. } | What::AgentStop { .. })
     }
+}
+
+/// Limits that the guard met or set, bytes. `None` is unlimited.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Guarded {
+    /// memory.high, which throttles; absent on v1 too.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub high: Option<u64>,
+    /// memory.max, which kills.
+    pub max: Option<u64>,
 }
 
 /// An event, when and where.

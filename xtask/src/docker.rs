@@ -224,8 +224,44 @@ pub fn run() -> anyhow::Result<()> {
         check(name, rows >= least, format!("{rows} rows"));
     }
     check("nothing to complain of", info["problems"] == serde_json::json!([]), info["problems"].to_string());
+    guard(&docker, &sampler, &mut check)?;
     if failed > 0 {
         bail!("{failed} checks failed");
     }
+    Ok(())
+}
+
+/// A container that rises over its limit beside the guard: it lives, and Docker knows the limit that it has, then and after.
+fn guard(docker: &Docker, sampler: &Path, check: &mut impl FnMut(&str, bool, String)) -> anyhow::Result<()> {
+    let memory = || docker.read(&["inspect", "-f", "{{.HostConfig.Memory}} {{.HostConfig.MemorySwap}}", "rises"]);
+    let out = docker.home.join("guarded");
+    let mut agent = Command::new(sampler);
+    agent.args(["guard", "--apply", "--budget", "256M", "--reserve", "16M", "--probe", "off", "--docker-socket"]);
+    let agent = agent.arg(docker.home.join("socket")).arg("--out").arg(&out).stderr(Stdio::null()).spawn();
+    let agent = agent.context("start sampler")?;
+    sleep(Duration::from_secs(2));
+    let rises = r#"i=0; while [ $i -lt 800 ]; do i=$((i+1)); eval "v$i=\$(head -c 50000 /dev/zero | tr '\0' x)"; done; sleep 1000"#;
+    let id = docker.container("rises", &["-m", "32m", "--memory-swap", "48m"], rises)?;
+    sleep(Duration::from_secs(20));
+    let running = docker.read(&["inspect", "-f", "{{.State.Running}}", "rises"])?;
+    let layout = Layout::detect()?;
+    let file = if layout.version == Version::V2 { "memory.max" } else { "memory.limit_in_bytes" };
+    let path = layout.memory.join("docker").join(&id).join(file);
+    let limit = fs::read_to_string(&path).with_context(|| format!("read {}", path.display()))?;
+    let limit: u64 = limit.trim().parse().with_context(|| format!("read a number in {}", path.display()))?;
+    check("the guard has kept it alive", running == "true" && limit > 32 << 20, format!("{running}, limit {limit}"));
+    let told = memory()?;
+    check("Docker knows its limit", told == format!("{limit} {}", limit + (16 << 20)), told);
+    sh::stop(agent)?;
+    let mut export = Command::new(sampler);
+    export.args(["export", "--table", "events", "--format", "jsonl"]).arg(&out);
+    let events = sh::read(&mut export)?;
+    let of = |action: &str| {
+        let named =
+            |line: &&str| line.contains("\"kind\":\"guard\"") && line.contains(&format!("\"action\":\"{action}\""));
+        events.lines().filter(named).count()
+    };
+    let (raised, docker_told) = (of("raise"), of("tell_runtime"));
+    check("all of it is recorded", raised > 0 && docker_told > 0, format!("{raised} raises, {docker_told} times told"));
     Ok(())
 }

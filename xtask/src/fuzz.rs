@@ -21,7 +21,7 @@ pub struct Args {
     target: Vec<String>,
 }
 
-const TARGETS: [&str; 4] = ["journal", "block", "kmsg", "kernel_files"];
+const TARGETS: [&str; 5] = ["journal", "block", "kmsg", "kernel_files", "wslconfig"];
 
 pub fn run(args: &Args) -> anyhow::Result<()> {
     if Command::new("cargo").args(["fuzz", "--version"]).output().is_ok_and(|output| !output.status.success()) {
@@ -83,6 +83,12 @@ fn seed(target: &str, to: &Path) -> anyhow::Result<usize> {
                         put(&fs::read(file.path())?)?;
                     }
                 }
+            }
+        }
+        "wslconfig" => {
+            let hosts = sh::root().join("sampler-user/tests/hosts");
+            for file in ["wsl-hybrid/mnt/c/Users/Ada Q/.wslconfig", "wsl-v2/mnt/c/Users/ada/.wslconfig"] {
+                put(&fs::read(hosts.join(file))?)?;
             }
         }
         _ => {

@@ -40,7 +40,7 @@ pub struct Args {
 }
 
 /// Name, hierarchy. The bodies are functions of `vm/init.sh`.
-const SCENARIOS: [(&str, &str); 15] = [
+const SCENARIOS: [(&str, &str); 18] = [
     ("doctor", "v2"),
     ("memcg_kill", "v2"),
     ("oom_group", "v2"),
@@ -54,7 +54,10 @@ const SCENARIOS: [(&str, &str); 15] = [
     ("readonly_disk", "v2"),
     ("probe_and_files", "v2"),
     ("many_kills", "v2"),
+    ("guard", "v2"),
+    ("guard_reclaim", "v2"),
     ("hybrid_kill", "hybrid"),
+    ("guard", "hybrid"),
     ("probe_and_files", "hybrid"),
 ];
 

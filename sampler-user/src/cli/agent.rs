@@ -2,6 +2,7 @@
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
+use std::sync::mpsc;
 use std::time::{Duration, SystemTime};
 
 use anyhow::{Context, anyhow, bail};
@@ -17,8 +18,10 @@ use sampler::time::{Anchor, boot_id};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
 use super::aloud::Aloud;
+use super::guard::patrol::Patrol;
 use super::hook::{self, Kill};
 use super::listening::Listening;
+use super::telling::Telling;
 use super::watch::Watch;
 use super::{beside, child, say};
 
@@ -39,6 +42,8 @@ pub struct Agent {
     pub on_oom: Option<String>,
     /// Alerts and metrics.
     pub beside: beside::Live,
+    /// The guard.
+    pub guard: Option<Patrol>,
 }
 
 /// Told by the journal, on its own thread.
@@ -73,7 +78,7 @@ impl Agent {
         let writer = Writer::create(&journal, origin(&self.config), self.rotation, Box::new(keeper))
             .with_context(|| format!("create a journal segment in {}", journal.display()))?;
         let sealer = tokio::spawn(seal_all(self.out.clone(), inbox, self.retention));
-        let beside = self.beside.begin(&origin(&self.config)).await?;
+        let beside = self.beside.begin(&origin(&self.config), self.guard.is_some()).await?;
         let journal: Box<dyn Sink> = match &beside {
             Some(beside) => Box::new(beside::Tee { journal: writer, board: beside.board.clone() }),
             None => Box::new(writer),
@@ -85,6 +90,18 @@ impl Agent {
             let _ = Kill::of(event).map(|kill| heard.send(kill));
         });
         let sink = Watch::new(Box::new(sink), &self.config.fields);
+        let (tell, told) = mpsc::channel();
+        let sink = Telling::new(Box::new(sink), told);
+        let guard = self.guard.zip(beside.as_ref()).map(|(guard, beside)| guard.begin(beside.board.clone(), tell));
+        let guard = guard.transpose()?;
+        let stop = async {
+            let reason = stop.await;
+            // What it sets back is recorded too.
+            if let Some(guard) = guard {
+                guard.end().await;
+            }
+            reason
+        };
         let teller = tokio::spawn(hook::tell(self.out.clone(), self.on_oom.clone(), kills));
         let sink = record(self.config, Box::new(sink), stop).await?;
         // The last segment goes to the sealer when the journal is dropped, which also ends the sealer's queue.
@@ -124,13 +141,12 @@ async fn seal_all(out: PathBuf, mut inbox: UnboundedReceiver<PathBuf>, retention
 fn origin(config: &Config) -> Origin {
     let name = rustix::system::uname();
     let kernel = name.release().to_string_lossy().into_owned();
-    let wsl = kernel.contains("microsoft").then(|| std::env::var("WSL_VERSION").unwrap_or_else(|_| "WSL2".into()));
     Origin {
         format: 0,
         host: name.nodename().to_string_lossy().into_owned(),
         boot_id: boot_id(),
         kernel,
-        wsl,
+        wsl: sampler::wsl::name(),
         hierarchy: config.layout.name().into(),
         agent: env!("CARGO_PKG_VERSION").into(),
         cpus: std::thread::available_parallelism().map_or(1, |n| n.get() as u32),

@@ -4,7 +4,7 @@
 use std::sync::mpsc::{SyncSender, sync_channel};
 use std::thread::{JoinHandle, spawn};
 
-use sampler::event::{Event, What};
+use sampler::event::{Event, Guarded, What};
 use sampler::units::{bytes, printable};
 
 use super::say;
@@ -49,6 +49,32 @@ fn words(event: &Event) -> Option<String> {
             format!("{path} leaks{rate}{left}: {}", evidence.first().map_or("", String::as_str))
         }
         What::Leak { .. } => format!("{path} does not leak any more"),
+        What::Guard { action, applied, from, to, bytes: size, reason, error } => {
+            guard(path, action, *applied, (from.as_ref(), to.as_ref(), *size), reason, error.as_deref())
+        }
         _ => return None,
     })
+}
+
+fn guard(
+    path: &str,
+    action: &str,
+    applied: bool,
+    (from, to, size): (Option<&Guarded>, Option<&Guarded>, Option<u64>),
+    reason: &str,
+    error: Option<&str>,
+) -> String {
+    let first = |limits: &Guarded| limits.high.into_iter().chain(limits.max).min().map_or("unlimited".into(), bytes);
+    let what = match (from.zip(to), size) {
+        (Some((from, to)), _) => format!(" {} -> {}", first(from), first(to)),
+        (None, Some(size)) => format!(" {}", bytes(size)),
+        (None, None) => String::new(),
+    };
+    let state = match (error, applied, action) {
+        (Some(_), _, _) => "could not ",
+        (None, true, _) | (_, _, "hold" | "begin") => "",
+        (None, false, _) => "would ",
+    };
+    let error = error.map(|error| format!(" [{error}]")).unwrap_or_default();
+    format!("guard: {state}{} {path}{what}: {reason}{error}", action.replace('_', " "))
 }

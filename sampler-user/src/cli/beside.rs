@@ -143,9 +143,9 @@ const CONNECTIONS: usize = 8;
 const PATIENCE: Duration = Duration::from_secs(30);
 
 impl Live {
-    /// Starts what is wanted; `None` when that is nothing.
-    pub async fn begin(&self, origin: &Origin) -> anyhow::Result<Option<Beside>> {
-        if self.no_alerts && self.metrics.is_none() {
+    /// Starts what is wanted; `None` when that is nothing and nobody else needs the board.
+    pub async fn begin(&self, origin: &Origin, needed: bool) -> anyhow::Result<Option<Beside>> {
+        if self.no_alerts && self.metrics.is_none() && !needed {
             return Ok(None);
         }
         let board = Shared::new(DEPTH, origin.host.clone(), origin.wsl.clone());

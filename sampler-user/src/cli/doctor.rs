@@ -1,6 +1,7 @@
 //! `sampler doctor`
 
 use std::fmt::Write as _;
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::Context;
@@ -8,15 +9,20 @@ use sampler::doctor::{Finding, Host, State, examine};
 use sampler::units::printable;
 use serde::Serialize;
 
-/// What this host offers the recorder and its probe, and what to do where it offers less.
+/// What this host offers the recorder, its probe, the advice and the guard, and what to do where it offers less.
 ///
 /// Changes nothing. Exits with 4 when nothing can be recorded here.
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Example:\n  sudo sampler doctor")]
+#[command(
+    after_help = "Example:\n  sudo sampler doctor\n  sudo sampler doctor --json | jq '.checks[] | select(.state == \"lacks\")'"
+)]
 pub struct Args {
     /// One JSON document.
     #[arg(long)]
     json: bool,
+    /// Look at the files of another machine, copied below this folder.
+    #[arg(long, value_name = "DIR")]
+    root: Option<PathBuf>,
 }
 
 #[derive(Serialize)]
@@ -37,7 +43,10 @@ struct Part {
 
 /// Runs the command.
 pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
-    let host = Host::here();
+    let host = match &args.root {
+        Some(root) => Host::at_root(root),
+        None => Host::here(&super::data_folder()),
+    };
     let parts = host.probe.as_ref().and_then(|probe| probe.as_ref().ok());
     let part = |part: &sampler::probe::Attached| Part {
         part: part.job,

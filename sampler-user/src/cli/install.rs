@@ -46,8 +46,7 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let command = command(&program, &args.record)?;
     let wsl_only = args.root.is_none() && !Path::new("/run/systemd/system").exists();
     let files = if wsl_only {
-        let release = rustix::system::uname().release().to_string_lossy().into_owned();
-        if !release.contains("microsoft") {
+        if sampler::wsl::detect(Path::new("/")).is_none() {
             bail!("neither systemd nor WSL runs here; start it by other means: {command}");
         }
         let old = read(&root.join(WSL))?;

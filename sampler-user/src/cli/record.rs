@@ -127,7 +127,8 @@ fn interval(text: &str) -> Result<Duration, String> {
     if allowed.contains(&interval) { Ok(interval) } else { Err(format!("{text} is not between 1ms and 1min")) }
 }
 
-fn use_probe(text: &str) -> Result<UseProbe, String> {
+/// Reads `--probe`.
+pub fn use_probe(text: &str) -> Result<UseProbe, String> {
     match text {
         "auto" => Ok(UseProbe::Auto),
         "off" => Ok(UseProbe::Off),
@@ -156,29 +157,31 @@ pub fn run(args: Args) -> anyhow::Result<ExitCode> {
         retention: Retention { keep: Some(args.keep), max_disk: Some(args.max_disk) },
         on_oom: args.on_oom.clone(),
         beside: args.beside,
+        guard: None,
     };
     say(&format!("recording to {} every {:?}; stop with Ctrl-C", out.display(), args.what.interval));
-    let duration = args.duration;
-    runtime()?.block_on(async move {
-        let mut terminate = signal(SignalKind::terminate()).context("listen for SIGTERM")?;
-        let mut interrupt = signal(SignalKind::interrupt()).context("listen for SIGINT")?;
-        let mut hangup = signal(SignalKind::hangup()).context("listen for SIGHUP")?;
-        let stop = async move {
-            let timer = async {
-                match duration {
-                    Some(duration) => tokio::time::sleep(duration).await,
-                    None => std::future::pending().await,
-                }
-            };
-            tokio::select! {
-                _ = terminate.recv() => "SIGTERM".to_owned(),
-                _ = interrupt.recv() => "SIGINT".to_owned(),
-                _ = hangup.recv() => "SIGHUP".to_owned(),
-                () = timer => "the time of --for".to_owned(),
-            }
-        };
-        agent.run(stop).await
-    })?;
+    runtime()?.block_on(async move { agent.run(stopped(args.duration)?).await })?;
     say(&format!("recorded; look at it with: sampler info {}", out.display()));
     Ok(ExitCode::SUCCESS)
+}
+
+/// Why an agent stops: a signal, or its time is over.
+pub fn stopped(duration: Option<Duration>) -> anyhow::Result<impl Future<Output = String>> {
+    let mut terminate = signal(SignalKind::terminate()).context("listen for SIGTERM")?;
+    let mut interrupt = signal(SignalKind::interrupt()).context("listen for SIGINT")?;
+    let mut hangup = signal(SignalKind::hangup()).context("listen for SIGHUP")?;
+    Ok(async move {
+        let timer = async {
+            match duration {
+                Some(duration) => tokio::time::sleep(duration).await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            _ = terminate.recv() => "SIGTERM".to_owned(),
+            _ = interrupt.recv() => "SIGINT".to_owned(),
+            _ = hangup.recv() => "SIGHUP".to_owned(),
+            () = timer => "the time of --for".to_owned(),
+        }
+    })
 }

@@ -176,6 +176,7 @@ pub fn caged(mut args: Args, out: &Path) -> anyhow::Result<(ExitStatus, String)>
         retention: Retention::default(),
         on_oom: None,
         beside: super::beside::Live { no_alerts: true, ..Default::default() },
+        guard: None,
     };
     let doors = cage.as_ref().map(|cage| cage.doors(&layout)).unwrap_or_default();
     let status = runtime()?.block_on(async {

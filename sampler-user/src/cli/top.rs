@@ -147,8 +147,7 @@ fn open(args: &Args) -> anyhow::Result<(Source, Shared, String)> {
         return Ok((Source::Replay, replay(dir, &selection)?, format!("recording {}", dir.display())));
     }
     let name = rustix::system::uname();
-    let wsl = name.release().to_string_lossy().contains("microsoft").then(|| "WSL2".to_owned());
-    let board = Shared::new(depth, name.nodename().to_string_lossy().into_owned(), wsl);
+    let board = Shared::new(depth, name.nodename().to_string_lossy().into_owned(), sampler::wsl::name());
     let config = Config {
         layout: Layout::detect()?,
         selection,

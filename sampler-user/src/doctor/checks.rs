@@ -1,37 +1,46 @@
 //! The table of checks.
 
 use super::State::{Blocks, Good, Lacks, Note};
-use super::{Check, Host, Look};
+use super::{Check, Host, Look, around, wsl};
 use crate::cgroupfs::layout::Version;
 
 /// All checks, from the ground up.
-pub static CHECKS: [Check; 11] = [
-    Check { name: "kernel", about: "which kernel runs, and whether it is that of WSL2", look: kernel },
-    Check { name: "cgroups", about: "which hierarchy holds memory", look: cgroups },
-    Check { name: "pressure", about: "whether the kernel accounts stalls (PSI)", look: pressure },
-    Check { name: "descriptors", about: "whether each file of each cgroup can be kept open", look: descriptors },
-    Check { name: "log", about: "whether the kernel's reports of OOM kills can be read", look: log },
-    Check { name: "capabilities", about: "which rights the process has", look: capabilities },
-    Check { name: "types", about: "whether the kernel tells its types (BTF), which the probe needs", look: types },
-    Check { name: "lockdown", about: "whether the kernel keeps its memory from programs", look: lockdown },
-    Check { name: "kprobes", about: "whether functions of the kernel can be probed", look: kprobes },
-    Check { name: "tracefs", about: "whether tracepoints can be found by their files", look: tracefs },
-    Check { name: "probe", about: "what of the eBPF probe the kernel takes", look: probe },
+pub static CHECKS: [Check; 23] = [
+    check("kernel", "which kernel runs", kernel),
+    of_wsl("wsl", "which WSL it is, and whether its kernel is of today", wsl::version),
+    check("cgroups", "which hierarchy holds memory", cgroups),
+    check("accounting", "whether cgroups have the memory controller", around::accounting),
+    check("pressure", "whether the kernel accounts stalls (PSI)", pressure),
+    check("swap", "whether there is swap", around::swap),
+    check("oom", "what the kernel does when memory ends", around::oom),
+    check("descriptors", "whether each file of each cgroup can be kept open", descriptors),
+    check("log", "whether the kernel's reports of OOM kills can be read", log),
+    check("capabilities", "which rights the process has", capabilities),
+    check("types", "whether the kernel tells its types (BTF), which the probe needs", types),
+    check("lockdown", "whether the kernel keeps its memory from programs", lockdown),
+    check("kprobes", "whether functions of the kernel can be probed", kprobes),
+    check("tracefs", "whether tracepoints can be found by their files", tracefs),
+    check("probe", "what of the eBPF probe the kernel takes", probe),
+    check("guard", "what the guard can do here", around::guard),
+    check("docker", "whether Docker can be asked for names and told of limits", around::docker),
+    check("compose", "whether what `advise` writes for Compose can be checked", around::compose),
+    check("systemd", "whether `install` can make a service", around::systemd),
+    check("disk", "whether there is room for recordings", around::disk),
+    of_wsl("wsl.conf", "how this distribution is configured", wsl::conf),
+    of_wsl(".wslconfig", "how the VM is configured, and whether that is in force", wsl::config),
+    of_wsl("reclaim", "whether WSL takes memory back by itself (autoMemoryReclaim)", wsl::reclaim),
 ];
 
+const fn check(name: &'static str, about: &'static str, look: fn(&Host) -> Look) -> Check {
+    Check { name, about, of_wsl: false, look }
+}
+
+const fn of_wsl(name: &'static str, about: &'static str, look: fn(&Host) -> Look) -> Check {
+    Check { name, about, of_wsl: true, look }
+}
+
 fn kernel(host: &Host) -> Look {
-    let release = host.text("proc/sys/kernel/osrelease").unwrap_or_else(|| "unknown".into());
-    if !host.is_wsl() {
-        return (Good, release, None);
-    }
-    match release.split('.').next().and_then(|major| major.parse::<u32>().ok()) {
-        Some(major) if major < 6 => (
-            Note,
-            format!("{release}, WSL2"),
-            Some("`wsl --update` brings kernel 6.6 or newer, with cgroup v2 and PSI"),
-        ),
-        _ => (Good, format!("{release}, WSL2"), None),
-    }
+    (Good, host.text("proc/sys/kernel/osrelease").unwrap_or_else(|| "unknown".into()), None)
 }
 
 fn cgroups(host: &Host) -> Look {
@@ -176,7 +185,7 @@ fn tracefs(host: &Host) -> Look {
 
 fn probe(host: &Host) -> Look {
     match &host.probe {
-        None => (Lacks, "not tried".into(), None),
+        None => (Note, "not tried".into(), None),
         Some(Err(why)) => {
             (Lacks, why.clone(), Some("the lines above name what is missing; `--probe off` records without it"))
         }
@@ -204,7 +213,7 @@ mod tests {
             fs::write(path, text).unwrap();
         }
         let layout = crate::cgroupfs::layout::Layout::from_mounts("cgroup2 /sys/fs/cgroup cgroup2 rw 0 0\n", |_| true);
-        let host = Host { root: folder.path().into(), layout, probe: None };
+        let host = Host { layout, ..Host::at_root(folder.path()) };
         (folder, host)
     }
 
@@ -228,11 +237,10 @@ mod tests {
     #[test]
     fn an_old_wsl_is_told_what_to_write() {
         let (_folder, host) = host(&[
-            ("proc/version", "Linux version 5.15.90.1-microsoft-standard-WSL2"),
             ("proc/sys/kernel/osrelease", "5.15.90.1-microsoft-standard-WSL2\n"),
             ("proc/self/status", "Name:\tx\nCapEff:\t000001ffffffffff\n"),
         ]);
-        assert_eq!(look("kernel", &host).state, Note);
+        assert_eq!(look("wsl", &host).state, Note);
         let pressure = look("pressure", &host);
         assert_eq!(pressure.state, Lacks);
         assert!(pressure.fix.unwrap().contains("kernelCommandLine=psi=1"));

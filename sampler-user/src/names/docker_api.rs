@@ -6,12 +6,12 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use http_body_util::{BodyExt, Empty, Limited};
+use http_body_util::{BodyExt, Full, Limited};
 use hyper::body::{Bytes, Incoming};
 use hyper::client::conn::http1;
 use hyper::{Request, Response};
 use hyper_util::rt::TokioIo;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use tokio::net::UnixStream;
 use tokio::time::timeout;
 
@@ -59,6 +59,38 @@ struct Actor {
     id: String,
     #[serde(rename = "Attributes")]
     attributes: HashMap<String, String>,
+}
+
+/// The limits of a container, as the daemon has them: bytes; 0 is none, and of swap -1 is without limit.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct Memory {
+    /// memory.max.
+    pub memory: i64,
+    /// Memory and swap together.
+    #[serde(default)]
+    pub memory_swap: i64,
+}
+
+impl Memory {
+    /// The same with another limit, and as much room for swap as before. `None` where the daemon set no limit: then it is not
+    /// its own.
+    fn moved(self, to: u64) -> Option<Memory> {
+        let to = i64::try_from(to).ok().filter(|_| self.memory > 0)?;
+        let swap = if self.memory_swap > 0 { self.memory_swap - self.memory + to } else { self.memory_swap };
+        Some(Memory { memory: to, memory_swap: swap })
+    }
+}
+
+#[derive(Deserialize)]
+struct HasLimits {
+    #[serde(rename = "HostConfig")]
+    config: Memory,
+}
+
+#[derive(Deserialize)]
+struct Complaint {
+    message: String,
 }
 
 #[derive(Deserialize)]
@@ -117,6 +149,33 @@ impl Api {
         Ok(Stream { body: response.into_body(), line: Vec::new() })
     }
 
+    /// Sets the limit of a container, as `docker update --memory` does.
+    pub async fn update_memory(&self, id: &str, to: u64) -> io::Result<()> {
+        if !is_plain(id) {
+            return Err(io::Error::other("this is no id of a container"));
+        }
+        let HasLimits { config } = self.read(&format!("/containers/{id}/json")).await?;
+        let moved = config.moved(to).ok_or_else(|| io::Error::other("the daemon has set no limit for it"))?;
+        let body = serde_json::to_vec(&moved).map_err(io::Error::other)?;
+        let request = Request::post(format!("/containers/{id}/update"))
+            .header("Host", "docker")
+            .header("Content-Type", "application/json")
+            .body(Full::new(Bytes::from(body)))
+            .map_err(io::Error::other)?;
+        let whole = async {
+            let response = self.send(request).await?;
+            let status = response.status();
+            let body = Limited::new(response.into_body(), MOST).collect().await.map_err(io::Error::other)?.to_bytes();
+            if status.is_success() {
+                return Ok(());
+            }
+            let why =
+                serde_json::from_slice::<Complaint>(&body).map_or_else(|_| status.to_string(), |c| cut(&c.message));
+            Err(io::Error::other(format!("the daemon answers: {why}")))
+        };
+        timeout(PATIENCE, whole).await.map_err(|_| io::ErrorKind::TimedOut)?
+    }
+
     async fn read<T: serde::de::DeserializeOwned>(&self, what: &str) -> io::Result<T> {
         let whole = async {
             let response = self.ask(what).await?;
@@ -130,11 +189,14 @@ impl Api {
     }
 
     async fn ask(&self, what: &str) -> io::Result<Response<Incoming>> {
+        let request = Request::get(what).header("Host", "docker").body(Full::default()).map_err(io::Error::other)?;
+        self.send(request).await
+    }
+
+    async fn send(&self, request: Request<Full<Bytes>>) -> io::Result<Response<Incoming>> {
         let stream = UnixStream::connect(&self.socket).await?;
         let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await.map_err(io::Error::other)?;
         tokio::spawn(connection);
-        let request =
-            Request::get(what).header("Host", "docker").body(Empty::<Bytes>::new()).map_err(io::Error::other)?;
         sender.send_request(request).await.map_err(io::Error::other)
     }
 }
@@ -187,6 +249,25 @@ fn parse_event(line: &[u8]) -> Option<Identity> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_new_limit_keeps_the_room_for_swap() {
+        let of = |memory, memory_swap| Memory { memory, memory_swap };
+        for (old, to, new) in [
+            (of(100, 200), 150, Some(of(150, 250))),
+            (of(100, 100), 150, Some(of(150, 150))),
+            (of(150, 250), 100, Some(of(100, 200))),
+            (of(100, -1), 150, Some(of(150, -1))),
+            (of(100, 0), 150, Some(of(150, 0))),
+            (of(0, 0), 150, None),
+            (of(100, 100), u64::MAX, None),
+        ] {
+            assert_eq!(old.moved(to), new, "{old:?}");
+        }
+        let limits: HasLimits = serde_json::from_str(r#"{"HostConfig":{"Memory":7,"MemorySwap":-1,"X":1}}"#).unwrap();
+        assert_eq!(limits.config, of(7, -1));
+        assert_eq!(serde_json::to_string(&of(7, -1)).unwrap(), r#"{"Memory":7,"MemorySwap":-1}"#);
+    }
 
     #[test]
     fn an_event_tells_who_it_is_about() {

@@ -141,6 +141,37 @@ many_kills() {
     check many_kills '[ $RC = 0 ]' '[ $DIED -ge 200 ]' '[ $(kills) = $DIED ]' 'seen_by_probe' 'has \"constraint\":\"none\"' 'has \"group\":true'
     rmdir $CG/m $CG/g $CG/big
 }
+# guarded NAME [ARGS]: guards /g with a budget of 64 MiB until `unguarded`; RC is then its end, and NAME.jsonl holds its events.
+guarded() { n=$1; shift; sampler guard --budget 64M --cgroup /g --probe off --out /tmp/$n "$@" 2>/tmp/$n.err & AGENT=$!; sleep 4; }
+unguarded() { kill -TERM $AGENT; wait $AGENT; RC=$?; sampler export /tmp/$n --table events --format jsonl 2>>/tmp/$n.err | grep '"kind":"guard"' > /tmp/$n.jsonl; echo "{}" > /tmp/$n.json; }
+acts() { grep -c "\"action\":\"$1\"" /tmp/$n.jsonl; }
+# Raises lead from the first limit to the last without a gap.
+chain() { grep '"action":"raise"' /tmp/$n.jsonl | sed 's/.*"from":{"max":\([0-9]*\)}.*"to":{"max":\([0-9]*\)}.*/\1 \2/' | awk -v last=$1 -v end=$2 '$1 != last { bad = 1 } { last = $2 } END { exit bad || last != end }'; }
+# The same rise to 80 MiB under a limit of 48 MiB beside the recorder alone, beside a dry run, and beside a guard that acts.
+guard() {
+    [ -z "$NOV1" ] || { say guard "skip this kernel has no cgroup v1 $NOV1 controller"; return; }
+    [ "$HIERARCHY" = v2 ] && L=memory.max || L=memory.limit_in_bytes
+    mkdir $CG/g; echo 48M > $CG/g/$L; FIRST=$(cat $CG/g/$L)
+    rise() { put g sampler demo --leak 80 --hold 2; ROSE=$?; MAX=$(cat $CG/g/$L); }
+    record alone --probe off; rise; recorded; ALONE=$ROSE; KILLS=$(kills)
+    guarded dry; rise; unguarded; DRY=$ROSE; DRYMAX=$MAX; SAID=$(acts raise); DID=$(grep -c '"applied":true' /tmp/dry.jsonl)
+    guarded wet --apply; rise; unguarded; AFTER=$(cat $CG/g/$L); cat /tmp/wet.err
+    check guard '[ $RC = 0 ]' '[ $ALONE = 137 ]' '[ $KILLS = 1 ]' '[ $DRY = 137 ]' '[ $DRYMAX = $FIRST ]' '[ $SAID -ge 1 ]' '[ $DID = 0 ]' \
+        '[ $ROSE = 0 ]' '[ $MAX -gt 83886080 ]' '[ $MAX -le $((FIRST + 67108864)) ]' 'chain $FIRST $MAX' '[ $(acts raise) = $(grep -c "guard: raise" /tmp/wet.err) ]' \
+        '[ $(acts restore) = 1 ]' '[ $AFTER = $FIRST ]' 'sampler info /tmp/wet --json | grep -q "\"oom_kills\": \[\]"'
+    rmdir $CG/g
+}
+# Cache is taken while the rest grows, before it is in the way.
+guard_reclaim() {
+    [ -e $CG/g/memory.reclaim ] || mkdir $CG/g; [ -e $CG/g/memory.reclaim ] || { say guard_reclaim "skip this kernel has no memory.reclaim (5.19 and later have)"; rmdir $CG/g; return; }
+    mkdir -p /mnt; mount -t ext4 /dev/nvme0n1 /mnt 2>/tmp/mount.err || { say guard_reclaim "skip no disk: $(head -1 /tmp/mount.err)"; return; }
+    echo 64M > $CG/g/memory.max
+    guarded cache --apply
+    put g sh -c 'head -c 45000000 /dev/zero > /mnt/file; sync; sampler demo --leak 30 --step 64 --hold 1'; ROSE=$?
+    unguarded; rm /mnt/file; umount /mnt
+    check guard_reclaim '[ $RC = 0 ]' '[ $ROSE = 0 ]' '[ $(acts reclaim) -ge 1 ]' 'grep reclaim /tmp/cache.jsonl | grep -q "\"applied\":true"' '! grep reclaim /tmp/cache.jsonl | grep -q error'
+    rmdir $CG/g
+}
 hybrid_kill() {
     [ -z "$NOV1" ] || { say hybrid_kill "skip this kernel has no cgroup v1 $NOV1 controller"; return; }
     mkdir $CG/a; echo 24M > $CG/a/memory.limit_in_bytes

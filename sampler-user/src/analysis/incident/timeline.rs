@@ -208,6 +208,16 @@ pub fn words(what: &What) -> Option<(u64, String)> {
             let show = |value: &Option<u64>| value.map_or_else(|| "unlimited".into(), bytes);
             (1, format!("{} was changed from {} to {}", printable(limit), show(from), show(to)))
         }
+        What::Guard { action, applied, reason, error, .. } => {
+            let done = if error.is_some() {
+                "could not"
+            } else if *applied {
+                "did"
+            } else {
+                "would"
+            };
+            (1, format!("the guard {done} {}: {}", printable(action), printable(reason)))
+        }
         What::Pressure { of, stall_us, .. } => {
             (1, format!("tasks waited for memory ({}, {} a second)", printable(of), micros(*stall_us)))
         }

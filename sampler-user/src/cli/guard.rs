@@ -1,0 +1,185 @@
+//! `sampler guard`
+
+mod docker;
+mod eyes;
+mod hands;
+pub mod patrol;
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use anyhow::Context;
+use sampler::cgroupfs::layout::Layout;
+use sampler::cgroupfs::tree::Selection;
+use sampler::fields::UNLIMITED;
+use sampler::guard::policy::{Policy, Step};
+use sampler::journal::writer::Rotation;
+use sampler::record::naming::Sources;
+use sampler::record::{Config, UseProbe};
+use sampler::store::retention::Retention;
+use sampler::units::{bytes, parse_bytes, parse_duration};
+
+use self::eyes::Wanted;
+use self::patrol::Patrol;
+use super::agent::{Agent, runtime};
+use super::record::{stopped, use_probe};
+use super::{beside, data_folder, say};
+
+/// Record, and keep containers off the limit that would kill them, within a budget.
+///
+/// A dry run unless --apply is given: it says and records what it would do, and writes nothing. With --apply a limit that
+/// is about to be reached is raised step by step, and Docker is told so; page cache is reclaimed before it is in the way; a
+/// container that has been calm gets its old limit back, and so does each one when the guard ends. A leak gets two raises
+/// and no more. Every action is an event of the recording.
+#[derive(Debug, clap::Args)]
+#[command(
+    after_help = "Example:\n  sudo sampler guard --budget 1G                      # what it would do\n  sudo sampler guard --budget 1G --apply --exclude '/docker/0a1b*'"
+)]
+pub struct Args {
+    /// Most that all limits together may stand above what they were.
+    #[arg(long, value_name = "SIZE", value_parser = budget)]
+    budget: u64,
+    /// By how much a limit is raised: a size, or a part of the limit.
+    #[arg(long, value_name = "SIZE|PERCENT", default_value = "25%", value_parser = step)]
+    step: Step,
+    /// Memory of the machine that is never given away [default: a tenth of it]
+    #[arg(long, value_name = "SIZE", value_parser = parse_bytes)]
+    reserve: Option<u64>,
+    /// Set a limit back when its container has been calm for this time.
+    #[arg(long, value_name = "TIME", default_value = "5m", value_parser = parse_duration)]
+    calm: Duration,
+    /// Act. Without it nothing is written but the recording.
+    #[arg(long)]
+    apply: bool,
+    /// Leave raised limits as they are at the end.
+    #[arg(long)]
+    keep: bool,
+    /// Guard only cgroups whose path matches; may be given again [default: all containers]
+    #[arg(long, value_name = "GLOB")]
+    cgroup: Vec<String>,
+    /// Do not guard cgroups whose path matches; may be given again.
+    #[arg(long, value_name = "GLOB")]
+    exclude: Vec<String>,
+    /// Folder of the recording, in which everything is recorded [default: as of `record`]
+    #[arg(long, value_name = "DIR")]
+    out: Option<PathBuf>,
+    /// End after this time.
+    #[arg(long = "for", value_name = "TIME", value_parser = parse_duration)]
+    duration: Option<Duration>,
+    /// Serve OpenMetrics for Prometheus at this address, such as 127.0.0.1:9464.
+    #[arg(long, value_name = "ADDRESS")]
+    metrics: Option<SocketAddr>,
+    /// Whether to use the eBPF probe: auto, off or require.
+    #[arg(long, value_name = "WHEN", default_value = "auto", value_parser = use_probe)]
+    probe: UseProbe,
+    /// Socket of Docker [default: DOCKER_HOST, else /run/docker.sock]
+    #[arg(long, value_name = "PATH")]
+    docker_socket: Option<PathBuf>,
+    /// Leave priority, memory locking and the OOM score as they are.
+    #[arg(long)]
+    no_protect: bool,
+}
+
+/// As `record` has them.
+const INTERVALS: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(1));
+const KEEP: Duration = Duration::from_secs(7 * 86400);
+const MAX_DISK: u64 = 2 << 30;
+const SEAL_EVERY: Duration = Duration::from_secs(15 * 60);
+
+fn budget(text: &str) -> Result<u64, String> {
+    match parse_bytes(text)? {
+        UNLIMITED => Err("a guard without a budget is no guard: name a size, such as 1G".into()),
+        bytes => Ok(bytes),
+    }
+}
+
+fn step(text: &str) -> Result<Step, String> {
+    match text.trim().strip_suffix('%') {
+        None => match parse_bytes(text)? {
+            0 | UNLIMITED => Err(format!("{text} is no step: try 64M or 25%")),
+            bytes => Ok(Step::Bytes(bytes)),
+        },
+        Some(number) => match number.trim().parse::<f64>() {
+            Ok(percent) if percent > 0.0 && percent <= 100.0 => Ok(Step::Part(percent / 100.0)),
+            _ => Err(format!("{text} is not above 0% and up to 100%")),
+        },
+    }
+}
+
+/// Runs the command.
+pub fn run(args: Args) -> anyhow::Result<ExitCode> {
+    let layout = Layout::detect()?;
+    let out = args.out.unwrap_or_else(data_folder);
+    let selection = Selection::new(&args.cgroup, &args.exclude).context("read --cgroup and --exclude")?;
+    let reserve = match args.reserve {
+        Some(reserve) => reserve,
+        None => eyes::meminfo("MemTotal:").context("read MemTotal in /proc/meminfo; give --reserve")? / 10,
+    };
+    let policy = Policy {
+        budget: args.budget,
+        reserve,
+        step: args.step,
+        calm_us: i64::try_from(args.calm.as_micros()).context("--calm is too long")?,
+        apply: args.apply,
+    };
+    let guarded = if args.cgroup.is_empty() { "all containers".to_owned() } else { args.cgroup.join(", ") };
+    let patrol = Patrol {
+        layout: layout.clone(),
+        wanted: Wanted { selection, containers: args.cgroup.is_empty() },
+        policy,
+        keep: args.keep,
+        docker_socket: args.docker_socket.clone(),
+        about: format!(
+            "{guarded}; budget {}, {} of the machine stay free{}",
+            bytes(policy.budget),
+            bytes(reserve),
+            if args.apply { "" } else { "; a dry run: nothing is written without --apply" }
+        ),
+    };
+    let agent = Agent {
+        out: out.clone(),
+        config: Config {
+            layout,
+            // Who pushed whom has to be seen, so all are recorded.
+            selection: Selection::new(&[], &[]).context("select all cgroups")?,
+            interval: INTERVALS.0,
+            slow_interval: INTERVALS.1,
+            burst: None,
+            max_cpu: None,
+            fields: Vec::new(),
+            processes: true,
+            protect: !args.no_protect,
+            probe: args.probe,
+            names: Sources { ask: true, docker_socket: args.docker_socket },
+        },
+        rotation: Rotation { age: SEAL_EVERY, ..Rotation::default() },
+        retention: Retention { keep: Some(KEEP), max_disk: Some(MAX_DISK) },
+        on_oom: None,
+        beside: beside::Live { metrics: args.metrics, ..beside::Live::default() },
+        guard: Some(patrol),
+    };
+    say(&format!("guarding, and recording to {}; stop with Ctrl-C", out.display()));
+    runtime()?.block_on(async move { agent.run(stopped(args.duration)?).await })?;
+    say(&format!(
+        "recorded; what the guard did: sampler export {} --table events --format jsonl | grep '\"kind\":\"guard\"'",
+        out.display()
+    ));
+    Ok(ExitCode::SUCCESS)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_step_is_a_size_or_a_part_and_a_budget_is_bounded() {
+        assert_eq!((step("64M"), step(" 25 %")), (Ok(Step::Bytes(64 << 20)), Ok(Step::Part(0.25))));
+        for text in ["0", "max", "0%", "101%", "-1%", "x", "%"] {
+            assert!(step(text).is_err(), "{text}");
+        }
+        assert_eq!(budget("1G"), Ok(1 << 30));
+        assert!(budget("max").is_err());
+    }
+}
