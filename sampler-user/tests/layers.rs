@@ -4,7 +4,7 @@
 use std::fs;
 use std::path::Path;
 
-const LAYERS: [(&str, &[&str]); 27] = [
+const LAYERS: [(&str, &[&str]); 29] = [
     ("units", &["fields", "units"]),
     ("time", &["units"]),
     ("fields", &["sample"]),
@@ -24,6 +24,7 @@ const LAYERS: [(&str, &[&str]); 27] = [
     ("processes", &["cgroupfs", "fields", "recording", "sample"]),
     ("analysis", &["analysis", "event", "evidence", "fields", "paths", "recording", "sample", "time", "units"]),
     ("report", &["report", "analysis"]),
+    ("advise", &["advise", "analysis", "fields", "identity", "paths", "recording", "sample", "units"]),
     ("board", &["board", "analysis", "event", "fields", "identity", "recording", "runtime", "sample", "sink", "time"]),
     ("alert", &["alert", "analysis", "board", "fields", "recording", "sample", "units"]),
     ("metrics", &["board", "fields", "identity"]),

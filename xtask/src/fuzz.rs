@@ -21,7 +21,7 @@ pub struct Args {
     target: Vec<String>,
 }
 
-const TARGETS: [&str; 4] = ["journal", "block", "kmsg", "kernel_files"];
+const TARGETS: [&str; 5] = ["journal", "block", "kmsg", "kernel_files", "advice"];
 
 pub fn run(args: &Args) -> anyhow::Result<()> {
     if Command::new("cargo").args(["fuzz", "--version"]).output().is_ok_and(|output| !output.status.success()) {
@@ -83,6 +83,12 @@ fn seed(target: &str, to: &Path) -> anyhow::Result<usize> {
                     }
                 }
             }
+        }
+        "advice" => {
+            for file in fs::read_dir(data.join("compose"))?.flatten() {
+                put(&fs::read(file.path())?)?;
+            }
+            put(b"[wsl2]\nmemory=6GB\nswap=2GB\nprocessors=4\n[experimental]\nautoMemoryReclaim=gradual\n")?;
         }
         _ => {
             let segment = fs::read(data.join("journal/small.journal"))?;

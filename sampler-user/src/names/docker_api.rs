@@ -117,7 +117,7 @@ impl Api {
         Ok(Stream { body: response.into_body(), line: Vec::new() })
     }
 
-    async fn read<T: serde::de::DeserializeOwned>(&self, what: &str) -> io::Result<T> {
+    pub(super) async fn read<T: serde::de::DeserializeOwned>(&self, what: &str) -> io::Result<T> {
         let whole = async {
             let response = self.ask(what).await?;
             if !response.status().is_success() {
