@@ -200,7 +200,7 @@ fn judge(advice: &mut Advice, hits: u64, killed: bool) {
     let (Some(target), Some(lower), Some(upper)) = (advice.target, advice.lower, advice.upper) else { return };
     let Some(limit) = advice.limit else {
         advice.state = State::Missing;
-        advice.reasons.push("it has no limit: when it grows it takes the memory of all".into());
+        advice.reasons.push("it has no limit of its own: when it grows it takes what others need".into());
         return;
     };
     if limit < lower && killed {

@@ -6,6 +6,7 @@ mod gather;
 mod kills;
 mod words;
 
+use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -226,7 +227,10 @@ fn document(
     }
 }
 
-/// The containers with their advice, largest first; whether they are containers.
+/// A cgroup that never held more needs no limit, bytes.
+const LEAST: u64 = 1 << 20;
+
+/// The containers with their advice, largest first, what is inside of another after it; whether they are containers.
 fn containers(all: &mut Gathered, kills: &BTreeMap<String, Killed>, args: &Args) -> (Vec<Container>, bool) {
     let workloads = std::mem::take(&mut all.workloads);
     let is_container = |workload: &Workload| {
@@ -239,14 +243,20 @@ fn containers(all: &mut Gathered, kills: &BTreeMap<String, Killed>, args: &Args)
             return is_container(workload);
         }
         let limited = workload.demand.limit().is_some_and(|limit| limit != sampler::fields::UNLIMITED);
-        workload.path != "/" && (limited || all.is_leaf(&workload.path))
+        let holds = workload.demand.highest() >= LEAST;
+        workload.path != "/" && (limited || holds && all.is_leaf(&workload.path))
     };
     let wanted: Vec<&Workload> = workloads.values().filter(|workload| is_wanted(workload)).collect();
     let paths: Vec<&str> = wanted.iter().map(|workload| workload.path.as_str()).collect();
     let nested = |path: &str| paths.iter().any(|other| *other != path && is_below(path, other));
     let mut list: Vec<Container> =
         wanted.iter().map(|workload| container(workload, nested(&workload.path), all, kills, args)).collect();
-    list.sort_by(|a, b| b.after.cmp(&a.after).then_with(|| a.title.cmp(&b.title)));
+    let outer: BTreeMap<String, Option<u64>> =
+        list.iter().filter(|c| !c.nested).map(|c| (c.path.clone(), c.after)).collect();
+    list.sort_by_cached_key(|c| {
+        let (top, after) = outer.iter().find(|(path, _)| is_below(&c.path, path)).unwrap_or((&c.path, &c.after));
+        (Reverse(*after), top.clone(), c.nested, Reverse(c.after), c.title.clone())
+    });
     all.workloads = workloads;
     (list, are_containers)
 }

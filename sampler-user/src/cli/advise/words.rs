@@ -123,8 +123,8 @@ fn checks(all: &Document, out: &mut String) {
         out.push_str("\nWhat else\n");
     }
     for finding in &all.checks {
-        let who = if finding.who.is_empty() { String::new() } else { format!(" {}", finding.who.join(", ")) };
-        let _ = writeln!(out, "  {}:{who}: {}", finding.check, finding.evidence);
+        let who = if finding.who.is_empty() { String::new() } else { format!(", {}", finding.who.join(", ")) };
+        let _ = writeln!(out, "  {}{who}: {}", finding.check, finding.evidence);
         for change in &finding.change {
             let _ = writeln!(out, "    {change}");
         }
