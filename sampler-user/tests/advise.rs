@@ -343,7 +343,8 @@ fn what_docker_keeps_is_told_and_removed_only_after_a_yes() {
     run(&["--apply"], "n\n\n");
     assert!(!log.exists(), "nor after a no");
     run(&["--apply"], "n\nyes\n");
-    assert_eq!(fs::read_to_string(&log).unwrap(), "builder prune --force\n");
+    let told = format!("--host unix://{} builder prune --force\n", socket.display());
+    assert_eq!(fs::read_to_string(&log).unwrap(), told, "of the daemon that was asked");
     run(&["--apply", "--yes"], "");
     assert_eq!(fs::read_to_string(&log).unwrap().lines().count(), 3);
 }

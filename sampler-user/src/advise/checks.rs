@@ -237,3 +237,96 @@ impl Scene<'_> {
         known.map_or_else(|| printable(crate::paths::name(path)), |container| container.title.clone())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::advise::facts::Facts;
+    use crate::advise::{limit, profile};
+
+    const MIB: u64 = 1 << 20;
+
+    fn container(title: &str, after: u64) -> Container {
+        Container {
+            path: format!("/docker/{title}"),
+            title: title.into(),
+            who: None,
+            service: None,
+            nested: false,
+            advice: limit::advise(&Facts::default(), &profile::TABLE[0]),
+            after: Some(after * MIB),
+            starts_in_an_hour: 1,
+            kills: 0,
+            processes: Vec::new(),
+            machine_swaps: true,
+        }
+    }
+
+    fn group(kind: Kind, period_s: Option<f64>) -> Group {
+        let members = vec!["/docker/a".to_owned(), "/docker/b".to_owned(), "/other/c".to_owned()];
+        let time_us = (0, 3_000_000);
+        Group { kind, members, period_s, phase_s: period_s, times: 9, rise_bytes: 90 * MIB, time_us }
+    }
+
+    fn machine(total: u64, swap: Option<(u64, u64)>) -> Machine {
+        let (swap_total, swap_free_least) = (swap.map(|(all, _)| all * MIB), swap.map(|(_, free)| free * MIB));
+        Machine { total: Some(total * MIB), swap_total, swap_free_least, ..Machine::default() }
+    }
+
+    fn told(containers: &[Container], groups: &[Group], machine: &Machine, leftovers: &Leftovers) -> Vec<String> {
+        let scene = Scene { containers, groups, machine, compose: None, leftovers: Some(leftovers) };
+        run(&scene).into_iter().map(|f| format!("{} {:?} {} {:?}", f.check, f.who, f.evidence, f.change)).collect()
+    }
+
+    #[test]
+    fn each_check_speaks_of_its_sign_and_is_silent_without() {
+        let calm = [container("a", 400), container("b", 400)];
+        let (roomy, clean) = (machine(1024, Some((512, 400))), Leftovers::default());
+        assert_eq!(told(&calm, &[], &roomy, &clean), Vec::<String>::new());
+
+        let mut looping = calm.clone();
+        (looping[1].starts_in_an_hour, looping[1].kills) = (LOOP, 3);
+        let mut swapped = calm.clone();
+        swapped[0].advice.swap = 300 * MIB;
+        let mut java = calm.clone();
+        java[0].processes = vec![("java".into(), 1)];
+        let mut nested = calm.clone();
+        nested[0].after = Some(900 * MIB);
+        nested[1].nested = true;
+        let some = Leftovers { dangling: (3, MIB), ..clean.clone() };
+        let table: [(Vec<String>, &str, &[&str]); 9] = [
+            (
+                told(&[container("a", 900), container("b", 400)], &[], &roomy, &clean),
+                "total",
+                &["add up to 1.3 GiB", "--budget 921M"],
+            ),
+            (
+                told(&calm, &[group(Kind::Periodic, Some(30.0))], &roomy, &clean),
+                "health-checks",
+                &["every 30 s", "a: healthcheck: interval: 45s", "c: healthcheck: interval: 55s"],
+            ),
+            (
+                told(&calm, &[group(Kind::Start, None)], &roomy, &clean),
+                "starts",
+                &["within 3 s and took 90 MiB", "service_healthy"],
+            ),
+            (told(&looping, &[], &roomy, &clean), "restart-loop", &["[\"b\"]", "4 times within an hour, 3 processes"]),
+            (told(&calm, &[], &machine(6144, Some((0, 0))), &clean), "no-swap", &["folklore", "fallocate -l 2G"]),
+            (
+                told(&swapped, &[], &machine(1024, Some((512, 5))), &clean),
+                "swap-full",
+                &["of 512 MiB of swap 5 MiB", "a had most of it, 300 MiB"],
+            ),
+            (told(&java, &[], &roomy, &clean), "settings", &["JVM with 400 MiB", "MaxRAMPercentage=70"]),
+            (told(&calm, &[], &roomy, &some), "leftovers", &["3 images without a name", "docker image prune"]),
+            (told(&nested, &[], &machine(800, Some((512, 400))), &clean), "total", &["add up to 900 MiB"]),
+        ];
+        for (told, check, parts) in table {
+            assert!(told.len() == 1 && told[0].starts_with(check), "{check}: {told:?}");
+            assert!(parts.iter().all(|part| told[0].contains(part)), "{parts:?}: {told:?}");
+        }
+        let weekly = told(&calm, &[group(Kind::Periodic, Some(3600.0))], &roomy, &clean);
+        assert!(weekly.is_empty(), "a job by the clock is no health check: {weekly:?}");
+        assert!(told(&calm, &[], &machine(1024, None), &clean).is_empty(), "swap that was not read is not off");
+    }
+}

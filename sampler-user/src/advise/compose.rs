@@ -213,6 +213,7 @@ services:
     environment: {POSTGRES_DB: a, N: 3}
   both: {mem_limit: 1073741824, memswap_limit: 2g, deploy: {resources: {limits: {memory: 1g}}}, healthcheck: {disable: true}}
   bare: {image: x, mem_limit: "${LIMIT:-1g}", healthcheck: {test: [NONE]}}
+  tags: {image: x, ports: !override ["80:80"], mem_limit: !reset null, environment: {A: !!str 1}}
   none:
 "#;
 
@@ -237,6 +238,8 @@ services:
         assert_eq!((both.placement, both.health, both.has_swap_limit), (Placement::Both, None, true));
         let bare = file.service("bare").unwrap();
         assert_eq!((bare.limit, bare.placement, bare.health), (None, Placement::Plain, None));
+        let tags = file.service("tags").unwrap();
+        assert_eq!((tags.limit, tags.environment["A"].as_str()), (None, "1"), "tags of Compose and of YAML");
         assert!(file.service("none").is_none(), "a service without a body has nothing to be limited");
     }
 

@@ -101,7 +101,8 @@ impl Demand {
         for id in [FieldId::Current, FieldId::PeakInterval] {
             peaks.extend(column(id).into_iter().flat_map(|column| column.iter()));
         }
-        peaks.sort_unstable_by_key(|(row, _)| *row);
+        // Two runs that are in order each.
+        peaks.sort_by_key(|(row, _)| *row);
         let hits: Vec<(usize, u64)> = column(FieldId::EventsMax).map_or_else(Vec::new, |c| c.iter().collect());
         let stats = column(FieldId::Anon).or_else(|| column(FieldId::File)).map_or(&[][..], |c| &c.rows[..]);
         let (mut peaks, mut hits) = (peaks.into_iter().peekable(), hits.into_iter().peekable());

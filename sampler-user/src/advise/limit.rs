@@ -84,7 +84,7 @@ pub fn advise(facts: &Facts, profile: &Profile) -> Advice {
         target: None,
         lower: None,
         upper: None,
-        reservation: demand.faded(0.5).map(|usual| up(usual as f64)),
+        reservation: demand.faded(0.5).map(|usual| up(usual.min(demand.recent_peak().unwrap_or(usual)) as f64)),
         peak: demand.recent_peak(),
         highest: demand.highest(),
         swap: demand.swap(),

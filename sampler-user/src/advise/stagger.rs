@@ -9,7 +9,7 @@ const STEP_S: u64 = 5;
 /// One interval for each of `count` members that now run every `period_s` seconds: none more often than now, no two alike, so
 /// that they meet once in their common multiple and not each time.
 pub fn intervals(period_s: f64, count: usize) -> Vec<Duration> {
-    let first = (period_s.max(0.0).min(86_400.0).ceil() as u64).next_multiple_of(STEP_S).max(LEAST_S);
+    let first = (period_s.clamp(0.0, 86_400.0).ceil() as u64).next_multiple_of(STEP_S).max(LEAST_S);
     (0..count as u64).map(|n| Duration::from_secs(first + n * STEP_S)).collect()
 }
 

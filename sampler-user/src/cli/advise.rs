@@ -67,7 +67,7 @@ pub struct Args {
     #[arg(long, value_name = "DIR")]
     systemd: Option<PathBuf>,
     /// Run what cleans up after Docker, each after a yes.
-    #[arg(long)]
+    #[arg(long, conflicts_with = "json")]
     apply: bool,
     /// Say yes to each.
     #[arg(long, requires = "apply")]
@@ -192,7 +192,7 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     };
     super::print(&text)?;
     if args.apply {
-        cleaning::apply(leftovers.as_ref(), args.yes)?;
+        cleaning::apply(leftovers.as_ref(), args.yes, args.docker_socket.as_deref())?;
     }
     let short = document.budget.as_ref().is_some_and(|budget| budget.missing.is_some());
     Ok(if short { ExitCode::from(super::exit::FAILED) } else { ExitCode::SUCCESS })

@@ -1,5 +1,6 @@
 //! What Docker keeps and nobody uses: asked of its socket, removed only when somebody says yes.
 
+use std::ffi::OsString;
 use std::io::{BufRead, Write};
 use std::path::Path;
 use std::process::Command;
@@ -21,8 +22,8 @@ pub fn ask(socket: Option<&Path>) -> anyhow::Result<Option<Leftovers>> {
     }))
 }
 
-/// Runs what cleans up, each after a yes.
-pub fn apply(leftovers: Option<&Leftovers>, yes: bool) -> anyhow::Result<()> {
+/// Runs what cleans up, each after a yes, with the daemon that was asked.
+pub fn apply(leftovers: Option<&Leftovers>, yes: bool, socket: Option<&Path>) -> anyhow::Result<()> {
     let Some(leftovers) = leftovers else { bail!("--apply: Docker does not answer at its socket (--docker-socket)") };
     for cleaning in leftovers.cleanings() {
         let line = format!("{} --force", cleaning.command.join(" "));
@@ -30,8 +31,13 @@ pub fn apply(leftovers: Option<&Leftovers>, yes: bool) -> anyhow::Result<()> {
             continue;
         }
         let (program, arguments) = cleaning.command.split_first().context("no command")?;
-        let status =
-            Command::new(program).args(arguments).arg("--force").status().with_context(|| format!("run {line}"))?;
+        let mut command = Command::new(program);
+        if let Some(socket) = socket {
+            let mut host = OsString::from("unix://");
+            host.push(socket);
+            command.arg("--host").arg(host);
+        }
+        let status = command.args(arguments).arg("--force").status().with_context(|| format!("run {line}"))?;
         if !status.success() {
             bail!("`{line}` ended with {status}");
         }
