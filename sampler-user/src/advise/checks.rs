@@ -198,12 +198,15 @@ fn server_settings(scene: &Scene<'_>) -> Vec<Seen> {
         seen.limit = container.after?;
         let (server, settings) = settings(&seen)?;
         let wrong: Vec<_> = settings.into_iter().filter(|setting| setting.out_of_proportion).collect();
-        let (first, limit) = (wrong.first()?, bytes(seen.limit));
+        if wrong.is_empty() {
+            return None;
+        }
+        let limit = bytes(seen.limit);
         let told = |setting: &super::server::Setting| match &setting.seen {
             Some(now) => format!("{} is {}", setting.key, printable(now)),
             None => format!("{} was not seen to be set", setting.key),
         };
-        let list: Vec<String> = std::iter::once(first).chain(wrong.iter().skip(1)).map(told).collect();
+        let list: Vec<String> = wrong.iter().map(told).collect();
         let evidence = format!("{server} with {limit}: {}", list.join(", "));
         let change = wrong.iter().map(|setting| format!("{} ({})", setting.line, setting.because)).collect();
         Some((vec![container.title.clone()], evidence, change))

@@ -104,7 +104,7 @@ pub fn write_override(text: &str, path: &Path, user: &Path) -> anyhow::Result<()
             bail!("{} is there and is no override of `sampler advise`: give another name", path.display())
         }
         Err(error) if error.kind() != ErrorKind::NotFound => {
-            return Err(error).with_context(|| format!("read {}", path.display()));
+            Err(error).with_context(|| format!("read {}", path.display()))
         }
         _ => fs::write(path, text).with_context(|| format!("write {}", path.display())),
     }

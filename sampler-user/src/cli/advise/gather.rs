@@ -101,10 +101,10 @@ pub fn gather(dir: &Path, part: &Part) -> anyhow::Result<Gathered> {
     recording.series(Table::Samples, &query, |series| {
         let path = &series.subject.cgroup;
         let Some(&last_us) = series.time_us.last() else { return };
-        if !follows.contains_key(path) {
-            follows.insert(path.clone(), Follow::default());
-        }
-        let Some(follow) = follows.get_mut(path) else { return };
+        let follow = match follows.get_mut(path) {
+            Some(follow) => follow,
+            None => follows.entry(path.clone()).or_default(),
+        };
         follow.track.feed(&series);
         follow.watch.feed(&series);
         follow.rises.feed(&series);
