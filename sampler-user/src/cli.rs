@@ -1,5 +1,6 @@
 //! The command line: arguments, exit codes, and one file a command.
 
+mod advise;
 mod agent;
 mod aloud;
 mod analyze;
@@ -70,6 +71,7 @@ enum Command {
     Demo(demo::Args),
     Info(info::Args),
     Analyze(analyze::Args),
+    Advise(advise::Args),
     Postmortem(postmortem::Args),
     Report(report::Args),
     Export(export::Args),
@@ -95,6 +97,7 @@ pub fn main() -> ExitCode {
         Command::Demo(args) => demo::run(&args),
         Command::Info(args) => info::run(&args),
         Command::Analyze(args) => analyze::run(&args),
+        Command::Advise(args) => advise::run(&args),
         Command::Postmortem(args) => postmortem::run(&args),
         Command::Report(args) => report::run(&args),
         Command::Export(args) => export::run(&args),

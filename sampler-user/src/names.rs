@@ -4,6 +4,7 @@
 
 pub mod docker_api;
 pub mod docker_files;
+pub mod docker_usage;
 pub mod kubernetes_files;
 pub mod oci_state;
 pub mod podman_files;

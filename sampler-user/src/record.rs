@@ -221,7 +221,7 @@ impl Control {
         if config.protect {
             degraded = protect::apply();
             match protect::OwnCgroup::enter(&config.layout) {
-                Ok(cgroup) => own = Some(cgroup),
+                Ok(cgroup) => own = cgroup,
                 Err(why) => degraded.push(why),
             }
         } else {

@@ -105,6 +105,7 @@ fn nothing_reaches_a_terminal_unescaped() {
         &["postmortem", dir, "--json"],
         &["info", dir],
         &["analyze", dir, "-v"],
+        &["advise", dir, "--all"],
     ] {
         let text = sampler(args);
         assert!(

@@ -107,6 +107,39 @@ impl Drop for Docker {
     }
 }
 
+/// What `advise` says of the recording, and whether the daemon takes its line.
+fn advised(docker: &Docker, sampler: &Path, out: &Path) -> anyhow::Result<[(&'static str, bool, String); 3]> {
+    let mut command = Command::new(sampler);
+    command.arg("advise").arg(out).args(["--json", "--docker-socket"]).arg(docker.home.join("socket"));
+    let advice: Value = serde_json::from_str(&sh::read(&mut command)?)?;
+    let of = |title: &str| {
+        advice["containers"].as_array().into_iter().flatten().find(|c| c["title"] == title).cloned().unwrap_or_default()
+    };
+    let (leak, busy) = (of("shop/web"), of("busy"));
+    // It lived for seconds: a leak keeps its limit, what may be a burst gets half as much again and no more.
+    let kept = match leak["state"].as_str() {
+        Some("leak") => leak["after"] == 32 << 20,
+        state => state == Some("too-low") && leak["after"] == 48 << 20,
+    };
+    let lines: Vec<&str> = advice["docker_update"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
+    let line = lines.iter().find(|line| line.ends_with(" busy")).copied().unwrap_or_default();
+    let words: Vec<&str> = line.split(' ').skip(1).collect();
+    let taken = docker.read(&words).and_then(|_| docker.read(&["inspect", "-f", "{{.HostConfig.Memory}}", "busy"]));
+    let taken = taken.unwrap_or_else(|error| format!("{error:#}"));
+    let checks = advice["checks"].as_array().into_iter().flatten();
+    let kept_by_docker: Vec<&Value> = checks.filter(|check| check["check"] == "leftovers").collect();
+    let told = kept_by_docker.iter().any(|check| check["change"][0] == "docker container prune");
+    Ok([
+        ("a kill is answered within a bound", kept, format!("{} {}", leak["state"], leak["after"])),
+        (
+            "the daemon takes the line of advise",
+            busy["after"].as_u64().is_some_and(|after| taken.parse() == Ok(after)),
+            format!("{line}: {taken}"),
+        ),
+        ("containers that ended are told", told, format!("{kept_by_docker:?}")),
+    ])
+}
+
 /// A cgroup that counts the CPU time of what runs in it.
 pub struct CpuCgroup {
     folder: PathBuf,
@@ -222,6 +255,9 @@ pub fn run() -> anyhow::Result<()> {
     for (name, id, least) in [("idle", &idle, 100), ("busy", &busy, 100), ("brief", &brief, 1)] {
         let rows = cgroup(id).and_then(|c| c["rows"].as_u64()).unwrap_or(0);
         check(name, rows >= least, format!("{rows} rows"));
+    }
+    for (what, holds, detail) in advised(&docker, &sampler, &out)? {
+        check(what, holds, detail);
     }
     check("nothing to complain of", info["problems"] == serde_json::json!([]), info["problems"].to_string());
     guard(&docker, &sampler, &mut check)?;

@@ -21,7 +21,7 @@ pub struct Args {
     target: Vec<String>,
 }
 
-const TARGETS: [&str; 5] = ["journal", "block", "kmsg", "kernel_files", "wslconfig"];
+const TARGETS: [&str; 6] = ["journal", "block", "kmsg", "kernel_files", "wslconfig", "advice"];
 
 pub fn run(args: &Args) -> anyhow::Result<()> {
     if Command::new("cargo").args(["fuzz", "--version"]).output().is_ok_and(|output| !output.status.success()) {
@@ -90,6 +90,12 @@ fn seed(target: &str, to: &Path) -> anyhow::Result<usize> {
             for file in ["wsl-hybrid/mnt/c/Users/Ada Q/.wslconfig", "wsl-v2/mnt/c/Users/ada/.wslconfig"] {
                 put(&fs::read(hosts.join(file))?)?;
             }
+        }
+        "advice" => {
+            for file in fs::read_dir(data.join("compose"))?.flatten() {
+                put(&fs::read(file.path())?)?;
+            }
+            put(b"[wsl2]\nmemory=6GB\nswap=2GB\nprocessors=4\n[experimental]\nautoMemoryReclaim=gradual\n")?;
         }
         _ => {
             let segment = fs::read(data.join("journal/small.journal"))?;

@@ -11,6 +11,7 @@ mod ebpf;
 mod eval;
 mod fuzz;
 mod page;
+mod replay;
 mod sh;
 mod vm;
 
@@ -40,6 +41,8 @@ enum Task {
     Fuzz(fuzz::Args),
     /// Look at the HTML report in headless Chromium
     Page(page::Args),
+    /// Run workloads again under the limits that `advise` gives them (root)
+    Replay(replay::Args),
     /// Install the Debian package in a VM with systemd and look at the service
     Service,
     /// Record the stories of data/recordings again: real incidents in a VM
@@ -60,6 +63,7 @@ fn main() -> anyhow::Result<()> {
         Task::Eval(args) => eval::run(&args),
         Task::Fuzz(args) => fuzz::run(&args),
         Task::Page(args) => page::run(&args),
+        Task::Replay(args) => replay::run(&args),
         Task::Service => vm::service::run(),
         Task::Stories(args) => vm::stories::run(&args),
         Task::Vm(args) => vm::run(&args),

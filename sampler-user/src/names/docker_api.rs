@@ -176,7 +176,7 @@ impl Api {
         timeout(PATIENCE, whole).await.map_err(|_| io::ErrorKind::TimedOut)?
     }
 
-    async fn read<T: serde::de::DeserializeOwned>(&self, what: &str) -> io::Result<T> {
+    pub(super) async fn read<T: serde::de::DeserializeOwned>(&self, what: &str) -> io::Result<T> {
         let whole = async {
             let response = self.ask(what).await?;
             if !response.status().is_success() {

@@ -100,8 +100,8 @@ pub struct OwnCgroup {
 
 impl OwnCgroup {
     /// Moves the agent into a cgroup of its own directly below the root (outside `/wsl-user` and any limited slice). Only on
-    /// v2, and not out of a service, whose manager keeps account of it.
-    pub fn enter(layout: &Layout) -> Result<OwnCgroup, String> {
+    /// v2, and not out of a service, whose manager keeps account of it: none where its unit protects it already.
+    pub fn enter(layout: &Layout) -> Result<Option<OwnCgroup>, String> {
         let why =
             |why: &str| format!("no cgroup of its own with memory.min ({why}): reclaim may take the recorder's pages");
         if layout.version != Version::V2 {
@@ -109,10 +109,15 @@ impl OwnCgroup {
         }
         let own = fs::read_to_string("/proc/self/cgroup").unwrap_or_default();
         let own = own.lines().find_map(|line| line.strip_prefix("0::")).unwrap_or("/");
-        if own.ends_with(".service") {
-            return Err(why("it runs as a service; set MemoryMin= in its unit"));
-        }
         let home = layout.memory.join(own.trim_start_matches('/'));
+        if own.ends_with(".service") {
+            let kept =
+                fs::read_to_string(home.join("memory.min")).ok().and_then(|text| text.trim().parse::<u64>().ok());
+            return match kept {
+                Some(kept) if kept >= MEMORY_MIN => Ok(None),
+                _ => Err(why("it runs as a service; set MemoryMin=32M in its unit")),
+            };
+        }
         let folder = layout.memory.join(format!("sampler-agent-{}", std::process::id()));
         fs::create_dir(&folder).map_err(|error| why(&format!("mkdir {}: {error}", folder.display())))?;
         let own = OwnCgroup { folder, home };
@@ -121,7 +126,7 @@ impl OwnCgroup {
             fs::write(own.folder.join("cgroup.procs"), "0")
         };
         enter().map_err(|error| why(&format!("{}: {error}", own.folder.display())))?;
-        Ok(own)
+        Ok(Some(own))
     }
 }
 

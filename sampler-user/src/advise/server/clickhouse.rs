@@ -1,0 +1,39 @@
+//! ClickHouse: max_server_memory_usage below the limit (without it, it is 0.9 of the memory it sees), and a mark cache that is
+//! 5 GiB without a setting, whatever the limit ("Server settings" of its documentation).
+
+use super::{Seen, Server, Setting};
+
+pub const SERVER: Server = Server {
+    name: "ClickHouse",
+    is: |seen| {
+        seen.is_image(&["clickhouse-server", "clickhouse"]) || seen.runs(&["clickhouse-serv", "clickhouse-server"])
+    },
+    settings,
+};
+
+const PART: f64 = 0.8;
+const MARKS: f64 = 0.1;
+
+fn settings(seen: &Seen) -> Vec<Setting> {
+    let one = |key: &str, part: f64, because: &str| {
+        let value = (seen.limit as f64 * part) as u64;
+        let told = seen.option(key);
+        let now = told.as_deref().and_then(|text| text.parse::<u64>().ok());
+        Setting {
+            key: key.into(),
+            line: format!("config.d/memory.xml: <clickhouse><{key}>{value}</{key}></clickhouse>"),
+            out_of_proportion: now.is_none_or(|now| now > value + value / 8),
+            seen: told,
+            value: value.to_string(),
+            because: because.into(),
+        }
+    };
+    vec![
+        one(
+            "max_server_memory_usage",
+            PART,
+            "four fifths of the limit, so that a query fails before the server is killed",
+        ),
+        one("mark_cache_size", MARKS, "a tenth of the limit; without a setting it may grow to 5 GiB"),
+    ]
+}

@@ -1,0 +1,68 @@
+//! What the kills of a recording say of limits: the post-mortem names their cause.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+
+use sampler::advise::facts::OtherKill;
+use sampler::analysis::incident::cause::Class;
+use sampler::analysis::incident::{Incident, Owner};
+
+use crate::cli::Part;
+use crate::cli::scene::Incidents;
+
+/// Kills of one cgroup.
+#[derive(Default)]
+pub struct Killed {
+    /// Limits at which its working set did not fit.
+    pub at: Vec<u64>,
+    /// Kills that more memory does not answer.
+    pub other: Vec<OtherKill>,
+    /// Whether it leaked.
+    pub leaks: bool,
+    /// Processes of it that were killed.
+    pub victims: u64,
+}
+
+/// Pages that are told at most, the last of each limit: each reads an hour of the recording.
+const MOST: usize = 12;
+
+/// By path of the cgroup. The last kill of each limit is looked into.
+pub fn kills(dir: &Path, part: &Part) -> anyhow::Result<BTreeMap<String, Killed>> {
+    let mut incidents = Incidents::of(dir)?;
+    let mut of: BTreeMap<String, Killed> = BTreeMap::new();
+    let range = part.range();
+    let all: Vec<_> =
+        incidents.all.iter().filter(|o| !o.kills.is_empty() && range.contains(&o.at_us)).cloned().collect();
+    let mut known = BTreeSet::new();
+    for occurrence in all.iter().rev() {
+        for (_, kill) in &occurrence.kills {
+            if let Some(victim) = &kill.victim_cgroup {
+                of.entry(victim.clone()).or_default().victims += 1;
+            }
+        }
+        let Some((_, first)) = occurrence.kills.first() else { continue };
+        let whose = (first.limit_cgroup.clone(), first.victim_cgroup.clone());
+        if known.len() >= MOST || !known.insert(whose) {
+            continue;
+        }
+        take(&incidents.tell(occurrence)?, &mut of);
+    }
+    Ok(of)
+}
+
+fn take(page: &Incident, of: &mut BTreeMap<String, Killed>) {
+    let leaks = page.cause == Class::Leak || page.contributing.contains(&Class::Leak);
+    if let Some(suspect) = page.suspect.as_ref().filter(|_| leaks) {
+        of.entry(suspect.clone()).or_default().leaks = true;
+    }
+    let Some(limited) = page.limit.cgroup.as_ref().filter(|_| page.limit.owner != Owner::Machine) else { return };
+    let killed = of.entry(limited.clone()).or_default();
+    match page.cause {
+        Class::LimitTooLow | Class::Burst | Class::LoadSpike => killed.at.extend(page.limit.limit),
+        // What is below it leaks: more would only take longer to fill.
+        Class::Leak => killed.leaks = true,
+        cause => killed
+            .other
+            .push(OtherKill { cause: cause.word(), instead: page.advice.first().map(|advice| advice.what.clone()) }),
+    }
+}
