@@ -49,7 +49,8 @@ impl File {
     }
 }
 
-fn decode(bytes: &[u8]) -> (Encoding, String) {
+/// The text of any bytes, and how it was encoded.
+pub fn decode(bytes: &[u8]) -> (Encoding, String) {
     let wide = |bytes: &[u8], big: bool| {
         let pair = |pair: &[u8]| match (pair, big) {
             ([a, b], true) => u16::from_be_bytes([*a, *b]),

@@ -26,7 +26,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("processes", &["cgroupfs", "fields", "recording", "sample"]),
     ("analysis", &["analysis", "event", "evidence", "fields", "paths", "recording", "sample", "time", "units"]),
     ("report", &["report", "analysis"]),
-    ("advise", &["advise", "analysis", "fields", "identity", "paths", "recording", "sample", "units"]),
+    ("advise", &["advise", "analysis", "fields", "identity", "paths", "recording", "sample", "units", "wslconfig"]),
     ("board", &["board", "analysis", "event", "fields", "identity", "recording", "runtime", "sample", "sink", "time"]),
     ("alert", &["alert", "analysis", "board", "fields", "recording", "sample", "units"]),
     ("guard", &["fields", "units"]),

@@ -8,6 +8,7 @@ use serde::Serialize;
 
 use self::keys::{Key, TABLE};
 use crate::units::{bytes, printable};
+use crate::wslconfig::Encoding;
 
 /// What is wrong with a file.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -44,33 +45,16 @@ pub struct Wanted {
 
 /// The text of a file, and what its encoding means for WSL.
 fn decode(bytes: &[u8], problems: &mut Vec<Problem>) -> String {
-    let utf16 = |bytes: &[u8], big: bool| {
-        let units = bytes.chunks_exact(2).map(|two| {
-            let two = [two[0], two[1]];
-            if big { u16::from_be_bytes(two) } else { u16::from_le_bytes(two) }
-        });
-        String::from_utf16_lossy(&units.collect::<Vec<u16>>())
+    let (encoding, text) = crate::wslconfig::decode(bytes);
+    let marked =
+        |encoding: &str| format!("it is {encoding}: WSL may ignore it without a word; save it as UTF-8 without a mark");
+    let what = match encoding {
+        Encoding::Plain => return text,
+        Encoding::Utf8Mark => marked("UTF-8 with a byte order mark"),
+        Encoding::Utf16 => marked("UTF-16 (as PowerShell 5 writes with > and Out-File)"),
+        Encoding::Other => "it is not UTF-8: save it as UTF-8 without a mark".into(),
     };
-    // Without a mark every second byte of ASCII is zero.
-    let zeros = |from: usize| bytes.len() >= 4 && bytes.iter().skip(from).step_by(2).take(64).all(|byte| *byte == 0);
-    let (text, encoding) = match bytes {
-        [0xff, 0xfe, rest @ ..] => {
-            (utf16(rest, false), Some("UTF-16 with a byte order mark (as PowerShell 5 writes with > and Out-File)"))
-        }
-        [0xfe, 0xff, rest @ ..] => (utf16(rest, true), Some("big-endian UTF-16 with a byte order mark")),
-        [0xef, 0xbb, 0xbf, rest @ ..] => {
-            (String::from_utf8_lossy(rest).into_owned(), Some("UTF-8 with a byte order mark"))
-        }
-        _ if zeros(1) => (utf16(bytes, false), Some("UTF-16")),
-        _ if zeros(0) => (utf16(bytes, true), Some("big-endian UTF-16")),
-        _ => (String::from_utf8_lossy(bytes).into_owned(), None),
-    };
-    if let Some(encoding) = encoding {
-        let what = format!("it is {encoding}: WSL may ignore it without a word; save it as UTF-8 without a mark");
-        problems.push(Problem { line: None, what });
-    } else if std::str::from_utf8(bytes).is_err() {
-        problems.push(Problem { line: None, what: "it is not UTF-8: save it as UTF-8 without a mark".into() });
-    }
+    problems.push(Problem { line: None, what });
     text
 }
 
@@ -224,10 +208,10 @@ mod tests {
         let (little, big) = (units(u16::to_le_bytes), units(u16::to_be_bytes));
         let marked = |mark: &[u8], rest: &[u8]| [mark, rest].concat();
         for (name, bytes) in [
-            ("UTF-16 with", marked(&[0xff, 0xfe], &little)),
-            ("big-endian UTF-16 with", marked(&[0xfe, 0xff], &big)),
-            ("UTF-16:", little),
-            ("big-endian UTF-16:", big),
+            ("UTF-16 (", marked(&[0xff, 0xfe], &little)),
+            ("UTF-16 (", marked(&[0xfe, 0xff], &big)),
+            ("UTF-16 (", little),
+            ("UTF-16 (", big),
             ("UTF-8 with", marked(&[0xef, 0xbb, 0xbf], GOOD.as_bytes())),
         ] {
             let config = read(&bytes);
