@@ -266,7 +266,7 @@ fn wslconfig_and_drop_ins_are_written_down() {
     fs::write(&file, utf16).unwrap();
     let page = text(&[&home, "--wslconfig", file.to_str().unwrap()]);
     for part in [
-        "UTF-16 with a byte order mark",
+        "it is UTF-16 (",
         "line 3: `memoryy` is no key",
         "processors=4",
         "swap=1GB",

@@ -316,8 +316,8 @@ mod tests {
         let thin = Btf::parse(btf.thin(|name| name == b"second")).unwrap();
         assert_eq!((btf.find(TYPEDEF, "first"), thin.find(TYPEDEF, "first")), (Some(2), None));
         assert_eq!((thin.find(TYPEDEF, "second"), thin.find(FUNC, "second")), (Some(3), Some(5)));
-        let theirs = aya::Btf::parse(&btf.thin(|name| name == b"second"), aya::Endianness::default()).unwrap();
-        assert!(format!("{theirs:?}").contains("second"));
+        // And aya takes it.
+        aya::Btf::parse(&btf.thin(|name| name == b"second"), aya::Endianness::default()).unwrap();
     }
 
     proptest! {
