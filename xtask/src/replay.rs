@@ -25,6 +25,9 @@ pub struct Args {
     /// How many at a time.
     #[arg(long, default_value_t = 2)]
     together: usize,
+    /// The program [default: a release build].
+    #[arg(long, value_name = "FILE")]
+    sampler: Option<PathBuf>,
     /// Write the figures here, as JSON.
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
@@ -58,7 +61,10 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
         let told = args.told.as_deref().context("--child without --told")?;
         return workload::live(number, args.seconds, args.seed, told);
     }
-    let sampler = sh::sampler()?;
+    let sampler = match &args.sampler {
+        Some(sampler) => sampler.clone(),
+        None => sh::sampler()?,
+    };
     let home = std::env::temp_dir().join(format!("sampler-replay-{}", std::process::id()));
     fs::create_dir_all(&home)?;
     let numbers: Vec<usize> = (0..args.count).collect();

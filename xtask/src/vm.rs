@@ -40,7 +40,7 @@ pub struct Args {
 }
 
 /// Name, hierarchy. The bodies are functions of `vm/init.sh`.
-const SCENARIOS: [(&str, &str); 18] = [
+const SCENARIOS: [(&str, &str); 19] = [
     ("doctor", "v2"),
     ("memcg_kill", "v2"),
     ("oom_group", "v2"),
@@ -54,6 +54,7 @@ const SCENARIOS: [(&str, &str); 18] = [
     ("readonly_disk", "v2"),
     ("probe_and_files", "v2"),
     ("many_kills", "v2"),
+    ("advised", "v2"),
     ("guard", "v2"),
     ("guard_reclaim", "v2"),
     ("hybrid_kill", "hybrid"),
@@ -64,8 +65,11 @@ const SCENARIOS: [(&str, &str); 18] = [
 /// A script that prints this wants its machine to be killed.
 const KILL_ME: &[u8] = b"KILL ME";
 
-/// Only when named: two hundred kills take long under emulation.
-const ON_REQUEST: [&str; 1] = ["many_kills"];
+/// Only when named: two hundred kills, or forty lives, take long under emulation.
+const ON_REQUEST: [&str; 2] = ["many_kills", "advised"];
+
+/// Scenarios that run a task of this repository inside.
+const OF_TASKS: [&str; 1] = ["advised"];
 
 /// A boot and its scenarios take some minutes under emulation.
 const PATIENCE: Duration = Duration::from_secs(1500);

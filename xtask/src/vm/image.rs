@@ -11,21 +11,30 @@ use crate::sh;
 
 /// Builds sampler without shared libraries, so that it runs on a kernel and nothing else.
 pub fn build_static(home: &Path) -> anyhow::Result<PathBuf> {
+    build(home, "sampler-user", "sampler")
+}
+
+/// Builds these tasks in the same way, for a scenario that is one of them.
+pub fn build_tasks(home: &Path) -> anyhow::Result<PathBuf> {
+    build(home, "xtask", "xtask")
+}
+
+fn build(home: &Path, package: &str, program: &str) -> anyhow::Result<PathBuf> {
     let target = "x86_64-unknown-linux-gnu";
     let folder = home.join("build");
     sh::run(
         Command::new("cargo")
-            .args(["build", "--quiet", "--release", "-p", "sampler-user", "--target", target, "--target-dir"])
+            .args(["build", "--quiet", "--release", "-p", package, "--target", target, "--target-dir"])
             .arg(&folder)
             .env("RUSTFLAGS", "-C target-feature=+crt-static")
             .env("CARGO_PROFILE_RELEASE_LTO", "off")
             .env("CARGO_PROFILE_RELEASE_STRIP", "symbols")
             .current_dir(sh::root()),
     )?;
-    Ok(folder.join(target).join("release/sampler"))
+    Ok(folder.join(target).join("release").join(program))
 }
 
-/// Packs busybox, sampler and PID 1 into an initramfs.
+/// Packs busybox, sampler and PID 1 into an initramfs; the tasks too, for a scenario that needs them.
 pub fn pack(home: &Path, sampler: &Path, hierarchy: &str, scenarios: &[&str]) -> anyhow::Result<PathBuf> {
     let root = home.join("root");
     let _ = fs::remove_dir_all(&root);
@@ -37,6 +46,9 @@ pub fn pack(home: &Path, sampler: &Path, hierarchy: &str, scenarios: &[&str]) ->
         fs::copy(from, &to).with_context(|| format!("copy {} to {}", from.display(), to.display()))
     };
     copy(sampler, "sampler")?;
+    if scenarios.iter().any(|scenario| super::OF_TASKS.contains(scenario)) {
+        copy(&build_tasks(home)?, "xtask")?;
+    }
     let busybox = ["/usr/bin/busybox", "/bin/busybox"].iter().map(Path::new).find(|path| path.exists());
     copy(busybox.context("no busybox")?, "busybox")?;
     let head = format!("#!/bin/busybox sh\nHIERARCHY={hierarchy}\nSCENARIOS='{}'\n", scenarios.join(" "));
@@ -52,7 +64,8 @@ pub fn pack(home: &Path, sampler: &Path, hierarchy: &str, scenarios: &[&str]) ->
 pub fn disk(home: &Path, name: &str) -> anyhow::Result<PathBuf> {
     let disk = home.join(format!("{name}.img"));
     let file = fs::File::create(&disk).with_context(|| format!("create {}", disk.display()))?;
-    file.set_len(256 << 20)?;
+    // Sparse: what is not written takes no room.
+    file.set_len(1 << 30)?;
     sh::run(Command::new("mkfs.ext4").args(["-q", "-F"]).arg(&disk))?;
     Ok(disk)
 }

@@ -263,6 +263,14 @@ readonly_disk() {
     TO=$(date -d "$(tr -d ' \n' < /tmp/ro.json | sed 's/.*"to":"\([^T]*\)T\([0-9:]*\).*/\1 \2/')" +%s)
     check readonly_disk '[ $ALIVE = 0 ]' '[ $INFO = 0 ]' '[ $((BEFORE - TO)) -le 1 ]' 'has \"problems\":..}'
 }
+# Twenty workloads, each again under the limit it was advised. On the disk, because files of a tmpfs are no page cache.
+advised() {
+    mkdir -p /mnt; mount -t ext4 /dev/nvme0n1 /mnt 2>/tmp/mount.err || { say advised "fail no disk: $(head -1 /tmp/mount.err)"; return; }
+    TMPDIR=/mnt xtask replay --sampler /bin/sampler --seconds 12 --together 2 > /tmp/advised 2>&1; RC=$?
+    cat /tmp/advised
+    [ $RC = 0 ] && say advised "ok $(grep 'replays of' /tmp/advised)" || say advised "fail rc $RC $(tail -2 /tmp/advised | tr '\n' ' ')"
+    umount /mnt
+}
 
 for s in $SCENARIOS; do $s; done
 echo "VM DONE"
