@@ -31,7 +31,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("alert", &["alert", "analysis", "board", "fields", "recording", "sample", "units"]),
     ("guard", &["fields", "units"]),
     ("metrics", &["board", "fields", "identity"]),
-    ("tui", &["tui", "board", "fields", "time", "units"]),
+    ("tui", &["tui", "board", "cgroupfs", "fields", "time", "units"]),
     ("journal", &["journal", "event", "fields", "recording", "sample", "sink", "time"]),
     ("store", &["store", "journal", "event", "fields", "identity", "recording", "runtime", "sample", "time", "units"]),
     (

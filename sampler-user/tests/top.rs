@@ -47,6 +47,8 @@ fn a_running_agent_is_looked_at_through_its_journal() {
     let json: serde_json::Value = serde_json::from_slice(&got.stdout).unwrap();
     assert!(!json["cgroups"].as_array().unwrap().is_empty(), "{json}");
     assert!(json["machine"]["total"].as_u64().unwrap() > 1 << 20, "{json}");
+    let none = sampler(&["top", out, "--json", "--cgroup", "/no/such/cgroup"]);
+    assert_eq!(serde_json::from_slice::<serde_json::Value>(&none.stdout).unwrap()["cgroups"], serde_json::json!([]));
     assert!(agent.wait().unwrap().success());
 }
 

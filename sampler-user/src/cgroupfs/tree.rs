@@ -10,8 +10,8 @@ use std::path::{Path, PathBuf};
 use globset::{Glob, GlobSet, GlobSetBuilder};
 use rustix::fs::inotify;
 
-/// Which cgroups to sample.
-#[derive(Clone, Debug)]
+/// Which cgroups to sample; all unless it says otherwise.
+#[derive(Clone, Debug, Default)]
 pub struct Selection {
     include: Option<GlobSet>,
     exclude: GlobSet,

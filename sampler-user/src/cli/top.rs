@@ -112,9 +112,11 @@ const REPLAY_POINTS: usize = 1000;
 
 /// Runs the command.
 pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
-    let (mut source, board, name) = open(args)?;
+    let selection = Selection::new(&args.cgroup, &[]).context("read --cgroup")?;
+    let (mut source, board, name) = open(args, &selection)?;
     let result = (|| {
         let mut state = State::new(name);
+        state.selection = selection;
         (state.order, state.tree, state.containers) = (args.sort, args.tree, args.containers);
         state.filter.clone_from(&args.filter);
         if let (Source::Direct { .. }, true) = (&source, args.once) {
@@ -132,8 +134,7 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     result.map(|()| ExitCode::SUCCESS)
 }
 
-fn open(args: &Args) -> anyhow::Result<(Source, Shared, String)> {
-    let selection = Selection::new(&args.cgroup, &[]).context("read --cgroup")?;
+fn open(args: &Args, selection: &Selection) -> anyhow::Result<(Source, Shared, String)> {
     let step_us = args.interval.as_micros() as i64;
     let depth = Depth { step_us: step_us * 9 / 10, points: POINTS };
     let default = data_folder();
@@ -144,13 +145,13 @@ fn open(args: &Args) -> anyhow::Result<(Source, Shared, String)> {
         return Ok((Source::Attached(Follow::new(dir.join(JOURNAL))), board, name));
     }
     if let Some(dir) = &args.dir {
-        return Ok((Source::Replay, replay(dir, &selection)?, format!("recording {}", dir.display())));
+        return Ok((Source::Replay, replay(dir, selection)?, format!("recording {}", dir.display())));
     }
     let name = rustix::system::uname();
     let board = Shared::new(depth, name.nodename().to_string_lossy().into_owned(), sampler::wsl::name());
     let config = Config {
         layout: Layout::detect()?,
-        selection,
+        selection: selection.clone(),
         interval: args.interval,
         slow_interval: args.interval,
         burst: None,

@@ -1,6 +1,7 @@
 //! What is looked at: order, filter, tree, the chosen cgroup, the time.
 
 use crate::board::{Board, Line, Machine};
+use crate::cgroupfs::tree::Selection;
 
 /// By what the lines are ordered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -78,6 +79,8 @@ pub struct State {
     pub typing: bool,
     /// As a tree of cgroups.
     pub tree: bool,
+    /// Only these cgroups, whatever is filtered.
+    pub selection: Selection,
     /// Containers and units only, not the folders above them and what is inside.
     pub containers: bool,
     /// Path of the chosen cgroup.
@@ -114,6 +117,7 @@ impl State {
             filter: String::new(),
             typing: false,
             tree: false,
+            selection: Selection::default(),
             containers: false,
             chosen: None,
             detail: false,
@@ -135,6 +139,7 @@ impl State {
         let at = self.at_us.unwrap_or(board.now_us);
         self.lines = board.lines(at);
         self.machine = board.machine(at, &self.lines);
+        self.lines.retain(|line| self.selection.wants(&line.path));
         let oldest =
             board.cgroups.values().filter_map(|cgroup| cgroup.history.front()).map(|point| point.time_us).min();
         self.span_us = (oldest.unwrap_or(board.now_us), board.now_us);
