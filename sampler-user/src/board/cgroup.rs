@@ -140,6 +140,11 @@ impl Cgroup {
         }
     }
 
+    /// The time that the history covers, microseconds.
+    pub fn span_us(&self) -> i64 {
+        self.history.front().zip(self.history.back()).map_or(0, |(first, last)| last.time_us - first.time_us)
+    }
+
     /// The points up to a time.
     pub fn until(&self, at_us: i64) -> impl DoubleEndedIterator<Item = &Point> {
         let end = self.history.partition_point(|point| point.time_us <= at_us);
