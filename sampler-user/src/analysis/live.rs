@@ -127,8 +127,8 @@ impl Live {
         let follow = self.cgroups.get_mut(&number)?;
         follow.next_us = self.now_us + NEXT_US.max((self.now_us - follow.begun_us) / NEXT_PART);
         let leaks = verdict.verdict == Class::Leak;
-        // Not enough to see speaks neither for nor against; nor does a growth that was seen for too short a time to speak of its end.
-        if verdict.verdict == Class::Undetermined || leaks && !verdict.alarm {
+        // Not enough to see speaks neither for nor against.
+        if verdict.verdict == Class::Undetermined {
             return None;
         }
         follow.against = if leaks == follow.announced { 0 } else { follow.against + 1 };
