@@ -164,7 +164,7 @@ guard() {
 # Cache is taken while the rest grows, before it is in the way.
 guard_reclaim() {
     [ -e $CG/g/memory.reclaim ] || mkdir $CG/g; [ -e $CG/g/memory.reclaim ] || { say guard_reclaim "skip this kernel has no memory.reclaim (5.19 and later have)"; rmdir $CG/g; return; }
-    mkdir -p /mnt; mount -t ext4 /dev/nvme0n1 /mnt 2>/tmp/mount.err || { say guard_reclaim "skip no disk: $(head -1 /tmp/mount.err)"; return; }
+    mkdir -p /mnt; mount -t ext4 /dev/nvme0n1 /mnt 2>/tmp/mount.err || { say guard_reclaim "fail no disk: $(head -1 /tmp/mount.err)"; return; }
     echo 64M > $CG/g/memory.max
     guarded cache --apply
     put g sh -c 'head -c 45000000 /dev/zero > /mnt/file; sync; sampler demo --leak 30 --step 64 --hold 1'; ROSE=$?
