@@ -61,17 +61,12 @@ const LOOK_US: i64 = 60 * 1_000_000;
 /// A growth without bound has to be seen in this many looks in a row.
 const LOOKS: usize = 3;
 /// A growth is no alert before it was watched for this time, microseconds: a start and many a cache are full by then.
-const HISTORY_US: i64 = 20 * 60 * 1_000_000;
+const WATCHED_US: i64 = 20 * 60 * 1_000_000;
 
 impl Watch {
     /// Rules that have seen nothing yet.
     pub fn new(rules: Rules) -> Watch {
         Watch { rules, states: BTreeMap::new(), growth: BTreeMap::new() }
-    }
-
-    /// The rules.
-    pub fn rules(&self) -> &Rules {
-        &self.rules
     }
 
     /// Looks at the board as it is now. What begins and what ends is told once.
@@ -80,21 +75,27 @@ impl Watch {
         let mut alerts = Vec::new();
         let machine = board.machine(now, lines);
         self.states.values_mut().for_each(|state| state.seen = false);
-        for (number, rule) in self.rules.list.clone().iter().enumerate() {
+        for (number, rule) in self.rules.list.iter().enumerate() {
             let kind = &TABLE[rule.kind];
+            let mut step = |path: &str, name: &str, look: &Look<'_>| {
+                let state = self.states.entry((number, path.to_owned())).or_default();
+                state.seen = true;
+                let Some(text) = state.step(rule, kind, look, now) else { return };
+                let (cgroup, name) = (path.to_owned(), name.to_owned());
+                alerts.push(Alert { kind: kind.name, raised: state.raised, time_us: now, cgroup, name, text });
+            };
             if kind.of_machine {
-                let name = machine.host.clone();
-                let look = Look { line: None, machine: &machine, leaks: false };
-                self.step(number, rule, kind, ("", &name), &look, now, &mut alerts);
+                step("", &machine.host, &Look { line: None, machine: &machine, leaks: false });
                 continue;
             }
             for line in lines.iter().filter(|line| !line.gone && rule.wants(&line.path)) {
                 // The recorder knows every field, the board what was lately: both have to see it.
                 let leaks = kind.name == "growth"
                     && line.leaks.unwrap_or(true)
-                    && self.leaks(board.cgroups.get(&line.path), line, now);
-                let look = Look { line: Some(line), machine: &machine, leaks };
-                self.step(number, rule, kind, (&line.path, &line.name), &look, now, &mut alerts);
+                    && board.cgroups.get(&line.path).is_some_and(|cgroup| {
+                        self.growth.entry(line.path.clone()).or_default().leaks(cgroup, line, now)
+                    });
+                step(&line.path, &line.name, &Look { line: Some(line), machine: &machine, leaks });
             }
         }
         // A cgroup that went away has nothing left to clear; its growth is forgotten too.
@@ -102,59 +103,42 @@ impl Watch {
         self.growth.retain(|path, _| board.cgroups.contains_key(path));
         alerts
     }
+}
 
-    #[expect(clippy::too_many_arguments, reason = "one step of one rule on one cgroup")]
-    fn step(
-        &mut self,
-        number: usize,
-        rule: &Rule,
-        kind: &'static Kind,
-        (path, name): (&str, &str),
-        look: &Look<'_>,
-        now: i64,
-        alerts: &mut Vec<Alert>,
-    ) {
-        let state = self.states.entry((number, path.to_owned())).or_default();
-        state.seen = true;
-        let threshold = if state.raised { rule.clear } else { rule.threshold };
+impl State {
+    /// Why, when the rule began to hold or ended now.
+    fn step(&mut self, rule: &Rule, kind: &Kind, look: &Look<'_>, now: i64) -> Option<String> {
+        let threshold = if self.raised { rule.clear } else { rule.threshold };
         let holds = (kind.holds)(look, threshold);
         // `holds` turned: from now on it counts until the other side has lasted long enough.
-        if holds.is_some() == state.raised {
-            state.since_us = None;
-            return;
+        if holds.is_some() == self.raised {
+            self.since_us = None;
+            return None;
         }
-        let since = *state.since_us.get_or_insert(now);
-        let wait = if state.raised { rule.clear_after_us } else { rule.after_us };
+        let since = *self.since_us.get_or_insert(now);
+        let wait = if self.raised { rule.clear_after_us } else { rule.after_us };
         if now - since < wait {
-            return;
+            return None;
         }
-        state.raised = !state.raised;
-        state.since_us = None;
-        let text = holds.unwrap_or_else(|| "over".into());
-        alerts.push(Alert {
-            kind: kind.name,
-            raised: state.raised,
-            time_us: now,
-            cgroup: path.to_owned(),
-            name: name.to_owned(),
-            text,
-        });
+        self.raised = !self.raised;
+        self.since_us = None;
+        Some(holds.unwrap_or_else(|| "over".into()))
     }
+}
 
-    /// Whether the analysis called a cgroup a leak in its last looks.
-    fn leaks(&mut self, cgroup: Option<&Cgroup>, line: &Line, now: i64) -> bool {
-        let Some(cgroup) = cgroup else { return false };
-        let growth = self.growth.entry(line.path.clone()).or_default();
-        if now - growth.looked_us >= LOOK_US {
-            growth.looked_us = now;
+impl Growth {
+    /// Whether the analysis called the cgroup a leak in its last looks.
+    fn leaks(&mut self, cgroup: &Cgroup, line: &Line, now: i64) -> bool {
+        if now - self.looked_us >= LOOK_US {
+            self.looked_us = now;
             // Most do not grow: the analysis is asked about the others only.
             let grows = line.growth_per_min.is_some_and(|growth| growth > 0.0);
-            growth.looks.push_back(grows && cgroup.span_us() >= HISTORY_US && is_leak(cgroup, line));
-            if growth.looks.len() > LOOKS {
-                growth.looks.pop_front();
+            self.looks.push_back(grows && cgroup.watched_us() >= WATCHED_US && is_leak(cgroup, line));
+            if self.looks.len() > LOOKS {
+                self.looks.pop_front();
             }
         }
-        growth.looks.len() == LOOKS && growth.looks.iter().all(|leak| *leak)
+        self.looks.len() == LOOKS && self.looks.iter().all(|leak| *leak)
     }
 }
 
@@ -194,7 +178,15 @@ mod tests {
 
     /// Runs the default rules, or others, over a life of one cgroup of 1 GiB; a look every five seconds.
     fn run(rules: &str, seconds: i64, size: impl Fn(i64) -> (u64, u64)) -> Vec<(&'static str, bool, i64)> {
-        let depth = Depth { step_us: 10 * S, points: 180 };
+        run_with(Depth { step_us: 10 * S, points: 180 }, rules, seconds, size)
+    }
+
+    fn run_with(
+        depth: Depth,
+        rules: &str,
+        seconds: i64,
+        size: impl Fn(i64) -> (u64, u64),
+    ) -> Vec<(&'static str, bool, i64)> {
         let mut board = Board::new(depth, Anchor { mono_ns: 0, wall_ns: 0 }, ("h".into(), None));
         let mut watch = Watch::new(Rules::parse(rules).unwrap());
         let mut told = Vec::new();
@@ -229,6 +221,13 @@ mod tests {
         assert!(growth.len() == 1 && left.len() == 1, "{told:?}");
         // The limit is reached after half an hour; two fifths of the room are left when it is told first.
         assert!(growth[0] < 1400 && left[0] < 1300, "{told:?}");
+    }
+
+    #[test]
+    fn a_board_of_ten_minutes_tells_a_growth_as_well() {
+        let screen = Depth { step_us: 900_000, points: 600 };
+        let told = run_with(screen, "", 1500, |t| ((100 + t as u64 / 2) * MIB, 0));
+        assert_eq!(told.iter().filter(|(kind, raised, _)| *kind == "growth" && *raised).count(), 1, "{told:?}");
     }
 
     #[test]

@@ -47,6 +47,8 @@ pub struct Cgroup {
     pub latest: Box<Row>,
     /// When the newest row was read.
     pub time_us: i64,
+    /// When its first row was read.
+    begun_us: Option<i64>,
     /// Whether it was removed.
     pub gone: bool,
     /// Points, oldest first.
@@ -69,7 +71,16 @@ const PRESSURE_US: i64 = 10 * 1_000_000;
 impl Cgroup {
     pub(super) fn new(id: u64) -> Cgroup {
         let (history, told) = (VecDeque::new(), VecDeque::new());
-        Cgroup { id, latest: Box::new(Row::new(0)), time_us: i64::MIN, gone: false, history, leaks: None, told }
+        Cgroup {
+            id,
+            latest: Box::new(Row::new(0)),
+            time_us: i64::MIN,
+            begun_us: None,
+            gone: false,
+            history,
+            leaks: None,
+            told,
+        }
     }
 
     /// Takes the number of the cgroup of the path now: another one begins anew, one that only events told of gets its number.
@@ -91,6 +102,7 @@ impl Cgroup {
             self.latest.set(slot, row.values[slot]);
         }
         self.time_us = self.time_us.max(time_us);
+        self.begun_us.get_or_insert(time_us);
         let due = self.history.back().is_none_or(|last| time_us - last.time_us >= depth.step_us);
         // What the slow pass reads belongs to the point that stands there.
         let amends = !due && self.history.back().is_some_and(|last| last.anon.is_none() || last.max.is_none() && !host);
@@ -140,9 +152,9 @@ impl Cgroup {
         }
     }
 
-    /// The time that the history covers, microseconds.
-    pub fn span_us(&self) -> i64 {
-        self.history.front().zip(self.history.back()).map_or(0, |(first, last)| last.time_us - first.time_us)
+    /// For how long its rows have come, microseconds; the history may be shorter.
+    pub fn watched_us(&self) -> i64 {
+        self.begun_us.map_or(0, |begun| self.time_us - begun)
     }
 
     /// The points up to a time.
