@@ -26,7 +26,6 @@ mod run;
 mod scene;
 mod seal;
 mod summary;
-mod telling;
 mod top;
 mod watch;
 

@@ -21,7 +21,6 @@ use super::aloud::Aloud;
 use super::guard::patrol::Patrol;
 use super::hook::{self, Kill};
 use super::listening::Listening;
-use super::telling::Telling;
 use super::watch::Watch;
 use super::{beside, child, say};
 
@@ -85,13 +84,12 @@ impl Agent {
         };
         let (heard, kills) = unbounded_channel();
         let (aloud, speaker) = Aloud::begin(self.beside.no_alerts);
-        let sink = Listening::new(journal, move |event| {
+        let (tell, told) = mpsc::channel();
+        let sink = Listening::new(journal, told, move |event| {
             aloud.hear(event);
             let _ = Kill::of(event).map(|kill| heard.send(kill));
         });
         let sink = Watch::new(Box::new(sink), &self.config.fields);
-        let (tell, told) = mpsc::channel();
-        let sink = Telling::new(Box::new(sink), told);
         let guard = self.guard.zip(beside.as_ref()).map(|(guard, beside)| guard.begin(beside.board.clone(), tell));
         let guard = guard.transpose()?;
         let stop = async {

@@ -1,21 +1,36 @@
-//! The journal with somebody who hears of each event.
+//! The journal with company: somebody beside the recorder tells it events, and somebody hears of each.
+
+use std::sync::mpsc::Receiver;
 
 use sampler::event::Event;
 use sampler::recording::Subject;
 use sampler::sample::{PassHead, Row, SubjectRef};
 use sampler::sink::Sink;
 
-/// Passes on what it is given, and lets each event be heard after it is recorded. It runs on the relay's thread: who hears it
-/// puts it into a queue and waits for nothing.
+/// Passes on what it is given, and lets each event be heard after it is recorded. What was told is taken at each event and each
+/// flush, which come several times a second, so the goodbye of the agent comes after all that was told before it. It runs on the
+/// relay's thread and waits for nothing; who hears puts the event into a queue.
 pub struct Listening<H> {
     sink: Box<dyn Sink>,
+    told: Receiver<Event>,
     hear: H,
 }
 
 impl<H: FnMut(&Event) + Send> Listening<H> {
     /// A sink before another.
-    pub fn new(sink: Box<dyn Sink>, hear: H) -> Listening<H> {
-        Listening { sink, hear }
+    pub fn new(sink: Box<dyn Sink>, told: Receiver<Event>, hear: H) -> Listening<H> {
+        Listening { sink, told, hear }
+    }
+
+    fn take(&mut self, event: &Event) {
+        self.sink.event(event);
+        (self.hear)(event);
+    }
+
+    fn take_told(&mut self) {
+        while let Ok(event) = self.told.try_recv() {
+            self.take(&event);
+        }
     }
 }
 
@@ -33,10 +48,11 @@ impl<H: FnMut(&Event) + Send> Sink for Listening<H> {
         self.sink.row(head, row);
     }
     fn event(&mut self, event: &Event) {
-        self.sink.event(event);
-        (self.hear)(event);
+        self.take_told();
+        self.take(event);
     }
     fn flush(&mut self, sync: bool) {
+        self.take_told();
         self.sink.flush(sync);
     }
 }

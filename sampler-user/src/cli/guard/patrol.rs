@@ -1,5 +1,5 @@
 //! The guard beside the recorder: a thread of its own, which looks, asks the policy and acts. It shares the board with the relay
-//! and nothing with the sampling threads; what it did goes into the journal by `Telling`.
+//! and nothing with the sampling threads; what it did goes into the journal by `Listening`.
 
 use std::collections::HashSet;
 use std::path::PathBuf;
