@@ -15,6 +15,9 @@ pub const ROW_WORDS: usize = BLOCKS * BLOCK_WORDS;
 pub const ROWS: u32 = 512;
 /// Runs of bytes that are copied from each memory cgroup, at most.
 pub const BLOCKS: usize = 8;
+/// Values that a row of a walk without a lock can carry.
+pub const ASKS: usize = 96;
+const _: () = assert!(ASKS <= ROW_WORDS);
 /// Bytes kept of a cgroup's path.
 pub const PATH: usize = 256;
 /// Buckets of a histogram of stalls: bucket `n` counts those of `2^n` to `2^(n+1)` microseconds, the last one all longer.
@@ -65,6 +68,10 @@ offsets! {
     root_hierarchy,
     /// `cgroup_subsys_state.cgroup`.
     css_cgroup,
+    /// `cgroup_subsys_state.flags`.
+    css_flags,
+    /// `CSS_ONLINE`.
+    css_online,
     /// `css_set.subsys[memory_cgrp_id]`.
     set_memory,
     /// `task_struct.cgroups`.
@@ -158,7 +165,7 @@ impl Offsets {
 }
 
 /// One walk over the cgroups, or a part of it: asked by the agent, told by the probe.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(C)]
 pub struct Walk {
     /// cgroups to step over, because a part before has read them.
@@ -175,8 +182,34 @@ pub struct Walk {
     pub last_ns: u64,
     /// 1 when it stopped before the end.
     pub stopped: u64,
-    /// What is copied from each memory cgroup: block `n` to the words from `n * BLOCK_WORDS` on.
+    /// kernfs id of the cgroup it begins with.
+    pub root: u64,
+    /// Of an iterator: what is copied from each memory cgroup, block `n` to the words from `n * BLOCK_WORDS` on.
     pub blocks: [Block; BLOCKS],
+    /// Of a walk without a lock: what is asked of each memory cgroup, ask `n` for word `n`; see [`ask`].
+    pub asks: [u32; ASKS],
+    /// Number of asks.
+    pub asked: u32,
+    /// 1 when the asks have any of statistics, so that they are brought up to date before.
+    pub statistics: u32,
+}
+
+impl Walk {
+    /// Nothing is asked.
+    pub const NONE: Walk = Walk {
+        skip: 0,
+        bound_ns: 0,
+        visited: 0,
+        rows: 0,
+        first_ns: 0,
+        last_ns: 0,
+        stopped: 0,
+        root: 0,
+        blocks: [Block { offset: 0, length: 0 }; BLOCKS],
+        asks: [0; ASKS],
+        asked: 0,
+        statistics: 0,
+    };
 }
 
 /// One cgroup of a walk.
@@ -187,10 +220,80 @@ pub struct WalkRow {
     pub time_ns: u64,
     /// kernfs id.
     pub id: u64,
-    /// Bit `n` is set when block `n` was copied. 0 for a cgroup without the memory controller.
-    pub blocks: u64,
-    /// The blocks, each at its place.
+    /// What there is: bit `n` for block `n`; without a lock [`HAS_MEMBERS`] and [`HAS_STATISTICS`]. 0 for a cgroup without the memory
+    /// controller.
+    pub has: u64,
+    /// The blocks, each at its place, or the answers.
     pub words: [u64; ROW_WORDS],
+}
+
+/// [`WalkRow::has`] of a walk without a lock: members of `struct mem_cgroup`.
+pub const HAS_MEMBERS: u64 = 1;
+/// [`WalkRow::has`] of a walk without a lock: statistics.
+pub const HAS_STATISTICS: u64 = 2;
+
+/// What a walk without a lock is asked: a kind in the upper two bits, and a number.
+pub mod ask {
+    /// Eight bytes of `struct mem_cgroup`; its offset.
+    pub const MEMBER: u32 = 0;
+    /// A gauge of memory.stat; its `enum node_stat_item` or `memcg_stat_item`. Kernel 7.0.
+    pub const GAUGE: u32 = 1 << 30;
+    /// A counter of memory.stat; its `enum vm_event_item`. Kernel 7.0.
+    pub const COUNTER: u32 = 2 << 30;
+    /// The bits of the number.
+    pub const NUMBER: u32 = (1 << 30) - 1;
+}
+
+/// Functions of the kernel that a walk without a lock calls. Rust has no way to name them to the kernel: the probe calls helpers of
+/// numbers that no helper has, and the agent puts the functions' own numbers, by the kernel's types, in their place. A function
+/// that the running kernel does not have becomes the number 0.
+pub mod kfunc {
+    /// The helper number that stands for the first of [`NAMES`].
+    pub const FIRST: u32 = 0x5a00_0000;
+
+    macro_rules! kfuncs {
+        ($($(#[doc = $doc:literal])* $number:ident = $name:literal,)*) => {
+            #[allow(non_camel_case_types, clippy::upper_case_acronyms, reason = "an enum only to number constants")]
+            #[repr(u32)]
+            enum Order { $($number,)* }
+            $($(#[doc = $doc])* pub const $number: u32 = FIRST + Order::$number as u32;)*
+            /// Their names, in the order of their numbers.
+            pub const NAMES: &[&str] = &[$($name),*];
+        };
+    }
+
+    kfuncs! {
+        /// Kernel 6.2.
+        RDONLY_CAST = "bpf_rdonly_cast",
+        /// Kernel 6.2.
+        RCU_READ_LOCK = "bpf_rcu_read_lock",
+        /// Kernel 6.2.
+        RCU_READ_UNLOCK = "bpf_rcu_read_unlock",
+        /// Kernel 6.2.
+        CGROUP_FROM_ID = "bpf_cgroup_from_id",
+        /// Kernel 6.1.
+        CGROUP_ANCESTOR = "bpf_cgroup_ancestor",
+        /// Kernel 6.8.
+        TASK_GET_CGROUP1 = "bpf_task_get_cgroup1",
+        /// Kernel 6.1.
+        CGROUP_RELEASE = "bpf_cgroup_release",
+        /// Kernel 6.7.
+        ITER_CSS_NEW = "bpf_iter_css_new",
+        /// Kernel 6.7.
+        ITER_CSS_NEXT = "bpf_iter_css_next",
+        /// Kernel 6.7.
+        ITER_CSS_DESTROY = "bpf_iter_css_destroy",
+        /// Kernel 7.0.
+        GET_MEM_CGROUP = "bpf_get_mem_cgroup",
+        /// Kernel 7.0.
+        PUT_MEM_CGROUP = "bpf_put_mem_cgroup",
+        /// Kernel 7.0.
+        MEM_CGROUP_FLUSH_STATS = "bpf_mem_cgroup_flush_stats",
+        /// Kernel 7.0.
+        MEM_CGROUP_PAGE_STATE = "bpf_mem_cgroup_page_state",
+        /// Kernel 7.0.
+        MEM_CGROUP_VM_EVENTS = "bpf_mem_cgroup_vm_events",
+    }
 }
 
 /// What an event of the ring buffer is; its first word.
@@ -353,7 +456,7 @@ pub mod count {
     pub const COUNTERS: u32 = 4;
 }
 
-const _: () = assert!(size_of::<Walk>() == 7 * 8 + BLOCKS * 8);
+const _: () = assert!(size_of::<Walk>() == 8 * 8 + BLOCKS * 8 + ASKS * 4 + 8);
 const _: () = assert!(size_of::<WalkRow>() == (3 + ROW_WORDS) * 8);
 const _: () = assert!(size_of::<OomKill>() == 13 * 8 + 10 * 4 + 32);
 const _: () = assert!(size_of::<Lifecycle>() == 6 * 8 + PATH);

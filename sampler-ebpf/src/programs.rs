@@ -1,8 +1,10 @@
 //! The programs, and what they share: the offsets, the maps, and reads of kernel memory.
 
 mod exits;
+mod kernel;
 mod lifecycle;
 mod oom;
+mod open_walk;
 mod reclaim;
 mod walk;
 
@@ -34,10 +36,12 @@ static SAMPLED: HashMap<u64, u8> = HashMap::with_max_entries(CGROUPS, 0);
 
 /// The value of an offset. Volatile: the compiler must not take the value of the source for that of the running kernel.
 macro_rules! offset {
-    ($($name:tt)+) => {
+    ($($name:tt)+) => {{
         // SAFETY: a static is always there.
-        unsafe { core::ptr::read_volatile(&raw const crate::programs::OFFSETS.$($name)+) }
-    };
+        #[allow(unused_unsafe, reason = "some are within an unsafe block already")]
+        let offset = unsafe { core::ptr::read_volatile(&raw const crate::programs::OFFSETS.$($name)+) };
+        offset
+    }};
 }
 use offset;
 

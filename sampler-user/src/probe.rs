@@ -3,11 +3,12 @@
 
 pub mod btf;
 pub mod events;
+mod kfunc;
 pub mod offsets;
 pub mod walk;
 
 use std::fs;
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, AsRawFd};
 use std::path::{Path, PathBuf};
 
 use aya::maps::{HashMap, MapData, PerCpuArray, PerCpuHashMap, RingBuf};
@@ -18,7 +19,7 @@ use sampler_ebpf::{MISSING, count};
 use self::btf::Btf;
 use self::events::PerCpuStalls;
 use self::walk::Walker;
-use crate::cgroupfs::layout::Layout;
+use crate::cgroupfs::layout::{Layout, Version};
 
 /// Built from `sampler-ebpf` by `cargo xtask ebpf`.
 static OBJECT: &[u8] = include_bytes_aligned!("../probe/sampler.bpf.o");
@@ -60,7 +61,9 @@ pub enum Rung {
     BtfTracepoint(&'static str, usize),
     /// A tracepoint, by its record; only its format file tells where its values are.
     Tracepoint(&'static str, &'static str),
-    /// A walk over cgroups, with its maps: what is asked and the rows.
+    /// A walk over cgroups without a lock, with its maps: what is asked and the rows.
+    OpenWalk([&'static str; 2]),
+    /// A walk over cgroups by the kernel's iterator, with its maps.
     CgroupIterator([&'static str; 2]),
 }
 
@@ -71,7 +74,7 @@ impl Rung {
             Rung::Fentry(function) => name == function.as_bytes(),
             Rung::BtfTracepoint(tracepoint, _) => name.strip_prefix(b"btf_trace_") == Some(tracepoint.as_bytes()),
             Rung::CgroupIterator(_) => name == b"bpf_iter_cgroup",
-            Rung::Kprobe(_) | Rung::Tracepoint(..) => false,
+            Rung::Kprobe(_) | Rung::Tracepoint(..) | Rung::OpenWalk(_) => false,
         }
     }
 }
@@ -83,6 +86,7 @@ impl std::fmt::Display for Rung {
             Rung::Kprobe(name) => write!(f, "kprobe {name}"),
             Rung::BtfTracepoint(name, _) => write!(f, "BTF tracepoint {name}"),
             Rung::Tracepoint(group, name) => write!(f, "tracepoint {group}:{name}"),
+            Rung::OpenWalk(_) => write!(f, "walk without a lock"),
             Rung::CgroupIterator(_) => write!(f, "cgroup iterator"),
         }
     }
@@ -151,12 +155,18 @@ pub static JOBS: [Job; 10] = [
     Job {
         name: "walk",
         gives: "all cgroups in one system call",
-        ladder: &[("walk_fast", Rung::CgroupIterator(["WALK_FAST", "ROWS_FAST"]))],
+        ladder: &[
+            ("open_walk_fast", Rung::OpenWalk(["WALK_FAST", "ROWS_FAST"])),
+            ("walk_fast", Rung::CgroupIterator(["WALK_FAST", "ROWS_FAST"])),
+        ],
     },
     Job {
         name: "walk_slow",
         gives: "the limits and peaks of all cgroups in one system call",
-        ladder: &[("walk_slow", Rung::CgroupIterator(["WALK_SLOW", "ROWS_SLOW"]))],
+        ladder: &[
+            ("open_walk_slow", Rung::OpenWalk(["WALK_SLOW", "ROWS_SLOW"])),
+            ("walk_slow", Rung::CgroupIterator(["WALK_SLOW", "ROWS_SLOW"])),
+        ],
     },
 ];
 
@@ -193,11 +203,22 @@ pub struct Probe {
 impl Probe {
     /// Loads the probe and attaches what the kernel lets it. Takes some 100 ms and, for that time, some 50 MiB.
     pub fn load(layout: &Layout) -> Result<Probe, Error> {
+        Probe::load_by(layout, |_| true)
+    }
+
+    /// The same, trying only some ways: an older kernel's are to be tried on a newer one too.
+    pub fn load_by(layout: &Layout, tries: impl Fn(Rung) -> bool) -> Result<Probe, Error> {
         let mut loader = EbpfLoader::new();
         // It has taken the kernel's types apart already, in small pieces: away with them before anything that stays is put between.
         loader.btf(None);
         let types = Btf::of_kernel().map_err(|source| Error::Types { source })?;
         let mut found = offsets::find(&types, layout.version, hierarchy());
+        if layout.version == Version::V2 && types.function("bpf_mem_cgroup_page_state").is_some() {
+            let lines = fs::read_to_string(layout.memory.join("memory.stat")).unwrap_or_default();
+            let (items, absent) = offsets::statistics(&types, &lines);
+            found.items.extend(items);
+            found.absent.extend(absent);
+        }
         let format = Format::of("oom", "mark_victim");
         if let Ok(format) = &format {
             found.offsets.tp_victim_pid = format.offset("pid");
@@ -213,8 +234,10 @@ impl Probe {
         let mut walkers = Vec::new();
         for job in &JOBS {
             let mut done = Attached { job: job.name, gives: job.gives, rung: None, refused: Vec::new() };
-            for (program, rung) in job.ladder {
+            for (program, rung) in job.ladder.iter().filter(|(_, rung)| tries(*rung)) {
                 let tried = match rung {
+                    Rung::OpenWalk(maps) => open_walk(&ebpf, program, *maps, &types, layout, &found)
+                        .map(|walker| walkers.push((job.name, walker))),
                     Rung::CgroupIterator(maps) => attach_walk(&mut ebpf, program, *maps, &kernel, layout, &found)
                         .map(|walker| walkers.push((job.name, walker))),
                     Rung::Tracepoint(..) if found.offsets.tp_victim_pid == MISSING => {
@@ -327,38 +350,62 @@ fn attach(ebpf: &mut Ebpf, name: &str, rung: Rung, kernel: &aya::Btf, types: &Bt
             program.load().map_err(kind)?;
             program.attach(group, tracepoint).map_err(kind)?;
         }
-        Rung::CgroupIterator(_) => return Err("is attached with its root".into()),
+        Rung::OpenWalk(_) | Rung::CgroupIterator(_) => return Err("is attached with its root".into()),
     }
     Ok(())
+}
+
+fn open_walk(
+    ebpf: &Ebpf,
+    name: &str,
+    maps: [&str; 2],
+    types: &Btf,
+    layout: &Layout,
+    found: &offsets::Found,
+) -> Result<Walker, String> {
+    can_walk(found)?;
+    let program = kfunc::load(OBJECT, name, types, |name| array(ebpf, name).ok().map(|fd| fd.as_fd().as_raw_fd()))?;
+    let [walk, rows] = [array(ebpf, maps[0])?, array(ebpf, maps[1])?];
+    Walker::open(program, [walk.as_fd(), rows.as_fd()], &layout.memory, found)
+        .map_err(|error| format!("walk {}: {error}", layout.memory.display()))
 }
 
 fn attach_walk(
     ebpf: &mut Ebpf,
     name: &str,
-    [walk, rows]: [&str; 2],
+    maps: [&str; 2],
     kernel: &aya::Btf,
     layout: &Layout,
     found: &offsets::Found,
 ) -> Result<Walker, String> {
-    if found.items.is_empty() {
-        return Err("the kernel's types have no memory cgroup of a known form".into());
-    }
+    can_walk(found)?;
     let program: &mut Iter = ebpf
         .program_mut(name)
         .ok_or("the object does not have it")?
         .try_into()
         .map_err(|error: ProgramError| plain(&error))?;
     program.load("cgroup", kernel).map_err(|error| plain(&error))?;
-    let fd = |name: &str| match ebpf.map(name) {
-        Some(aya::maps::Map::Array(data)) => Ok(data.fd()),
-        _ => Err(format!("the object has no {name}")),
-    };
     let program: &Iter =
         ebpf.program(name).ok_or("the object does not have it")?.try_into().map_err(|_| "not a walk")?;
     let program = program.fd().map_err(|error| plain(&error))?;
-    let (walk, rows) = (fd(walk)?, fd(rows)?);
+    let [walk, rows] = [array(ebpf, maps[0])?, array(ebpf, maps[1])?];
     Walker::attach(program.as_fd(), [walk.as_fd(), rows.as_fd()], &layout.memory, found)
         .map_err(|error| format!("walk {}: {error}", layout.memory.display()))
+}
+
+fn can_walk(found: &offsets::Found) -> Result<(), String> {
+    match found.items.is_empty() {
+        true => Err("the kernel's types have no memory cgroup of a known form".into()),
+        false => Ok(()),
+    }
+}
+
+/// A map of the object that is an array, as those of the walks and the offsets are.
+fn array<'a>(ebpf: &'a Ebpf, name: &str) -> Result<&'a aya::maps::MapFd, String> {
+    match ebpf.map(name) {
+        Some(aya::maps::Map::Array(data)) => Ok(data.fd()),
+        _ => Err(format!("the object has no {name}")),
+    }
 }
 
 /// An error and its causes in one line, without the verifier's pages.

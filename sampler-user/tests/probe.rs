@@ -12,13 +12,17 @@ use sampler::cgroupfs::handle::{BUFFER, Handle, Outcome};
 use sampler::cgroupfs::layout::{Layout, Version};
 use sampler::cgroupfs::plan::Plan;
 use sampler::fields::{FieldId, Kind, UNLIMITED};
-use sampler::probe::Probe;
+use sampler::probe::{Probe, Rung};
 use sampler::probe::events::Told;
 use sampler::sample::{PassKind, Row};
 
 fn load() -> Option<(Layout, Probe)> {
+    load_by(|_| true)
+}
+
+fn load_by(tries: impl Fn(Rung) -> bool) -> Option<(Layout, Probe)> {
     let layout = Layout::detect().map_err(|error| eprintln!("SKIPPED: {error}")).ok()?;
-    match Probe::load(&layout) {
+    match Probe::load_by(&layout, tries) {
         Ok(probe) => {
             for job in &probe.attached {
                 eprintln!("{:<15} {:?} refused {:?}", job.job, job.rung, job.refused);
@@ -91,11 +95,20 @@ impl Drop for Cgroup {
 const STOCK: u64 = 64 * 4096;
 
 #[test]
-fn the_walk_and_the_files_say_the_same() {
-    let Some((layout, mut probe)) = load() else { return };
+fn the_walk_without_a_lock_and_the_files_say_the_same() {
+    walk_and_files("open", |rung| !matches!(rung, Rung::CgroupIterator(_)));
+}
+
+#[test]
+fn the_iterator_and_the_files_say_the_same() {
+    walk_and_files("iterator", |rung| !matches!(rung, Rung::OpenWalk(_)));
+}
+
+fn walk_and_files(name: &str, tries: impl Fn(Rung) -> bool) {
+    let Some((layout, mut probe)) = load_by(tries) else { return };
     let Some(mut walker) = probe.take_walker("walk") else { return eprintln!("SKIPPED: no walk on this kernel") };
-    let Some(mut busy) = Cgroup::make(&layout, "busy") else { return };
-    let Some(idle) = Cgroup::make(&layout, "idle") else { return };
+    let Some(mut busy) = Cgroup::make(&layout, &format!("busy-{name}")) else { return };
+    let Some(idle) = Cgroup::make(&layout, &format!("idle-{name}")) else { return };
     busy.limit(&layout, 96 << 20);
     idle.limit(&layout, 8 << 20);
     // Grows and shrinks all the time.

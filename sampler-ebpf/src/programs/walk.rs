@@ -14,11 +14,11 @@ macro_rules! walk {
     ($program:ident, $walk:ident, $rows:ident) => {
         #[unsafe(link_section = "maps")]
         #[unsafe(no_mangle)]
-        static $walk: Array<Walk> = Array::with_max_entries(1, MMAPABLE);
+        pub static $walk: Array<Walk> = Array::with_max_entries(1, MMAPABLE);
 
         #[unsafe(link_section = "maps")]
         #[unsafe(no_mangle)]
-        static $rows: Array<WalkRow> = Array::with_max_entries(ROWS, MMAPABLE);
+        pub static $rows: Array<WalkRow> = Array::with_max_entries(ROWS, MMAPABLE);
 
         #[unsafe(no_mangle)]
         #[unsafe(link_section = "iter/cgroup")]
@@ -59,7 +59,7 @@ fn visit(cgroup: u64, walk: &Array<Walk>, rows: &Array<WalkRow>) -> i32 {
     let row = unsafe { &mut *row };
     row.time_ns = now;
     row.id = cgroup_id(cgroup);
-    row.blocks = copy(follow(cgroup, offset!(cgroup_memory)), walk, &mut row.words);
+    row.has = copy(follow(cgroup, offset!(cgroup_memory)), walk, &mut row.words);
     walk.visited = visited + 1;
     walk.rows += 1;
     walk.last_ns = now;

@@ -231,9 +231,9 @@ impl Btf {
         Some(u64::from(self.word(at + 4)))
     }
 
-    /// Whether the kernel has a function of this name.
-    pub fn has_function(&self, name: &str) -> bool {
-        self.find(FUNC, name).is_some()
+    /// Number of the function of this name.
+    pub fn function(&self, name: &str) -> Option<u32> {
+        self.find(FUNC, name)
     }
 
     /// Names of the arguments of a tracepoint, without the first, which is the kernel's own. Nothing when there is no such

@@ -2,11 +2,11 @@
 //! holds it. What the running kernel does not have is left out, alone.
 
 use rustix::param::page_size;
-use sampler_ebpf::{BLOCK_WORDS, BLOCKS, Block, MISSING, Offsets};
+use sampler_ebpf::{ASKS, BLOCK_WORDS, BLOCKS, Block, MISSING, Offsets, ask};
 
 use super::btf::Btf;
 use crate::cgroupfs::layout::Version;
-use crate::fields::{FieldId, UNLIMITED};
+use crate::fields::{self, FieldId, Key, Table, UNLIMITED};
 
 /// How the kernel holds a value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -17,6 +17,8 @@ enum Form {
     Limit,
     /// A number.
     Count,
+    /// Of memory.stat, in its units.
+    Statistic,
 }
 
 /// Where a field is in a row of a walk.
@@ -26,27 +28,60 @@ pub struct Item {
     pub field: FieldId,
     /// Its slot in a row of samples.
     pub slot: usize,
-    /// Byte of `struct mem_cgroup` where it begins.
-    offset: u32,
+    /// What is asked for it, see [`ask`]; of several the sum is its value.
+    asks: Asks,
     form: Form,
-    /// Block that holds it, once [`place`] gave it one.
-    pub block: usize,
-    /// Word in the row.
-    pub word: usize,
+    /// Bit of the row that says whether it is there, once it is placed.
+    pub bit: usize,
+    /// Word in the row, the first of as many as there are asks.
+    word: usize,
+}
+
+/// A member's offset, or up to four statistics.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Asks {
+    list: [u32; 4],
+    length: usize,
+}
+
+impl Asks {
+    fn member(offset: u32) -> Asks {
+        Asks { list: [ask::MEMBER | offset, 0, 0, 0], length: 1 }
+    }
+
+    fn iter(&self) -> impl Iterator<Item = u32> {
+        self.list.into_iter().take(self.length)
+    }
 }
 
 impl Item {
-    /// The value in base units.
+    /// The value in base units, from the words of a row. Nothing where the kernel does not count it.
     #[inline]
-    pub fn value(&self, word: u64, page: u64) -> u64 {
+    pub fn value(&self, words: &[u64], page: u64) -> Option<u64> {
         /// `PAGE_COUNTER_MAX` of the kernel: no limit.
         const MOST_PAGES: u64 = i64::MAX as u64 / 4096;
-        match self.form {
+        let word = *words.get(self.word)?;
+        Some(match self.form {
             Form::Count => word,
             Form::Pages => (word as i64).max(0) as u64 * page,
             Form::Limit if word >= MOST_PAGES * 4096 / page => UNLIMITED,
             Form::Limit => word * page,
-        }
+            // The kernel's functions say -1 to what they do not know.
+            Form::Statistic => {
+                let parts = words.get(self.word..self.word + self.asks.length)?;
+                parts.iter().try_fold(0u64, |sum, part| (*part != u64::MAX).then(|| sum.wrapping_add(*part)))?
+            }
+        })
+    }
+
+    /// Whether it is asked of the kernel's functions; otherwise it is a member of `struct mem_cgroup`.
+    pub fn is_statistic(&self) -> bool {
+        self.form == Form::Statistic
+    }
+
+    /// Byte of `struct mem_cgroup` where it begins.
+    fn offset(&self) -> u32 {
+        self.asks.list[0]
     }
 }
 
@@ -88,6 +123,8 @@ pub fn find(btf: &Btf, version: Version, hierarchy: u32) -> Found {
         kernfs_id: at("kernfs_node", "id"),
         root_hierarchy: at("cgroup_root", "hierarchy_id"),
         css_cgroup: at("cgroup_subsys_state", "cgroup"),
+        css_flags: at("cgroup_subsys_state", "flags"),
+        css_online: constant("CSS_ONLINE"),
         set_memory: plus(at("css_set", "subsys"), memory),
         task_cgroups: at("task_struct", "cgroups"),
         task_signal: at("task_struct", "signal"),
@@ -237,27 +274,107 @@ fn fields(btf: &Btf, version: Version) -> (Vec<Item>, Vec<FieldId>) {
     };
     let absent = sources(version).iter().filter_map(not_counted).collect();
     let item = |(field, member, index, form): (FieldId, &str, Option<&str>, Form)| {
-        Some(Item { field, slot: field.field().slot, offset: offset(member, index)?, form, block: 0, word: 0 })
+        let asks = Asks::member(offset(member, index)?);
+        Some(Item { field, slot: field.field().slot, asks, form, bit: 0, word: 0 })
     };
     (sources(version).into_iter().filter_map(item).collect(), absent)
 }
 
-/// Finds the few runs of bytes that hold all items, and tells each where it is. An item that finds no room is left out.
+/// The fields of memory.stat by the kernel's functions, and those of which this kernel has no line in the file, which `lines` holds.
+/// What a line is made of is the kernel's `memory_stats` table and `memcg_stat_format`.
+pub fn statistics(btf: &Btf, lines: &str) -> (Vec<Item>, Vec<FieldId>) {
+    let (mut items, mut absent) = (Vec::new(), Vec::new());
+    for field in fields::of(Table::Samples) {
+        let Some(source) = field.v2.filter(|source| source.file == "memory.stat") else { continue };
+        let Key::Flat(key) = source.key else { continue };
+        if !lines.lines().any(|line| line.split(' ').next() == Some(key)) {
+            absent.push(field.id);
+        } else if let Some(asks) = statistic(btf, key) {
+            items.push(Item { field: field.id, slot: field.slot, asks, form: Form::Statistic, bit: 0, word: 0 });
+        }
+    }
+    (items, absent)
+}
+
+/// What the kernel adds up for a line of memory.stat.
+fn statistic(btf: &Btf, line: &str) -> Option<Asks> {
+    let of = |kind: u32, names: &[&str]| {
+        let mut asks = Asks { length: names.len(), ..Asks::default() };
+        for (ask, name) in asks.list.iter_mut().zip(names) {
+            *ask = kind | btf.enumerator(name)? as u32;
+        }
+        Some(asks)
+    };
+    let gauge = |name: &str| of(ask::GAUGE, &[name]);
+    let counters = |what: &str| {
+        let all = ["KSWAPD", "DIRECT", "KHUGEPAGED", "PROACTIVE"].map(|by| format!("{what}_{by}"));
+        let known: Vec<&str> = all.iter().map(String::as_str).filter(|name| btf.enumerator(name).is_some()).collect();
+        of(ask::COUNTER, &known)
+    };
+    match line {
+        "anon" => gauge("NR_ANON_MAPPED"),
+        "file" => gauge("NR_FILE_PAGES"),
+        "kernel" => gauge("MEMCG_KMEM"),
+        "kernel_stack" => gauge("NR_KERNEL_STACK_KB"),
+        "pagetables" => gauge("NR_PAGETABLE"),
+        "sec_pagetables" => gauge("NR_SECONDARY_PAGETABLE"),
+        "percpu" => gauge("MEMCG_PERCPU_B"),
+        "sock" => gauge("MEMCG_SOCK"),
+        "vmalloc" => gauge("MEMCG_VMALLOC").or_else(|| gauge("NR_VMALLOC")),
+        "shmem" => gauge("NR_SHMEM"),
+        "zswap" => gauge("MEMCG_ZSWAP_B"),
+        "zswapped" => gauge("MEMCG_ZSWAPPED"),
+        "file_mapped" => gauge("NR_FILE_MAPPED"),
+        "file_dirty" => gauge("NR_FILE_DIRTY"),
+        "file_writeback" => gauge("NR_WRITEBACK"),
+        "swapcached" => gauge("NR_SWAPCACHE"),
+        "anon_thp" => gauge("NR_ANON_THPS"),
+        "file_thp" => gauge("NR_FILE_THPS"),
+        "shmem_thp" => gauge("NR_SHMEM_THPS"),
+        "inactive_anon" | "active_anon" | "inactive_file" | "active_file" | "unevictable" | "hugetlb" => {
+            gauge(&format!("NR_{}", line.to_ascii_uppercase()))
+        }
+        "slab" => of(ask::GAUGE, &["NR_SLAB_RECLAIMABLE_B", "NR_SLAB_UNRECLAIMABLE_B"]),
+        "slab_reclaimable" => gauge("NR_SLAB_RECLAIMABLE_B"),
+        "slab_unreclaimable" => gauge("NR_SLAB_UNRECLAIMABLE_B"),
+        "pgscan" => counters("PGSCAN"),
+        "pgsteal" => counters("PGSTEAL"),
+        _ if line.starts_with("workingset_") => gauge(&line.to_ascii_uppercase()),
+        _ => of(ask::COUNTER, &[&line.to_ascii_uppercase()]),
+    }
+}
+
+/// Gives each item words of its own, in their order, and says what is asked for them. An item that finds no room is left out.
+pub fn line_up(items: &mut Vec<Item>) -> Vec<u32> {
+    let mut asks = Vec::new();
+    items.retain_mut(|item| {
+        if asks.len() + item.asks.length > ASKS {
+            return false;
+        }
+        (item.bit, item.word) = (usize::from(item.is_statistic()), asks.len());
+        asks.extend(item.asks.iter());
+        true
+    });
+    asks
+}
+
+/// Finds the few runs of bytes that hold all members, and tells each where it is. What finds no room or is no member is left out.
 pub fn place(items: &mut Vec<Item>) -> [Block; BLOCKS] {
+    items.retain(|item| !item.is_statistic());
     let mut blocks = [Block::default(); BLOCKS];
-    items.sort_by_key(|item| item.offset);
+    items.sort_by_key(|item| item.offset());
     let mut last: Option<usize> = None;
     items.retain_mut(|item| {
-        let end = item.offset + 8;
+        let end = item.offset() + 8;
         let joins =
-            last.filter(|n| end - blocks[*n].offset <= BLOCK_WORDS as u32 * 8 && gap(blocks[*n], item.offset) <= NEAR);
+            last.filter(|n| end - blocks[*n].offset <= BLOCK_WORDS as u32 * 8 && gap(blocks[*n], item.offset()) <= NEAR);
         let Some(n) = joins.or_else(|| Some(last.map_or(0, |n| n + 1)).filter(|n| *n < BLOCKS)) else { return false };
         if joins.is_none() {
-            blocks[n].offset = item.offset;
+            blocks[n].offset = item.offset();
         }
         blocks[n].length = end - blocks[n].offset;
         last = Some(n);
-        (item.block, item.word) = (n, n * BLOCK_WORDS + (item.offset - blocks[n].offset) as usize / 8);
+        (item.bit, item.word) = (n, n * BLOCK_WORDS + (item.offset() - blocks[n].offset) as usize / 8);
         true
     });
     blocks
@@ -279,21 +396,18 @@ pub fn page() -> u64 {
 mod tests {
     use super::*;
 
+    fn item(form: Form) -> Item {
+        Item { field: FieldId::Max, slot: 0, asks: Asks::member(0), form, bit: 0, word: 0 }
+    }
+
     #[test]
     fn near_items_share_a_block_and_each_knows_its_word() {
         let placed = |offsets: &[u32]| {
-            let item = |offset: &u32| Item {
-                field: FieldId::Max,
-                slot: 0,
-                offset: *offset,
-                form: Form::Count,
-                block: 0,
-                word: 0,
-            };
+            let item = |offset: &u32| Item { asks: Asks::member(*offset), ..item(Form::Count) };
             let mut items: Vec<Item> = offsets.iter().map(item).collect();
             let blocks = place(&mut items);
             let blocks: Vec<_> = blocks.iter().filter(|b| b.length > 0).map(|b| (b.offset, b.length)).collect();
-            (blocks, items.iter().map(|item| (item.offset, item.block, item.word)).collect::<Vec<_>>())
+            (blocks, items.iter().map(|item| (item.offset(), item.bit, item.word)).collect::<Vec<_>>())
         };
         let (blocks, items) = placed(&[80, 8, 0, 8, 160]);
         assert_eq!(blocks, [(0, 88), (160, 8)], "more than a cache line lies between");
@@ -306,12 +420,25 @@ mod tests {
 
     #[test]
     fn values_come_in_base_units() {
-        let item = |form| Item { field: FieldId::Max, slot: 0, offset: 0, form, block: 0, word: 0 };
-        assert_eq!(item(Form::Pages).value(3, 4096), 12288);
-        assert_eq!(item(Form::Pages).value(-1i64 as u64, 4096), 0);
-        assert_eq!(item(Form::Limit).value(i64::MAX as u64 / 4096, 4096), UNLIMITED);
-        assert_eq!(item(Form::Limit).value(i64::MAX as u64 / 16384, 16384), UNLIMITED);
-        assert_eq!(item(Form::Limit).value(25, 4096), 102_400);
-        assert_eq!(item(Form::Count).value(7, 4096), 7);
+        let value = |form, word: u64, page| item(form).value(&[word], page);
+        assert_eq!(value(Form::Pages, 3, 4096), Some(12288));
+        assert_eq!(value(Form::Pages, -1i64 as u64, 4096), Some(0));
+        assert_eq!(value(Form::Limit, i64::MAX as u64 / 4096, 4096), Some(UNLIMITED));
+        assert_eq!(value(Form::Limit, i64::MAX as u64 / 16384, 16384), Some(UNLIMITED));
+        assert_eq!(value(Form::Limit, 25, 4096), Some(102_400));
+        assert_eq!(value(Form::Count, 7, 4096), Some(7));
+    }
+
+    #[test]
+    fn a_statistic_is_the_sum_of_its_parts_and_absent_when_one_is() {
+        let mut items = vec![item(Form::Count), Item { asks: Asks { list: [9; 4], length: 3 }, ..item(Form::Statistic) }];
+        assert_eq!(line_up(&mut items), [0, 9, 9, 9]);
+        assert_eq!(items.iter().map(|item| item.bit).collect::<Vec<_>>(), [0, 1]);
+        assert_eq!(items[1].value(&[100, 1, 2, 3, 100], 4096), Some(6));
+        assert_eq!(items[1].value(&[100, 1, u64::MAX, 3], 4096), None);
+        assert_eq!(items[1].value(&[100, 1, 2], 4096), None);
+        let mut many = vec![items[1]; 100];
+        assert_eq!((line_up(&mut many).len(), many.len()), (ASKS, ASKS / 3), "what finds no room is left to the files");
+        assert!(place(&mut items).iter().all(|block| block.length == 0 || block.length == 8) && items.len() == 1);
     }
 }

@@ -1,11 +1,11 @@
-//! Every cgroup below a root in one system call: the agent reads an iterator's descriptor, the kernel runs the program once a
-//! cgroup, and the rows are in memory that both share.
+//! Every cgroup below a root in one system call; the rows are in memory that the kernel and the agent share.
 //!
-//! Needs kernel 6.1 (the cgroup iterator), CAP_BPF and CAP_PERFMON. The walk holds the lock that making and removing a cgroup
-//! needs, so it is cut into parts of at most [`HOLD`].
+//! Since kernel 6.17 a system call runs a program that goes over the cgroups without a lock ([`Walker::open`]). Older kernels, from 6.1 on,
+//! have an iterator ([`Walker::attach`]): the agent reads its descriptor, and the kernel runs the program once a cgroup. It holds the
+//! lock that making and removing a cgroup needs, so it is cut into parts of at most [`HOLD`]. Needs CAP_BPF and CAP_PERFMON.
 
 use std::io;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 use std::path::Path;
 use std::ptr::NonNull;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -13,9 +13,9 @@ use std::time::Duration;
 
 use rustix::fs::{Mode, OFlags, open};
 use rustix::mm::{MapFlags, ProtFlags, mmap, munmap};
-use sampler_ebpf::{BLOCKS, Block, ROWS, Walk, WalkRow};
+use sampler_ebpf::{ROWS, Walk, WalkRow};
 
-use super::offsets::{Found, Item, page, place};
+use super::offsets::{Found, Item, line_up, page, place};
 use crate::fields::FieldId;
 use crate::sample::{Mask, Row};
 
@@ -56,23 +56,32 @@ pub struct Taken {
     pub rows: u64,
     /// Parts.
     pub parts: u32,
-    /// Longest time a part held the lock, nanoseconds; to the last row.
+    /// Longest time a part held the lock, nanoseconds; to the last row. 0 of a walk that needs none.
     pub held_ns: u64,
 }
 
 /// Longest holding of all walks of this process, nanoseconds.
 pub static LONGEST_HOLD_NS: AtomicU64 = AtomicU64::new(0);
 
+/// How the kernel is made to walk.
+#[derive(Debug)]
+enum Way {
+    /// A link; each part is a new iterator of it.
+    Iterator(OwnedFd),
+    /// A program that is run.
+    Program(OwnedFd),
+}
+
 /// Walks over the cgroups below a root.
 #[derive(Debug)]
 pub struct Walker {
-    link: OwnedFd,
+    way: Way,
     walk: Shared,
     rows: Shared,
     items: Vec<Item>,
     absent: Vec<FieldId>,
-    /// What is copied: no more than the items need.
-    blocks: [Block; BLOCKS],
+    /// What is asked of the program: no more than the items need.
+    asked: Walk,
     page: u64,
     /// Most parts of one walk: a tree that grows faster than it is read would never end.
     most_parts: u32,
@@ -99,8 +108,9 @@ impl Seen<'_> {
 }
 
 mod sys {
-    //! The two commands of `bpf(2)` that aya has no way to make with a cgroup.
+    //! The commands of `bpf(2)` that aya has no way to make.
 
+    pub const PROG_TEST_RUN: libc::c_int = 10;
     pub const LINK_CREATE: libc::c_int = 28;
     pub const ITER_CREATE: libc::c_int = 33;
     pub const TRACE_ITER: u32 = 28;
@@ -127,6 +137,15 @@ mod sys {
         pub reserved: [u32; 9],
     }
 
+    /// `union bpf_attr` of BPF_PROG_TEST_RUN.
+    #[derive(Default)]
+    #[repr(C)]
+    pub struct TestRun {
+        pub prog_fd: u32,
+        pub retval: u32,
+        pub rest: [u64; 9],
+    }
+
     /// `union bpf_attr` of BPF_ITER_CREATE.
     #[repr(C)]
     pub struct IterCreate {
@@ -135,29 +154,59 @@ mod sys {
     }
 }
 
-fn bpf<T>(command: libc::c_int, attributes: &T) -> io::Result<OwnedFd> {
+fn bpf<T>(command: libc::c_int, attributes: &mut T) -> io::Result<libc::c_long> {
     // SAFETY: the attributes live until the call returns, and their size is given.
-    let fd = unsafe { libc::syscall(libc::SYS_bpf, command, std::ptr::from_ref(attributes), size_of::<T>()) };
-    if fd < 0 {
-        return Err(io::Error::last_os_error());
-    }
+    let given = unsafe { libc::syscall(libc::SYS_bpf, command, std::ptr::from_mut(attributes), size_of::<T>()) };
+    if given < 0 { Err(io::Error::last_os_error()) } else { Ok(given) }
+}
+
+fn bpf_fd<T>(command: libc::c_int, mut attributes: T) -> io::Result<OwnedFd> {
+    let fd = bpf(command, &mut attributes)?;
     // SAFETY: the kernel gave a new descriptor.
     Ok(unsafe { OwnedFd::from_raw_fd(fd as libc::c_int) })
 }
 
+impl Way {
+    /// One part of a walk.
+    fn walk(&self) -> io::Result<()> {
+        match self {
+            Way::Iterator(link) => {
+                let iterator =
+                    bpf_fd(sys::ITER_CREATE, sys::IterCreate { link_fd: link.as_raw_fd() as u32, flags: 0 })?;
+                loop {
+                    // Nothing is written to it: the rows go to the shared memory.
+                    match rustix::io::read(&iterator, &mut [0u8; 8]) {
+                        Ok(0) => return Ok(()),
+                        Ok(_) | Err(rustix::io::Errno::INTR | rustix::io::Errno::AGAIN) => {}
+                        Err(error) => return Err(error.into()),
+                    }
+                }
+            }
+            Way::Program(program) => {
+                let mut run = sys::TestRun { prog_fd: program.as_raw_fd() as u32, ..sys::TestRun::default() };
+                bpf(sys::PROG_TEST_RUN, &mut run)?;
+                match run.retval {
+                    0 => Ok(()),
+                    _ => Err(io::Error::other("the kernel does not find the first cgroup")),
+                }
+            }
+        }
+    }
+}
+
 impl Walker {
-    /// Joins a loaded program to a root. The maps are those of the program.
+    /// Joins a loaded iterator to a root. The maps are those of the program.
     pub fn attach(
         program: BorrowedFd<'_>,
-        [walk, rows]: [BorrowedFd<'_>; 2],
+        maps: [BorrowedFd<'_>; 2],
         root: &Path,
         found: &Found,
     ) -> io::Result<Walker> {
         let root = open(root, OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?;
         let info = sys::CgroupWalk { order: sys::DESCENDANTS_PRE, cgroup_fd: root.as_raw_fd() as u32, cgroup_id: 0 };
-        let link = bpf(
+        let link = bpf_fd(
             sys::LINK_CREATE,
-            &sys::LinkCreate {
+            sys::LinkCreate {
                 prog_fd: program.as_raw_fd() as u32,
                 target_fd: 0,
                 attach_type: sys::TRACE_ITER,
@@ -167,11 +216,41 @@ impl Walker {
                 reserved: [0; 9],
             },
         )?;
+        Walker::new(Way::Iterator(link), maps, Walk { bound_ns: HOLD.as_nanos() as u64, ..Walk::NONE }, found)
+    }
+
+    /// Takes a loaded program that walks without a lock, and looks whether it comes by the root.
+    pub fn open(program: OwnedFd, maps: [BorrowedFd<'_>; 2], root: &Path, found: &Found) -> io::Result<Walker> {
+        let root = std::os::unix::fs::MetadataExt::ino(&std::fs::metadata(root)?);
+        let mut walker = Walker::new(Way::Program(program), maps, Walk { root, ..Walk::NONE }, found)?;
+        let mut first = None;
+        walker.take(|_, seen| first = first.or(Some(seen.id())))?;
+        match first {
+            Some(id) if id == root => Ok(walker),
+            _ => Err(io::Error::other("it does not begin with what is mounted there")),
+        }
+    }
+
+    fn new(way: Way, [walk, rows]: [BorrowedFd<'_>; 2], asked: Walk, found: &Found) -> io::Result<Walker> {
         let (walk, rows) =
             (Shared::map(walk, size_of::<Walk>())?, Shared::map(rows, size_of::<WalkRow>() * ROWS as usize)?);
-        let mut items = found.items.clone();
-        let blocks = place(&mut items);
-        Ok(Walker { link, walk, rows, items, absent: found.absent.clone(), blocks, page: page(), most_parts: 1024 })
+        let (items, absent) = (found.items.clone(), found.absent.clone());
+        let mut walker = Walker { way, walk, rows, items, absent, asked, page: page(), most_parts: 1024 };
+        walker.ask();
+        Ok(walker)
+    }
+
+    /// Asks for the items. Those that find no room are left out.
+    fn ask(&mut self) {
+        match self.way {
+            Way::Iterator(_) => self.asked.blocks = place(&mut self.items),
+            Way::Program(_) => {
+                let asks = line_up(&mut self.items);
+                self.asked.asks[..asks.len()].copy_from_slice(&asks);
+                self.asked.asked = asks.len() as u32;
+                self.asked.statistics = self.items.iter().any(Item::is_statistic).into();
+            }
+        }
     }
 
     /// The fields a walk gives.
@@ -188,7 +267,7 @@ impl Walker {
     /// Leaves out the slots that are not wanted.
     pub fn keep(&mut self, wants: impl Fn(usize) -> bool) {
         self.items.retain(|item| wants(item.slot));
-        self.blocks = place(&mut self.items);
+        self.ask();
     }
 
     /// Number of values a cgroup has in [`Walker::values`].
@@ -201,8 +280,12 @@ impl Walker {
     pub fn values(&self, seen: Seen<'_>, out: &mut [u64]) -> u64 {
         let mut there = 0;
         for (n, (item, value)) in self.items.iter().zip(out).enumerate() {
-            *value = item.value(seen.row.words[item.word], self.page);
-            there |= (seen.row.blocks >> item.block & 1) << n;
+            if seen.row.has >> item.bit & 1 == 1
+                && let Some(found) = item.value(&seen.row.words, self.page)
+            {
+                *value = found;
+                there |= 1 << n;
+            }
         }
         there
     }
@@ -221,8 +304,10 @@ impl Walker {
     #[inline]
     pub fn fill(&self, seen: Seen<'_>, row: &mut Row) {
         for item in &self.items {
-            if seen.row.blocks >> item.block & 1 == 1 {
-                row.set(item.slot, item.value(seen.row.words[item.word], self.page));
+            if seen.row.has >> item.bit & 1 == 1
+                && let Some(value) = item.value(&seen.row.words, self.page)
+            {
+                row.set(item.slot, value);
             }
         }
     }
@@ -241,28 +326,20 @@ impl Walker {
         let mut taken = Taken::default();
         let mut skip = 0;
         while taken.parts < self.most_parts {
-            let asked = Walk { skip, bound_ns: HOLD.as_nanos() as u64, blocks: self.blocks, ..Walk::default() };
             let walk = self.walk.at.as_ptr().cast::<Walk>();
-            // SAFETY: the mapping holds a `Walk`; the kernel writes it only while the iterator is read, below.
-            unsafe { walk.write_volatile(asked) };
-            let iterator = bpf(sys::ITER_CREATE, &sys::IterCreate { link_fd: self.link.as_raw_fd() as u32, flags: 0 })?;
-            loop {
-                // Nothing is written to it: the rows go to the shared memory.
-                match rustix::io::read(&iterator, &mut [0u8; 8]) {
-                    Ok(0) => break,
-                    Ok(_) | Err(rustix::io::Errno::INTR | rustix::io::Errno::AGAIN) => {}
-                    Err(error) => return Err(error.into()),
-                }
-            }
-            drop(iterator);
+            // SAFETY: the mapping holds a `Walk`; the kernel writes it only while it walks, below.
+            unsafe { walk.write_volatile(Walk { skip, ..self.asked }) };
+            self.way.walk()?;
             // SAFETY: as above.
             let done = unsafe { walk.read_volatile() };
             taken.parts += 1;
             taken.rows += done.rows;
-            taken.held_ns = taken.held_ns.max(done.last_ns.saturating_sub(done.first_ns));
+            if let Way::Iterator(_) = self.way {
+                taken.held_ns = taken.held_ns.max(done.last_ns.saturating_sub(done.first_ns));
+            }
             for n in 0..done.rows as usize {
                 if let Some(seen) = self.row(n)
-                    && seen.row.blocks != 0
+                    && seen.row.has != 0
                 {
                     each(self, seen);
                 }
@@ -274,11 +351,5 @@ impl Walker {
         }
         LONGEST_HOLD_NS.fetch_max(taken.held_ns, Ordering::Relaxed);
         Ok(taken)
-    }
-}
-
-impl AsFd for Walker {
-    fn as_fd(&self) -> BorrowedFd<'_> {
-        self.link.as_fd()
     }
 }

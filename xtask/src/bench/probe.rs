@@ -10,7 +10,7 @@ use anyhow::{Context, bail};
 use sampler::cgroupfs::handle::{BUFFER, Handle};
 use sampler::cgroupfs::layout::Layout;
 use sampler::cgroupfs::plan::Plan;
-use sampler::probe::Probe;
+use sampler::probe::{Probe, Rung};
 use sampler::probe::walk::{Taken, Walker};
 use sampler::sample::{PassKind, Row};
 use sampler::time::thread_cpu_ns;
@@ -41,10 +41,25 @@ fn median(values: &mut [f64]) -> f64 {
 pub fn run(args: &Args) -> anyhow::Result<()> {
     sampler::record::protect::raise_descriptors();
     let layout = Layout::detect()?;
-    walk_and_files(&layout, args)?;
-    kilohertz(&layout, args)?;
+    for (name, tries) in WAYS {
+        println!("{name}:");
+        match Probe::load_by(&layout, tries)?.take_walker("walk") {
+            None => println!("  SKIPPED: this kernel does not have it"),
+            Some(_) => {
+                walk_and_files(&layout, args, tries)?;
+                kilohertz(&layout, args, tries)?;
+            }
+        }
+    }
     watched(&layout, args)
 }
+
+/// Both ways to walk; the first one that a kernel has is the one that is used.
+const WAYS: [(&str, Tries); 2] = [
+    ("without a lock", |rung| !matches!(rung, Rung::CgroupIterator(_))),
+    ("iterator", |rung| !matches!(rung, Rung::OpenWalk(_))),
+];
+type Tries = fn(Rung) -> bool;
 
 fn walker(probe: &mut Probe) -> anyhow::Result<Walker> {
     match probe.take_walker("walk") {
@@ -54,9 +69,9 @@ fn walker(probe: &mut Probe) -> anyhow::Result<Walker> {
 }
 
 /// CPU time of a pass over the cgroups by the walk, and by `pread` of the files with the same fields.
-fn walk_and_files(layout: &Layout, args: &Args) -> anyhow::Result<()> {
+fn walk_and_files(layout: &Layout, args: &Args, tries: Tries) -> anyhow::Result<()> {
     let forest = Forest::grow(layout, args.cgroups)?;
-    let mut probe = Probe::load(layout)?;
+    let mut probe = Probe::load_by(layout, tries)?;
     let mut walker = walker(&mut probe)?;
     let fields: Vec<_> = walker.fields().collect();
     let mut plan = Plan::cgroups(PassKind::Full, layout, &fields);
@@ -97,7 +112,7 @@ fn walk_and_files(layout: &Layout, args: &Args) -> anyhow::Result<()> {
     }
     let (bare, parsed, walked) = (median(&mut bare), median(&mut parsed), median(&mut walked));
     println!(
-        "walk: {} cgroups ({rows} in the tree), {} fields in {} files: walk {walked:.0} ns a cgroup, bare pread {bare:.0}, pread and parse {parsed:.0}; \
+        "  walk: {} cgroups ({rows} in the tree), {} fields in {} files: walk {walked:.0} ns a cgroup, bare pread {bare:.0}, pread and parse {parsed:.0}; \
          ratio {:.3} of bare, {:.3} of parsed (bar 0.200); lock held for at most {} us",
         args.cgroups,
         fields.len(),
@@ -109,42 +124,77 @@ fn walk_and_files(layout: &Layout, args: &Args) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// A thousand walks a second over the fast fields: CPU, and how late each is.
-fn kilohertz(layout: &Layout, args: &Args) -> anyhow::Result<()> {
+/// A thousand walks a second over the fast fields: CPU, and how late each is; and the same loop without a walk, in turns of a second,
+/// because a machine that wakes nobody in time makes everybody late.
+fn kilohertz(layout: &Layout, args: &Args, tries: Tries) -> anyhow::Result<()> {
     let _forest = Forest::grow(layout, args.fast)?;
-    let mut probe = Probe::load(layout)?;
+    let mut probe = Probe::load_by(layout, tries)?;
     let mut walker = walker(&mut probe)?;
     let fast = Plan::cgroups(PassKind::Fast, layout, &[]);
     walker.keep(|slot| fast.has(slot));
     let names: Vec<_> = walker.fields().map(|id| id.field().column).collect();
     let _ = rustix::thread::set_current_timer_slack(std::num::NonZeroU64::new(1));
     let mut row = Row::new(1);
-    let (mut late, begun, cpu) = (Vec::with_capacity(1 << 16), Instant::now(), thread_cpu_ns());
-    let mut next = begun;
-    while begun.elapsed() < Duration::from_secs(args.seconds) {
-        next += Duration::from_millis(1);
-        std::thread::sleep(next.saturating_duration_since(Instant::now()));
-        late.push(next.elapsed().as_nanos() as u64 / 1000);
-        walker.take(|walker, seen| {
-            row.mask = 0;
-            walker.fill(seen, &mut row);
-            black_box(&row);
+    let (mut walks, mut sleeps) = (Ticks::default(), Ticks::default());
+    for _ in 0..args.seconds {
+        walks.second(|| {
+            walker.take(|walker, seen| {
+                row.mask = 0;
+                walker.fill(seen, &mut row);
+                black_box(&row);
+            })?;
+            Ok(())
         })?;
+        sleeps.second(|| Ok(()))?;
     }
-    let used = (thread_cpu_ns() - cpu) as f64 / begun.elapsed().as_nanos() as f64 * 100.0;
-    late.sort_unstable();
-    let at = |part: f64| late[((late.len() - 1) as f64 * part) as usize];
     println!(
-        "1 kHz: {} cgroups, {} walks for {}: {used:.1} % of a core (bar 10); late by p50 {} us, p99 {}, p99.9 {} (bar 1000), most {}",
+        "  1 kHz: {} cgroups, {} walks for {}: {walks} (bars 10 %, p99.9 1000 us); sleeping alone: {sleeps}; the walk over that {:.1} %",
         args.fast,
-        late.len(),
+        walks.late.len(),
         names.join(" "),
-        at(0.5),
-        at(0.99),
-        at(0.999),
-        at(1.0)
+        walks.used() - sleeps.used(),
     );
     Ok(())
+}
+
+/// A thousand ticks a second.
+#[derive(Default)]
+struct Ticks {
+    late: Vec<u64>,
+    cpu_ns: u64,
+    wall_ns: u64,
+}
+
+impl Ticks {
+    fn second(&mut self, mut work: impl FnMut() -> anyhow::Result<()>) -> anyhow::Result<()> {
+        self.late.reserve(1024);
+        let (begun, cpu) = (Instant::now(), thread_cpu_ns());
+        let mut next = begun;
+        while begun.elapsed() < Duration::from_secs(1) {
+            next += Duration::from_millis(1);
+            std::thread::sleep(next.saturating_duration_since(Instant::now()));
+            self.late.push(next.elapsed().as_nanos() as u64 / 1000);
+            work()?;
+        }
+        self.cpu_ns += thread_cpu_ns() - cpu;
+        self.wall_ns += begun.elapsed().as_nanos() as u64;
+        Ok(())
+    }
+
+    /// Percent of a core.
+    fn used(&self) -> f64 {
+        self.cpu_ns as f64 / self.wall_ns as f64 * 100.0
+    }
+}
+
+impl std::fmt::Display for Ticks {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let mut late = self.late.clone();
+        late.sort_unstable();
+        let at = |part: f64| late.get((late.len().saturating_sub(1) as f64 * part) as usize).copied().unwrap_or(0);
+        let [p50, p99, p999, most] = [0.5, 0.99, 0.999, 1.0].map(at);
+        write!(f, "{:.1} % of a core, late by p50 {p50} us, p99 {p99}, p99.9 {p999}, most {most}", self.used())
+    }
 }
 
 /// What the watched pay: page faults, forks, and the making of cgroups, with the probe and without, in turn. CPU time, because
