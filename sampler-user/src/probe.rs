@@ -8,8 +8,9 @@ pub mod offsets;
 pub mod walk;
 
 use std::fs;
-use std::os::fd::{AsFd, AsRawFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use aya::maps::{HashMap, MapData, PerCpuArray, PerCpuHashMap, RingBuf};
 use aya::programs::{BtfTracePoint, FEntry, Iter, KProbe, ProgramError, TracePoint};
@@ -186,7 +187,7 @@ pub struct Attached {
 /// The loaded probe. Dropped, it is gone from the kernel.
 pub struct Probe {
     /// Holds the programs and their links.
-    _ebpf: Ebpf,
+    ebpf: Ebpf,
     /// How far each job came.
     pub attached: Vec<Attached>,
     /// Members the running kernel does not have.
@@ -266,7 +267,7 @@ impl Probe {
             counters: PerCpuArray::try_from(map("COUNTERS")?).map_err(bad)?,
             sampled: HashMap::try_from(map("SAMPLED")?).map_err(bad)?,
             stalls: PerCpuHashMap::try_from(map("STALLS")?).map_err(bad)?,
-            _ebpf: ebpf,
+            ebpf,
             attached,
             missing: found.missing,
             walkers,
@@ -305,6 +306,17 @@ impl Probe {
         let new = lost.saturating_sub(self.told_lost);
         self.told_lost = lost;
         new
+    }
+
+    /// Makes the kernel take the time of programs, until what is returned is dropped. Kernel 5.8.
+    pub fn take_time() -> Result<OwnedFd, Error> {
+        aya::sys::enable_stats(aya::sys::Stats::RunTime).map_err(|error| Error::Load { why: plain(&error) })
+    }
+
+    /// How often the programs that watch others ran, and for how long, while the kernel took their time.
+    pub fn ran(&self) -> (u64, Duration) {
+        let infos = self.ebpf.programs().filter_map(|(_, program)| program.info().ok());
+        infos.fold((0, Duration::ZERO), |(runs, time), info| (runs + info.run_count(), time + info.run_time()))
     }
 
     /// One of the probe's own counters, over all CPUs.
