@@ -308,12 +308,15 @@ pub enum Kind {
     CgroupRemoved = 3,
     /// [`Exit`].
     Exit = 4,
+    /// [`Joined`].
+    Joined = 5,
 }
 
 impl Kind {
     /// The kind of a number.
     pub fn from_number(number: u64) -> Option<Kind> {
-        [Kind::OomKill, Kind::CgroupMade, Kind::CgroupRemoved, Kind::Exit].into_iter().find(|k| *k as u64 == number)
+        let all = [Kind::OomKill, Kind::CgroupMade, Kind::CgroupRemoved, Kind::Exit, Kind::Joined];
+        all.into_iter().find(|kind| *kind as u64 == number)
     }
 }
 
@@ -402,6 +405,24 @@ pub struct Lifecycle {
     pub path: [u8; PATH],
 }
 
+/// A process was moved into a cgroup. One that is born in it is not told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(C)]
+pub struct Joined {
+    /// [`Kind::Joined`].
+    pub kind: u64,
+    /// `CLOCK_MONOTONIC`, nanoseconds.
+    pub time_ns: u64,
+    /// kernfs id of the cgroup.
+    pub cgroup: u64,
+    /// Pid in the initial pid namespace.
+    pub pid: u32,
+    /// Pid in its own pid namespace.
+    pub own_pid: u32,
+    /// Name, NUL padded; any bytes.
+    pub comm: [u8; 16],
+}
+
 /// The last thread of a process of a sampled cgroup ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(C)]
@@ -460,5 +481,6 @@ const _: () = assert!(size_of::<Walk>() == 8 * 8 + BLOCKS * 8 + ASKS * 4 + 8);
 const _: () = assert!(size_of::<WalkRow>() == (3 + ROW_WORDS) * 8);
 const _: () = assert!(size_of::<OomKill>() == 13 * 8 + 10 * 4 + 32);
 const _: () = assert!(size_of::<Lifecycle>() == 6 * 8 + PATH);
+const _: () = assert!(size_of::<Joined>() == 3 * 8 + 2 * 4 + 16);
 const _: () = assert!(size_of::<Exit>() == 5 * 8 + 4 * 4 + 16);
 const _: () = assert!(size_of::<Stalls>() == (4 + BUCKETS) * 8);

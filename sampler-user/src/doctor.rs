@@ -71,6 +71,8 @@ pub struct Host {
     pub layout: Result<Layout, Error>,
     /// What became of each part of the probe; `None` when it was not tried.
     pub probe: Option<Result<Vec<Attached>, String>>,
+    /// Files of a cgroup that are read although there is a walk.
+    pub files: Vec<&'static str>,
     /// The version of WSL, as `wslinfo` tells it.
     pub wsl_version: Option<String>,
     /// Where recordings go by default, and what is free there, bytes.
@@ -81,12 +83,14 @@ impl Host {
     /// This host. Loads the probe, and drops it again. `data` is where recordings go.
     pub fn here(data: &Path) -> Host {
         let layout = Layout::detect();
-        let probe = layout.as_ref().ok().map(|layout| match Probe::load(layout) {
-            Ok(probe) => Ok(probe.attached.clone()),
-            Err(error) => Err(error.to_string()),
+        let mut files = Vec::new();
+        let probe = layout.as_ref().ok().map(|layout| {
+            let probe = Probe::load(layout).map_err(|error| error.to_string())?;
+            files = probe.files_left(layout);
+            Ok(probe.attached.clone())
         });
         let wsl_version = detect(Path::new("/")).and_then(|_| wslinfo());
-        Host { root: "/".into(), layout, probe, wsl_version, disk: free(data) }
+        Host { root: "/".into(), layout, probe, files, wsl_version, disk: free(data) }
     }
 
     /// A host whose files are below a folder, as far as files tell.
@@ -96,7 +100,7 @@ impl Host {
             let below = root.join(mount.strip_prefix("/").unwrap_or(mount)).join("cgroup.controllers");
             fs::read_to_string(below).is_ok_and(|text| text.split_whitespace().any(|word| word == "memory"))
         });
-        Host { root: root.to_owned(), layout, probe: None, wsl_version: None, disk: None }
+        Host { root: root.to_owned(), layout, probe: None, files: Vec::new(), wsl_version: None, disk: None }
     }
 
     /// Whether there is a file, by its path below the root.

@@ -95,6 +95,15 @@ pub enum What {
         /// Bucket `n` counts the stalls of `2^n` up to `2^(n+1)` microseconds; without empty ones at the end.
         histogram: Vec<u64>,
     },
+    /// A process was moved into the cgroup, by the probe. One that was born in it is not told.
+    ProcessJoined {
+        /// Pid in the initial pid namespace.
+        pid: i32,
+        /// Pid in its own pid namespace.
+        own_pid: i32,
+        /// Name; hostile.
+        comm: String,
+    },
     /// A process of the cgroup ended, by the probe: one that was killed, or that had at least 4 MiB resident.
     ProcessExit {
         /// Pid in the initial pid namespace.
@@ -215,6 +224,7 @@ impl What {
             What::ProbeAttached { .. } => "probe_attached",
             What::CgroupLast { .. } => "cgroup_last",
             What::Stalls { .. } => "stalls",
+            What::ProcessJoined { .. } => "process_joined",
             What::ProcessExit { .. } => "process_exit",
             What::OomKill(_) => "oom_kill",
             What::Leak { .. } => "leak",

@@ -21,6 +21,8 @@ use self::btf::Btf;
 use self::events::PerCpuStalls;
 use self::walk::Walker;
 use crate::cgroupfs::layout::{Layout, Version};
+use crate::cgroupfs::plan::Plan;
+use crate::sample::PassKind;
 
 /// Built from `sampler-ebpf` by `cargo xtask ebpf`.
 static OBJECT: &[u8] = include_bytes_aligned!("../probe/sampler.bpf.o");
@@ -105,7 +107,7 @@ pub struct Job {
 }
 
 /// All jobs, in the order they are attached: what feeds another comes before it.
-pub static JOBS: [Job; 10] = [
+pub static JOBS: [Job; 11] = [
     Job {
         name: "oom_request",
         gives: "limit, flags and order of the request that led to an OOM kill",
@@ -137,6 +139,11 @@ pub static JOBS: [Job; 10] = [
         name: "cgroup_removed",
         gives: "the peak of a cgroup when it is removed",
         ladder: &[("cgroup_removed", Rung::BtfTracepoint("cgroup_rmdir", 2))],
+    },
+    Job {
+        name: "cgroup_joined",
+        gives: "who is moved into a cgroup",
+        ladder: &[("cgroup_joined", Rung::BtfTracepoint("cgroup_attach_task", 3))],
     },
     Job {
         name: "stall_begin",
@@ -171,6 +178,9 @@ pub static JOBS: [Job; 10] = [
     },
 ];
 
+/// Name of what the walks also give on the newest kernels.
+const STATISTICS: &str = "statistics";
+
 /// How far a job came.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Attached {
@@ -182,6 +192,13 @@ pub struct Attached {
     pub rung: Option<Rung>,
     /// The rungs that were tried before, and what the kernel said.
     pub refused: Vec<(Rung, String)>,
+}
+
+impl Attached {
+    /// Whether something is lost: the file of the statistics says the same.
+    pub fn lacks(&self) -> bool {
+        self.rung.is_none() && self.job != STATISTICS
+    }
 }
 
 /// The loaded probe. Dropped, it is gone from the kernel.
@@ -256,6 +273,7 @@ impl Probe {
             }
             attached.push(done);
         }
+        attached.push(statistics(&walkers, &attached));
         if attached.iter().all(|job| job.rung.is_none()) {
             let why = attached.iter().flat_map(|job| &job.refused).map(|(rung, why)| format!("{rung}: {why}")).next();
             return Err(Error::Nothing { why: why.unwrap_or_default() });
@@ -280,6 +298,13 @@ impl Probe {
     pub fn take_walker(&mut self, job: &str) -> Option<Walker> {
         let at = self.walkers.iter().position(|(name, _)| *name == job)?;
         Some(self.walkers.swap_remove(at).1)
+    }
+
+    /// Files of a cgroup that are read all the same, because no walk gives all they hold. Asked before the walks are taken.
+    pub fn files_left(&self, layout: &Layout) -> Vec<&'static str> {
+        let mut plan = Plan::cgroups(PassKind::Full, layout, &[]);
+        plan.cover(self.walkers.first().map_or(0, |(_, walker)| walker.covers()));
+        plan.files.iter().filter(|file| !file.covered).map(|file| file.name()).collect()
     }
 
     /// Whether a job is attached.
@@ -403,6 +428,19 @@ fn attach_walk(
     let [walk, rows] = [array(ebpf, maps[0])?, array(ebpf, maps[1])?];
     Walker::attach(program.as_fd(), [walk.as_fd(), rows.as_fd()], &layout.memory, found)
         .map_err(|error| format!("walk {}: {error}", layout.memory.display()))
+}
+
+/// What the walks also give where the kernel has functions for it.
+fn statistics(walkers: &[(&str, Walker)], attached: &[Attached]) -> Attached {
+    let mut job =
+        Attached { job: STATISTICS, gives: "memory.stat without its file", rung: None, refused: Vec::new() };
+    let walk = walkers.iter().find(|(_, walker)| walker.has_statistics()).map(|(name, _)| name);
+    job.rung = walk.and_then(|name| attached.iter().find(|job| job.job == *name)?.rung);
+    if job.rung.is_none() {
+        let maps = ["WALK_SLOW", "ROWS_SLOW"];
+        job.refused.push((Rung::OpenWalk(maps), "cgroup v2 and bpf_mem_cgroup_page_state of kernel 7.0 are needed".into()));
+    }
+    job
 }
 
 fn can_walk(found: &offsets::Found) -> Result<(), String> {

@@ -210,6 +210,8 @@ struct Control {
     known: HashMap<String, Known>,
     /// cgroups that were removed last: news of them may still come.
     gone: VecDeque<(u64, String)>,
+    /// Those that the probe saw made, and that are not known yet: id, when, path. A brief one never will be.
+    made: VecDeque<(u64, u64, String)>,
     vmstat: (u64, Option<u64>),
     _own: Option<protect::OwnCgroup>,
 }
@@ -298,6 +300,7 @@ impl Control {
             merge: Merge::default(),
             known: HashMap::new(),
             gone: VecDeque::with_capacity(GONE),
+            made: VecDeque::with_capacity(GONE),
             vmstat: (mono_ns(), oom_kills()),
             config,
             _own: own,
@@ -431,10 +434,7 @@ impl Control {
                     if let Some(probe) = &mut self.probe {
                         probe.forget(id);
                     }
-                    if self.gone.len() == GONE {
-                        self.gone.pop_front();
-                    }
-                    self.gone.push_back((id, path));
+                    push(&mut self.gone, (id, path));
                 }
                 Change::Created { .. } => {}
             }
@@ -445,6 +445,7 @@ impl Control {
     }
 
     fn add(&mut self, path: String, id: u64, tell: bool) {
+        self.made.retain(|(made, ..)| *made != id);
         let subject = self.numbers.fetch_add(1, Ordering::Relaxed);
         let cgroup: Arc<str> = path.as_str().into();
         let _ = self.messages.send(Message::Subject(subject, Subject { cgroup: path.clone(), id, process: None }));
@@ -555,7 +556,8 @@ impl Control {
 
     fn path_of(&self, id: u64) -> Option<String> {
         let gone = || self.gone.iter().rev().find(|(gone, _)| *gone == id).map(|(_, path)| path.clone());
-        self.tree.path_of(id).map(str::to_owned).or_else(gone)
+        let made = || self.made.iter().rev().find(|(made, ..)| *made == id).map(|(.., path)| path.clone());
+        self.tree.path_of(id).map(str::to_owned).or_else(gone).or_else(made)
     }
 
     fn read_probe(&mut self) {
@@ -576,13 +578,40 @@ impl Control {
                     self.event(Event { mono_ns: report.time_ns, cgroup: report.victim_cgroup.clone(), what });
                     self.merge.witness(Witness::Probe { report });
                 }
-                // inotify tells it too, and the walk of the tree finds what it is.
-                Told::Made { .. } => {}
-                Told::Removed { time_ns, path, last, .. } => {
-                    if let Some((peak, oom_kills)) = last
-                        && self.config.selection.wants(&path)
-                    {
-                        let what = What::CgroupLast { peak, oom_kills };
+                // Most are found in the tree as well, where they are read from then on.
+                Told::Made { time_ns, id, path } if self.config.selection.wants(&path) => {
+                    if let Some(probe) = &mut self.probe {
+                        probe.sample(id);
+                    }
+                    if self.known.get(&path).is_none_or(|known| known.id != id) {
+                        push(&mut self.made, (id, time_ns, path));
+                    }
+                }
+                Told::Removed { time_ns, id, path, last } if self.config.selection.wants(&path) => {
+                    let brief = self.made.iter().position(|(made, ..)| *made == id);
+                    let brief = brief.and_then(|at| self.made.remove(at));
+                    let brief = brief.filter(|_| !self.known.contains_key(&path));
+                    let of = |mono_ns, what| Event { mono_ns, cgroup: Some(path.clone()), what };
+                    let mut events = Vec::new();
+                    if let Some((_, made_ns, _)) = &brief {
+                        events.push(of(*made_ns, What::CgroupCreated));
+                    }
+                    if let Some((peak, oom_kills)) = last {
+                        events.push(of(time_ns, What::CgroupLast { peak, oom_kills }));
+                    }
+                    if brief.is_some() {
+                        events.push(of(time_ns, What::CgroupRemoved));
+                        push(&mut self.gone, (id, path.clone()));
+                        if let Some(probe) = &mut self.probe {
+                            probe.forget(id);
+                        }
+                    }
+                    events.into_iter().for_each(|event| self.event(event));
+                }
+                Told::Made { .. } | Told::Removed { .. } => {}
+                Told::Joined { time_ns, cgroup, pid, own_pid, comm } => {
+                    if let Some(path) = self.path_of(cgroup).filter(|path| self.config.selection.wants(path)) {
+                        let what = What::ProcessJoined { pid, own_pid, comm };
                         self.event(Event { mono_ns: time_ns, cgroup: Some(path), what });
                     }
                 }
@@ -711,7 +740,7 @@ fn loaded(wanted: UseProbe, layout: &Layout, locks: bool) -> Loaded {
             return Ok((None, vec![what]));
         }
     };
-    let refused: Vec<_> = probe.attached.iter().filter(|job| job.rung.is_none()).collect();
+    let refused: Vec<_> = probe.attached.iter().filter(|job| job.lacks()).collect();
     if refused.is_empty() {
         return Ok((Some(probe), Vec::new()));
     }
@@ -725,6 +754,14 @@ fn loaded(wanted: UseProbe, layout: &Layout, locks: bool) -> Loaded {
         return Err(probe::Error::Nothing { why: all }.into());
     }
     Ok((Some(probe), vec![format!("the kernel probe does without: {all}")]))
+}
+
+/// Remembers one of the last [`GONE`].
+fn push<T>(last: &mut VecDeque<T>, one: T) {
+    if last.len() == GONE {
+        last.pop_front();
+    }
+    last.push_back(one);
 }
 
 /// Resolves once, when the probe is there; never when there is nothing to wait for.

@@ -183,7 +183,7 @@ fn a_kill_is_seen_with_its_victim() {
     probe.sample(id);
     cgroup.limit(&layout, 24 << 20);
     let pid = cgroup.run("exec tail /dev/zero");
-    let (mut kills, mut exits, mut made) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut kills, mut exits, mut made, mut joined) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
     let begun = Instant::now();
     while exits.is_empty() && begun.elapsed() < Duration::from_secs(10) {
         std::thread::sleep(Duration::from_millis(20));
@@ -193,6 +193,7 @@ fn a_kill_is_seen_with_its_victim() {
             }
             Told::Exit { cgroup, exit, .. } if cgroup == id => exits.push(exit),
             Told::Made { path: p, id: i, .. } if p == path => made.push(i),
+            Told::Joined { cgroup, pid, comm, .. } if cgroup == id => joined.push((pid as u32, comm)),
             _ => {}
         });
     }
@@ -218,7 +219,10 @@ fn a_kill_is_seen_with_its_victim() {
         assert!(exits[0].peak_rss > 10 << 20);
     }
     if probe.has("cgroup_made") {
-        let _ = made; // made before the probe looked
+        assert_eq!(made, [id]);
+    }
+    if probe.has("cgroup_joined") {
+        assert_eq!(joined, [(pid, "sh".to_owned())], "the shell moved itself, before it became another program");
     }
     let mut stalls = Vec::new();
     probe.read_stalls(|cgroup, stall| {
@@ -256,4 +260,60 @@ fn a_cgroup_of_a_moment_leaves_its_peak() {
     assert_eq!(seen.len(), 2);
     assert_eq!((seen[0].0, seen[0].1, seen[1].0, seen[1].1), ("made", id, "removed", id));
     assert!(seen[1].3.unwrap().0 > 1 << 20, "its peak");
+}
+
+/// Deeper than a watch on folders reaches in time, and gone before anybody looks: only the probe knows it.
+#[test]
+fn a_recording_knows_who_was_in_a_cgroup_of_a_moment() {
+    let Some((layout, probe)) = load() else { return };
+    if !["cgroup_made", "cgroup_removed", "cgroup_joined"].iter().all(|job| probe.has(job)) {
+        return eprintln!("SKIPPED: cgroups are not seen to come and go here");
+    }
+    drop(probe);
+    if Cgroup::make(&layout, "above").is_none() {
+        return;
+    }
+    let out = tempfile::tempdir().unwrap();
+    let sampler = env!("CARGO_BIN_EXE_sampler");
+    let mut agent = Command::new(sampler)
+        .args(["record", "--interval", "100ms", "--probe", "require", "--out"])
+        .arg(out.path())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let said = std::io::BufRead::lines(std::io::BufReader::new(agent.stderr.take().unwrap()));
+    assert!(said.map_while(Result::ok).any(|line| line.contains("probe is in place")));
+    let above = Cgroup::make(&layout, "above").unwrap();
+    let mut guest = Command::new("sleep").arg("60").spawn().unwrap();
+    let moves = |to: &PathBuf| fs::write(to.join("cgroup.procs"), guest.id().to_string()).unwrap();
+    for n in 0..5 {
+        let between = above.folder.join(format!("between-{n}"));
+        let brief = between.join(format!("brief-{n}"));
+        fs::create_dir_all(&brief).unwrap();
+        moves(&brief);
+        moves(&layout.memory);
+        fs::remove_dir(&brief).unwrap();
+        fs::remove_dir(&between).unwrap();
+    }
+    guest.kill().unwrap();
+    guest.wait().unwrap();
+    drop(above);
+    std::thread::sleep(Duration::from_millis(500));
+    // SAFETY: sends a signal to a child that was not waited for.
+    unsafe { libc::kill(agent.id() as i32, libc::SIGTERM) };
+    assert!(agent.wait().unwrap().success());
+    let mut export = Command::new(sampler);
+    let export = export.args(["export", "--table", "events", "--format", "jsonl"]).arg(out.path()).output().unwrap();
+    let events: Vec<serde_json::Value> =
+        String::from_utf8_lossy(&export.stdout).lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    for n in 0..5 {
+        let of: Vec<&str> = events
+            .iter()
+            .filter(|event| event["cgroup"].as_str().is_some_and(|path| path.ends_with(&format!("/brief-{n}"))))
+            .map(|event| event["kind"].as_str().unwrap())
+            .collect();
+        for kind in ["cgroup_created", "process_joined", "cgroup_last", "cgroup_removed"] {
+            assert_eq!(of.iter().filter(|k| **k == kind).count(), 1, "brief-{n}: {kind} of {of:?}");
+        }
+    }
 }

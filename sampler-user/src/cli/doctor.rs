@@ -31,6 +31,8 @@ struct Report {
     checks: Vec<Finding>,
     /// Parts of the probe: by which way each is attached, or what the kernel said to each.
     probe: Vec<Part>,
+    /// Files of a cgroup that are read although the probe walks.
+    files_read: Vec<&'static str>,
 }
 
 #[derive(Serialize)]
@@ -58,6 +60,7 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
         format: "sampler.doctor.v1",
         checks: examine(&host),
         probe: parts.into_iter().flatten().map(part).collect(),
+        files_read: host.files.clone(),
     };
     let text = match args.json {
         true => serde_json::to_string_pretty(&report).context("write JSON")? + "\n",
@@ -88,6 +91,9 @@ fn words(report: &Report) -> String {
         for (way, why) in &part.refused {
             let _ = writeln!(out, "{:<21} {way}: {}", "", printable(why));
         }
+    }
+    if !report.files_read.is_empty() {
+        let _ = writeln!(out, "{:<7} files still read  {}", "", report.files_read.join(" "));
     }
     out
 }

@@ -192,7 +192,7 @@ fn probe(host: &Host) -> Look {
         Some(Ok(parts)) => {
             let there = parts.iter().filter(|part| part.rung.is_some()).count();
             let what = format!("{there} of {} parts", parts.len());
-            (if there == parts.len() { Good } else { Note }, what, None)
+            (if parts.iter().any(|part| part.lacks()) { Note } else { Good }, what, None)
         }
     }
 }

@@ -2,7 +2,9 @@
 
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 
-use sampler_ebpf::{BUCKETS, Exit, HAS_REQUEST, HAS_SIZES, KILL_UNKNOWN, Kind, Lifecycle, OomKill, Stalls, WAS_KILLED};
+use sampler_ebpf::{
+    BUCKETS, Exit, HAS_REQUEST, HAS_SIZES, Joined, KILL_UNKNOWN, Kind, Lifecycle, OomKill, Stalls, WAS_KILLED,
+};
 
 use super::Probe;
 use super::offsets::page;
@@ -39,6 +41,19 @@ pub enum Told {
         path: String,
         /// Highest usage in bytes, and OOM kills.
         last: Option<(u64, u64)>,
+    },
+    /// A process was moved into a cgroup.
+    Joined {
+        /// When, monotonic nanoseconds.
+        time_ns: u64,
+        /// kernfs id of the cgroup.
+        cgroup: u64,
+        /// Pid in the initial pid namespace.
+        pid: i32,
+        /// Pid in its own pid namespace.
+        own_pid: i32,
+        /// Name; hostile.
+        comm: String,
     },
     /// A process of a sampled cgroup ended.
     Exit {
@@ -145,6 +160,10 @@ fn told(bytes: &[u8]) -> Option<Told> {
                 _ => Told::Removed { time_ns, id, path, last },
             })
         }
+        Kind::Joined => {
+            let Joined { time_ns, cgroup, pid, own_pid, comm, .. } = take(bytes)?;
+            Some(Told::Joined { time_ns, cgroup, pid: pid as i32, own_pid: own_pid as i32, comm: text(&comm) })
+        }
         Kind::Exit => {
             let event: Exit = take(bytes)?;
             let signal = (event.status & 0x7f) as u8;
@@ -218,6 +237,8 @@ unsafe trait Plain: Copy {}
 unsafe impl Plain for OomKill {}
 // SAFETY: as above.
 unsafe impl Plain for Lifecycle {}
+// SAFETY: as above.
+unsafe impl Plain for Joined {}
 // SAFETY: as above.
 unsafe impl Plain for Exit {}
 

@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use rustix::fs::{Mode, OFlags, open};
 use rustix::mm::{MapFlags, ProtFlags, mmap, munmap};
-use sampler_ebpf::{ROWS, Walk, WalkRow};
+use sampler_ebpf::{HAS_STATISTICS, ROWS, Walk, WalkRow};
 
 use super::offsets::{Found, Item, line_up, page, place};
 use crate::fields::FieldId;
@@ -224,9 +224,15 @@ impl Walker {
         let root = std::os::unix::fs::MetadataExt::ino(&std::fs::metadata(root)?);
         let mut walker = Walker::new(Way::Program(program), maps, Walk { root, ..Walk::NONE }, found)?;
         let mut first = None;
-        walker.take(|_, seen| first = first.or(Some(seen.id())))?;
+        walker.take(|_, seen| first = first.or(Some((seen.id(), seen.row.has))))?;
         match first {
-            Some(id) if id == root => Ok(walker),
+            Some((id, has)) if id == root => {
+                if has & HAS_STATISTICS == 0 {
+                    walker.items.retain(|item| !item.is_statistic());
+                    walker.ask();
+                }
+                Ok(walker)
+            }
             _ => Err(io::Error::other("it does not begin with what is mounted there")),
         }
     }
@@ -256,6 +262,11 @@ impl Walker {
     /// The fields a walk gives.
     pub fn fields(&self) -> impl Iterator<Item = FieldId> {
         self.items.iter().map(|item| item.field)
+    }
+
+    /// Whether it gives what memory.stat has.
+    pub fn has_statistics(&self) -> bool {
+        self.items.iter().any(Item::is_statistic)
     }
 
     /// Slots that need not be read from files: those a walk gives, and those this kernel has nowhere.

@@ -229,6 +229,7 @@ pub fn words(what: &What) -> Option<(u64, String)> {
                 micros(*longest_us)
             ),
         ),
+        What::ProcessJoined { comm, pid, .. } => (1, format!("{} (pid {pid}) was moved into it", printable(comm))),
         What::ProcessExit { comm, pid, peak_rss, signal: Some(signal), .. } => {
             (1, format!("{} (pid {pid}) ended by signal {signal}; it had up to {}", printable(comm), bytes(*peak_rss)))
         }
