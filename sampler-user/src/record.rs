@@ -212,6 +212,8 @@ struct Control {
     gone: VecDeque<(u64, String)>,
     /// Those that the probe saw made, and that are not known yet: id, when, path. A brief one never will be.
     made: VecDeque<(u64, u64, String)>,
+    /// Brief ones that were told whole by the probe (`true`) or by inotify, which the other may tell as well.
+    brief: VecDeque<(String, bool)>,
     vmstat: (u64, Option<u64>),
     _own: Option<protect::OwnCgroup>,
 }
@@ -301,6 +303,7 @@ impl Control {
             known: HashMap::new(),
             gone: VecDeque::with_capacity(GONE),
             made: VecDeque::with_capacity(GONE),
+            brief: VecDeque::with_capacity(GONE),
             vmstat: (mono_ns(), oom_kills()),
             config,
             _own: own,
@@ -428,6 +431,8 @@ impl Control {
     fn apply(&mut self, changes: Vec<Change>, tell: bool) {
         for change in changes {
             match change {
+                // It was gone before it could be looked at.
+                Change::Created { path, id: 0 } if self.told_whole(&path, false) => {}
                 Change::Created { path, id } if self.config.selection.wants(&path) => self.add(path, id, tell),
                 Change::Removed { path, id } => {
                     self.remove(&path);
@@ -442,6 +447,17 @@ impl Control {
         self.shared.cgroups.store(self.known.len() as u64, Ordering::Relaxed);
         self.fast.wake();
         self.slow.wake();
+    }
+
+    /// Whether the other of the two told this brief cgroup already. If not, remembers that this one does.
+    fn told_whole(&mut self, path: &str, by_probe: bool) -> bool {
+        let other = self.brief.iter().position(|(told, by)| told == path && *by != by_probe);
+        if let Some(at) = other {
+            self.brief.remove(at);
+        } else {
+            push(&mut self.brief, (path.to_owned(), by_probe));
+        }
+        other.is_some()
     }
 
     fn add(&mut self, path: String, id: u64, tell: bool) {
@@ -590,7 +606,7 @@ impl Control {
                 Told::Removed { time_ns, id, path, last } if self.config.selection.wants(&path) => {
                     let brief = self.made.iter().position(|(made, ..)| *made == id);
                     let brief = brief.and_then(|at| self.made.remove(at));
-                    let brief = brief.filter(|_| !self.known.contains_key(&path));
+                    let brief = brief.filter(|_| !self.known.contains_key(&path) && !self.told_whole(&path, true));
                     let of = |mono_ns, what| Event { mono_ns, cgroup: Some(path.clone()), what };
                     let mut events = Vec::new();
                     if let Some((_, made_ns, _)) = &brief {
