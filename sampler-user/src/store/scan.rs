@@ -12,16 +12,19 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 
 use parquet::errors::ParquetError;
-use parquet::file::reader::{FileReader, SerializedFileReader};
+use parquet::file::metadata::ParquetStatisticsPolicy;
+use parquet::file::reader::FileReader;
+use parquet::file::serialized_reader::{ReadOptionsBuilder, SerializedFileReader};
 
 pub(super) use self::group::Columns;
 use self::group::{Group, ReadGroups, columns};
 use super::batch::batches;
 use super::prune;
 use super::retention::files;
-use super::schema::{Folder, Lead, ORIGIN, VERSION};
+use super::schema::{Folder, Lead, ORIGIN, VERSION, leads};
 use super::seal::{partition_of, stem_of};
 use super::{Error, JOURNAL, at};
+use crate::event::Event;
 use crate::fields::{self, FieldId, Table};
 use crate::journal::format::SUFFIX;
 use crate::journal::reader::{Segment, segments};
@@ -64,12 +67,13 @@ impl Recording {
         let mut recording = Recording { sealed: Vec::new(), journal: Vec::new(), problems: Vec::new() };
         let meta = fs::metadata(path).map_err(at("open", path))?;
         if meta.is_dir() {
+            // The journal first: a segment that is sealed meanwhile is found twice, and never not at all.
+            let journal = path.join(JOURNAL);
+            recording.journal = segments(&journal).map_err(at("list", &journal))?;
             for folder in Folder::ALL {
                 let found = files(&path.join(folder.name()));
                 recording.sealed.extend(found.into_iter().map(|(stem, file)| (folder, stem, file)));
             }
-            let journal = path.join(JOURNAL);
-            recording.journal = segments(&journal).map_err(at("list", &journal))?;
         } else if path.extension().is_some_and(|ext| ext == SUFFIX) {
             recording.journal.push(path.to_owned());
         } else if path.extension().is_some_and(|ext| ext == "parquet") {
@@ -136,7 +140,7 @@ impl Recording {
         let rows = |path: &Path| {
             let mut rows = 0;
             let counted = guarded(path, || {
-                rows = u64::try_from(open(path)?.metadata().file_metadata().num_rows()).unwrap_or(0);
+                rows = u64::try_from(open(path, None)?.metadata().file_metadata().num_rows()).unwrap_or(0);
                 Ok(())
             });
             counted.map_or(0, |()| rows)
@@ -153,88 +157,94 @@ impl Recording {
     /// series in time order. A subject comes again with its later rows. Damaged files become problems.
     pub fn series(&mut self, table: Table, query: &Query<'_>, mut each: impl FnMut(Series)) {
         let wanted = |subject: &Subject| table == Table::Host || (query.cgroups)(&subject.cgroup);
-        let mut done = HashSet::new();
-        for (folder, stem, path) in self.sealed.clone() {
-            if folder == Folder::Wide(table) {
-                done.insert(stem);
-                let result = guarded(&path, || read_wide(&path, table, query, &wanted, &mut each));
-                self.note(&path, result);
-            }
-        }
-        for path in self.journal.clone() {
-            if done.contains(&stem_of(&path)) {
-                continue;
-            }
-            match Segment::open(&path) {
-                Ok(segment) => {
-                    let result: Result<(), Error> = batches(&segment, table, wanted, |batch| {
-                        for mut series in batch {
-                            if !query.fields.is_empty() {
-                                for field in fields::of(table).filter(|field| !query.fields.contains(&field.id)) {
-                                    series.columns[field.slot] = None;
-                                }
-                            }
-                            series.clip(query.time.start, query.time.end);
-                            if !series.is_empty() {
-                                each(series);
-                            }
+        self.parts(Folder::Wide(table), |part| match part {
+            Part::Sealed(path) => read_wide(path, table, query, &wanted, &mut each),
+            Part::Journal(segment) => batches(segment, table, wanted, |batch| {
+                for mut series in batch {
+                    if !query.fields.is_empty() {
+                        for field in fields::of(table).filter(|field| !query.fields.contains(&field.id)) {
+                            series.columns[field.slot] = None;
                         }
-                        Ok(())
-                    });
-                    self.note(&path, result);
+                    }
+                    series.clip(query.time.start, query.time.end);
+                    if !series.is_empty() {
+                        each(series);
+                    }
                 }
-                Err(error) => self.note(&path, Err(error.into())),
-            }
-        }
+                Ok(())
+            }),
+        });
     }
 
     /// The events, in the order of their time.
     pub fn events(&mut self, time: Range<i64>) -> Vec<TimedEvent> {
         let mut events = Vec::new();
+        self.parts(Folder::Events, |part| match part {
+            Part::Sealed(path) => read_events(path, &mut events),
+            Part::Journal(segment) => {
+                let timed = |event: Event| TimedEvent { time_us: segment.origin.anchor.wall_us(event.mono_ns), event };
+                events.extend(segment.events().map(timed));
+                Ok(())
+            }
+        });
+        events.retain(|event| time.contains(&event.time_us));
+        events.sort_by_key(|event| event.time_us);
+        events
+    }
+
+    /// Reads each part of a folder: its sealed files, then the segments that are not sealed.
+    fn parts(&mut self, folder: Folder, mut read: impl FnMut(Part<'_>) -> Result<(), Error>) {
         let mut done = HashSet::new();
-        for (folder, stem, path) in self.sealed.clone() {
-            if folder == Folder::Events {
+        for (of, stem, path) in self.sealed.clone() {
+            if of == folder {
                 done.insert(stem);
-                let result = guarded(&path, || read_events(&path, &mut events));
+                let result = guarded(&path, || read(Part::Sealed(&path)));
                 self.note(&path, result);
             }
         }
         for path in self.journal.clone().into_iter().filter(|path| !done.contains(&stem_of(path))) {
-            match Segment::open(&path) {
-                Ok(segment) => {
-                    let anchor = segment.origin.anchor;
-                    events.extend(
-                        segment.events().map(|event| TimedEvent { time_us: anchor.wall_us(event.mono_ns), event }),
-                    );
-                }
-                Err(error) => self.note(&path, Err(error.into())),
-            }
+            let result = match Segment::open(&path) {
+                Ok(segment) => read(Part::Journal(&segment)),
+                Err(error) => match sealed_since(&path) {
+                    // It went away once all of it was sealed.
+                    Some(sealed) => sealed
+                        .iter()
+                        .filter(|(of, _)| *of == folder)
+                        .try_for_each(|(_, path)| guarded(path, || read(Part::Sealed(path)))),
+                    None => Err(error.into()),
+                },
+            };
+            self.note(&path, result);
         }
-        events.retain(|event| time.contains(&event.time_us));
-        events.sort_by_key(|event| event.time_us);
-        events
     }
 
     /// Where and how each part was recorded, oldest first.
     pub fn origins(&mut self) -> Vec<Origin> {
         let mut origins: Vec<Origin> = Vec::new();
         let mut stems = HashSet::new();
-        for (_, stem, path) in self.sealed.clone() {
-            if stems.insert(stem) {
-                let result = guarded(&path, || {
-                    origins.extend(origin_in(&open(&path)?));
-                    Ok(())
-                });
-                self.note(&path, result);
-            }
-        }
-        for path in self.journal.clone().into_iter().filter(|path| !stems.contains(&stem_of(path))) {
+        let mut sealed = self.sealed.clone();
+        for path in self.journal.clone() {
             match Segment::open(&path) {
                 Ok(segment) => {
+                    stems.insert(stem_of(&path));
                     self.problems.extend(segment.problems());
                     origins.push(segment.origin);
                 }
-                Err(error) => self.note(&path, Err(error.into())),
+                Err(error) => match sealed_since(&path) {
+                    Some(since) => sealed.extend(since.into_iter().map(|(of, path)| (of, stem_of(&path), path))),
+                    None => self.note(&path, Err(error.into())),
+                },
+            }
+        }
+        // The narrow tables come last, and their footers are the smallest.
+        for (_, stem, path) in sealed.into_iter().rev() {
+            if !stems.contains(&stem) {
+                let result = guarded(&path, || {
+                    origins.extend(origin_in(&open(&path, None)?));
+                    stems.insert(stem);
+                    Ok(())
+                });
+                self.note(&path, result);
             }
         }
         origins.sort_by_key(|origin| origin.anchor.wall_ns);
@@ -243,7 +253,6 @@ impl Recording {
 
     fn note(&mut self, path: &Path, result: Result<(), Error>) {
         let Err(error) = result else { return };
-        // Sealed and removed between listing and opening: its rows are in a file that a new look finds.
         let what = match std::error::Error::source(&error) {
             Some(source) => format!("{error}: {source}"),
             None => error.to_string(),
@@ -255,6 +264,22 @@ impl Recording {
     }
 }
 
+/// What a folder is made of.
+enum Part<'a> {
+    Sealed(&'a Path),
+    Journal(&'a Segment),
+}
+
+/// The files that a segment was sealed into since it was listed; `None` where it was not.
+fn sealed_since(segment: &Path) -> Option<Vec<(Folder, PathBuf)>> {
+    let dir = segment.parent().filter(|parent| parent.ends_with(JOURNAL) && !segment.exists())?.parent()?;
+    let stem = stem_of(segment);
+    let of = |folder: Folder| files(&dir.join(folder.name())).into_iter().map(move |(stem, file)| (folder, stem, file));
+    let found = Folder::ALL.into_iter().flat_map(of).filter(|(_, other, _)| *other == stem);
+    let found: Vec<_> = found.map(|(folder, _, file)| (folder, file)).collect();
+    (!found.is_empty()).then_some(found)
+}
+
 /// A damaged Parquet file may make the library panic: that is a damaged file, not the end of the program.
 fn guarded(path: &Path, read: impl FnOnce() -> Result<(), Error>) -> Result<(), Error> {
     catch_unwind(AssertUnwindSafe(read)).unwrap_or_else(|_| {
@@ -263,10 +288,16 @@ fn guarded(path: &Path, read: impl FnOnce() -> Result<(), Error>) -> Result<(), 
     })
 }
 
-fn open(path: &Path) -> Result<SerializedFileReader<File>, Error> {
+/// Opens a file. Of its footer only what is needed is decoded: of a wide table the lowest and highest time.
+fn open(path: &Path, table: Option<Table>) -> Result<SerializedFileReader<File>, Error> {
     let file = File::open(path).map_err(at("open", path))?;
     let ends = ends(&file);
-    SerializedFileReader::new(file).map_err(|source| match ends {
+    let time = table.and_then(|table| leads(table).iter().position(|lead| *lead == Lead::Time));
+    let options = ReadOptionsBuilder::new()
+        .with_column_stats_policy(ParquetStatisticsPolicy::skip_except(time.as_slice()))
+        .with_size_stats_policy(ParquetStatisticsPolicy::SkipAll)
+        .build();
+    SerializedFileReader::new_with_options(file, options).map_err(|source| match ends {
         Ok((true, true)) => Error::Parquet { operation: "read", path: path.to_owned(), source },
         Ok((true, false)) => Error::Cut { path: path.to_owned() },
         Ok((false, _)) => Error::NotParquet { path: path.to_owned() },
@@ -300,7 +331,7 @@ fn pair(reader: &SerializedFileReader<File>, key: &str) -> Option<String> {
 fn origin_of(path: &Path) -> Option<Origin> {
     let mut origin = None;
     let read = guarded(path, || {
-        origin = origin_in(&open(path)?);
+        origin = origin_in(&open(path, None)?);
         Ok(())
     });
     read.ok()?;
@@ -327,7 +358,7 @@ fn read_wide(
     wanted: &dyn Fn(&Subject) -> bool,
     each: &mut dyn FnMut(Series),
 ) -> Result<(), Error> {
-    let reader = open(path)?;
+    let reader = open(path, Some(table))?;
     let bad = |source| Error::Parquet { operation: "read", path: path.to_owned(), source };
     let columns = columns(reader.metadata());
     check(&reader, &columns, path, table)?;
@@ -343,7 +374,7 @@ fn read_wide(
 }
 
 fn read_events(path: &Path, events: &mut Vec<TimedEvent>) -> Result<(), Error> {
-    let reader = open(path)?;
+    let reader = open(path, None)?;
     let bad = |source| Error::Parquet { operation: "read", path: path.to_owned(), source };
     let columns = columns(reader.metadata());
     for at in 0..reader.num_row_groups() {
