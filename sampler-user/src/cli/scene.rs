@@ -1,13 +1,17 @@
 //! Reads what is needed of a recording for the page of an incident, and no more: a minute of all fields of all cgroups, an
 //! hour of their slow parts, and the long history of the one that grew.
 
+use std::collections::BTreeMap;
 use std::fs::File;
+use std::ops::Range;
 use std::path::Path;
+use std::thread;
 
 use anyhow::Context;
 use rustix::fs::{FlockOperation, flock};
 use sampler::analysis::incident::occurrence::{Occurrence, find};
 use sampler::analysis::incident::scene::{AFTER_US, HOUR_US, MINUTE_US, Scene};
+use sampler::analysis::incident::trace::Trace;
 use sampler::analysis::incident::{Incident, tell};
 use sampler::analysis::track::{self, Track};
 use sampler::event::What;
@@ -99,14 +103,19 @@ impl Incidents {
         self.recording.series(Table::Host, &query, |series| scene.host.feed(&series));
 
         let minute_us = at - MINUTE_US - 5_000_000;
-        let all = [&HOUR[..], &MINUTE].concat();
-        let parts: [(std::ops::Range<i64>, &[FieldId]); 2] =
-            [(hour.start..minute_us, &HOUR), (minute_us..hour.end, &all)];
-        for (time, fields) in parts {
+        let read = |recording: &mut Recording, time: Range<i64>, fields: &[FieldId]| {
+            let mut cgroups: BTreeMap<String, Trace> = BTreeMap::new();
             let query = Query { cgroups: &|_| true, time, fields, lags: false };
-            self.recording.series(Table::Samples, &query, |series| {
-                scene.cgroups.entry(series.subject.cgroup.clone()).or_default().feed(&series);
+            recording.series(Table::Samples, &query, |series| {
+                cgroups.entry(series.subject.cgroup.clone()).or_default().feed(&series);
             });
+            cgroups
+        };
+        // The minute first: from then on it is known which files hold the rest.
+        let minute = read(&mut self.recording, minute_us..hour.end, &[&HOUR[..], &MINUTE].concat());
+        let slow = halves(&mut self.recording, hour.start..minute_us, |recording, time| read(recording, time, &HOUR));
+        for (path, trace) in slow.into_iter().flatten().chain(minute) {
+            scene.cgroups.entry(path).or_default().follow(trace);
         }
         scene.find_suspect();
         self.read_processes(&mut scene);
@@ -143,12 +152,31 @@ impl Incidents {
         let from = before.map_or(at - HISTORY_US, |time| (time + 2_000_000).max(at - HISTORY_US));
         let fields: Vec<FieldId> =
             track::FIELDS.into_iter().filter(|f| ![FieldId::Current, FieldId::EventsOomKill].contains(f)).collect();
-        let wants = |path: &str| path == suspect;
+        let halves = halves(&mut self.recording, from..at, |recording, time| {
+            let mut all = Vec::new();
+            recording.series_of(Table::Samples, &suspect, time, &fields, |series| all.push(series));
+            all
+        });
         let mut track = Track::default();
-        let query = Query { cgroups: &wants, time: from..at, fields: &fields, lags: false };
-        self.recording.series(Table::Samples, &query, |series| track.feed(&series));
+        halves.iter().flatten().for_each(|series| track.feed(series));
         scene.take_history(&mut track);
     }
+}
+
+/// Reads the two halves of a time at once; what they tell comes in their order.
+fn halves<T: Send>(
+    recording: &mut Recording,
+    time: Range<i64>,
+    read: impl Fn(&mut Recording, Range<i64>) -> T + Sync,
+) -> [T; 2] {
+    let middle = time.start + (time.end - time.start) / 2;
+    let mut other = recording.clone();
+    let (earlier, later) = thread::scope(|scope| {
+        let later = scope.spawn(|| read(&mut other, middle..time.end));
+        (read(recording, time.start..middle), later.join())
+    });
+    recording.join(other);
+    [earlier, later.unwrap_or_else(|panic| std::panic::resume_unwind(panic))]
 }
 
 /// When each run that has no goodbye was seen last.

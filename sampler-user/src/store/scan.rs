@@ -3,7 +3,7 @@
 mod group;
 mod pages;
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fs::{self, File};
 use std::io;
 use std::ops::Range;
@@ -51,12 +51,14 @@ impl Query<'_> {
 }
 
 /// A recording on disk.
-#[derive(Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Recording {
     /// Sealed files, by table and stem.
     sealed: Vec<(Folder, String, PathBuf)>,
     /// Segments that are not sealed.
     journal: Vec<PathBuf>,
+    /// First and last time of the files that were opened.
+    spans: HashMap<PathBuf, (i64, i64)>,
     /// What could not be read; readers add to it.
     pub problems: Vec<Problem>,
 }
@@ -64,7 +66,7 @@ pub struct Recording {
 impl Recording {
     /// Finds the files of a recording: its folder, one Parquet file or one segment.
     pub fn open(path: &Path) -> Result<Recording, Error> {
-        let mut recording = Recording { sealed: Vec::new(), journal: Vec::new(), problems: Vec::new() };
+        let mut recording = Recording::default();
         let meta = fs::metadata(path).map_err(at("open", path))?;
         if meta.is_dir() {
             // The journal first: a segment that is sealed meanwhile is found twice, and never not at all.
@@ -90,7 +92,6 @@ impl Recording {
     /// The recordings of the hosts in it: a folder may hold a fleet's.
     pub fn hosts(self) -> BTreeMap<String, Recording> {
         let mut hosts: BTreeMap<String, Recording> = BTreeMap::new();
-        let none = || Recording { sealed: Vec::new(), journal: Vec::new(), problems: Vec::new() };
         for (folder, stem, path) in self.sealed {
             let partition =
                 path.parent().and_then(Path::parent).and_then(Path::file_name).and_then(|name| name.to_str());
@@ -98,13 +99,13 @@ impl Recording {
                 Some(host) => host.to_owned(),
                 None => origin_of(&path).map_or_else(String::new, |origin| partition_of(&origin.host)),
             };
-            hosts.entry(host).or_insert_with(none).sealed.push((folder, stem, path));
+            hosts.entry(host).or_default().sealed.push((folder, stem, path));
         }
         for path in self.journal {
             // What cannot be read says so when its rows are.
             let host =
                 Segment::open(&path).map_or_else(|_| String::new(), |segment| partition_of(&segment.origin.host));
-            hosts.entry(host).or_insert_with(none).journal.push(path);
+            hosts.entry(host).or_default().journal.push(path);
         }
         hosts
     }
@@ -120,7 +121,10 @@ impl Recording {
     pub fn join(&mut self, other: Recording) {
         self.sealed.extend(other.sealed);
         self.journal.extend(other.journal);
-        self.problems.extend(other.problems);
+        self.spans.extend(other.spans);
+        let problems = other.problems.into_iter().filter(|problem| !self.problems.contains(problem));
+        let problems: Vec<Problem> = problems.collect();
+        self.problems.extend(problems);
         // By time, with which their names begin; what was given twice counts once.
         self.sealed.sort();
         self.sealed.dedup_by(|a, b| (a.0, &a.1) == (b.0, &b.1));
@@ -155,10 +159,35 @@ impl Recording {
 
     /// Gives the rows of a table to `each`, a bounded number at a time: by file in time order, within a file by subject, each
     /// series in time order. A subject comes again with its later rows. Damaged files become problems.
-    pub fn series(&mut self, table: Table, query: &Query<'_>, mut each: impl FnMut(Series)) {
+    pub fn series(&mut self, table: Table, query: &Query<'_>, each: impl FnMut(Series)) {
+        self.read(table, query, None, each);
+    }
+
+    /// The rows of one cgroup, in the order of time; row groups that cannot hold it are not looked at.
+    pub fn series_of(
+        &mut self,
+        table: Table,
+        cgroup: &str,
+        time: Range<i64>,
+        fields: &[FieldId],
+        each: impl FnMut(Series),
+    ) {
+        let query = Query { cgroups: &|path| path == cgroup, time, fields, lags: false };
+        self.read(table, &query, Some(cgroup), each);
+    }
+
+    fn read(&mut self, table: Table, query: &Query<'_>, only: Option<&str>, mut each: impl FnMut(Series)) {
         let wanted = |subject: &Subject| table == Table::Host || (query.cgroups)(&subject.cgroup);
+        let mut spans = std::mem::take(&mut self.spans);
         self.parts(Folder::Wide(table), |part| match part {
-            Part::Sealed(path) => read_wide(path, table, query, &wanted, &mut each),
+            Part::Sealed(path) => match spans.get(path) {
+                Some((first, last)) if *last < query.time.start || *first >= query.time.end => Ok(()),
+                _ => {
+                    let span = read_wide(path, table, query, (&wanted, only), &mut each)?;
+                    spans.extend(span.map(|span| (path.to_owned(), span)));
+                    Ok(())
+                }
+            },
             Part::Journal(segment) => batches(segment, table, wanted, |batch| {
                 for mut series in batch {
                     if !query.fields.is_empty() {
@@ -174,6 +203,7 @@ impl Recording {
                 Ok(())
             }),
         });
+        self.spans = spans;
     }
 
     /// The events, in the order of their time.
@@ -288,13 +318,15 @@ fn guarded(path: &Path, read: impl FnOnce() -> Result<(), Error>) -> Result<(), 
     })
 }
 
-/// Opens a file. Of its footer only what is needed is decoded: of a wide table the lowest and highest time.
+/// Opens a file. Of its footer only what is needed is decoded: of a wide table the first and last time and cgroup.
 fn open(path: &Path, table: Option<Table>) -> Result<SerializedFileReader<File>, Error> {
     let file = File::open(path).map_err(at("open", path))?;
     let ends = ends(&file);
-    let time = table.and_then(|table| leads(table).iter().position(|lead| *lead == Lead::Time));
+    let bounds = table.into_iter().flat_map(|table| leads(table).iter().enumerate());
+    let bounds = bounds.filter(|(_, lead)| matches!(lead, Lead::Time | Lead::Cgroup)).map(|(at, _)| at);
+    let bounds: Vec<usize> = bounds.collect();
     let options = ReadOptionsBuilder::new()
-        .with_column_stats_policy(ParquetStatisticsPolicy::skip_except(time.as_slice()))
+        .with_column_stats_policy(ParquetStatisticsPolicy::skip_except(&bounds))
         .with_size_stats_policy(ParquetStatisticsPolicy::SkipAll)
         .build();
     SerializedFileReader::new_with_options(file, options).map_err(|source| match ends {
@@ -351,13 +383,14 @@ fn check(reader: &SerializedFileReader<File>, columns: &Columns, path: &Path, ta
     }
 }
 
+/// Reads a file of a wide table; returns its first and last time, as far as the footer tells.
 fn read_wide(
     path: &Path,
     table: Table,
     query: &Query<'_>,
-    wanted: &dyn Fn(&Subject) -> bool,
+    (wanted, only): (&dyn Fn(&Subject) -> bool, Option<&str>),
     each: &mut dyn FnMut(Series),
-) -> Result<(), Error> {
+) -> Result<Option<(i64, i64)>, Error> {
     let reader = open(path, Some(table))?;
     let bad = |source| Error::Parquet { operation: "read", path: path.to_owned(), source };
     let columns = columns(reader.metadata());
@@ -365,12 +398,13 @@ fn read_wide(
     let mut read = ReadGroups::new(&columns, table, query, wanted);
     for at in 0..reader.num_row_groups() {
         let group = reader.get_row_group(at).map_err(bad)?;
-        if !prune::may_hold(&*group, &columns, table, query) {
+        if !prune::may_hold(&*group, &columns, table, (query, only)) {
             continue;
         }
         read.read(&*group, each).map_err(bad)?;
     }
-    Ok(())
+    let spans = reader.metadata().row_groups().iter().map(|group| prune::span(group, &columns));
+    Ok(spans.reduce(|a, b| a.zip(b).map(|((a, z), (b, y))| (a.min(b), z.max(y)))).flatten())
 }
 
 fn read_events(path: &Path, events: &mut Vec<TimedEvent>) -> Result<(), Error> {

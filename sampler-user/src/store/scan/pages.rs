@@ -20,7 +20,20 @@ pub struct Chunk {
     wanted: Vec<Range<usize>>,
     dictionary: Vec<u64>,
     slack: Vec<u8>,
+    known: Vec<Known>,
 }
+
+/// Which rows of a whole column have a value, as it was written and as it was read: columns of one kernel file have the same.
+#[derive(Debug, Default)]
+struct Known {
+    bytes: Vec<u8>,
+    present: Vec<u64>,
+    rows: usize,
+    there: usize,
+}
+
+/// So many are remembered: fast files, memory.stat, limits, and what else comes at a pace of its own.
+const KNOWN: usize = 4;
 
 fn bad(what: &str) -> ParquetError {
     ParquetError::General(what.into())
@@ -98,7 +111,7 @@ impl Chunk {
             let (length, tail) = rest.split_first_chunk::<4>().ok_or_else(short)?;
             let (levels, tail) = tail.split_at_checked(u32::from_le_bytes(*length) as usize).ok_or_else(short)?;
             rest = tail;
-            self.levels(levels, count)?
+            self.known_levels(levels, count)?
         } else {
             self.push_run(true, count);
             count
@@ -176,11 +189,33 @@ impl Chunk {
     fn push_bits(&mut self, bits: u64, count: usize) {
         let (at, shift) = (self.rows / 64, self.rows % 64);
         self.rows += count;
-        self.present.resize(self.rows.div_ceil(64), 0);
+        if self.present.len() < self.rows.div_ceil(64) {
+            self.present.resize(self.rows.div_ceil(64), 0);
+        }
         self.present[at] |= bits << shift;
         if shift + count > 64 {
             self.present[at + 1] |= bits >> (64 - shift);
         }
+    }
+
+    /// Reads which of `count` rows have a value, and returns how many; what was read lately is not read again.
+    fn known_levels(&mut self, bytes: &[u8], count: usize) -> Result<usize, ParquetError> {
+        if self.rows > 0 {
+            return self.levels(bytes, count);
+        }
+        if let Some(known) = self.known.iter().find(|known| known.rows == count && known.bytes == bytes) {
+            self.present.clone_from(&known.present);
+            self.rows = count;
+            return Ok(known.there);
+        }
+        let there = self.levels(bytes, count)?;
+        let mut known = if self.known.len() < KNOWN { Known::default() } else { self.known.remove(0) };
+        known.bytes.clear();
+        known.bytes.extend_from_slice(bytes);
+        known.present.clone_from(&self.present);
+        (known.rows, known.there) = (count, there);
+        self.known.push(known);
+        Ok(there)
     }
 
     /// Reads which of `count` rows have a value, and returns how many.
