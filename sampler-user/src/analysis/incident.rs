@@ -10,6 +10,8 @@ pub mod trace;
 pub mod unknown;
 pub mod verdict;
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
 use self::advice::Advice;
@@ -18,7 +20,9 @@ use self::memory::{CgroupMemory, HostMemory, ProcessMemory};
 use self::occurrence::Kind;
 use self::scene::Scene;
 use self::timeline::Timeline;
+use crate::paths::name;
 use crate::time::format_us;
+use crate::units::printable;
 
 /// Version of the page's form; fields are only added within one.
 pub const FORMAT: &str = "sampler.incident.v1";
@@ -44,6 +48,9 @@ pub struct Incident {
     pub confidence: f64,
     /// Whose limit was hit.
     pub limit: Limit,
+    /// What the containers of its cgroups are called, by path, as far as it was told; hostile.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub names: BTreeMap<String, String>,
     /// Who asked for the memory that was not there.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub trigger: Option<Trigger>,
@@ -149,6 +156,20 @@ pub struct Victim {
     pub oom_score_adj: Option<i64>,
 }
 
+impl Incident {
+    /// A cgroup as people call it, or the machine. Safe to show.
+    pub fn called(&self, cgroup: Option<&str>) -> String {
+        let Some(path) = cgroup else { return "the machine".into() };
+        printable(self.names.get(path).map_or(name(path), String::as_str))
+    }
+}
+
+fn names(scene: &Scene) -> BTreeMap<String, String> {
+    let of_events = scene.events.iter().filter_map(|event| event.event.cgroup.as_ref());
+    let title = |path: &String| Some((path.clone(), scene.names.of(path, |_| None)?.title()?));
+    scene.cgroups.keys().chain(of_events).filter_map(title).collect()
+}
+
 /// Tells the story of a scene.
 pub fn tell(scene: &Scene) -> Incident {
     let mut causes = cause::judge(scene);
@@ -166,6 +187,7 @@ pub fn tell(scene: &Scene) -> Incident {
         verdict: verdict::sentence(scene, cause),
         confidence,
         limit: scene.limit(),
+        names: names(scene),
         trigger: scene.trigger(),
         victims: scene.victims(),
         suspect: scene.suspect.clone(),

@@ -98,6 +98,11 @@ impl Incidents {
         let origin = self.origins.iter().rev().find(begin).or(self.origins.first()).cloned();
         let mut scene = Scene::new(occurrence, origin.context("the recording does not say where it was made")?);
         let hour = at - HOUR_US..at + AFTER_US;
+        for event in &self.events {
+            if let (What::Named(identity), Some(cgroup)) = (&event.event.what, &event.event.cgroup) {
+                scene.names.learn(cgroup, identity);
+            }
+        }
         scene.events = self.events.iter().filter(|e| hour.contains(&e.time_us)).cloned().collect();
         let query = Query { cgroups: &|_| true, time: hour.clone(), fields: &[], lags: false };
         self.recording.series(Table::Host, &query, |series| scene.host.feed(&series));

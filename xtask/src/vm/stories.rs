@@ -95,10 +95,10 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
 
 /// Puts a recording into its place.
 fn keep(story: &str, recording: &Path) -> anyhow::Result<()> {
-    for left in ["lock", "journal"] {
-        let left = recording.join(left);
-        let _ = fs::remove_file(&left).or_else(|_| fs::remove_dir(&left));
-    }
+    let _ = fs::remove_file(recording.join("lock"));
+    // Where all is sealed; of a killed machine there is something in it.
+    let _ = fs::remove_dir(recording.join("journal"));
+    let _ = fs::remove_dir_all(recording.join("incidents"));
     let to = sh::root().join("data/recordings").join(story);
     let truth = fs::read(to.join("truth.toml")).ok();
     let _ = fs::remove_dir_all(&to);

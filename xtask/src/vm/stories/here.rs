@@ -48,7 +48,7 @@ pub fn docker_tmpfs(sampler: &Path, out: &Path) -> anyhow::Result<()> {
 pub fn v1_sibling(sampler: &Path, out: &Path) -> anyhow::Result<()> {
     let pod = Cgroup::make("pod", Some(96 << 20))?;
     let (db, batch) = (Cgroup::make("pod/db", None)?, Cgroup::make("pod/batch", None)?);
-    recorded(sampler, out, "/pod/**", None, || {
+    recorded(sampler, out, "/pod**", None, || {
         let mut database = db.start(sampler, "postgres", &["--base", "50", "--leak", "1", "--hold", "1000"])?;
         let mut job = batch.start(sampler, "batch", &["--base", "4", "--leak", "300", "--step", "6"])?;
         let begun = Instant::now();
