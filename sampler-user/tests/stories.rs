@@ -67,6 +67,13 @@ fn each_story_is_told_as_it_was() {
         let advice = page["advice"].to_string();
         let left_out = words(&truth, "advises").into_iter().filter(|part| !advice.contains(part.as_str()));
         wrong.extend(left_out.map(|part| format!("{name}: does not advise {part:?}: {advice}")));
+        let unlikely = if truth.contains_key("unlikely") { words(&truth, "unlikely") } else { Vec::new() };
+        for class in unlikely {
+            let judged = page["causes"].as_array().unwrap().iter().find(|cause| cause["class"] == class.as_str());
+            if judged.is_none_or(|cause| cause["score"].as_f64() >= Some(0.5) || cause["against"][0].is_null()) {
+                wrong.push(format!("{name}: {class} is not spoken against: {judged:?}"));
+            }
+        }
         wrong.extend(contradictions(page).into_iter().map(|what| format!("{name}: {what}")));
         let text = postmortem(&[folder.to_str().unwrap()]);
         let said = |part: &str| page["verdict"].as_str().unwrap().contains(part);

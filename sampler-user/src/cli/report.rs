@@ -19,6 +19,7 @@ use sampler::store::scan::{Query, Recording};
 use sampler::units::printable;
 
 use super::analyze;
+use super::named::Named;
 use super::scene::{Incidents, words_of};
 
 /// Write one HTML file with plots of a recording, its incidents and findings; it opens offline.
@@ -92,16 +93,17 @@ fn save(
     let selection = part.selection()?;
     let wants = |path: &str| selection.wants(path);
     let whole = span(&mut recording, part.range());
+    let named = Named::read(&mut recording);
     let mut sets = Vec::new();
     if let Some(whole) = whole.clone() {
-        sets.push(set(&mut recording, "all of it", whole, &wants));
+        sets.push(set(&mut recording, "all of it", whole, &wants, &named));
     }
     let mut length: usize = sets.iter().map(Set::length).sum();
     for (n, incident) in incidents.iter().enumerate() {
         let at = incident.time_us;
         let minute = at - 60_000_000..at + 5_000_000;
         let title = format!("the minute before {}", sampler::units::time_of_day(at));
-        let minute = set(&mut recording, &title, minute, &wants);
+        let minute = set(&mut recording, &title, minute, &wants, &named);
         length += minute.length();
         if length > MOST_PLOTTED {
             notes.push(format!(
@@ -233,7 +235,7 @@ impl Drawn {
     }
 }
 
-fn set(recording: &mut Recording, title: &str, span: Range<i64>, wants: &dyn Fn(&str) -> bool) -> Set {
+fn set(recording: &mut Recording, title: &str, span: Range<i64>, wants: &dyn Fn(&str) -> bool, named: &Named) -> Set {
     let fields: Vec<FieldId> = GAUGES.iter().chain(&COUNTERS).map(|(field, _)| *field).collect();
     let query = Query { cgroups: wants, time: span.clone(), fields: &fields, lags: false };
     let mut drawn: BTreeMap<String, Drawn> = BTreeMap::new();
@@ -252,7 +254,7 @@ fn set(recording: &mut Recording, title: &str, span: Range<i64>, wants: &dyn Fn(
     list.sort_by(|a, b| b.1.peak.cmp(&a.1.peak).then(a.0.cmp(&b.0)));
     list.truncate(MOST);
     let plot = |(rank, (path, drawn)): (usize, (String, Drawn))| Plot {
-        name: printable(name(&path)),
+        name: printable(named.title(&path).as_deref().unwrap_or(name(&path))),
         has_children: paths.iter().any(|other| *other != path && is_below(other, &path)),
         columns: drawn.columns(&span, (rank >= FULL).then_some(&["current", "max"])),
         path,

@@ -16,9 +16,12 @@ use sampler::analysis::incident::{Incident, tell};
 use sampler::analysis::track::{self, Track};
 use sampler::event::What;
 use sampler::fields::{FieldId, Table};
+use sampler::identity::Names;
 use sampler::paths::name;
 use sampler::recording::{Origin, TimedEvent};
 use sampler::store::scan::{Query, Recording};
+use sampler::time::format_us;
+use sampler::units::printable;
 
 /// How far back the history of the suspect goes, microseconds.
 const HISTORY_US: i64 = 24 * HOUR_US;
@@ -61,6 +64,7 @@ pub struct Incidents {
     recording: Recording,
     origins: Vec<Origin>,
     events: Vec<TimedEvent>,
+    names: Names,
     /// In the order of time.
     pub all: Vec<Occurrence>,
 }
@@ -79,12 +83,37 @@ impl Incidents {
         let ends = if begins.len() > stops { ends(&mut recording, &begins, &events) } else { Vec::new() };
         let last = |before: i64| ends.iter().rev().find(|end| **end < before).copied();
         let all = find(&events, &origins, &last, runs_on);
-        Ok(Incidents { recording, origins, events, all })
+        let mut names = Names::default();
+        for event in &events {
+            if let (What::Named(identity), Some(cgroup)) = (&event.event.what, &event.event.cgroup) {
+                names.learn(cgroup, identity);
+            }
+        }
+        Ok(Incidents { recording, origins, events, names, all })
     }
 
     /// The page of one.
     pub fn tell(&mut self, occurrence: &Occurrence) -> anyhow::Result<Incident> {
         Ok(tell(&self.scene(occurrence)?))
+    }
+
+    /// One line of a list.
+    pub fn line(&self, occurrence: &Occurrence) -> String {
+        let what = match occurrence.kills.first() {
+            Some((_, kill)) => {
+                let who = kill.victim.as_ref().map_or_else(|| "a process".into(), |victim| printable(&victim.comm));
+                let called = |path| {
+                    let told = self.names.of(path, |_| None).and_then(|who| who.title());
+                    printable(told.as_deref().unwrap_or(name(path)))
+                };
+                let cgroup = kill.victim_cgroup.as_deref().map(|path| format!(" in {}", called(path)));
+                let more = occurrence.kills.len() - 1;
+                let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+                format!("OOM kill of {who}{}{more}", cgroup.unwrap_or_default())
+            }
+            None => "the recording stops without a goodbye".into(),
+        };
+        format!("{}  {what}", format_us(occurrence.at_us))
     }
 
     /// What could not be read.
@@ -98,11 +127,7 @@ impl Incidents {
         let origin = self.origins.iter().rev().find(begin).or(self.origins.first()).cloned();
         let mut scene = Scene::new(occurrence, origin.context("the recording does not say where it was made")?);
         let hour = at - HOUR_US..at + AFTER_US;
-        for event in &self.events {
-            if let (What::Named(identity), Some(cgroup)) = (&event.event.what, &event.event.cgroup) {
-                scene.names.learn(cgroup, identity);
-            }
-        }
+        scene.names = self.names.clone();
         scene.events = self.events.iter().filter(|e| hour.contains(&e.time_us)).cloned().collect();
         let query = Query { cgroups: &|_| true, time: hour.clone(), fields: &[], lags: false };
         self.recording.series(Table::Host, &query, |series| scene.host.feed(&series));
@@ -216,27 +241,6 @@ fn ends(recording: &mut Recording, begins: &[i64], events: &[TimedEvent]) -> Vec
 fn is_recording(dir: &Path) -> bool {
     let Ok(file) = File::open(dir.join("lock")) else { return false };
     flock(&file, FlockOperation::NonBlockingLockShared).is_err()
-}
-
-/// One line of a list.
-pub fn line(occurrence: &Occurrence) -> String {
-    use sampler::time::format_us;
-    use sampler::units::printable;
-    let what = match occurrence.kills.first() {
-        Some((_, kill)) => {
-            let who = kill.victim.as_ref().map_or_else(|| "a process".into(), |victim| printable(&victim.comm));
-            let cgroup =
-                kill.victim_cgroup.as_deref().map_or_else(String::new, |path| format!(" in {}", printable(name(path))));
-            let more = if occurrence.kills.len() > 1 {
-                format!(" and {} more", occurrence.kills.len() - 1)
-            } else {
-                String::new()
-            };
-            format!("OOM kill of {who}{cgroup}{more}")
-        }
-        None => "the recording stops without a goodbye".into(),
-    };
-    format!("{}  {what}", format_us(occurrence.at_us))
 }
 
 /// An event in words.

@@ -439,7 +439,7 @@ mod tests {
             report.tasks.iter().map(|task| (task.rss, task.swap)).collect::<Vec<_>>()
         };
         for kib in [4, 16, 64] {
-            assert_eq!(sizes(kib, 64 * 5386), [(200 * kib << 10, 3 * kib << 10), (20 * kib << 10, 0)], "{kib} KiB");
+            assert_eq!(sizes(kib, 64 * 5386), [(200 * kib * 1024, 3 * kib * 1024), (20 * kib * 1024, 0)], "{kib} KiB");
         }
         // It grew between the table and the kill: the machine's own size is taken.
         let grown = KILLED.replace("21544kB", "21548kB");

@@ -183,7 +183,7 @@ impl Recording {
             Part::Sealed(path) => match spans.get(path) {
                 Some((first, last)) if *last < query.time.start || *first >= query.time.end => Ok(()),
                 _ => {
-                    let span = read_wide(path, table, query, (&wanted, only), &mut each)?;
+                    let span = read_wide(path, table, query, &wanted, only, &mut each)?;
                     spans.extend(span.map(|span| (path.to_owned(), span)));
                     Ok(())
                 }
@@ -388,7 +388,8 @@ fn read_wide(
     path: &Path,
     table: Table,
     query: &Query<'_>,
-    (wanted, only): (&dyn Fn(&Subject) -> bool, Option<&str>),
+    wanted: &dyn Fn(&Subject) -> bool,
+    only: Option<&str>,
     each: &mut dyn FnMut(Series),
 ) -> Result<Option<(i64, i64)>, Error> {
     let reader = open(path, Some(table))?;

@@ -12,7 +12,7 @@ use parquet::file::metadata::ParquetMetaData;
 use parquet::file::reader::RowGroupReader;
 
 use super::Query;
-use super::pages::{self, Chunk, Form, cut};
+use super::pages::{self, Chunk, Entry, Form, cut};
 use crate::fields::{self, Field, Kind, Table, UNLIMITED};
 use crate::recording::{Column, ProcessKey, Rows, Series, Subject};
 use crate::store::schema::Lead;
@@ -115,7 +115,7 @@ impl<'a> Group<'a> {
         &self,
         lead: Lead,
         physical: Physical,
-        entry: fn(&[u8]) -> Option<(T, &[u8])>,
+        entry: Entry<T>,
         otherwise: impl FnOnce() -> Result<Option<Vec<T>>, ParquetError>,
     ) -> Result<Option<Runs<T>>, ParquetError> {
         let Some(at) = self.find(lead.name()) else { return Ok(None) };

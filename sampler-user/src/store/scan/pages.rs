@@ -403,6 +403,9 @@ pub fn cut(word: u64, at: usize, range: &Range<usize>) -> u64 {
     if from < 64 { high & (u64::MAX << from) } else { 0 }
 }
 
+/// Reads the first entry of a dictionary, and says what follows it.
+pub type Entry<T> = fn(&[u8]) -> Option<(T, &[u8])>;
+
 /// The first text of a dictionary, and what follows it.
 pub fn text(bytes: &[u8]) -> Option<(String, &[u8])> {
     let (length, tail) = bytes.split_first_chunk::<4>()?;
@@ -420,7 +423,7 @@ pub fn number(bytes: &[u8]) -> Option<(i64, &[u8])> {
 pub fn labels<T: Clone>(
     pages: &mut dyn PageReader,
     rows: usize,
-    entry: fn(&[u8]) -> Option<(T, &[u8])>,
+    entry: Entry<T>,
 ) -> Result<Option<Vec<(T, usize)>>, ParquetError> {
     let (mut dictionary, mut runs, mut seen) = (Vec::new(), Vec::new(), 0);
     while let Some(page) = pages.get_next_page()? {
