@@ -820,7 +820,11 @@ impl Kmsg {
         let flags = rustix::fs::OFlags::NONBLOCK.bits() as i32;
         let mut file = std::fs::OpenOptions::new().read(true).custom_flags(flags).open("/dev/kmsg")?;
         file.seek(SeekFrom::End(0))?;
-        Ok(Kmsg { file, parser: OomParser::default(), buffer: vec![0; 16 << 10].into() })
+        Ok(Kmsg {
+            file,
+            parser: OomParser::with_page_size(rustix::param::page_size() as u64),
+            buffer: vec![0; 16 << 10].into(),
+        })
     }
 
     fn read(&mut self) -> Vec<crate::evidence::OomReport> {

@@ -1,11 +1,13 @@
 //! One self-contained HTML file of a recording: plots, incidents, findings. It opens offline and asks nobody for anything.
 
 pub mod bins;
+pub mod packed;
 
 use std::collections::BTreeMap;
 
 use serde::Serialize;
 
+use self::packed::Packed;
 use crate::analysis::incident::Incident;
 
 /// What the file shows. Texts are hostile: the page sets them as text, never as markup.
@@ -44,8 +46,16 @@ pub struct Set {
     pub cgroups: Vec<Plot>,
 }
 
+impl Set {
+    /// Characters that it takes, about.
+    pub fn length(&self) -> usize {
+        let columns = self.cgroups.iter().map(|plot| &plot.columns).chain([&self.host]);
+        columns.flat_map(|columns| columns.values()).map(|column| column.length() + 16).sum()
+    }
+}
+
 /// Values by field.
-pub type Columns = BTreeMap<&'static str, Vec<Option<u64>>>;
+pub type Columns = BTreeMap<&'static str, Packed>;
 
 /// One cgroup in a [`Set`].
 #[derive(Debug, Serialize)]

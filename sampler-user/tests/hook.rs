@@ -3,7 +3,7 @@
 
 use std::fs;
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command};
 use std::time::{Duration, Instant};
 
 use sampler::cgroupfs::layout::{Layout, Version};
@@ -62,7 +62,7 @@ fn record(out: &Path, cgroup: &str, command: &str) -> Child {
             "--out",
         ])
         .arg(out)
-        .stderr(Stdio::null())
+        .stderr(fs::File::create(out.with_file_name("said")).unwrap())
         .spawn()
         .unwrap()
 }
@@ -87,7 +87,7 @@ fn the_page_is_there_and_the_command_is_told_while_the_sampling_goes_on() {
     let dir = tempfile::tempdir().unwrap();
     let (out, told) = (dir.path().join("rec"), dir.path().join("told.json"));
     // A command that never ends by itself must cost nothing.
-    let command = format!("cat > {0}.tmp && mv {0}.tmp {0}; sleep 1000", told.display());
+    let command = format!("cat > {0}.tmp && mv {0}.tmp {0}; sleep 1000.25", told.display());
     let agent = record(&out, &format!("/{name}"), &command);
     until("the recording", || !files(&out.join("journal"), ".journal").is_empty());
     std::thread::sleep(Duration::from_secs(1));
@@ -110,7 +110,15 @@ fn the_page_is_there_and_the_command_is_told_while_the_sampling_goes_on() {
     let mut agent = agent;
     let begun = Instant::now();
     assert!(agent.wait().unwrap().success());
-    assert!(begun.elapsed() < Duration::from_secs(45), "the command is ended after 30 s");
+    // By how long the recording takes to end, sealing included, and 3 s.
+    assert!(begun.elapsed() < Duration::from_secs(12), "stopping waited {:?} for the command", begun.elapsed());
+    let said = fs::read_to_string(dir.path().join("said")).unwrap();
+    assert!(
+        said.contains("the command of --on-oom: it still ran 3 s after the recording ended and was killed"),
+        "{said}"
+    );
+    let sleeps = Command::new("pgrep").args(["-f", "sleep 1000.25"]).output().unwrap();
+    assert_eq!(String::from_utf8_lossy(&sleeps.stdout), "", "what the command started ended with it");
     let info = Command::new(env!("CARGO_BIN_EXE_sampler")).args(["info", "--json"]).arg(&out).output().unwrap();
     let info: Value = serde_json::from_slice(&info.stdout).unwrap();
     let kill = info["oom_kills"][0]["time_us"].as_i64().unwrap();

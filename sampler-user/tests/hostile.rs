@@ -10,6 +10,7 @@ use std::process::Command;
 use sampler::event::{Event, What};
 use sampler::evidence::{Constraint, OomKill, OomReport, TaskRow, Trigger, Victim, WitnessKind};
 use sampler::fields::FieldId;
+use sampler::identity::Identity;
 use sampler::recording::{ProcessKey, Subject};
 use sampler::sample::{HOST, PassHead, PassKind, Row};
 use sampler::sink::Sink;
@@ -72,6 +73,11 @@ fn recording(dir: &Path) {
         report: Some(Box::new(report)),
         probe: None,
     };
+    let identity = Identity { name: Some(COMM.into()), service: Some(COMM.into()), ..Identity::of("docker") };
+    let named = What::Named(Box::new(identity));
+    writer.event(&Event { mono_ns: begin + 1_000_000_000, cgroup: Some(PATH.into()), what: named });
+    let lacking = What::Degraded { what: COMM.into() };
+    writer.event(&Event { mono_ns: begin + 1_000_000_000, cgroup: None, what: lacking });
     let limit = What::LimitChanged { limit: COMM.into(), from: None, to: Some(64 << 20) };
     writer.event(&Event { mono_ns: begin + 1_000_000_000, cgroup: Some(PATH.into()), what: limit });
     writer.event(&Event { mono_ns: kill.time_ns, cgroup: Some(PATH.into()), what: What::OomKill(Box::new(kill)) });

@@ -105,6 +105,30 @@ fn a_sealer_that_died_before_its_end_loses_and_doubles_nothing() {
 }
 
 #[test]
+fn what_is_sealed_between_listing_and_reading_is_read() {
+    let dir = tempfile::tempdir().unwrap();
+    let segment = journal(dir.path());
+    let (before, _) = read(dir.path(), Table::Samples);
+    let origins = Recording::open(dir.path()).unwrap().origins().len();
+    let mut recording = Recording::open(dir.path()).unwrap();
+    assert_eq!(recording.events(i64::MIN..i64::MAX).len(), 2);
+    seal(&segment, dir.path()).unwrap();
+    let mut after = Vec::new();
+    recording.series(Table::Samples, &Query::all(), |series| after.push(series));
+    assert_eq!(after, before);
+    assert_eq!(recording.events(i64::MIN..i64::MAX).len(), 2);
+    assert_eq!(recording.origins().len(), origins);
+    // A table without rows has no file, and that is no problem.
+    recording.series(Table::Processes, &Query::all(), |_| panic!("a process"));
+    assert_eq!(recording.problems, []);
+    // What is gone altogether is one.
+    let mut recording = Recording::open(dir.path()).unwrap();
+    fs::remove_dir_all(dir.path().join("samples")).unwrap();
+    recording.series(Table::Samples, &Query::all(), |_| panic!("a row"));
+    assert_eq!(recording.problems.len(), 1);
+}
+
+#[test]
 fn a_query_leaves_out_what_is_not_asked_for() {
     let dir = tempfile::tempdir().unwrap();
     let segment = journal(dir.path());

@@ -68,10 +68,15 @@ impl Docker {
         Ok(docker)
     }
 
+    /// Where it listens.
+    pub fn socket(&self) -> PathBuf {
+        self.home.join("socket")
+    }
+
     /// `docker ARGS`.
     pub fn command(&self, args: &[&str]) -> Command {
         let mut command = Command::new(CLIENT);
-        command.arg("-H").arg(format!("unix://{}/socket", self.home.display())).args(args);
+        command.arg("-H").arg(format!("unix://{}", self.socket().display())).args(args);
         command
     }
 
@@ -110,7 +115,7 @@ impl Drop for Docker {
 /// What `advise` says of the recording, and whether the daemon takes its line.
 fn advised(docker: &Docker, sampler: &Path, out: &Path) -> anyhow::Result<[(&'static str, bool, String); 3]> {
     let mut command = Command::new(sampler);
-    command.arg("advise").arg(out).args(["--json", "--docker-socket"]).arg(docker.home.join("socket"));
+    command.arg("advise").arg(out).args(["--json", "--docker-socket"]).arg(docker.socket());
     let advice: Value = serde_json::from_str(&sh::read(&mut command)?)?;
     let of = |title: &str| {
         advice["containers"].as_array().into_iter().flatten().find(|c| c["title"] == title).cloned().unwrap_or_default()
@@ -200,7 +205,7 @@ pub fn run() -> anyhow::Result<()> {
     let out = docker.home.join("recording");
     let mut agent = Command::new(&sampler);
     agent.args(["record", "--interval", "20ms", "--cgroup", "/docker/**", "--docker-socket"]);
-    agent.arg(docker.home.join("socket")).arg("--out").arg(&out).stderr(Stdio::null());
+    agent.arg(docker.socket()).arg("--out").arg(&out).stderr(Stdio::null());
     let agent = agent.spawn().context("start sampler")?;
     sleep(Duration::from_secs(2));
     let busy = "while :; do head -c 8000000 /dev/zero | tr '\\0' x > /dev/null; sleep 0.05; done";
@@ -273,7 +278,7 @@ fn guard(docker: &Docker, sampler: &Path, check: &mut impl FnMut(&str, bool, Str
     let out = docker.home.join("guarded");
     let mut agent = Command::new(sampler);
     agent.args(["guard", "--apply", "--budget", "256M", "--reserve", "16M", "--probe", "off", "--docker-socket"]);
-    let agent = agent.arg(docker.home.join("socket")).arg("--out").arg(&out).stderr(Stdio::null()).spawn();
+    let agent = agent.arg(docker.socket()).arg("--out").arg(&out).stderr(Stdio::null()).spawn();
     let agent = agent.context("start sampler")?;
     sleep(Duration::from_secs(2));
     let rises = r#"i=0; while [ $i -lt 800 ]; do i=$((i+1)); eval "v$i=\$(head -c 50000 /dev/zero | tr '\0' x)"; done; sleep 1000"#;

@@ -10,6 +10,8 @@ pub mod trace;
 pub mod unknown;
 pub mod verdict;
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
 use self::advice::Advice;
@@ -18,7 +20,9 @@ use self::memory::{CgroupMemory, HostMemory, ProcessMemory};
 use self::occurrence::Kind;
 use self::scene::Scene;
 use self::timeline::Timeline;
+use crate::paths::name;
 use crate::time::format_us;
+use crate::units::printable;
 
 /// Version of the page's form; fields are only added within one.
 pub const FORMAT: &str = "sampler.incident.v1";
@@ -44,6 +48,9 @@ pub struct Incident {
     pub confidence: f64,
     /// Whose limit was hit.
     pub limit: Limit,
+    /// What the containers of its cgroups are called, by path, as far as it was told; hostile.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub names: BTreeMap<String, String>,
     /// Who asked for the memory that was not there.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub trigger: Option<Trigger>,
@@ -149,6 +156,20 @@ pub struct Victim {
     pub oom_score_adj: Option<i64>,
 }
 
+impl Incident {
+    /// A cgroup as people call it, or the machine. Safe to show.
+    pub fn called(&self, cgroup: Option<&str>) -> String {
+        let Some(path) = cgroup else { return "the machine".into() };
+        printable(self.names.get(path).map_or(name(path), String::as_str))
+    }
+}
+
+fn names(scene: &Scene) -> BTreeMap<String, String> {
+    let of_events = scene.events.iter().filter_map(|event| event.event.cgroup.as_ref());
+    let title = |path: &String| Some((path.clone(), scene.names.of(path, |_| None)?.title()?));
+    scene.cgroups.keys().chain(of_events).filter_map(title).collect()
+}
+
 /// Tells the story of a scene.
 pub fn tell(scene: &Scene) -> Incident {
     let mut causes = cause::judge(scene);
@@ -166,6 +187,7 @@ pub fn tell(scene: &Scene) -> Incident {
         verdict: verdict::sentence(scene, cause),
         confidence,
         limit: scene.limit(),
+        names: names(scene),
         trigger: scene.trigger(),
         victims: scene.victims(),
         suspect: scene.suspect.clone(),
@@ -179,5 +201,156 @@ pub fn tell(scene: &Scene) -> Incident {
         unknown: unknown::of(scene),
         witnesses: scene.witnesses(),
         causes,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::occurrence::Occurrence;
+    use super::*;
+    use crate::evidence::{Constraint, OomKill, OomReport, Victim as Killed, WitnessKind};
+    use crate::fields::{FieldId, Table, UNLIMITED};
+    use crate::recording::{Origin, Series, Subject};
+    use crate::sample::Row;
+    use crate::time::Anchor;
+
+    const AT_US: i64 = 1_000_000_000;
+    const MIB: u64 = 1 << 20;
+
+    /// A kill below a limit of 100 MiB. Each cgroup: path, MiB a minute before and at the kill, limit in MiB.
+    fn scene(limit: &str, victim: &str, cgroups: &[(&str, u64, u64, Option<u64>)]) -> Scene {
+        let kill = OomKill {
+            time_ns: 0,
+            constraint: Constraint::Memcg,
+            victim_cgroup: Some(victim.into()),
+            limit_cgroup: Some(limit.into()),
+            victim: Some(Killed { pid: 7, comm: "hog".into(), ..Killed::default() }),
+            witnesses: vec![WitnessKind::Kmsg],
+            report: Some(Box::new(OomReport::default())),
+            probe: None,
+        };
+        let occurrence = Occurrence { kind: Kind::OomKill, at_us: AT_US, kills: vec![(AT_US, kill)], afterwards: None };
+        let mut scene = Scene::new(&occurrence, Origin::example(Anchor { mono_ns: 0, wall_ns: 0 }));
+        for (path, first, last, own) in cgroups {
+            let subject = Arc::new(Subject { cgroup: (*path).into(), id: 1, process: None });
+            let mut series = Series::new(subject, Table::Samples);
+            for second in 0..=60u64 {
+                let used = first * MIB + (last - first) * MIB * second / 60;
+                let mut row = Row::new(1);
+                row.put(FieldId::Current.field(), used);
+                row.put(FieldId::Anon.field(), used);
+                row.put(FieldId::Max.field(), own.map_or(UNLIMITED, |own| own * MIB));
+                series.push(AT_US - 60_000_000 + second as i64 * 1_000_000, &row);
+            }
+            scene.cgroups.entry((*path).into()).or_default().feed(&series);
+        }
+        scene.find_suspect();
+        scene
+    }
+
+    fn score(scene: &Scene, class: Class) -> f64 {
+        cause::judge(scene).iter().find(|judgement| judgement.class == class).map_or(0.0, |judgement| judgement.score)
+    }
+
+    #[test]
+    fn limits_exceed_only_where_nobody_hit_its_own_and_nobody_grew_alone() {
+        let of = |a, b| scene("/p", "/p/a", &[("/p", 60, 100, Some(100)), a, b]);
+        let even = of(("/p/a", 30, 50, Some(80)), ("/p/b", 30, 50, Some(80)));
+        assert!(score(&even, Class::LimitsExceed) > 0.9);
+        let one_at_its_own = of(("/p/a", 30, 50, Some(50)), ("/p/b", 30, 50, Some(80)));
+        assert!(score(&one_at_its_own, Class::LimitsExceed) < 0.5, "one was stopped by its own limit");
+        let alone = of(("/p/a", 20, 60, Some(80)), ("/p/b", 40, 40, Some(80)));
+        assert!(score(&alone, Class::LimitsExceed) < 0.5, "one grew alone");
+        let fits = of(("/p/a", 30, 44, Some(50)), ("/p/b", 30, 44, Some(50)));
+        assert!(score(&fits, Class::LimitsExceed) < 0.1, "they fit");
+    }
+
+    #[test]
+    fn a_neighbour_is_one_that_grew_alone_while_the_victim_stood() {
+        let of = |victim: &str, a, b| scene("/p", victim, &[("/p", 60, 100, Some(100)), a, b]);
+        let stood = of("/p/db", ("/p/db", 50, 50, None), ("/p/batch", 10, 50, None));
+        assert!(score(&stood, Class::Neighbour) > 0.9);
+        assert_eq!(stood.suspect.as_deref(), Some("/p/batch"), "not the largest");
+        let both = of("/p/db", ("/p/db", 30, 50, None), ("/p/batch", 25, 50, None));
+        assert!(score(&both, Class::Neighbour) < 0.5, "both grew");
+        let itself = of("/p/batch", ("/p/db", 50, 50, None), ("/p/batch", 10, 50, None));
+        assert!(score(&itself, Class::Neighbour) < 0.5, "the victim grew itself");
+        let own = scene("/p/db", "/p/db", &[("/p/db", 50, 100, Some(100)), ("/p/batch", 10, 80, None)]);
+        assert!(score(&own, Class::Neighbour) < 0.1, "its own limit");
+        assert_eq!(own.limit().owner, Owner::Own);
+        assert_eq!(stood.limit().owner, Owner::Ancestor);
+    }
+
+    #[test]
+    fn what_has_not_enough_for_it_is_no_cause() {
+        let judged = |scores: &[(Class, f64)]| {
+            let one = |(class, score): &(Class, f64)| Judgement {
+                class: *class,
+                score: *score,
+                speaks_for: Vec::new(),
+                against: Vec::new(),
+            };
+            scores.iter().map(one).collect::<Vec<_>>()
+        };
+        let weak = judged(&[(Class::Swap, 0.9), (Class::Leak, 0.49)]);
+        assert_eq!(cause::primary(&weak), Class::Unknown, "and swap is never one alone");
+        assert_eq!(cause::contributing(&weak, Class::Unknown), [Class::Swap]);
+        let strong = judged(&[(Class::Neighbour, 0.9), (Class::Leak, 0.6), (Class::Burst, 0.55), (Class::Swap, 0.4)]);
+        assert_eq!(cause::primary(&strong), Class::Neighbour);
+        assert_eq!(cause::contributing(&strong, Class::Neighbour), [Class::Leak], "one growth is told once");
+    }
+
+    #[test]
+    fn fewer_witnesses_make_the_page_less_sure() {
+        let mut scene = scene("/a", "/a", &[("/a", 10, 100, Some(100))]);
+        let judged = [Judgement { class: Class::Leak, score: 0.8, speaks_for: Vec::new(), against: Vec::new() }];
+        let sure = |scene: &Scene| verdict::confidence(scene, &judged, Class::Leak);
+        assert!((sure(&scene) - 0.8).abs() < 1e-9);
+        scene.kills[0].1.report = None;
+        assert!((sure(&scene) - 0.64).abs() < 1e-9, "only counters saw it");
+        scene.kills[0].1.limit_cgroup = None;
+        assert!((sure(&scene) - 0.48).abs() < 1e-9, "nobody knows whose limit it was");
+        assert_eq!(scene.limit().owner, Owner::Unknown);
+        assert_eq!(["high", "medium", "low"], [0.8, 0.64, 0.48].map(verdict::sure));
+    }
+
+    #[test]
+    fn a_burst_is_no_leak_whatever_was_before() {
+        let mut scene = scene("/a", "/a", &[("/a", 10, 40, Some(100))]);
+        let subject = Arc::new(Subject { cgroup: "/a".into(), id: 1, process: None });
+        let mut late = Series::new(subject, Table::Samples);
+        let mut row = Row::new(1);
+        row.put(FieldId::Current.field(), 100 * MIB);
+        row.put(FieldId::Anon.field(), 100 * MIB);
+        late.push(AT_US + 1, &row);
+        scene.at_us = AT_US + 2;
+        scene.cgroups.get_mut("/a").unwrap().feed(&late);
+        assert!(score(&scene, Class::Burst) > 0.8);
+        // The detectors may say what they like of the time before.
+        let mut judgement = Judgement { class: Class::Leak, score: 0.0, speaks_for: Vec::new(), against: Vec::new() };
+        scene.history = Some(crate::analysis::verdict::Verdict {
+            verdict: crate::analysis::detectors::Class::Leak,
+            detector: "line",
+            component: None,
+            probability: 0.97,
+            alarm: true,
+            rate_bytes_per_s: Some(1e6),
+            rate_ci90: None,
+            onset_us: None,
+            time_to_limit_s: None,
+            time_to_limit_ci90: None,
+            limit_bytes: None,
+            limit_owner: None,
+            last_bytes: None,
+            restarts: 0,
+            oom_kills: 0,
+            evidence: Vec::new(),
+            needs_s: None,
+        });
+        let leak = cause::TABLE.iter().find(|cause| cause.class == Class::Leak).unwrap();
+        (leak.judge)(&scene, &mut judgement);
+        assert!(judgement.score < 0.5 && !judgement.against.is_empty(), "{judgement:?}");
     }
 }

@@ -16,6 +16,7 @@ use sampler::store::JOURNAL;
 use sampler::store::retention::{Retention, enforce, make_room};
 use sampler::time::{Anchor, boot_id};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+use tokio::sync::watch;
 
 use super::aloud::Aloud;
 use super::guard::patrol::Patrol;
@@ -100,14 +101,14 @@ impl Agent {
             }
             reason
         };
-        let teller = tokio::spawn(hook::tell(self.out.clone(), self.on_oom.clone(), kills));
+        let (ends, ended) = watch::channel(());
+        let teller = tokio::spawn(hook::tell(self.out.clone(), self.on_oom, kills, ended));
         let sink = record(self.config, Box::new(sink), stop).await?;
+        drop(ends);
         // The last segment goes to the sealer when the journal is dropped, which also ends the sealer's queue.
         drop(sink);
         sealer.await.context("wait for the sealer")?;
-        if let Some(kill) = teller.await.context("wait for the page of an OOM kill")? {
-            hook::tell_one(&self.out, self.on_oom.as_deref(), &kill).await;
-        }
+        teller.await.context("wait for the page of an OOM kill")?;
         // All is recorded: now the last lines may wait for the terminal.
         speaker.join().map_err(|_| anyhow!("the thread that speaks panicked"))
     }

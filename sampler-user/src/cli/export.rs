@@ -164,7 +164,7 @@ impl Rows {
                         }
                     }
                     if *table != Table::Host {
-                        out.write_field(title.as_deref().unwrap_or(""))?;
+                        out.write_field(cell(title.as_deref().unwrap_or("")))?;
                     }
                     out.write_record(None::<&[u8]>)?;
                 }

@@ -12,6 +12,7 @@ use sampler::event::{Event, What};
 use sampler::time::{Anchor, format_us};
 use tokio::process::Command;
 use tokio::sync::mpsc::UnboundedReceiver;
+use tokio::sync::watch::Receiver;
 
 use super::{child, say};
 
@@ -23,6 +24,8 @@ const SETTLE: Duration = Duration::from_millis(1500);
 const LATEST: Duration = Duration::from_secs(10);
 /// What a page, and what the user's command may take.
 const PATIENCE: Duration = Duration::from_secs(30);
+/// What the command may take once the recording has ended: who stops the agent waits for it.
+const AT_END: Duration = Duration::from_secs(3);
 
 /// A kill that was recorded.
 pub struct Kill {
@@ -40,25 +43,23 @@ impl Kill {
     }
 }
 
-/// Tells of kills until there are no more to come. Gives back one that is not told yet: its recording is just being sealed.
-pub async fn tell(out: PathBuf, command: Option<String>, mut kills: UnboundedReceiver<Kill>) -> Option<Kill> {
+/// Tells of kills until there are no more to come. `ends` is dropped as the recording ends.
+pub async fn tell(out: PathBuf, command: Option<String>, mut kills: UnboundedReceiver<Kill>, ends: Receiver<()>) {
     while let Some(first) = kills.recv().await {
         let latest = tokio::time::Instant::now() + LATEST;
         loop {
             let wait = (tokio::time::Instant::now() + SETTLE).min(latest);
             match tokio::time::timeout_at(wait, kills.recv()).await {
                 Ok(Some(_)) => {}
-                Ok(None) => return Some(first),
-                Err(_) => break,
+                Ok(None) | Err(_) => break,
             }
         }
-        tell_one(&out, command.as_deref(), &first).await;
+        tell_one(&out, command.as_deref(), &first, ends.clone()).await;
     }
-    None
 }
 
 /// Writes the page of one, and runs the command. What fails is said, and costs nothing else.
-pub async fn tell_one(out: &Path, command: Option<&str>, kill: &Kill) {
+async fn tell_one(out: &Path, command: Option<&str>, kill: &Kill, ends: Receiver<()>) {
     let page = match page(out, kill).await {
         Ok(page) => Some(page),
         Err(error) => {
@@ -67,7 +68,7 @@ pub async fn tell_one(out: &Path, command: Option<&str>, kill: &Kill) {
         }
     };
     let Some(command) = command else { return };
-    match run(command, page.as_deref(), kill).await {
+    match run(command, page.as_deref(), kill, ends).await {
         Ok(status) if status.success() => {}
         Ok(status) => say(&format!("sampler: the command of --on-oom ended with {status}")),
         Err(error) => say(&format!("sampler: the command of --on-oom: {error:#}")),
@@ -86,7 +87,7 @@ async fn page(out: &Path, kill: &Kill) -> anyhow::Result<PathBuf> {
     Ok(PathBuf::from(String::from_utf8_lossy(&output).trim_end()))
 }
 
-async fn run(command: &str, page: Option<&Path>, kill: &Kill) -> anyhow::Result<ExitStatus> {
+async fn run(command: &str, page: Option<&Path>, kill: &Kill, ends: Receiver<()>) -> anyhow::Result<ExitStatus> {
     let stdin = match page {
         Some(page) => Stdio::from(File::open(page).with_context(|| format!("open {}", page.display()))?),
         None => Stdio::piped(),
@@ -106,14 +107,25 @@ async fn run(command: &str, page: Option<&Path>, kill: &Kill) -> anyhow::Result<
         let json: String = kill.json.chars().take(60_000).collect();
         let _ = stdin.into_owned_fd().map(File::from).and_then(|mut file| file.write_all(json.as_bytes()));
     }
-    match tokio::time::timeout(PATIENCE, child.wait()).await {
-        Ok(status) => status.context("wait for it"),
-        Err(_) => {
-            if let Some(pid) = child.id().and_then(|pid| rustix::process::Pid::from_raw(pid as i32)) {
-                let _ = rustix::process::kill_process_group(pid, rustix::process::Signal::KILL);
-            }
-            let _ = child.wait().await;
-            bail!("it took over {} s and was killed", PATIENCE.as_secs())
-        }
+    let late = tokio::select! {
+        status = child.wait() => return status.context("wait for it"),
+        late = over(ends) => late,
+    };
+    if let Some(pid) = child.id().and_then(|pid| rustix::process::Pid::from_raw(pid as i32)) {
+        let _ = rustix::process::kill_process_group(pid, rustix::process::Signal::KILL);
+    }
+    let _ = child.wait().await;
+    bail!("{late} and was killed")
+}
+
+/// Waits as long as a command may take, and says why no longer.
+async fn over(mut ends: Receiver<()>) -> String {
+    let ended = async {
+        while ends.changed().await.is_ok() {}
+        tokio::time::sleep(AT_END).await;
+    };
+    tokio::select! {
+        () = tokio::time::sleep(PATIENCE) => format!("it took over {} s", PATIENCE.as_secs()),
+        () = ended => format!("it still ran {} s after the recording ended", AT_END.as_secs()),
     }
 }

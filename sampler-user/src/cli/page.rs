@@ -6,10 +6,9 @@ use std::io::IsTerminal;
 use sampler::analysis::incident::cause::ENOUGH;
 use sampler::analysis::incident::memory::CgroupMemory;
 use sampler::analysis::incident::occurrence::Kind;
-use sampler::analysis::incident::timeline::{Point, subject};
+use sampler::analysis::incident::timeline::Point;
 use sampler::analysis::incident::verdict::sure;
 use sampler::analysis::incident::{Incident, Owner};
-use sampler::paths::name;
 use sampler::units::{bytes, printable};
 
 /// How a page looks.
@@ -183,7 +182,7 @@ fn memory(out: &mut String, incident: &Incident, style: Style) {
     });
     out.push('\n');
     for cgroup in &incident.memory {
-        let mut title = printable(name(&cgroup.path));
+        let mut title = incident.called(Some(&cgroup.path));
         if title.chars().count() > 19 {
             title = title.chars().take(18).collect::<String>() + "…";
         }
@@ -238,7 +237,7 @@ fn timeline(out: &mut String, incident: &Incident, style: Style) {
     }
     for moment in &timeline.moments {
         let time = when(moment.before_s);
-        let text = format!("{}: {}", subject(moment.cgroup.as_deref()), moment.what);
+        let text = format!("{}: {}", incident.called(moment.cgroup.as_deref()), moment.what);
         let _ = writeln!(
             out,
             "  {time:>8}  {}",

@@ -11,7 +11,7 @@ use sampler::units::printable;
 use serde::Serialize;
 
 use super::page::{Style, page};
-use super::scene::{Incidents, line};
+use super::scene::Incidents;
 
 /// Tell of an OOM kill, or of a recording that ends abruptly: what ate the memory, since when, and what to change.
 ///
@@ -72,11 +72,16 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
             let listed: Vec<Listed> = incidents
                 .all
                 .iter()
-                .map(|o| Listed { time: format_us(o.at_us), kind: o.kind, kills: o.kills.len(), what: line(o) })
+                .map(|o| Listed {
+                    time: format_us(o.at_us),
+                    kind: o.kind,
+                    kills: o.kills.len(),
+                    what: incidents.line(o),
+                })
                 .collect();
             serde_json::to_string_pretty(&listed).context("write JSON")? + "\n"
         } else {
-            incidents.all.iter().map(|occurrence| line(occurrence) + "\n").collect()
+            incidents.all.iter().map(|occurrence| incidents.line(occurrence) + "\n").collect()
         };
         super::print(if text.is_empty() { "no incident\n" } else { &text })?;
         return Ok(ExitCode::SUCCESS);

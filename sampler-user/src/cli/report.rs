@@ -13,11 +13,13 @@ use sampler::fields::{FieldId, Table, UNLIMITED};
 use sampler::paths::{is_below, name};
 use sampler::recording::{Series, TimedEvent};
 use sampler::report::bins::{Bins, Rises};
+use sampler::report::packed::Packed;
 use sampler::report::{Columns, Finding, Mark, Plot, Report, Set, html};
 use sampler::store::scan::{Query, Recording};
 use sampler::units::printable;
 
 use super::analyze;
+use super::named::Named;
 use super::scene::{Incidents, words_of};
 
 /// Write one HTML file with plots of a recording, its incidents and findings; it opens offline.
@@ -40,6 +42,8 @@ const FULL: usize = 16;
 const MOST: usize = 120;
 /// Incidents with a page and a minute of their own.
 const INCIDENTS: usize = 6;
+/// Characters of the plots: the file stays below 5 MiB.
+const MOST_PLOTTED: usize = 4 << 20;
 /// Events that are drawn.
 const MARKS: usize = 400;
 
@@ -89,15 +93,27 @@ fn save(
     let selection = part.selection()?;
     let wants = |path: &str| selection.wants(path);
     let whole = span(&mut recording, part.range());
+    let named = Named::read(&mut recording);
     let mut sets = Vec::new();
     if let Some(whole) = whole.clone() {
-        sets.push(set(&mut recording, "all of it", whole, &wants));
+        sets.push(set(&mut recording, "all of it", whole, &wants, &named));
     }
-    for incident in &incidents {
+    let mut length: usize = sets.iter().map(Set::length).sum();
+    for (n, incident) in incidents.iter().enumerate() {
         let at = incident.time_us;
         let minute = at - 60_000_000..at + 5_000_000;
         let title = format!("the minute before {}", sampler::units::time_of_day(at));
-        sets.push(set(&mut recording, &title, minute, &wants));
+        let minute = set(&mut recording, &title, minute, &wants, &named);
+        length += minute.length();
+        if length > MOST_PLOTTED {
+            notes.push(format!(
+                "the minute of {} of the incidents is not plotted, or the file would be too large; sampler postmortem --at \
+                 TIME --html FILE plots each",
+                incidents.len() - n
+            ));
+            break;
+        }
+        sets.push(minute);
     }
     let mut marks: Vec<Mark> = recording.events(part.range()).iter().filter_map(mark).collect();
     if marks.len() > MARKS {
@@ -201,7 +217,7 @@ impl Drawn {
         // A field that is read once a second holds until the next reading.
         let held = (3_000_000.0 / ((span.end - span.start) as f64 / BINS as f64)).ceil() as usize;
         let wanted = |key: &&str| only.is_none_or(|only| only.contains(key));
-        let mut columns: Columns = self
+        let mut columns: BTreeMap<&str, Vec<Option<u64>>> = self
             .gauges
             .into_iter()
             .filter(|(key, _)| wanted(key))
@@ -215,11 +231,11 @@ impl Drawn {
         }
         columns
             .extend(self.counters.into_iter().filter(|(key, _)| wanted(key)).map(|(key, rises)| (key, rises.points())));
-        columns
+        columns.into_iter().map(|(key, values)| (key, Packed::of(&values))).collect()
     }
 }
 
-fn set(recording: &mut Recording, title: &str, span: Range<i64>, wants: &dyn Fn(&str) -> bool) -> Set {
+fn set(recording: &mut Recording, title: &str, span: Range<i64>, wants: &dyn Fn(&str) -> bool, named: &Named) -> Set {
     let fields: Vec<FieldId> = GAUGES.iter().chain(&COUNTERS).map(|(field, _)| *field).collect();
     let query = Query { cgroups: wants, time: span.clone(), fields: &fields, lags: false };
     let mut drawn: BTreeMap<String, Drawn> = BTreeMap::new();
@@ -238,7 +254,7 @@ fn set(recording: &mut Recording, title: &str, span: Range<i64>, wants: &dyn Fn(
     list.sort_by(|a, b| b.1.peak.cmp(&a.1.peak).then(a.0.cmp(&b.0)));
     list.truncate(MOST);
     let plot = |(rank, (path, drawn)): (usize, (String, Drawn))| Plot {
-        name: printable(name(&path)),
+        name: printable(named.title(&path).as_deref().unwrap_or(name(&path))),
         has_children: paths.iter().any(|other| *other != path && is_below(other, &path)),
         columns: drawn.columns(&span, (rank >= FULL).then_some(&["current", "max"])),
         path,

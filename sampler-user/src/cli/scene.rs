@@ -1,20 +1,27 @@
 //! Reads what is needed of a recording for the page of an incident, and no more: a minute of all fields of all cgroups, an
 //! hour of their slow parts, and the long history of the one that grew.
 
+use std::collections::BTreeMap;
 use std::fs::File;
+use std::ops::Range;
 use std::path::Path;
+use std::thread;
 
 use anyhow::Context;
 use rustix::fs::{FlockOperation, flock};
 use sampler::analysis::incident::occurrence::{Occurrence, find};
 use sampler::analysis::incident::scene::{AFTER_US, HOUR_US, MINUTE_US, Scene};
+use sampler::analysis::incident::trace::Trace;
 use sampler::analysis::incident::{Incident, tell};
 use sampler::analysis::track::{self, Track};
 use sampler::event::What;
 use sampler::fields::{FieldId, Table};
+use sampler::identity::Names;
 use sampler::paths::name;
 use sampler::recording::{Origin, TimedEvent};
 use sampler::store::scan::{Query, Recording};
+use sampler::time::format_us;
+use sampler::units::printable;
 
 /// How far back the history of the suspect goes, microseconds.
 const HISTORY_US: i64 = 24 * HOUR_US;
@@ -57,6 +64,7 @@ pub struct Incidents {
     recording: Recording,
     origins: Vec<Origin>,
     events: Vec<TimedEvent>,
+    names: Names,
     /// In the order of time.
     pub all: Vec<Occurrence>,
 }
@@ -75,12 +83,37 @@ impl Incidents {
         let ends = if begins.len() > stops { ends(&mut recording, &begins, &events) } else { Vec::new() };
         let last = |before: i64| ends.iter().rev().find(|end| **end < before).copied();
         let all = find(&events, &origins, &last, runs_on);
-        Ok(Incidents { recording, origins, events, all })
+        let mut names = Names::default();
+        for event in &events {
+            if let (What::Named(identity), Some(cgroup)) = (&event.event.what, &event.event.cgroup) {
+                names.learn(cgroup, identity);
+            }
+        }
+        Ok(Incidents { recording, origins, events, names, all })
     }
 
     /// The page of one.
     pub fn tell(&mut self, occurrence: &Occurrence) -> anyhow::Result<Incident> {
         Ok(tell(&self.scene(occurrence)?))
+    }
+
+    /// One line of a list.
+    pub fn line(&self, occurrence: &Occurrence) -> String {
+        let what = match occurrence.kills.first() {
+            Some((_, kill)) => {
+                let who = kill.victim.as_ref().map_or_else(|| "a process".into(), |victim| printable(&victim.comm));
+                let called = |path| {
+                    let told = self.names.of(path, |_| None).and_then(|who| who.title());
+                    printable(told.as_deref().unwrap_or(name(path)))
+                };
+                let cgroup = kill.victim_cgroup.as_deref().map(|path| format!(" in {}", called(path)));
+                let more = occurrence.kills.len() - 1;
+                let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+                format!("OOM kill of {who}{}{more}", cgroup.unwrap_or_default())
+            }
+            None => "the recording stops without a goodbye".into(),
+        };
+        format!("{}  {what}", format_us(occurrence.at_us))
     }
 
     /// What could not be read.
@@ -94,19 +127,25 @@ impl Incidents {
         let origin = self.origins.iter().rev().find(begin).or(self.origins.first()).cloned();
         let mut scene = Scene::new(occurrence, origin.context("the recording does not say where it was made")?);
         let hour = at - HOUR_US..at + AFTER_US;
+        scene.names = self.names.clone();
         scene.events = self.events.iter().filter(|e| hour.contains(&e.time_us)).cloned().collect();
         let query = Query { cgroups: &|_| true, time: hour.clone(), fields: &[], lags: false };
         self.recording.series(Table::Host, &query, |series| scene.host.feed(&series));
 
         let minute_us = at - MINUTE_US - 5_000_000;
-        let all = [&HOUR[..], &MINUTE].concat();
-        let parts: [(std::ops::Range<i64>, &[FieldId]); 2] =
-            [(hour.start..minute_us, &HOUR), (minute_us..hour.end, &all)];
-        for (time, fields) in parts {
+        let read = |recording: &mut Recording, time: Range<i64>, fields: &[FieldId]| {
+            let mut cgroups: BTreeMap<String, Trace> = BTreeMap::new();
             let query = Query { cgroups: &|_| true, time, fields, lags: false };
-            self.recording.series(Table::Samples, &query, |series| {
-                scene.cgroups.entry(series.subject.cgroup.clone()).or_default().feed(&series);
+            recording.series(Table::Samples, &query, |series| {
+                cgroups.entry(series.subject.cgroup.clone()).or_default().feed(&series);
             });
+            cgroups
+        };
+        // The minute first: from then on it is known which files hold the rest.
+        let minute = read(&mut self.recording, minute_us..hour.end, &[&HOUR[..], &MINUTE].concat());
+        let slow = halves(&mut self.recording, hour.start..minute_us, |recording, time| read(recording, time, &HOUR));
+        for (path, trace) in slow.into_iter().flatten().chain(minute) {
+            scene.cgroups.entry(path).or_default().follow(trace);
         }
         scene.find_suspect();
         self.read_processes(&mut scene);
@@ -143,12 +182,31 @@ impl Incidents {
         let from = before.map_or(at - HISTORY_US, |time| (time + 2_000_000).max(at - HISTORY_US));
         let fields: Vec<FieldId> =
             track::FIELDS.into_iter().filter(|f| ![FieldId::Current, FieldId::EventsOomKill].contains(f)).collect();
-        let wants = |path: &str| path == suspect;
+        let halves = halves(&mut self.recording, from..at, |recording, time| {
+            let mut all = Vec::new();
+            recording.series_of(Table::Samples, &suspect, time, &fields, |series| all.push(series));
+            all
+        });
         let mut track = Track::default();
-        let query = Query { cgroups: &wants, time: from..at, fields: &fields, lags: false };
-        self.recording.series(Table::Samples, &query, |series| track.feed(&series));
+        halves.iter().flatten().for_each(|series| track.feed(series));
         scene.take_history(&mut track);
     }
+}
+
+/// Reads the two halves of a time at once; what they tell comes in their order.
+fn halves<T: Send>(
+    recording: &mut Recording,
+    time: Range<i64>,
+    read: impl Fn(&mut Recording, Range<i64>) -> T + Sync,
+) -> [T; 2] {
+    let middle = time.start + (time.end - time.start) / 2;
+    let mut other = recording.clone();
+    let (earlier, later) = thread::scope(|scope| {
+        let later = scope.spawn(|| read(&mut other, middle..time.end));
+        (read(recording, time.start..middle), later.join())
+    });
+    recording.join(other);
+    [earlier, later.unwrap_or_else(|panic| std::panic::resume_unwind(panic))]
 }
 
 /// When each run that has no goodbye was seen last.
@@ -183,27 +241,6 @@ fn ends(recording: &mut Recording, begins: &[i64], events: &[TimedEvent]) -> Vec
 fn is_recording(dir: &Path) -> bool {
     let Ok(file) = File::open(dir.join("lock")) else { return false };
     flock(&file, FlockOperation::NonBlockingLockShared).is_err()
-}
-
-/// One line of a list.
-pub fn line(occurrence: &Occurrence) -> String {
-    use sampler::time::format_us;
-    use sampler::units::printable;
-    let what = match occurrence.kills.first() {
-        Some((_, kill)) => {
-            let who = kill.victim.as_ref().map_or_else(|| "a process".into(), |victim| printable(&victim.comm));
-            let cgroup =
-                kill.victim_cgroup.as_deref().map_or_else(String::new, |path| format!(" in {}", printable(name(path))));
-            let more = if occurrence.kills.len() > 1 {
-                format!(" and {} more", occurrence.kills.len() - 1)
-            } else {
-                String::new()
-            };
-            format!("OOM kill of {who}{cgroup}{more}")
-        }
-        None => "the recording stops without a goodbye".into(),
-    };
-    format!("{}  {what}", format_us(occurrence.at_us))
 }
 
 /// An event in words.

@@ -82,7 +82,7 @@ impl Default for OomParser {
 }
 
 impl OomParser {
-    /// A parser for a kernel with pages of `page_size` bytes.
+    /// A parser for a kernel with pages of `page_size` bytes, as far as a report does not tell otherwise.
     pub fn with_page_size(page_size: u64) -> OomParser {
         OomParser { page_size, ..OomParser::default() }
     }
@@ -120,6 +120,12 @@ impl OomParser {
                 report.constraint = Constraint::None;
             }
             report.victim = victim;
+            let page_size = told_page_size(&report).unwrap_or(self.page_size);
+            for task in &mut report.tasks {
+                for pages in [&mut task.total_vm, &mut task.rss, &mut task.swap] {
+                    *pages = pages.saturating_mul(page_size);
+                }
+            }
             self.in_stats = false;
             self.in_tasks = false;
             let bare = OomReport { victim: Victim::default(), trigger: None, tasks: Vec::new(), ..report.clone() };
@@ -142,7 +148,6 @@ impl OomParser {
             open.task_memcg = cgroup;
             return None;
         }
-        let page_size = self.page_size;
         let open = self.open.as_mut()?;
         if let Some(usage) = text.strip_prefix("memory: ").and_then(parse_usage) {
             open.memory = Some(usage);
@@ -165,7 +170,7 @@ impl OomParser {
             if open.tasks.len() >= MOST_TASKS {
                 open.truncated = true;
             } else {
-                open.tasks.extend(parse_task(text, page_size));
+                open.tasks.extend(parse_task(text));
             }
         } else if self.in_stats {
             for line in text.split('\n') {
@@ -258,8 +263,19 @@ fn parse_usage(text: &str) -> Option<Usage> {
     Some(Usage { usage, limit: limit.filter(|limit| *limit < 1 << 62), failcnt })
 }
 
-/// `[    103]     0   103     5386     5230 [rss_anon rss_file rss_shmem]    77824        0             0 hog`
-fn parse_task(text: &str, page_size: u64) -> Option<TaskRow> {
+/// Bytes of a page: the table of tasks counts the victim's virtual size in pages, the line that names it in bytes.
+fn told_page_size(report: &OomReport) -> Option<u64> {
+    let row = report.tasks.iter().find(|task| task.pid == report.victim.pid && task.total_vm > 0)?;
+    let size = report.victim.total_vm / row.total_vm;
+    // It may have grown meanwhile: then the two do not fit and say nothing.
+    let fits = size.is_power_of_two()
+        && (4 << 10..=256 << 10).contains(&size)
+        && size * row.total_vm == report.victim.total_vm;
+    fits.then_some(size)
+}
+
+/// `[    103]     0   103     5386     5230 [rss_anon rss_file rss_shmem]    77824        0             0 hog`, in pages.
+fn parse_task(text: &str) -> Option<TaskRow> {
     let (pid, rest) = text.strip_prefix('[')?.split_once(']')?;
     // Numbers up to oom_score_adj, then the name, which may hold spaces: 7 numbers before 6.12, 10 after.
     let mut words = Vec::new();
@@ -282,10 +298,10 @@ fn parse_task(text: &str, page_size: u64) -> Option<TaskRow> {
     Some(TaskRow {
         pid: pid.trim().parse().ok()?,
         uid: u32::try_from(pages[0]).ok()?,
-        total_vm: unsigned(pages[2]).saturating_mul(page_size),
-        rss: unsigned(pages[3]).saturating_mul(page_size),
+        total_vm: unsigned(pages[2]),
+        rss: unsigned(pages[3]),
         pgtables: unsigned(rest[0]),
-        swap: unsigned(rest[1]).saturating_mul(page_size),
+        swap: unsigned(rest[1]),
         oom_score_adj: rest[2],
         comm: tail.to_owned(),
     })
@@ -362,6 +378,75 @@ mod tests {
         assert_eq!((rows[0].rss, rows[0].pgtables, rows[0].swap), (5230 * 4096, 77824, 8192));
         assert_eq!((rows[0].oom_score_adj, rows[0].comm.as_str()), (-500, "a name"));
         assert_eq!((rows[1].pgtables, rows[1].swap, rows[1].comm.as_str()), (77824, 3 * 4096, "42 x"));
+    }
+
+    /// A kernel of the long-term series that WSL2 ships: what stands in the log of one before and of one after it.
+    #[test]
+    fn the_forms_of_5_15_and_6_6() {
+        // 5.15 prints the statistics as one record of many lines, 6.6 each in its own; both a table of seven numbers.
+        let stats_5_15 = [
+            "Memory cgroup stats for /docker/f00:",
+            "anon 33554432\nfile 0\nkernel_stack 16384\npagetables 61440\nswapcached 4096\npgfault 32960",
+        ];
+        let stats_6_6 = [
+            "Memory cgroup stats for /docker/f00:",
+            "anon 33554432",
+            "file 0",
+            "kernel 114688",
+            "kernel_stack 16384",
+            "swapcached 4096",
+            "pgfault 32960",
+        ];
+        for stats in [&stats_5_15[..], &stats_6_6] {
+            let head = [
+                "node invoked oom-killer: gfp_mask=0xcc0(GFP_KERNEL), order=0, oom_score_adj=0",
+                "CPU: 3 PID: 512 Comm: node Not tainted 5.15.153.1-microsoft-standard-WSL2 #1",
+                "memory: usage 32768kB, limit 32768kB, failcnt 41",
+                "swap: usage 4kB, limit 32768kB, failcnt 0",
+            ];
+            let tail = [
+                "Tasks state (memory values in pages):",
+                "[  pid  ]   uid  tgid total_vm      rss pgtables_bytes swapents oom_score_adj name",
+                "[    498]     0   498      573      258    40960        5             0 init",
+                "[    512]  1000   512   157286     8704   212992        1             0 node",
+                "oom-kill:constraint=CONSTRAINT_MEMCG,nodemask=(null),cpuset=/,mems_allowed=0,oom_memcg=/docker,task_memcg=/docker/f00,task=node,pid=512,uid=1000",
+                "Memory cgroup out of memory: Killed process 512 (node) total-vm:629144kB, anon-rss:32768kB, file-rss:2048kB, shmem-rss:0kB, UID:1000 pgtables:208kB oom_score_adj:0",
+            ];
+            let lines: Vec<&str> = head.iter().chain(stats).chain(&tail).copied().collect();
+            let report = &reports(&lines)[0];
+            assert_eq!(report.constraint, Constraint::Memcg);
+            assert_eq!(report.oom_memcg.as_deref(), Some("/docker"));
+            assert_eq!(report.task_memcg.as_deref(), Some("/docker/f00"));
+            assert_eq!(report.memory, Some(Usage { usage: 32 << 20, limit: Some(32 << 20), failcnt: 41 }));
+            let stat = |key: &str| report.stats.iter().find(|(name, _)| name == key).map(|(_, value)| *value);
+            assert_eq!((stat("anon"), stat("swapcached"), stat("pgfault")), (Some(32 << 20), Some(4096), Some(32960)));
+            let row = &report.tasks[1];
+            assert_eq!((row.pid, row.rss, row.swap, row.pgtables), (512, 8704 * 4096, 4096, 212992));
+            assert_eq!(row.rss, report.victim.anon_rss + report.victim.file_rss);
+            assert_eq!(report.victim.uid, 1000);
+        }
+    }
+
+    #[test]
+    fn the_size_of_a_page_is_told_by_the_victim_s_own_row() {
+        let sizes = |kib: u64, total_kib: u64| {
+            let row =
+                format!("[    103]     0   103     {}      200    77824        3             0 hog", total_kib / kib);
+            let other = "[    104]     0   104     50      20    77824        0             0 b".to_owned();
+            let killed = KILLED.replace("21544kB", &format!("{total_kib}kB"));
+            let head = "hog invoked oom-killer: gfp_mask=0xcc0(GFP_KERNEL), order=0, oom_score_adj=0";
+            let report = reports(&[head, "Tasks state (memory values in pages):", &row, &other, &killed]).remove(0);
+            report.tasks.iter().map(|task| (task.rss, task.swap)).collect::<Vec<_>>()
+        };
+        for kib in [4, 16, 64] {
+            assert_eq!(sizes(kib, 64 * 5386), [(200 * kib * 1024, 3 * kib * 1024), (20 * kib * 1024, 0)], "{kib} KiB");
+        }
+        // It grew between the table and the kill: the machine's own size is taken.
+        let grown = KILLED.replace("21544kB", "21548kB");
+        let row = "[    103]     0   103     5386     5230    77824        2          -500 hog";
+        let head = "hog invoked oom-killer: gfp_mask=0xcc0(GFP_KERNEL), order=0, oom_score_adj=0";
+        let report = reports(&[head, "Tasks state (memory values in pages):", row, &grown]).remove(0);
+        assert_eq!(report.tasks[0].rss, 5230 * 4096);
     }
 
     #[test]

@@ -117,6 +117,7 @@ fn merge(mut witnesses: Vec<Witness>) -> Vec<OomKill> {
             *sum = (sum.0, sum.1 + kills, sum.2 + group_kills);
         }
     }
+    place(&mut kills, &counted, &repeats);
     let named = kills.len();
     for (cgroup, (time_ns, count, group_kills)) in counted {
         let mut left = count;
@@ -144,7 +145,7 @@ fn merge(mut witnesses: Vec<Witness>) -> Vec<OomKill> {
         if let Witness::Counter { cgroup, ooms, .. } = witness
             && *ooms > 0
         {
-            for kill in kills.iter_mut().filter(|kill| kill.constraint == Constraint::Unknown) {
+            for kill in kills.iter_mut().filter(|kill| lacks_owner(kill)) {
                 if kill.victim_cgroup.as_deref().is_some_and(|victim| is_below(victim, cgroup)) {
                     kill.constraint = Constraint::Memcg;
                     kill.limit_cgroup = Some(cgroup.clone());
@@ -184,6 +185,25 @@ fn merge(mut witnesses: Vec<Witness>) -> Vec<OomKill> {
     kills
 }
 
+/// Whether nobody told yet whose limit it was.
+fn lacks_owner(kill: &OomKill) -> bool {
+    kill.constraint == Constraint::Unknown || kill.constraint == Constraint::Memcg && kill.limit_cgroup.is_none()
+}
+
+/// Gives kills that the log names without their cgroup (after ten in five seconds it says nothing else) the only cgroup that
+/// counted one more than was named.
+fn place(kills: &mut [OomKill], counted: &BTreeMap<&str, (u64, u64, u64)>, repeats: &BTreeMap<Option<&str>, u64>) {
+    let mut untold = counted.iter().filter_map(|(cgroup, (_, count, groups))| {
+        let named = kills.iter().filter(|kill| kill.victim_cgroup.as_deref() == Some(cgroup)).count() as u64;
+        let twice = repeats.get(&Some(*cgroup)).copied().unwrap_or(0).max(*groups);
+        let left = count.saturating_sub(named + twice);
+        (left > 0).then_some((*cgroup, left))
+    });
+    let (Some((cgroup, left)), None) = (untold.next(), untold.next()) else { return };
+    let bare = kills.iter_mut().filter(|kill| kill.victim_cgroup.is_none() && lacks_owner(kill));
+    bare.take(left as usize).for_each(|kill| kill.victim_cgroup = Some(cgroup.to_owned()));
+}
+
 /// Whether the report is of a victim that no report named before.
 fn add_report(kills: &mut Vec<OomKill>, time_ns: u64, report: &OomReport) -> bool {
     let same = |kill: &&mut OomKill| kill.victim.as_ref().is_some_and(|victim| victim.pid == report.victim.pid);
@@ -220,7 +240,7 @@ fn add_probe(kills: &mut Vec<OomKill>, report: &ProbeReport) {
         }
         kill.time_ns = kill.time_ns.min(report.time_ns);
         kill.victim_cgroup = kill.victim_cgroup.take().or_else(|| report.victim_cgroup.clone());
-        if let (Constraint::Unknown, Some(request)) = (kill.constraint, request) {
+        if let (true, Some(request)) = (lacks_owner(kill), request) {
             kill.constraint = request.constraint;
             kill.limit_cgroup = request.limit_cgroup.clone();
         }
@@ -329,6 +349,43 @@ mod tests {
         merge.witness(counter(2, "/p", 0, 1, 0));
         let kills = merge.poll(u64::MAX);
         assert_eq!((kills[0].constraint, kills[0].limit_cgroup.as_deref()), (Constraint::Memcg, Some("/p")));
+    }
+
+    #[test]
+    fn after_ten_kills_the_log_names_only_victims_and_the_counters_say_where() {
+        let bare = |time_ns: u64, pid: i32| {
+            let victim = Victim { pid, ..Victim::default() };
+            let report = OomReport { victim, constraint: Constraint::Memcg, ..OomReport::default() };
+            Witness::Kmsg { time_ns, report: Box::new(report) }
+        };
+        let told = |seen: Vec<Witness>| {
+            let mut merge = Merge::default();
+            seen.into_iter().for_each(|witness| merge.witness(witness));
+            merge.poll(u64::MAX)
+        };
+        let seen = vec![kmsg(1, 7, "/p/a"), bare(2, 8), counter(3, "/p/a", 2, 0, 0), counter(4, "/p", 0, 2, 0)];
+        let kills = told(seen.clone());
+        assert_eq!(kills.len(), 2, "one kill, one event");
+        assert_eq!((kills[1].victim_cgroup.as_deref(), kills[1].limit_cgroup.as_deref()), (Some("/p/a"), Some("/p")));
+        assert_eq!(kills[1].witnesses, [Kmsg, MemoryEvents]);
+        // The probe knows the victim's cgroup, and not the request.
+        let probe = ProbeReport {
+            time_ns: 2,
+            victim: Victim { pid: 8, ..Victim::default() },
+            victim_cgroup: Some("/p/a".into()),
+            ..ProbeReport::default()
+        };
+        let kills = told([&seen[..], &[Witness::Probe { report: Box::new(probe) }]].concat());
+        assert_eq!((kills.len(), kills[1].limit_cgroup.as_deref()), (2, Some("/p")));
+        // Two cgroups that counted one each: which of them is not known, and none is said.
+        let kills = told(vec![bare(2, 8), counter(3, "/a", 1, 1, 0), counter(4, "/b", 1, 1, 0)]);
+        assert!(kills.iter().filter(|kill| kill.victim.is_some()).all(|kill| kill.victim_cgroup.is_none()));
+        // Of the machine, as the log says: no cgroup's counter makes it a limit's.
+        let mut global = kmsg(1, 9, "/g");
+        let Witness::Kmsg { report, .. } = &mut global else { unreachable!() };
+        (report.constraint, report.oom_memcg) = (Constraint::None, None);
+        let kills = told(vec![global, counter(2, "/g", 1, 1, 0)]);
+        assert_eq!((kills[0].constraint, kills[0].limit_cgroup.as_deref()), (Constraint::None, None));
     }
 
     #[test]

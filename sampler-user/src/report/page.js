@@ -9,6 +9,21 @@ function make(tag, text, cls) {
   return element;
 }
 const put = (id, ...children) => { const home = document.getElementById(id); home.replaceChildren(...children); return home; };
+// A column: the unit of its values, then steps: a rise, no value, or as before so many times.
+function unpack([unit, steps]) {
+  const out = [];
+  let value = 0, last = null;
+  for (const step of steps) {
+    if (Array.isArray(step)) { for (let i = 0; i < step[0]; i++) out.push(last); continue; }
+    if (step !== null) value += step;
+    last = step === null ? null : value * unit;
+    out.push(last);
+  }
+  return out;
+}
+for (const one of recording.sets)
+  for (const columns of [one.host, ...one.cgroups.map((c) => c.columns)])
+    for (const key in columns) columns[key] = unpack(columns[key]);
 function bytes(kib) {
   if (kib === null || kib === undefined) return "–";
   let value = Math.abs(kib), unit = 0;

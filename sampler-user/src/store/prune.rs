@@ -3,7 +3,7 @@
 
 use parquet::basic::Encoding;
 use parquet::column::page::Page;
-use parquet::file::metadata::ColumnChunkMetaData;
+use parquet::file::metadata::{ColumnChunkMetaData, RowGroupMetaData};
 use parquet::file::reader::RowGroupReader;
 use parquet::file::statistics::Statistics;
 
@@ -11,22 +11,37 @@ use super::scan::{Columns, Query};
 use super::schema::Lead;
 use crate::fields::Table;
 
-/// Whether a row group may have rows that are asked for; `true` where that cannot be told. `places`: the columns of its file.
-pub(super) fn may_hold(group: &dyn RowGroupReader, places: &Columns, table: Table, query: &Query<'_>) -> bool {
-    let columns = group.metadata().columns();
-    if let Some(&at) = places.get(Lead::Time.name())
-        && let Some(Statistics::Int64(times)) = columns[at].statistics()
-        && let (Some(&first), Some(&last)) = (times.min_opt(), times.max_opt())
-        && (last < query.time.start || first >= query.time.end)
-    {
+/// Whether a row group may have rows that are asked for, of `only` one cgroup if it is known; `true` where that cannot be told.
+/// `places`: the columns of its file.
+pub(super) fn may_hold(
+    group: &dyn RowGroupReader,
+    places: &Columns,
+    table: Table,
+    (query, only): (&Query<'_>, Option<&str>),
+) -> bool {
+    if span(group.metadata(), places).is_some_and(|(first, last)| last < query.time.start || first >= query.time.end) {
         return false;
     }
     if query.lags || table == Table::Host {
         return true;
     }
     let Some(&at) = places.get(Lead::Cgroup.name()) else { return true };
-    let paths = paths(group, at, &columns[at]);
+    if let (Some(path), Some(Statistics::ByteArray(paths))) = (only, group.metadata().column(at).statistics())
+        && let (Some(first), Some(last)) = (paths.min_opt(), paths.max_opt())
+        && (path.as_bytes() < first.data() || path.as_bytes() > last.data())
+    {
+        return false;
+    }
+    let paths = paths(group, at, group.metadata().column(at));
     paths.is_none_or(|paths| paths.iter().any(|path| (query.cgroups)(path)))
+}
+
+/// First and last time of a row group, if the footer tells.
+pub(super) fn span(group: &RowGroupMetaData, places: &Columns) -> Option<(i64, i64)> {
+    let Some(Statistics::Int64(times)) = group.column(*places.get(Lead::Time.name())?).statistics() else {
+        return None;
+    };
+    Some((*times.min_opt()?, *times.max_opt()?))
 }
 
 /// The paths of a row group, if its dictionary has them all.

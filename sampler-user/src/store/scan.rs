@@ -3,7 +3,7 @@
 mod group;
 mod pages;
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fs::{self, File};
 use std::io;
 use std::ops::Range;
@@ -12,16 +12,19 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 
 use parquet::errors::ParquetError;
-use parquet::file::reader::{FileReader, SerializedFileReader};
+use parquet::file::metadata::ParquetStatisticsPolicy;
+use parquet::file::reader::FileReader;
+use parquet::file::serialized_reader::{ReadOptionsBuilder, SerializedFileReader};
 
 pub(super) use self::group::Columns;
 use self::group::{Group, ReadGroups, columns};
 use super::batch::batches;
 use super::prune;
 use super::retention::files;
-use super::schema::{Folder, Lead, ORIGIN, VERSION};
+use super::schema::{Folder, Lead, ORIGIN, VERSION, leads};
 use super::seal::{partition_of, stem_of};
 use super::{Error, JOURNAL, at};
+use crate::event::Event;
 use crate::fields::{self, FieldId, Table};
 use crate::journal::format::SUFFIX;
 use crate::journal::reader::{Segment, segments};
@@ -48,12 +51,14 @@ impl Query<'_> {
 }
 
 /// A recording on disk.
-#[derive(Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Recording {
     /// Sealed files, by table and stem.
     sealed: Vec<(Folder, String, PathBuf)>,
     /// Segments that are not sealed.
     journal: Vec<PathBuf>,
+    /// First and last time of the files that were opened.
+    spans: HashMap<PathBuf, (i64, i64)>,
     /// What could not be read; readers add to it.
     pub problems: Vec<Problem>,
 }
@@ -61,15 +66,16 @@ pub struct Recording {
 impl Recording {
     /// Finds the files of a recording: its folder, one Parquet file or one segment.
     pub fn open(path: &Path) -> Result<Recording, Error> {
-        let mut recording = Recording { sealed: Vec::new(), journal: Vec::new(), problems: Vec::new() };
+        let mut recording = Recording::default();
         let meta = fs::metadata(path).map_err(at("open", path))?;
         if meta.is_dir() {
+            // The journal first: a segment that is sealed meanwhile is found twice, and never not at all.
+            let journal = path.join(JOURNAL);
+            recording.journal = segments(&journal).map_err(at("list", &journal))?;
             for folder in Folder::ALL {
                 let found = files(&path.join(folder.name()));
                 recording.sealed.extend(found.into_iter().map(|(stem, file)| (folder, stem, file)));
             }
-            let journal = path.join(JOURNAL);
-            recording.journal = segments(&journal).map_err(at("list", &journal))?;
         } else if path.extension().is_some_and(|ext| ext == SUFFIX) {
             recording.journal.push(path.to_owned());
         } else if path.extension().is_some_and(|ext| ext == "parquet") {
@@ -86,7 +92,6 @@ impl Recording {
     /// The recordings of the hosts in it: a folder may hold a fleet's.
     pub fn hosts(self) -> BTreeMap<String, Recording> {
         let mut hosts: BTreeMap<String, Recording> = BTreeMap::new();
-        let none = || Recording { sealed: Vec::new(), journal: Vec::new(), problems: Vec::new() };
         for (folder, stem, path) in self.sealed {
             let partition =
                 path.parent().and_then(Path::parent).and_then(Path::file_name).and_then(|name| name.to_str());
@@ -94,13 +99,13 @@ impl Recording {
                 Some(host) => host.to_owned(),
                 None => origin_of(&path).map_or_else(String::new, |origin| partition_of(&origin.host)),
             };
-            hosts.entry(host).or_insert_with(none).sealed.push((folder, stem, path));
+            hosts.entry(host).or_default().sealed.push((folder, stem, path));
         }
         for path in self.journal {
             // What cannot be read says so when its rows are.
             let host =
                 Segment::open(&path).map_or_else(|_| String::new(), |segment| partition_of(&segment.origin.host));
-            hosts.entry(host).or_insert_with(none).journal.push(path);
+            hosts.entry(host).or_default().journal.push(path);
         }
         hosts
     }
@@ -116,7 +121,10 @@ impl Recording {
     pub fn join(&mut self, other: Recording) {
         self.sealed.extend(other.sealed);
         self.journal.extend(other.journal);
-        self.problems.extend(other.problems);
+        self.spans.extend(other.spans);
+        let problems = other.problems.into_iter().filter(|problem| !self.problems.contains(problem));
+        let problems: Vec<Problem> = problems.collect();
+        self.problems.extend(problems);
         // By time, with which their names begin; what was given twice counts once.
         self.sealed.sort();
         self.sealed.dedup_by(|a, b| (a.0, &a.1) == (b.0, &b.1));
@@ -136,7 +144,7 @@ impl Recording {
         let rows = |path: &Path| {
             let mut rows = 0;
             let counted = guarded(path, || {
-                rows = u64::try_from(open(path)?.metadata().file_metadata().num_rows()).unwrap_or(0);
+                rows = u64::try_from(open(path, None)?.metadata().file_metadata().num_rows()).unwrap_or(0);
                 Ok(())
             });
             counted.map_or(0, |()| rows)
@@ -151,90 +159,122 @@ impl Recording {
 
     /// Gives the rows of a table to `each`, a bounded number at a time: by file in time order, within a file by subject, each
     /// series in time order. A subject comes again with its later rows. Damaged files become problems.
-    pub fn series(&mut self, table: Table, query: &Query<'_>, mut each: impl FnMut(Series)) {
+    pub fn series(&mut self, table: Table, query: &Query<'_>, each: impl FnMut(Series)) {
+        self.read(table, query, None, each);
+    }
+
+    /// The rows of one cgroup, in the order of time; row groups that cannot hold it are not looked at.
+    pub fn series_of(
+        &mut self,
+        table: Table,
+        cgroup: &str,
+        time: Range<i64>,
+        fields: &[FieldId],
+        each: impl FnMut(Series),
+    ) {
+        let query = Query { cgroups: &|path| path == cgroup, time, fields, lags: false };
+        self.read(table, &query, Some(cgroup), each);
+    }
+
+    fn read(&mut self, table: Table, query: &Query<'_>, only: Option<&str>, mut each: impl FnMut(Series)) {
         let wanted = |subject: &Subject| table == Table::Host || (query.cgroups)(&subject.cgroup);
-        let mut done = HashSet::new();
-        for (folder, stem, path) in self.sealed.clone() {
-            if folder == Folder::Wide(table) {
-                done.insert(stem);
-                let result = guarded(&path, || read_wide(&path, table, query, &wanted, &mut each));
-                self.note(&path, result);
-            }
-        }
-        for path in self.journal.clone() {
-            if done.contains(&stem_of(&path)) {
-                continue;
-            }
-            match Segment::open(&path) {
-                Ok(segment) => {
-                    let result: Result<(), Error> = batches(&segment, table, wanted, |batch| {
-                        for mut series in batch {
-                            if !query.fields.is_empty() {
-                                for field in fields::of(table).filter(|field| !query.fields.contains(&field.id)) {
-                                    series.columns[field.slot] = None;
-                                }
-                            }
-                            series.clip(query.time.start, query.time.end);
-                            if !series.is_empty() {
-                                each(series);
-                            }
-                        }
-                        Ok(())
-                    });
-                    self.note(&path, result);
+        let mut spans = std::mem::take(&mut self.spans);
+        self.parts(Folder::Wide(table), |part| match part {
+            Part::Sealed(path) => match spans.get(path) {
+                Some((first, last)) if *last < query.time.start || *first >= query.time.end => Ok(()),
+                _ => {
+                    let span = read_wide(path, table, query, &wanted, only, &mut each)?;
+                    spans.extend(span.map(|span| (path.to_owned(), span)));
+                    Ok(())
                 }
-                Err(error) => self.note(&path, Err(error.into())),
-            }
-        }
+            },
+            Part::Journal(segment) => batches(segment, table, wanted, |batch| {
+                for mut series in batch {
+                    if !query.fields.is_empty() {
+                        for field in fields::of(table).filter(|field| !query.fields.contains(&field.id)) {
+                            series.columns[field.slot] = None;
+                        }
+                    }
+                    series.clip(query.time.start, query.time.end);
+                    if !series.is_empty() {
+                        each(series);
+                    }
+                }
+                Ok(())
+            }),
+        });
+        self.spans = spans;
     }
 
     /// The events, in the order of their time.
     pub fn events(&mut self, time: Range<i64>) -> Vec<TimedEvent> {
         let mut events = Vec::new();
+        self.parts(Folder::Events, |part| match part {
+            Part::Sealed(path) => read_events(path, &mut events),
+            Part::Journal(segment) => {
+                let timed = |event: Event| TimedEvent { time_us: segment.origin.anchor.wall_us(event.mono_ns), event };
+                events.extend(segment.events().map(timed));
+                Ok(())
+            }
+        });
+        events.retain(|event| time.contains(&event.time_us));
+        events.sort_by_key(|event| event.time_us);
+        events
+    }
+
+    /// Reads each part of a folder: its sealed files, then the segments that are not sealed.
+    fn parts(&mut self, folder: Folder, mut read: impl FnMut(Part<'_>) -> Result<(), Error>) {
         let mut done = HashSet::new();
-        for (folder, stem, path) in self.sealed.clone() {
-            if folder == Folder::Events {
+        for (of, stem, path) in self.sealed.clone() {
+            if of == folder {
                 done.insert(stem);
-                let result = guarded(&path, || read_events(&path, &mut events));
+                let result = guarded(&path, || read(Part::Sealed(&path)));
                 self.note(&path, result);
             }
         }
         for path in self.journal.clone().into_iter().filter(|path| !done.contains(&stem_of(path))) {
-            match Segment::open(&path) {
-                Ok(segment) => {
-                    let anchor = segment.origin.anchor;
-                    events.extend(
-                        segment.events().map(|event| TimedEvent { time_us: anchor.wall_us(event.mono_ns), event }),
-                    );
-                }
-                Err(error) => self.note(&path, Err(error.into())),
-            }
+            let result = match Segment::open(&path) {
+                Ok(segment) => read(Part::Journal(&segment)),
+                Err(error) => match sealed_since(&path) {
+                    // It went away once all of it was sealed.
+                    Some(sealed) => sealed
+                        .iter()
+                        .filter(|(of, _)| *of == folder)
+                        .try_for_each(|(_, path)| guarded(path, || read(Part::Sealed(path)))),
+                    None => Err(error.into()),
+                },
+            };
+            self.note(&path, result);
         }
-        events.retain(|event| time.contains(&event.time_us));
-        events.sort_by_key(|event| event.time_us);
-        events
     }
 
     /// Where and how each part was recorded, oldest first.
     pub fn origins(&mut self) -> Vec<Origin> {
         let mut origins: Vec<Origin> = Vec::new();
         let mut stems = HashSet::new();
-        for (_, stem, path) in self.sealed.clone() {
-            if stems.insert(stem) {
-                let result = guarded(&path, || {
-                    origins.extend(origin_in(&open(&path)?));
-                    Ok(())
-                });
-                self.note(&path, result);
-            }
-        }
-        for path in self.journal.clone().into_iter().filter(|path| !stems.contains(&stem_of(path))) {
+        let mut sealed = self.sealed.clone();
+        for path in self.journal.clone() {
             match Segment::open(&path) {
                 Ok(segment) => {
+                    stems.insert(stem_of(&path));
                     self.problems.extend(segment.problems());
                     origins.push(segment.origin);
                 }
-                Err(error) => self.note(&path, Err(error.into())),
+                Err(error) => match sealed_since(&path) {
+                    Some(since) => sealed.extend(since.into_iter().map(|(of, path)| (of, stem_of(&path), path))),
+                    None => self.note(&path, Err(error.into())),
+                },
+            }
+        }
+        // The narrow tables come last, and their footers are the smallest.
+        for (_, stem, path) in sealed.into_iter().rev() {
+            if !stems.contains(&stem) {
+                let result = guarded(&path, || {
+                    origins.extend(origin_in(&open(&path, None)?));
+                    stems.insert(stem);
+                    Ok(())
+                });
+                self.note(&path, result);
             }
         }
         origins.sort_by_key(|origin| origin.anchor.wall_ns);
@@ -243,7 +283,6 @@ impl Recording {
 
     fn note(&mut self, path: &Path, result: Result<(), Error>) {
         let Err(error) = result else { return };
-        // Sealed and removed between listing and opening: its rows are in a file that a new look finds.
         let what = match std::error::Error::source(&error) {
             Some(source) => format!("{error}: {source}"),
             None => error.to_string(),
@@ -255,6 +294,22 @@ impl Recording {
     }
 }
 
+/// What a folder is made of.
+enum Part<'a> {
+    Sealed(&'a Path),
+    Journal(&'a Segment),
+}
+
+/// The files that a segment was sealed into since it was listed; `None` where it was not.
+fn sealed_since(segment: &Path) -> Option<Vec<(Folder, PathBuf)>> {
+    let dir = segment.parent().filter(|parent| parent.ends_with(JOURNAL) && !segment.exists())?.parent()?;
+    let stem = stem_of(segment);
+    let of = |folder: Folder| files(&dir.join(folder.name())).into_iter().map(move |(stem, file)| (folder, stem, file));
+    let found = Folder::ALL.into_iter().flat_map(of).filter(|(_, other, _)| *other == stem);
+    let found: Vec<_> = found.map(|(folder, _, file)| (folder, file)).collect();
+    (!found.is_empty()).then_some(found)
+}
+
 /// A damaged Parquet file may make the library panic: that is a damaged file, not the end of the program.
 fn guarded(path: &Path, read: impl FnOnce() -> Result<(), Error>) -> Result<(), Error> {
     catch_unwind(AssertUnwindSafe(read)).unwrap_or_else(|_| {
@@ -263,10 +318,18 @@ fn guarded(path: &Path, read: impl FnOnce() -> Result<(), Error>) -> Result<(), 
     })
 }
 
-fn open(path: &Path) -> Result<SerializedFileReader<File>, Error> {
+/// Opens a file. Of its footer only what is needed is decoded: of a wide table the first and last time and cgroup.
+fn open(path: &Path, table: Option<Table>) -> Result<SerializedFileReader<File>, Error> {
     let file = File::open(path).map_err(at("open", path))?;
     let ends = ends(&file);
-    SerializedFileReader::new(file).map_err(|source| match ends {
+    let bounds = table.into_iter().flat_map(|table| leads(table).iter().enumerate());
+    let bounds = bounds.filter(|(_, lead)| matches!(lead, Lead::Time | Lead::Cgroup)).map(|(at, _)| at);
+    let bounds: Vec<usize> = bounds.collect();
+    let options = ReadOptionsBuilder::new()
+        .with_column_stats_policy(ParquetStatisticsPolicy::skip_except(&bounds))
+        .with_size_stats_policy(ParquetStatisticsPolicy::SkipAll)
+        .build();
+    SerializedFileReader::new_with_options(file, options).map_err(|source| match ends {
         Ok((true, true)) => Error::Parquet { operation: "read", path: path.to_owned(), source },
         Ok((true, false)) => Error::Cut { path: path.to_owned() },
         Ok((false, _)) => Error::NotParquet { path: path.to_owned() },
@@ -300,7 +363,7 @@ fn pair(reader: &SerializedFileReader<File>, key: &str) -> Option<String> {
 fn origin_of(path: &Path) -> Option<Origin> {
     let mut origin = None;
     let read = guarded(path, || {
-        origin = origin_in(&open(path)?);
+        origin = origin_in(&open(path, None)?);
         Ok(())
     });
     read.ok()?;
@@ -320,30 +383,33 @@ fn check(reader: &SerializedFileReader<File>, columns: &Columns, path: &Path, ta
     }
 }
 
+/// Reads a file of a wide table; returns its first and last time, as far as the footer tells.
 fn read_wide(
     path: &Path,
     table: Table,
     query: &Query<'_>,
     wanted: &dyn Fn(&Subject) -> bool,
+    only: Option<&str>,
     each: &mut dyn FnMut(Series),
-) -> Result<(), Error> {
-    let reader = open(path)?;
+) -> Result<Option<(i64, i64)>, Error> {
+    let reader = open(path, Some(table))?;
     let bad = |source| Error::Parquet { operation: "read", path: path.to_owned(), source };
     let columns = columns(reader.metadata());
     check(&reader, &columns, path, table)?;
     let mut read = ReadGroups::new(&columns, table, query, wanted);
     for at in 0..reader.num_row_groups() {
         let group = reader.get_row_group(at).map_err(bad)?;
-        if !prune::may_hold(&*group, &columns, table, query) {
+        if !prune::may_hold(&*group, &columns, table, (query, only)) {
             continue;
         }
         read.read(&*group, each).map_err(bad)?;
     }
-    Ok(())
+    let spans = reader.metadata().row_groups().iter().map(|group| prune::span(group, &columns));
+    Ok(spans.reduce(|a, b| a.zip(b).map(|((a, z), (b, y))| (a.min(b), z.max(y)))).flatten())
 }
 
 fn read_events(path: &Path, events: &mut Vec<TimedEvent>) -> Result<(), Error> {
-    let reader = open(path)?;
+    let reader = open(path, None)?;
     let bad = |source| Error::Parquet { operation: "read", path: path.to_owned(), source };
     let columns = columns(reader.metadata());
     for at in 0..reader.num_row_groups() {

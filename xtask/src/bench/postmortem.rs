@@ -34,7 +34,9 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
     let folder = target.join("bench-postmortem");
     let _ = fs::remove_dir_all(&folder);
     fs::create_dir_all(folder.join("journal"))?;
-    symlink(day.join("samples"), folder.join("samples"))?;
+    for table in ["samples", "cgroups", "events", "host", "processes"].iter().filter(|table| day.join(table).exists()) {
+        symlink(day.join(table), folder.join(table))?;
+    }
     add_kill(&day, &folder)?;
     let sampler = sh::sampler()?;
     let script = sh::root().join("xtask/src/bench/postmortem.py");

@@ -1,7 +1,10 @@
-//! Records real incidents: each in a fresh VM, by our own recorder, onto a disk whose recording becomes `data/recordings/STORY`.
-//! What is true of a story, and what must be said of it, is in its `truth.toml`, which stays as it is.
+//! Records real incidents by our own recorder: each in a fresh VM, onto a disk whose recording becomes `data/recordings/STORY`, or
+//! on this machine. What is true of a story, and what must be said of it, is in its `truth.toml`, which stays as it is.
+
+mod here;
 
 use std::fs;
+use std::path::Path;
 use std::process::Command;
 
 use anyhow::{Context, bail};
@@ -39,13 +42,30 @@ const STORIES: [(&str, &str); 14] = [
     ("vm-killed", "vm_killed"),
 ];
 
+/// Folder, and what tells it on this machine. They are recorded only when they are named: they need root, and a machine whose
+/// hierarchy is the one of the story.
+const HERE: [(&str, here::Tell); 3] =
+    [("docker-leak", here::docker_leak), ("docker-tmpfs", here::docker_tmpfs), ("v1-sibling", here::v1_sibling)];
+
 pub fn run(args: &Args) -> anyhow::Result<()> {
+    let names = || STORIES.iter().map(|(story, _)| *story).chain(HERE.iter().map(|(story, _)| *story));
     if args.list {
-        STORIES.iter().for_each(|(story, _)| println!("{story}"));
+        names().for_each(|story| println!("{story}"));
         return Ok(());
     }
-    if let Some(unknown) = args.story.iter().find(|story| !STORIES.iter().any(|(name, _)| name == story)) {
+    if let Some(unknown) = args.story.iter().find(|story| !names().any(|name| name == *story)) {
         bail!("no story {unknown}; see --list");
+    }
+    let wanted = |story: &str| args.story.iter().any(|wanted| wanted == story);
+    for (story, tell) in HERE.into_iter().filter(|(story, _)| wanted(story)) {
+        let draft = sh::target().join("story");
+        let _ = fs::remove_dir_all(&draft);
+        tell(&sh::sampler()?, &draft)?;
+        keep(story, &draft)?;
+        println!("{story}");
+    }
+    if !args.story.is_empty() && !STORIES.iter().any(|(story, _)| wanted(story)) {
+        return Ok(());
     }
     let home = sh::root().join("target/vm");
     fs::create_dir_all(&home).with_context(|| format!("make {}", home.display()))?;
@@ -53,7 +73,7 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
     let sampler = image::build_static(&home)?;
     let vmlinuz = kernel::fetch(&home, &args.kernel).with_context(|| format!("get kernel {}", args.kernel))?;
     for (story, function) in STORIES {
-        if !args.story.is_empty() && !args.story.iter().any(|wanted| wanted == story) {
+        if !args.story.is_empty() && !wanted(story) {
             continue;
         }
         let initrd = image::pack(&home, &sampler, "v2", &[function])?;
@@ -66,16 +86,25 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
         let _ = fs::remove_dir_all(&draft);
         fs::create_dir_all(&draft)?;
         sh::run(Command::new("debugfs").arg("-R").arg(format!("rdump /rec {}", draft.display())).arg(&disk))?;
-        let _ = fs::remove_file(draft.join("rec/lock"));
-        let to = sh::root().join("data/recordings").join(story);
-        let truth = fs::read(to.join("truth.toml")).ok();
-        let _ = fs::remove_dir_all(&to);
-        sh::run(Command::new("cp").arg("-r").arg(draft.join("rec")).arg(&to))?;
-        if let Some(truth) = truth {
-            fs::write(to.join("truth.toml"), truth)?;
-        }
+        keep(story, &draft.join("rec"))?;
         fs::remove_file(&disk)?;
         println!("{story:<20} {}", told.get(function).map_or("no verdict", String::as_str));
+    }
+    Ok(())
+}
+
+/// Puts a recording into its place.
+fn keep(story: &str, recording: &Path) -> anyhow::Result<()> {
+    let _ = fs::remove_file(recording.join("lock"));
+    // Where all is sealed; of a killed machine there is something in it.
+    let _ = fs::remove_dir(recording.join("journal"));
+    let _ = fs::remove_dir_all(recording.join("incidents"));
+    let to = sh::root().join("data/recordings").join(story);
+    let truth = fs::read(to.join("truth.toml")).ok();
+    let _ = fs::remove_dir_all(&to);
+    sh::run(Command::new("cp").arg("-r").arg(recording).arg(&to))?;
+    if let Some(truth) = truth {
+        fs::write(to.join("truth.toml"), truth)?;
     }
     Ok(())
 }

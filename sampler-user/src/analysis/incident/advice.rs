@@ -7,7 +7,6 @@ use super::cause::{Class, burst_rise, fork_tasks, storm_step};
 use super::memory::limits;
 use super::scene::Scene;
 use crate::fields::FieldId;
-use crate::paths::name;
 use crate::units::{bytes, printable};
 
 /// One change.
@@ -38,7 +37,7 @@ fn one(scene: &Scene, class: Class) -> Option<Advice> {
     let limit = scene.limit();
     let (suspect, trace) = scene.suspect_trace()?;
     let end = scene.at_end(suspect, trace);
-    let who = printable(name(suspect));
+    let who = scene.called(suspect);
     let scope = limit.cgroup.as_deref();
     let total = limit.limit.unwrap_or(0);
     let new = |what: String, setting: Option<String>, because: String| Some(Advice { what, setting, because });
@@ -62,7 +61,7 @@ fn one(scene: &Scene, class: Class) -> Option<Advice> {
             };
             // Without a limit of its own it takes others with it.
             let own = trace.limit(FieldId::Max, scene.at_us);
-            let setting = (limit.owner != Owner::Own && own.is_none()).then(|| set(suspect, end.min(total / 2)));
+            let setting = (limit.owner != Owner::Own && own.is_none()).then(|| set(scene, suspect, end.min(total / 2)));
             new(format!("Find the leak in {who}: look for {look}. A higher limit only postpones it."), setting, because)
         }
         Class::LimitTooLow => {
@@ -70,8 +69,8 @@ fn one(scene: &Scene, class: Class) -> Option<Advice> {
             let peak = trace.footprints(scene.since_us(), scene.at_us).iter().map(|(_, v)| *v).max()?.max(total);
             let target = roomy(peak);
             new(
-                format!("Raise the limit of {} from {} to {}, or make its heap smaller.", printable(name(scope?)), bytes(total), bytes(target)),
-                Some(set(scope?, target)),
+                format!("Raise the limit of {} from {} to {}, or make its heap smaller.", scene.called(scope?), bytes(total), bytes(target)),
+                Some(set(scene, scope?, target)),
                 format!("its working set reached the {} there are; {:.0} % of room above it", bytes(peak), 100.0 * MARGIN),
             )
         }
@@ -81,7 +80,7 @@ fn one(scene: &Scene, class: Class) -> Option<Advice> {
             let path = scope.unwrap_or(suspect);
             new(
                 format!("Bound what {who} takes at once (size of requests, files, workers), or give it room for it."),
-                Some(set(path, target)),
+                Some(set(scene, path, target)),
                 format!("it rose from {} to {} and asked for more: how much it wanted in all was not seen, {} is the least", bytes(before), bytes(after), bytes(target)),
             )
         }
@@ -104,7 +103,7 @@ fn one(scene: &Scene, class: Class) -> Option<Advice> {
             let room = total.saturating_sub(others);
             new(
                 format!("Give {who} a limit of its own, so that it is killed itself when it grows."),
-                Some(set(suspect, room.saturating_sub(room / 10))),
+                Some(set(scene, suspect, room.saturating_sub(room / 10))),
                 format!("it held {} of the {}, the others {}", bytes(end), bytes(total), bytes(others)),
             )
         }
@@ -113,8 +112,8 @@ fn one(scene: &Scene, class: Class) -> Option<Advice> {
             let each = (total as f64 * 0.9 / count as f64) as u64;
             let setting = match limit.owner {
                 Owner::Machine if scene.origin.wsl.is_some() => format!(".wslconfig: [wsl2] memory={}", size(roomy(sum))),
-                Owner::Machine => format!("each of the {count}: {}", set(suspect, each)),
-                _ => set(scope.unwrap_or(suspect), roomy(sum)),
+                Owner::Machine => format!("each of the {count}: {}", set(scene, suspect, each)),
+                _ => set(scene, scope.unwrap_or(suspect), roomy(sum)),
             };
             new(
                 "Make the limits add up to less than there is, or give the machine more.".into(),
@@ -124,7 +123,7 @@ fn one(scene: &Scene, class: Class) -> Option<Advice> {
         }
         Class::Storm => {
             let (many, rise) = (0..4).map(|i| storm_step(scene, scene.at_us - i * 500_000)).max()?;
-            let setting = scope.map(|scope| set(scope, roomy(total + rise / 2)));
+            let setting = scope.map(|scope| set(scene, scope, roomy(total + rise / 2)));
             new(
                 "Let them not run at the same time (start_period and interval of health checks, cron minutes, a delay at the start).".into(),
                 setting,
@@ -156,7 +155,7 @@ fn one(scene: &Scene, class: Class) -> Option<Advice> {
         }
         Class::Exhausted => new(
             "Give each container a limit, so that the kernel kills one of them before the machine stops.".into(),
-            Some(set(suspect, end)),
+            Some(set(scene, suspect, end)),
             format!("{who} held {} at the end", bytes(end)),
         ),
         Class::NotMemory => new(
@@ -183,15 +182,17 @@ fn size(bytes: u64) -> String {
 }
 
 /// The line that sets a cgroup's limit.
-fn set(path: &str, bytes: u64) -> String {
+fn set(scene: &Scene, path: &str, bytes: u64) -> String {
     let last = path.rsplit('/').next().unwrap_or(path);
-    let who = printable(name(path));
+    let who = scene.called(path);
+    let service = scene.names.of(path, |_| None).and_then(|who| who.service);
+    let service = service.map_or_else(|| who.clone(), |service| printable(&service));
     let size = size(bytes);
     if last.ends_with(".service") || last.ends_with(".slice") {
         format!("systemd: systemctl set-property {who} MemoryMax={size}")
     } else if path == "/wsl-user" {
         format!(".wslconfig: [wsl2] memory={size}")
     } else {
-        format!("compose, service {who}: mem_limit: {}", size.to_ascii_lowercase())
+        format!("compose, service {service}: mem_limit: {}", size.to_ascii_lowercase())
     }
 }

@@ -9,8 +9,10 @@ use crate::analysis::track::{Signal, Track};
 use crate::analysis::verdict::{Verdict, judge};
 use crate::evidence::{Constraint, OomKill, TaskRow};
 use crate::fields::FieldId;
-use crate::paths::is_below;
+use crate::identity::Names;
+use crate::paths::{is_below, name};
 use crate::recording::{Origin, ProcessKey, TimedEvent};
+use crate::units::printable;
 
 /// How far back the traces go, microseconds.
 pub const HOUR_US: i64 = 3_600_000_000;
@@ -38,6 +40,8 @@ pub struct Scene {
     pub host: Trace,
     /// Its processes, by cgroup.
     pub processes: Vec<(String, ProcessKey, Trace)>,
+    /// What containers are called, as far as it was told.
+    pub names: Names,
     /// Events of the hour, and kills of before.
     pub events: Vec<TimedEvent>,
     /// The cgroup that made the memory short.
@@ -63,11 +67,18 @@ impl Scene {
             cgroups: BTreeMap::new(),
             host: Trace::default(),
             processes: Vec::new(),
+            names: Names::default(),
             events: Vec::new(),
             suspect: None,
             history: None,
             history_s: 0.0,
         }
+    }
+
+    /// A cgroup as people call it: by the name of its container, else by its path. Safe to show.
+    pub fn called(&self, path: &str) -> String {
+        let told = self.names.of(path, |_| None).and_then(|who| who.title());
+        printable(told.as_deref().unwrap_or(name(path)))
     }
 
     /// The kill that began it, or the first of which it is known whose limit it was.

@@ -5,7 +5,6 @@ use serde::{Deserialize, Serialize};
 use super::scene::{AFTER_US, HOUR_US, MINUTE_US, Scene};
 use crate::event::What;
 use crate::fields::FieldId;
-use crate::paths::name;
 use crate::time::format_us;
 use crate::units::{bytes, count, micros, printable};
 
@@ -242,9 +241,4 @@ pub fn words(what: &What) -> Option<(u64, String)> {
         What::AgentStop { reason } => (1, format!("the recorder stopped: {}", printable(reason))),
         _ => return None,
     })
-}
-
-/// Name of a cgroup, or of the machine.
-pub fn subject(cgroup: Option<&str>) -> String {
-    cgroup.map_or_else(|| "the machine".into(), |path| printable(name(path)))
 }

@@ -32,6 +32,23 @@ impl Trace {
         }
     }
 
+    /// Takes what was seen later.
+    pub fn follow(&mut self, later: Trace) {
+        if self.points.is_empty() {
+            *self = later;
+            return;
+        }
+        if later.points.is_empty() {
+            return;
+        }
+        (self.from_us, self.to_us) = (self.from_us.min(later.from_us), self.to_us.max(later.to_us));
+        for (field, points) in later.points {
+            let known = self.points.entry(field).or_default();
+            let after = known.last().map_or(i64::MIN, |(time, _)| *time);
+            known.extend(points.into_iter().filter(|(time, _)| *time > after));
+        }
+    }
+
     /// The points of a field.
     pub fn points(&self, field: FieldId) -> &[(i64, u64)] {
         self.points.get(&field).map_or(&[], Vec::as_slice)
@@ -117,7 +134,14 @@ mod tests {
             series.push(time, &row);
         }
         let mut trace = Trace::default();
-        trace.feed(&series);
+        let mut first = series.clone();
+        first.clip(0, 25);
+        trace.feed(&first);
+        let mut later = Trace::default();
+        later.feed(&series);
+        trace.follow(later);
+        trace.follow(Trace::default());
+        assert_eq!((trace.from_us, trace.to_us), (10, 30));
         trace.feed(&series);
         assert_eq!(trace.points(FieldId::Current).len(), 3, "what overlaps is taken once");
         assert_eq!((trace.at(FieldId::Current, 29), trace.at(FieldId::Current, 9)), (Some(9), None));

@@ -5,7 +5,6 @@ use super::scene::{MINUTE_US, Scene};
 use crate::event::What;
 use crate::evidence::WitnessKind;
 use crate::fields::FieldId;
-use crate::paths::name;
 use crate::units::{micros, printable};
 
 /// What could not be known.
@@ -49,7 +48,7 @@ pub fn of(scene: &Scene) -> Vec<String> {
     match scene.suspect_trace() {
         None => all.push("no cgroup was recorded in the hour before".into()),
         Some((path, trace)) => {
-            let who = printable(name(path));
+            let who = scene.called(path);
             if let Some((time, _)) = trace.last(FieldId::Anon, scene.at_us) {
                 all.push(format!(
                     "the parts of {who} were read {} before; the kernel itself brings memory.stat up to date only every 2 s",

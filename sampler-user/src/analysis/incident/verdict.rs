@@ -6,7 +6,6 @@ use super::memory::limits;
 use super::occurrence::{Afterwards, Kind};
 use super::scene::Scene;
 use crate::fields::FieldId;
-use crate::paths::name;
 use crate::units::{bytes, micros, printable, time_of_day};
 
 /// What happened, in one sentence.
@@ -25,7 +24,7 @@ pub fn sentence(scene: &Scene, cause: Class) -> String {
 /// Who was killed.
 fn victim(scene: &Scene) -> String {
     let first = scene.victims();
-    let cgroup = scene.victim_cgroup().map(|path| printable(name(path)));
+    let cgroup = scene.victim_cgroup().map(|path| scene.called(path));
     let comm = first.first().and_then(|victim| victim.comm.as_deref()).map(printable);
     let mut who = match (comm, cgroup) {
         (Some(comm), Some(cgroup)) if comm != cgroup => format!("`{comm}` in `{cgroup}`"),
@@ -62,7 +61,7 @@ fn by(scene: &Scene) -> String {
 /// After what.
 fn why(scene: &Scene, cause: Class) -> String {
     let Some((path, trace)) = scene.suspect_trace() else { return String::new() };
-    let suspect = printable(name(path));
+    let suspect = scene.called(path);
     let is_victim = scene.victim_cgroup() == Some(path);
     let end = scene.at_end(path, trace);
     let growth = scene.growth(path, trace, scene.since_us()).max(0) as u64;

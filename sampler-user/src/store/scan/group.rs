@@ -12,7 +12,7 @@ use parquet::file::metadata::ParquetMetaData;
 use parquet::file::reader::RowGroupReader;
 
 use super::Query;
-use super::pages::{self, Chunk, Form};
+use super::pages::{self, Chunk, Entry, Form, cut};
 use crate::fields::{self, Field, Kind, Table, UNLIMITED};
 use crate::recording::{Column, ProcessKey, Rows, Series, Subject};
 use crate::store::schema::Lead;
@@ -94,34 +94,49 @@ impl<'a> Group<'a> {
         Ok((values.len() == self.rows).then_some(values))
     }
 
-    /// A column of whole numbers without nulls, whose pages may be read directly.
-    fn packed(&self, name: &str, chunk: &mut Chunk) -> Result<Option<Vec<i64>>, ParquetError> {
-        let Some(at) = self.find(name) else { return Ok(None) };
+    /// Times of the rows that are wanted.
+    fn times(&self, chunk: &mut Chunk) -> Result<(), ParquetError> {
+        let missing = || ParquetError::General("no column `time`".into());
+        let at = self.find(Lead::Time.name()).ok_or_else(missing)?;
         let form = self.form(at, |word| word);
         if form.physical == Physical::INT64 && !form.nullable {
             let mut pages = self.reader.get_column_page_reader(at)?;
             if chunk.read(&mut *pages, form, self.rows)? {
-                return Ok(Some(chunk.values.iter().map(|word| *word as i64).collect()));
+                return Ok(());
             }
         }
-        self.integers(name)
+        let times = self.integers(Lead::Time.name())?.ok_or_else(missing)?;
+        chunk.take(None, times.into_iter().map(|time| time as u64), self.rows);
+        Ok(())
     }
 
-    fn labels(&self, name: &str) -> Result<Option<Runs<String>>, ParquetError> {
-        let Some(at) = self.find(name) else { return Ok(None) };
+    /// A column of which each subject has one value.
+    fn labels<T: Clone + PartialEq>(
+        &self,
+        lead: Lead,
+        physical: Physical,
+        entry: Entry<T>,
+        otherwise: impl FnOnce() -> Result<Option<Vec<T>>, ParquetError>,
+    ) -> Result<Option<Runs<T>>, ParquetError> {
+        let Some(at) = self.find(lead.name()) else { return Ok(None) };
         let form = self.form(at, |word| word);
-        if form.physical == Physical::BYTE_ARRAY && !form.nullable {
+        if form.physical == physical && !form.nullable {
             let mut pages = self.reader.get_column_page_reader(at)?;
-            if let Some(texts) = pages::texts(&mut *pages, self.rows)? {
-                let mut runs = Runs { ends: Vec::new(), values: Vec::new() };
-                for (text, count) in texts {
-                    runs.add(text, count);
-                }
-                return Ok(Some(runs));
+            if let Some(values) = pages::labels(&mut *pages, self.rows, entry)? {
+                return Ok(Some(Runs::of(values.into_iter())));
             }
         }
+        Ok(otherwise()?.map(|values| Runs::of(values.into_iter().map(|value| (value, 1)))))
+    }
+
+    fn names(&self, lead: Lead) -> Result<Option<Runs<String>>, ParquetError> {
         let text = |bytes: ByteArray| String::from_utf8_lossy(bytes.data()).into_owned();
-        Ok(self.texts(name)?.map(|texts| Runs::of(texts.into_iter().map(text))))
+        let all = || Ok(self.texts(lead.name())?.map(|texts| texts.into_iter().map(text).collect()));
+        self.labels(lead, Physical::BYTE_ARRAY, pages::text, all)
+    }
+
+    fn numbers(&self, lead: Lead) -> Result<Option<Runs<i64>>, ParquetError> {
+        self.labels(lead, Physical::INT64, pages::number, || self.integers(lead.name()))
     }
 
     /// A field's column.
@@ -167,9 +182,10 @@ struct Runs<T> {
 }
 
 impl<T: PartialEq> Runs<T> {
-    fn of(values: impl Iterator<Item = T>) -> Runs<T> {
+    /// Values with the rows each goes on for.
+    fn of(values: impl Iterator<Item = (T, usize)>) -> Runs<T> {
         let mut runs = Runs { ends: Vec::new(), values: Vec::new() };
-        values.for_each(|value| runs.add(value, 1));
+        values.for_each(|(value, count)| runs.add(value, count));
         runs
     }
 
@@ -215,27 +231,29 @@ impl<'a> ReadGroups<'a> {
     /// Gives the series of a group to `each`.
     pub fn read(&mut self, reader: &dyn RowGroupReader, each: &mut dyn FnMut(Series)) -> Result<(), ParquetError> {
         let group = Group::new(reader, self.columns);
-        let chunk = &mut self.chunk;
-        let missing = || ParquetError::General("no column `time`".into());
-        let times = group.packed(Lead::Time.name(), chunk)?.ok_or_else(missing)?;
-        // Gaps become lags before anything is left out: each rests on the rows before it.
-        let gaps = if self.last_lag.is_some() { group.integers(Lead::Gap.name())? } else { None };
-        let lags: Option<Vec<u32>> = self.last_lag.as_mut().zip(gaps).map(|(last_lag, gaps)| {
-            let add = |(time, gap): (&i64, i64)| {
-                let lag = last_lag.entry(*time).or_insert(0);
-                *lag = lag.wrapping_add(gap);
-                *lag as u32
-            };
-            times.iter().zip(gaps).map(add).collect()
-        });
-        if !times.iter().any(|time| self.query.time.contains(time)) {
-            return Ok(());
-        }
-        let mut runs = self.runs(&group, &times, lags.as_deref())?;
+        let lags = self.lags(&group)?;
+        let mut runs = self.runs(&group)?;
         if runs.is_empty() {
             return Ok(());
         }
         let chunk = &mut self.chunk;
+        chunk.want(runs.iter().map(|(rows, _)| rows.clone()));
+        group.times(chunk)?;
+        let mut times = chunk.values.iter().map(|time| *time as i64);
+        runs.retain_mut(|(rows, series)| {
+            series.time_us.extend(times.by_ref().take(rows.len()));
+            // In order but in a file of somebody else: only the rows of the time that is asked for are read.
+            if series.time_us.is_sorted() {
+                let count = |end: i64| series.time_us.partition_point(|time| *time < end);
+                let (from, to) = (count(self.query.time.start), count(self.query.time.end));
+                *rows = rows.start + from..rows.start + to;
+                series.time_us.truncate(to);
+                series.time_us.drain(..from);
+            }
+            series.lag_us = lags.as_ref().map_or_else(|| vec![0; rows.len()], |lags| lags[rows.clone()].to_vec());
+            rows.start < rows.end
+        });
+        chunk.want(runs.iter().map(|(rows, _)| rows.clone()));
         let mut known: Vec<Presence> = Vec::new();
         let query = self.query.fields;
         for field in fields::of(self.table).filter(|field| query.is_empty() || query.contains(&field.id)) {
@@ -268,21 +286,29 @@ impl<'a> ReadGroups<'a> {
         Ok(())
     }
 
-    /// Runs of rows of one subject that is wanted, as series without columns.
-    fn runs(
-        &mut self,
-        group: &Group<'_>,
-        times: &[i64],
-        lags: Option<&[u32]>,
-    ) -> Result<Vec<(Range<usize>, Series)>, ParquetError> {
-        let cgroups = if self.table == Table::Host { None } else { group.labels(Lead::Cgroup.name())? };
-        let ids = group.packed(Lead::Id.name(), &mut self.chunk)?.map(|ids| Runs::of(ids.into_iter()));
-        let process = match (
-            group.integers(Lead::Pid.name())?,
-            group.integers(Lead::Start.name())?,
-            group.labels(Lead::Comm.name())?,
-        ) {
-            (Some(pids), Some(starts), Some(comms)) => Some((Runs::of(pids.into_iter().zip(starts)), comms)),
+    /// When within its pass each row was read, if that is asked for: each rests on the rows before it, in the groups before too.
+    fn lags(&mut self, group: &Group<'_>) -> Result<Option<Vec<u32>>, ParquetError> {
+        let Some(last_lag) = &mut self.last_lag else { return Ok(None) };
+        let Some(gaps) = group.integers(Lead::Gap.name())? else { return Ok(None) };
+        self.chunk.want(std::iter::once(0..group.rows));
+        group.times(&mut self.chunk)?;
+        let add = |(time, gap): (&u64, i64)| {
+            let lag = last_lag.entry(*time as i64).or_insert(0);
+            *lag = lag.wrapping_add(gap);
+            *lag as u32
+        };
+        Ok(Some(self.chunk.values.iter().zip(gaps).map(add).collect()))
+    }
+
+    /// Runs of rows of one subject that is wanted, as series without rows.
+    fn runs(&self, group: &Group<'_>) -> Result<Vec<(Range<usize>, Series)>, ParquetError> {
+        let cgroups = if self.table == Table::Host { None } else { group.names(Lead::Cgroup)? };
+        let ids = group.numbers(Lead::Id)?;
+        let pids = group.integers(Lead::Pid.name())?;
+        let process = match (pids, group.integers(Lead::Start.name())?, group.names(Lead::Comm)?) {
+            (Some(pids), Some(starts), Some(comms)) => {
+                Some((Runs::of(pids.into_iter().zip(starts).map(|key| (key, 1))), comms))
+            }
             _ => None,
         };
         let mut ends = vec![group.rows];
@@ -302,12 +328,8 @@ impl<'a> ReadGroups<'a> {
                     Some(ProcessKey { pid: *pid as i32, start: *start as u64, comm: comms.at(from)?.clone() })
                 }),
             };
-            if to > from && (self.wanted)(&subject) && times[from..to].iter().any(|time| self.query.time.contains(time))
-            {
-                let mut series = Series::new(Arc::new(subject), self.table);
-                series.time_us = times[from..to].to_vec();
-                series.lag_us = lags.map_or_else(|| vec![0; to - from], |lags| lags[from..to].to_vec());
-                runs.push((from..to, series));
+            if to > from && (self.wanted)(&subject) {
+                runs.push((from..to, Series::new(Arc::new(subject), self.table)));
             }
             from = to;
         }
@@ -315,7 +337,8 @@ impl<'a> ReadGroups<'a> {
     }
 }
 
-/// The rows of each run that have a value, and where their values are. Fields of one file have the same.
+/// The rows of each run that have a value, and where their values are among those that were read. Fields of one file have the
+/// same.
 struct Presence {
     bits: Vec<u64>,
     runs: Vec<(Arc<[u32]>, Range<usize>)>,
@@ -323,9 +346,8 @@ struct Presence {
 
 impl Presence {
     fn of(bits: &[u64], runs: &[(Range<usize>, Series)]) -> Presence {
-        let (mut row, mut value) = (0, 0);
+        let mut value = 0;
         let each = runs.iter().map(|(range, _)| {
-            value += ones(bits, row..range.start);
             let mut rows = Vec::with_capacity(range.len());
             for (at, &word) in bits.iter().enumerate().take(range.end.div_ceil(64)).skip(range.start / 64) {
                 let mut word = cut(word, at, range);
@@ -336,27 +358,10 @@ impl Presence {
             }
             let from = value;
             value += rows.len();
-            row = range.end;
             (Arc::from(rows), from..value)
         });
         Presence { runs: each.collect(), bits: bits.to_vec() }
     }
-}
-
-/// The bits of the word at `at` that are in a range.
-fn cut(word: u64, at: usize, range: &Range<usize>) -> u64 {
-    let from = range.start.saturating_sub(at * 64);
-    let to = (range.end - at * 64).min(64);
-    let high = if to < 64 { word & ((1 << to) - 1) } else { word };
-    if from < 64 { high & (u64::MAX << from) } else { 0 }
-}
-
-fn ones(bits: &[u64], range: Range<usize>) -> usize {
-    if range.is_empty() {
-        return 0;
-    }
-    let words = bits.iter().enumerate().take(range.end.div_ceil(64)).skip(range.start / 64);
-    words.map(|(at, word)| cut(*word, at, &range).count_ones() as usize).sum()
 }
 
 #[cfg(test)]
@@ -434,6 +439,8 @@ mod tests {
             dictionary in any::<bool>(),
             second in any::<bool>(),
             page in prop_oneof![Just(usize::MAX), 1usize..300],
+            whole in any::<bool>(),
+            wanted in prop::collection::vec((0usize..20, 1usize..20), 0..6),
         ) {
             let version = if second { WriterVersion::PARQUET_2_0 } else { WriterVersion::PARQUET_1_0 };
             let reader = SerializedFileReader::new(write(&rows, delta, dictionary, version, page)).unwrap();
@@ -441,21 +448,42 @@ mod tests {
             let row_group = reader.get_row_group(0).unwrap();
             let group = Group::new(&*row_group, &columns);
             let mut chunk = Chunk::default();
+            // Some rows of each part, or all of them.
+            let mut at = 0;
+            let part = |(skip, take): &(usize, usize)| {
+                let from = at + skip;
+                at = from + take;
+                rows.len() * from.min(100) / 100..rows.len() * at.min(100) / 100
+            };
+            let ranges: Vec<Range<usize>> =
+                if whole { std::iter::once(0..rows.len()).collect() } else { wanted.iter().map(part).collect() };
+            chunk.want(ranges.iter().cloned());
+            let is_wanted = |row: usize| ranges.iter().any(|range| range.contains(&row));
             let there = |chunk: &Chunk| (0..rows.len()).map(|n| chunk.present[n / 64] >> (n % 64) & 1 == 1).collect::<Vec<_>>();
 
+            // Of the rows that have a value, the wanted ones.
+            let sieved = |values: Vec<u64>, there: &[bool]| -> Vec<u64> {
+                let rows = there.iter().enumerate().filter(|(_, there)| **there).map(|(row, _)| row);
+                rows.zip(values).filter(|(row, _)| is_wanted(*row)).map(|(_, value)| value).collect()
+            };
+
             let (values, present) = group.read::<Int64Type>(0).unwrap();
+            let present = bits(present, rows.len());
             group.field(0, fields::FieldId::Current.field(), &mut chunk).unwrap();
-            prop_assert_eq!(&chunk.values, &values.iter().map(|v| *v as u64).collect::<Vec<_>>());
-            prop_assert_eq!(there(&chunk), bits(present, rows.len()));
+            prop_assert_eq!(&chunk.values, &sieved(values.iter().map(|v| *v as u64).collect(), &present));
+            prop_assert_eq!(there(&chunk), present);
 
             let (values, present) = group.read::<DoubleType>(1).unwrap();
+            let present = bits(present, rows.len());
             group.field(1, fields::FieldId::Max.field(), &mut chunk).unwrap();
-            let whole = |v: &f64| if v.is_infinite() { UNLIMITED } else { *v as u64 };
-            prop_assert_eq!(&chunk.values, &values.iter().map(whole).collect::<Vec<_>>());
-            prop_assert_eq!(there(&chunk), bits(present, rows.len()));
+            let limit = |v: &f64| if v.is_infinite() { UNLIMITED } else { *v as u64 };
+            prop_assert_eq!(&chunk.values, &sieved(values.iter().map(limit).collect(), &present));
+            prop_assert_eq!(there(&chunk), present);
 
-            prop_assert_eq!(group.packed("time", &mut chunk).unwrap(), group.integers("time").unwrap());
-            let names = group.labels("cgroup").unwrap().unwrap();
+            group.times(&mut chunk).unwrap();
+            let times = group.integers("time").unwrap().unwrap();
+            prop_assert_eq!(&chunk.values, &sieved(times.iter().map(|v| *v as u64).collect(), &vec![true; rows.len()]));
+            let names = group.names(Lead::Cgroup).unwrap().unwrap();
             for (n, row) in rows.iter().enumerate() {
                 prop_assert_eq!(names.at(n).unwrap(), &format!("/c{}", row.3));
             }
@@ -480,7 +508,9 @@ mod tests {
                 }
                 let form = Form { physical: Physical::INT64, nullable: true, value: |word| word };
                 let how = (Encoding::DELTA_BINARY_PACKED, true);
-                failed += usize::from(Chunk::default().page(&bytes, 500, how, form, 500).is_err());
+                let mut chunk = Chunk::default();
+                chunk.want(std::iter::once(0..500));
+                failed += usize::from(chunk.page(&bytes, 500, how, form, 500).is_err());
             }
         }
         assert!(failed > page.buffer().len(), "{failed} of the damaged pages were refused");

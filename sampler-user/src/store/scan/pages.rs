@@ -3,6 +3,8 @@
 //! The library's readers give 16 bits a row for what is there and a value at a time; a day of a hundred cgroups has 10¹⁰ of
 //! them. What is encoded in another way (by another writer) is left to the library.
 
+use std::ops::Range;
+
 use parquet::basic::{Encoding, Type as Physical};
 use parquet::column::page::{Page, PageReader};
 use parquet::errors::ParquetError;
@@ -12,12 +14,26 @@ use parquet::errors::ParquetError;
 pub struct Chunk {
     /// Which rows have a value, lowest bit first; bits behind the last row are 0.
     pub present: Vec<u64>,
-    /// The values that are there.
+    /// The values that are there, of the rows that are wanted.
     pub values: Vec<u64>,
     rows: usize,
+    wanted: Vec<Range<usize>>,
     dictionary: Vec<u64>,
     slack: Vec<u8>,
+    known: Vec<Known>,
 }
+
+/// Which rows of a whole column have a value, as it was written and as it was read: columns of one kernel file have the same.
+#[derive(Debug, Default)]
+struct Known {
+    bytes: Vec<u8>,
+    present: Vec<u64>,
+    rows: usize,
+    there: usize,
+}
+
+/// So many are remembered: fast files, memory.stat, limits, and what else comes at a pace of its own.
+const KNOWN: usize = 4;
 
 fn bad(what: &str) -> ParquetError {
     ParquetError::General(what.into())
@@ -39,8 +55,14 @@ pub struct Form {
 }
 
 impl Chunk {
+    /// Wants the values of these rows alone, which are in order, in the columns that are read next.
+    pub fn want(&mut self, rows: impl Iterator<Item = Range<usize>>) {
+        self.wanted.clear();
+        self.wanted.extend(rows.filter(|range| !range.is_empty()));
+    }
+
     /// Begins a column.
-    pub fn clear(&mut self) {
+    fn clear(&mut self) {
         self.present.clear();
         self.values.clear();
         self.dictionary.clear();
@@ -81,6 +103,7 @@ impl Chunk {
             return Err(bad("a column is longer than its row group"));
         }
         let mut rest = bytes;
+        let first_row = self.rows;
         let there = if form.nullable {
             if !how.1 {
                 return Ok(false);
@@ -88,23 +111,28 @@ impl Chunk {
             let (length, tail) = rest.split_first_chunk::<4>().ok_or_else(short)?;
             let (levels, tail) = tail.split_at_checked(u32::from_le_bytes(*length) as usize).ok_or_else(short)?;
             rest = tail;
-            self.levels(levels, count)?
+            self.known_levels(levels, count)?
         } else {
             self.push_run(true, count);
             count
         };
+        let mut sieve = self.sieve(first_row);
         match (how.0, form.physical) {
-            (Encoding::DELTA_BINARY_PACKED, Physical::INT64) => self.deltas(rest, there, form.value)?,
+            (Encoding::DELTA_BINARY_PACKED, Physical::INT64) => self.deltas(rest, there, form.value, sieve)?,
             (Encoding::PLAIN, Physical::INT64 | Physical::DOUBLE) => {
                 let bytes = rest.get(..there * 8).ok_or_else(short)?;
-                self.values.extend(bytes.chunks_exact(8).map(|word| (form.value)(word_of(word))));
+                for kept in &sieve.kept {
+                    let words = bytes[kept.start * 8..kept.end * 8].chunks_exact(8);
+                    self.values.extend(words.map(|word| (form.value)(word_of(word))));
+                }
             }
             (Encoding::RLE_DICTIONARY | Encoding::PLAIN_DICTIONARY, _) => {
                 let (dictionary, values) = (&self.dictionary, &mut self.values);
                 let mut known = true;
-                indices(rest, there, |index, count| match dictionary.get(index as usize) {
-                    Some(value) => values.extend(std::iter::repeat_n(*value, count)),
-                    None => known = false,
+                indices(rest, sieve.end(), |index, count| match (sieve.pass(count), dictionary.get(index as usize)) {
+                    (0, _) => {}
+                    (kept, Some(value)) => values.extend(std::iter::repeat_n(*value, kept)),
+                    (_, None) => known = false,
                 })?;
                 if !known {
                     return Err(bad("an index points behind the dictionary"));
@@ -118,11 +146,34 @@ impl Chunk {
     /// Takes what a general reader read.
     pub fn take(&mut self, present: Option<&[i16]>, values: impl Iterator<Item = u64>, rows: usize) {
         self.clear();
-        self.values.extend(values);
         match present {
             Some(levels) => levels.iter().for_each(|level| self.push_run(*level > 0, 1)),
             None => self.push_run(true, rows),
         }
+        let mut sieve = self.sieve(0);
+        self.values.extend(values.filter(|_| sieve.pass(1) > 0));
+    }
+
+    /// Which values are kept of a page that begins with a row and was read up to the last.
+    fn sieve(&self, first_row: usize) -> Sieve {
+        let mut kept: Vec<Range<usize>> = Vec::new();
+        let (mut row, mut value) = (first_row, 0);
+        for wanted in &self.wanted {
+            let (from, to) = (wanted.start.max(row), wanted.end.min(self.rows));
+            if from >= to {
+                continue;
+            }
+            value += ones(&self.present, row..from);
+            let begin = value;
+            value += ones(&self.present, from..to);
+            row = to;
+            match kept.last_mut() {
+                Some(last) if last.end == begin => last.end = value,
+                _ if value > begin => kept.push(begin..value),
+                _ => {}
+            }
+        }
+        Sieve { kept, at: 0, next: 0 }
     }
 
     /// Adds rows that all have a value, or none.
@@ -138,11 +189,33 @@ impl Chunk {
     fn push_bits(&mut self, bits: u64, count: usize) {
         let (at, shift) = (self.rows / 64, self.rows % 64);
         self.rows += count;
-        self.present.resize(self.rows.div_ceil(64), 0);
+        if self.present.len() < self.rows.div_ceil(64) {
+            self.present.resize(self.rows.div_ceil(64), 0);
+        }
         self.present[at] |= bits << shift;
         if shift + count > 64 {
             self.present[at + 1] |= bits >> (64 - shift);
         }
+    }
+
+    /// Reads which of `count` rows have a value, and returns how many; what was read lately is not read again.
+    fn known_levels(&mut self, bytes: &[u8], count: usize) -> Result<usize, ParquetError> {
+        if self.rows > 0 {
+            return self.levels(bytes, count);
+        }
+        if let Some(known) = self.known.iter().find(|known| known.rows == count && known.bytes == bytes) {
+            self.present.clone_from(&known.present);
+            self.rows = count;
+            return Ok(known.there);
+        }
+        let there = self.levels(bytes, count)?;
+        let mut known = if self.known.len() < KNOWN { Known::default() } else { self.known.remove(0) };
+        known.bytes.clear();
+        known.bytes.extend_from_slice(bytes);
+        known.present.clone_from(&self.present);
+        (known.rows, known.there) = (count, there);
+        self.known.push(known);
+        Ok(there)
     }
 
     /// Reads which of `count` rows have a value, and returns how many.
@@ -176,8 +249,14 @@ impl Chunk {
         Ok(there)
     }
 
-    /// Reads `there` values that are packed as differences.
-    fn deltas(&mut self, bytes: &[u8], there: usize, value: fn(u64) -> u64) -> Result<(), ParquetError> {
+    /// Reads the kept ones of `there` values that are packed as differences: each rests on those before it, and on none behind.
+    fn deltas(
+        &mut self,
+        bytes: &[u8],
+        there: usize,
+        value: fn(u64) -> u64,
+        mut sieve: Sieve,
+    ) -> Result<(), ParquetError> {
         if there == 0 {
             return Ok(());
         }
@@ -191,8 +270,13 @@ impl Chunk {
             return Err(bad("a page holds another number of values than its rows say"));
         }
         let mini = block / minis;
-        self.values.reserve(total);
+        let total = sieve.end();
+        if total == 0 {
+            return Ok(());
+        }
+        self.values.reserve(sieve.kept.iter().map(Range::len).sum::<usize>() + mini);
         self.values.push(value(first));
+        sieve.sift(&mut self.values, 1);
         let (mut last, mut left) = (first, total - 1);
         while left > 0 {
             let least = unzigzag(varint(&mut rest)?);
@@ -210,6 +294,7 @@ impl Chunk {
                         value(last)
                     };
                     self.values.extend((0..count).map(step));
+                    sieve.sift(&mut self.values, count);
                     continue;
                 }
                 if width > 64 {
@@ -242,6 +327,7 @@ impl Chunk {
                     value(last)
                 };
                 self.values.extend((0..count).map(step));
+                sieve.sift(&mut self.values, count);
                 rest = tail;
             }
         }
@@ -249,17 +335,104 @@ impl Chunk {
     }
 }
 
-/// Texts of a column that is coded by a dictionary, with the rows each goes on for; `None` when it is coded otherwise.
-pub fn texts(pages: &mut dyn PageReader, rows: usize) -> Result<Option<Vec<(String, usize)>>, ParquetError> {
+/// Lets the values through that are kept.
+struct Sieve {
+    /// Their numbers, in order.
+    kept: Vec<Range<usize>>,
+    /// Values that were seen.
+    at: usize,
+    /// The first range that does not end before.
+    next: usize,
+}
+
+impl Sieve {
+    /// One more than the number of the last.
+    fn end(&self) -> usize {
+        self.kept.last().map_or(0, |kept| kept.end)
+    }
+
+    /// How many of the next `count` values are kept.
+    fn pass(&mut self, count: usize) -> usize {
+        let seen = self.at..self.at + count;
+        self.at = seen.end;
+        let mut passed = 0;
+        while let Some(kept) = self.kept.get(self.next).filter(|kept| kept.start < seen.end) {
+            passed += kept.end.min(seen.end).saturating_sub(kept.start.max(seen.start));
+            if kept.end > seen.end {
+                break;
+            }
+            self.next += 1;
+        }
+        passed
+    }
+
+    /// Takes what is not kept out of the last `count` values.
+    fn sift(&mut self, values: &mut Vec<u64>, count: usize) {
+        let (first, from, next) = (self.at, values.len() - count, self.next);
+        let passed = self.pass(count);
+        if passed == count {
+            return;
+        }
+        let mut to = from;
+        for kept in &self.kept[next..] {
+            let (begin, end) = (kept.start.max(first), kept.end.min(first + count));
+            if begin >= end {
+                break;
+            }
+            values.copy_within(from + begin - first..from + end - first, to);
+            to += end - begin;
+        }
+        values.truncate(to);
+    }
+}
+
+/// Number of ones among some bits.
+pub fn ones(bits: &[u64], range: Range<usize>) -> usize {
+    if range.is_empty() {
+        return 0;
+    }
+    let words = bits.iter().enumerate().take(range.end.div_ceil(64)).skip(range.start / 64);
+    words.map(|(at, word)| cut(*word, at, &range).count_ones() as usize).sum()
+}
+
+/// The bits of the word at `at` that are in a range.
+pub fn cut(word: u64, at: usize, range: &Range<usize>) -> u64 {
+    let from = range.start.saturating_sub(at * 64);
+    let to = (range.end - at * 64).min(64);
+    let high = if to < 64 { word & ((1 << to) - 1) } else { word };
+    if from < 64 { high & (u64::MAX << from) } else { 0 }
+}
+
+/// Reads the first entry of a dictionary, and says what follows it.
+pub type Entry<T> = fn(&[u8]) -> Option<(T, &[u8])>;
+
+/// The first text of a dictionary, and what follows it.
+pub fn text(bytes: &[u8]) -> Option<(String, &[u8])> {
+    let (length, tail) = bytes.split_first_chunk::<4>()?;
+    let (text, tail) = tail.split_at_checked(u32::from_le_bytes(*length) as usize)?;
+    Some((String::from_utf8_lossy(text).into_owned(), tail))
+}
+
+/// The first number of a dictionary, and what follows it.
+pub fn number(bytes: &[u8]) -> Option<(i64, &[u8])> {
+    let (word, tail) = bytes.split_first_chunk::<8>()?;
+    Some((i64::from_le_bytes(*word), tail))
+}
+
+/// Values of a column that is coded by a dictionary, with the rows each goes on for; `None` when it is coded otherwise.
+pub fn labels<T: Clone>(
+    pages: &mut dyn PageReader,
+    rows: usize,
+    entry: Entry<T>,
+) -> Result<Option<Vec<(T, usize)>>, ParquetError> {
     let (mut dictionary, mut runs, mut seen) = (Vec::new(), Vec::new(), 0);
     while let Some(page) = pages.get_next_page()? {
         match page {
             Page::DictionaryPage { buf, num_values, .. } => {
                 let mut rest: &[u8] = &buf;
                 for _ in 0..num_values {
-                    let (length, tail) = rest.split_first_chunk::<4>().ok_or_else(short)?;
-                    let (text, tail) = tail.split_at_checked(u32::from_le_bytes(*length) as usize).ok_or_else(short)?;
-                    dictionary.push(String::from_utf8_lossy(text).into_owned());
+                    let (value, tail) = entry(rest).ok_or_else(short)?;
+                    dictionary.push(value);
                     rest = tail;
                 }
             }
@@ -280,9 +453,9 @@ pub fn texts(pages: &mut dyn PageReader, rows: usize) -> Result<Option<Vec<(Stri
     if seen != rows {
         return Err(bad("a column has another length than its row group"));
     }
-    let text = |(index, count): (u32, usize)| Some((dictionary.get(index as usize)?.clone(), count));
-    let texts: Option<Vec<_>> = runs.into_iter().map(text).collect();
-    texts.map(Some).ok_or_else(|| bad("an index points behind the dictionary"))
+    let value = |(index, count): (u32, usize)| Some((dictionary.get(index as usize)?.clone(), count));
+    let values: Option<Vec<_>> = runs.into_iter().map(value).collect();
+    values.map(Some).ok_or_else(|| bad("an index points behind the dictionary"))
 }
 
 fn word_of(bytes: &[u8]) -> u64 {

@@ -4,8 +4,7 @@ use super::{Cause, Class, Judgement};
 use crate::analysis::incident::occurrence::Kind;
 use crate::analysis::incident::scene::Scene;
 use crate::fields::FieldId;
-use crate::paths::name;
-use crate::units::{bytes, printable};
+use crate::units::bytes;
 
 pub const CAUSE: Cause = Cause { class: Class::Burst, of: Kind::OomKill, judge };
 
@@ -42,7 +41,7 @@ pub fn is_one(scene: &Scene) -> bool {
 fn judge(scene: &Scene, says: &mut Judgement) {
     let Some((before, end)) = rise(scene) else { return };
     let Some(limit) = scene.limit().limit else { return };
-    let who = printable(name(scene.suspect.as_deref().unwrap_or_default()));
+    let who = scene.called(scene.suspect.as_deref().unwrap_or_default());
     let rise = end - before;
     let words = format!("{who} grew by {} in the last 5 s, from {} to {}", bytes(rise), bytes(before), bytes(end));
     if is_one(scene) {

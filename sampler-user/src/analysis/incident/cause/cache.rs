@@ -4,8 +4,7 @@ use super::{Cause, Class, Judgement};
 use crate::analysis::incident::occurrence::Kind;
 use crate::analysis::incident::scene::Scene;
 use crate::fields::FieldId;
-use crate::paths::name;
-use crate::units::{bytes, printable};
+use crate::units::bytes;
 
 pub const CAUSE: Cause = Cause { class: Class::Cache, of: Kind::OomKill, judge };
 
@@ -15,7 +14,7 @@ fn judge(scene: &Scene, says: &mut Judgement) {
     for (path, trace) in scene.members() {
         let get = |field| trace.at(field, at).unwrap_or(0);
         let stuck = get(FieldId::FileDirty) + get(FieldId::FileWriteback) + get(FieldId::Unevictable);
-        let who = printable(name(path));
+        let who = scene.called(path);
         if stuck as f64 > 0.3 * limit as f64 {
             says.pro(
                 0.6,

@@ -4,8 +4,6 @@ use super::{Cause, Class, Judgement};
 use crate::analysis::incident::occurrence::Kind;
 use crate::analysis::incident::scene::Scene;
 use crate::fields::FieldId;
-use crate::paths::name;
-use crate::units::printable;
 
 pub const CAUSE: Cause = Cause { class: Class::Forks, of: Kind::OomKill, judge };
 
@@ -22,7 +20,7 @@ pub fn tasks(scene: &Scene) -> Option<(u64, u64)> {
 
 fn judge(scene: &Scene, says: &mut Judgement) {
     let Some((first, end)) = tasks(scene) else { return };
-    let who = printable(name(scene.suspect.as_deref().unwrap_or_default()));
+    let who = scene.called(scene.suspect.as_deref().unwrap_or_default());
     let words = format!("{who} had {first} tasks at first and {end} right before");
     if end >= first * 3 && end >= first + 20 {
         says.pro(0.93, words);

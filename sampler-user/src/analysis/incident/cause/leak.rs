@@ -4,8 +4,7 @@ use super::{Cause, Class, Judgement};
 use crate::analysis::detectors::Class as Memory;
 use crate::analysis::incident::occurrence::Kind;
 use crate::analysis::incident::scene::Scene;
-use crate::paths::name;
-use crate::units::{bytes, micros, printable};
+use crate::units::{bytes, micros};
 
 pub const CAUSE: Cause = Cause { class: Class::Leak, of: Kind::OomKill, judge };
 
@@ -14,7 +13,7 @@ const LARGEST_PART: f64 = 0.4;
 
 fn judge(scene: &Scene, says: &mut Judgement) {
     let Some((path, trace)) = scene.suspect_trace() else { return };
-    let who = printable(name(path));
+    let who = scene.called(path);
     let span = micros((scene.history_s * 1e6) as u64);
     let Some(history) = &scene.history else {
         says.contra(0.3, format!("{who} was seen too briefly to tell a leak"));

@@ -6,8 +6,7 @@ use crate::analysis::incident::occurrence::Kind;
 use crate::analysis::incident::scene::Scene;
 use crate::analysis::linear::median;
 use crate::fields::FieldId;
-use crate::paths::name;
-use crate::units::{bytes, printable};
+use crate::units::bytes;
 
 pub const CAUSE: Cause = Cause { class: Class::LimitTooLow, of: Kind::OomKill, judge };
 
@@ -32,7 +31,7 @@ fn judge(scene: &Scene, says: &mut Judgement) {
     let near = peaks.iter().filter(|peak| **peak > NEAR * total as f64).count();
     let (early, late) = (median(&values[values.len() / 4..values.len() / 2]), median(&values[values.len() / 2..]));
     let rose = (late - early) / total as f64;
-    let who = printable(name(scope));
+    let who = scene.called(scope);
     let hits = trace.rise(FieldId::EventsMax, scene.since_us(), scene.at_us - 3_000_000).unwrap_or(0);
     let words = format!(
         "{who} used up to {} of {} in {near} of 8 parts of the time before",

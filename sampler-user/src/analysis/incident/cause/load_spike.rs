@@ -5,8 +5,6 @@ use crate::analysis::detectors::Class as Memory;
 use crate::analysis::incident::occurrence::Kind;
 use crate::analysis::incident::scene::Scene;
 use crate::fields::FieldId;
-use crate::paths::name;
-use crate::units::printable;
 
 pub const CAUSE: Cause = Cause { class: Class::LoadSpike, of: Kind::OomKill, judge };
 
@@ -17,7 +15,7 @@ const BUSY: f64 = 0.1;
 
 fn judge(scene: &Scene, says: &mut Judgement) {
     let Some((path, trace)) = scene.suspect_trace() else { return };
-    let who = printable(name(path));
+    let who = scene.called(path);
     if scene.history.as_ref().is_some_and(|history| history.verdict == Memory::Load) {
         says.pro(0.7, format!("the memory of {who} follows its work"));
     }

@@ -4,8 +4,7 @@ use super::{Cause, Class, Judgement};
 use crate::analysis::incident::Owner;
 use crate::analysis::incident::occurrence::Kind;
 use crate::analysis::incident::scene::Scene;
-use crate::paths::name;
-use crate::units::{bytes, printable};
+use crate::units::bytes;
 
 pub const CAUSE: Cause = Cause { class: Class::Neighbour, of: Kind::OomKill, judge };
 
@@ -17,16 +16,16 @@ fn judge(scene: &Scene, says: &mut Judgement) {
     }
     let (Some(victim), Some((suspect, trace))) = (scene.victim_cgroup(), scene.suspect_trace()) else { return };
     if victim == suspect {
-        says.contra(0.1, format!("{} grew most itself", printable(name(victim))));
+        says.contra(0.1, format!("{} grew most itself", scene.called(victim)));
         return;
     }
     let Some(victims) = scene.cgroups.get(victim) else { return };
     let (theirs, own) = (scene.late_growth(suspect, trace), scene.late_growth(victim, victims));
     let words = format!(
         "under the same limit {} lately grew by {} while {} grew by {}, and the larger one was killed",
-        printable(name(suspect)),
+        scene.called(suspect),
         bytes(theirs.max(0) as u64),
-        printable(name(victim)),
+        scene.called(victim),
         bytes(own.max(0) as u64)
     );
     // The rest must not have grown as much together.
@@ -40,7 +39,7 @@ fn judge(scene: &Scene, says: &mut Judgement) {
                 "no single one grew alone: {} of {} are of {}",
                 bytes(theirs.max(0) as u64),
                 bytes(others.max(0) as u64),
-                printable(name(suspect))
+                scene.called(suspect)
             ),
         );
     }

@@ -5,14 +5,13 @@ use crate::analysis::incident::memory;
 use crate::analysis::incident::occurrence::Kind;
 use crate::analysis::incident::scene::Scene;
 use crate::fields::FieldId;
-use crate::paths::name;
-use crate::units::{bytes, printable};
+use crate::units::bytes;
 
 pub const CAUSE: Cause = Cause { class: Class::Tmpfs, of: Kind::OomKill, judge };
 
 fn judge(scene: &Scene, says: &mut Judgement) {
     let Some((path, trace)) = scene.suspect_trace() else { return };
-    let who = printable(name(path));
+    let who = scene.called(path);
     let cgroup = memory::cgroups(scene).into_iter().find(|cgroup| cgroup.path == path);
     let Some(shmem) = cgroup.as_ref().and_then(|cgroup| cgroup.shmem) else { return };
     let current = cgroup.and_then(|cgroup| cgroup.current).unwrap_or(1).max(1);
