@@ -24,7 +24,10 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("wsl", &[]),
     ("wslconfig", &[]),
     ("processes", &["cgroupfs", "fields", "recording", "sample"]),
-    ("analysis", &["analysis", "event", "evidence", "fields", "paths", "recording", "sample", "time", "units"]),
+    (
+        "analysis",
+        &["analysis", "event", "evidence", "fields", "identity", "paths", "recording", "sample", "time", "units"],
+    ),
     ("report", &["report", "analysis"]),
     ("advise", &["advise", "analysis", "fields", "identity", "paths", "recording", "sample", "units", "wslconfig"]),
     ("board", &["board", "analysis", "event", "fields", "identity", "recording", "runtime", "sample", "sink", "time"]),

@@ -169,7 +169,9 @@ pub fn facts(blocks: &Blocks<SIGNALS>, signal: Signal) -> Option<Facts> {
     let last_from = regimes.len().checked_sub(2).map_or(0, |i| regimes[i]);
     let quarter = |i: usize| sen(&z[i * m / 4..(i + 1) * m / 4]);
     let pace = quarter(3);
-    let over = |before: f64| if before.abs() > 1e-9 { pace / before } else { 1.0 };
+    // What has ended is only noise over noise: a quarter counts with a fifth of the mean pace at least.
+    let least = (0.2 * (level.1 - level.0) / m as f64).max(1e-9);
+    let over = |before: f64| pace / before.max(least);
     let mut highest = f64::NEG_INFINITY;
     let mut fall = 0f64;
     for v in z {
