@@ -1,6 +1,11 @@
 //! `sampler analyze` as a user has it: from columns collected elsewhere to verdicts.
 #![allow(clippy::unwrap_used, reason = "a test panics")]
 
+#[path = "support/journal.rs"]
+mod journal;
+#[path = "support/stack.rs"]
+mod stack;
+
 use std::fmt::Write;
 use std::process::{Command, Output};
 
@@ -12,7 +17,7 @@ fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
 }
 
-const MIB: u64 = 1 << 20;
+use stack::MIB;
 
 /// Name, and anonymous memory and files at a second.
 type Cgroup<'a> = (&'a str, &'a dyn Fn(u64) -> (u64, u64));
@@ -228,6 +233,20 @@ fn hosts_are_told_apart_in_one_folder_and_their_restarts_are_one_workload() {
     assert_eq!(web["hosts"], serde_json::json!(["one", "three", "two"]));
     assert!((web["rate_bytes_per_s"].as_f64().unwrap() / 2000.0 - 1.0).abs() < 0.1, "{web}");
     assert!(text(&sampler(&["analyze", &out, &other]).stdout).contains("workload      /prod/web-*/app leak"));
+}
+
+#[test]
+fn containers_of_a_compose_service_are_one_workload_by_their_names() {
+    let dir = tempfile::tempdir().unwrap();
+    stack::write(dir.path(), &[("web", "web:1", 512, 100), ("web", "web:2", 512, 90), ("db", "db:1", 512, 90)], 0);
+    let document = document(&[dir.path().to_str().unwrap()]);
+    let workloads = document["workloads"].as_array().unwrap();
+    let [web] = &workloads[..] else { panic!("{workloads:?}") };
+    assert_eq!(
+        (&web["workload"], &web["lives"]),
+        (&"shop/web".into(), &2.into()),
+        "ids alone would say nothing: {web}"
+    );
 }
 
 mod foreign {

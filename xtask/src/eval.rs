@@ -3,10 +3,12 @@
 mod baselines;
 mod case;
 mod corpus;
+mod fourth;
 mod null;
 mod score;
 mod sim;
 mod third;
+mod wide;
 
 use std::path::PathBuf;
 use std::process::Command;
@@ -21,8 +23,8 @@ pub struct Args {
     /// Seed.
     #[arg(long, default_value_t = 1)]
     seed: u64,
-    /// `tune`, or `test` and `third`: other mechanisms, each written on its own, never tuned on.
-    #[arg(long, default_value = "tune", value_parser = ["tune", "test", "third"])]
+    /// `tune` and `wide`, which may be looked at, or `test`, `third` and `fourth`: other mechanisms, each written on its own.
+    #[arg(long, default_value = "tune", value_parser = ["tune", "wide", "test", "third", "fourth"])]
     generator: String,
     /// Instead: the live corpus in this folder, which `cargo xtask corpus` makes.
     #[arg(long, value_name = "DIR")]
@@ -59,6 +61,8 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
         let mechanisms = match args.generator.as_str() {
             "test" => sim::TEST,
             "third" => third::TABLE,
+            "fourth" => fourth::TABLE,
+            "wide" => wide::TABLE,
             _ => sim::TUNE,
         };
         for (m, mechanism) in mechanisms.iter().enumerate() {

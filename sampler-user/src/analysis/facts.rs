@@ -65,6 +65,8 @@ pub struct Facts {
     pub late: f64,
     /// Slope of the last quarter over that of the second.
     pub fades: f64,
+    /// Slope of the second half over that of the first.
+    pub halves: f64,
     /// Shape of the growth.
     pub shape: Shape,
     /// A sudden change that is most of all change.
@@ -96,9 +98,12 @@ impl Facts {
         self.growth_beside_work() > (0.015 * self.level.0.abs()).max(1024.0 * 1024.0).max(4.0 * QUANTUM)
     }
 
-    /// Whether it flattens: a curve that does fits better than a line, and the pace falls.
+    /// Whether it flattens: a curve that does fits better than a line, and the pace falls from quarter to quarter, or, where
+    /// quarters are too rough, by half from half to half without a sign of going on.
     pub fn bends(&self) -> bool {
-        self.shape.saturates > 6.0 && (self.late < 0.7 || self.fades < 0.6 && self.late < 0.9)
+        let by_quarters = self.late < 0.7 || self.fades < 0.6 && self.late < 0.9;
+        let by_halves = self.shape.saturates > 10.0 && self.shape.goes_on < 6.0 && self.halves < 0.5;
+        self.shape.saturates > 6.0 && by_quarters || by_halves
     }
 
     /// Seconds that were looked at.
@@ -169,7 +174,9 @@ pub fn facts(blocks: &Blocks<SIGNALS>, signal: Signal) -> Option<Facts> {
     let last_from = regimes.len().checked_sub(2).map_or(0, |i| regimes[i]);
     let quarter = |i: usize| sen(&z[i * m / 4..(i + 1) * m / 4]);
     let pace = quarter(3);
-    let over = |before: f64| if before.abs() > 1e-9 { pace / before } else { 1.0 };
+    // What has ended is only noise over noise: a quarter counts with a fifth of the mean pace at least.
+    let least = (0.2 * (level.1 - level.0) / m as f64).max(1e-9);
+    let over = |before: f64| pace / before.max(least);
     let mut highest = f64::NEG_INFINITY;
     let mut fall = 0f64;
     for v in z {
@@ -191,6 +198,7 @@ pub fn facts(blocks: &Blocks<SIGNALS>, signal: Signal) -> Option<Facts> {
         beside_work: beside_work(blocks, &floor, from, &values),
         late: over(quarter(2)),
         fades: over(quarter(1)),
+        halves: sen(&z[m / 2..]) / sen(&z[..m / 2]).max(least),
         shape: shape(z),
         step,
         regimes,
@@ -270,7 +278,8 @@ fn beside_work(blocks: &Blocks<SIGNALS>, floor: &Floor, from: usize, values: &[f
                 state
             };
             let smooth: Vec<f64> = work.iter().map(follow).collect();
-            let Some((c, r)) = link(values, &smooth) else { continue };
+            let ramps = signal == Signal::Faults && ramps(&smooth) && work.iter().sum::<f64>() * PAGE > 20.0 * range;
+            let Some((c, r)) = link(values, &smooth, ramps) else { continue };
             // The one that leaves least beside a line.
             let Some(fit) = ols(&[&one, &time, &smooth], values) else { continue };
             if best.as_ref().is_none_or(|(least, _)| fit.rss < *least) {
@@ -298,9 +307,15 @@ pub fn only_grows(tasks: &[f64]) -> bool {
     rise >= 8.0 && quarters.windows(2).all(|pair| pair[1] - pair[0] > 0.1 * rise) && fell < 0.2 * rise
 }
 
+/// Whether work became half as much again from the first to the last quarter, and more in each.
+fn ramps(work: &[f64]) -> bool {
+    let quarters: Vec<f64> = (0..4).map(|i| mean(&work[i * work.len() / 4..(i + 1) * work.len() / 4])).collect();
+    quarters[3] > 1.5 * quarters[0] && quarters.windows(2).all(|pair| pair[1] > pair[0])
+}
+
 /// How much memory a unit of work holds, and how sure that is: changes follow changes over some time, or the work explains
-/// the level far better than time does.
-fn link(z: &[f64], x: &[f64]) -> Option<(f64, f64)> {
+/// the level far better than time does. Where the work itself `ramps`, it explains a level that goes with it.
+fn link(z: &[f64], x: &[f64], ramps: bool) -> Option<(f64, f64)> {
     let n = z.len();
     let mut best: Option<(f64, f64)> = None;
     for lag in [1, 4, 16, n / 8] {
@@ -318,7 +333,8 @@ fn link(z: &[f64], x: &[f64]) -> Option<(f64, f64)> {
         let time: Vec<f64> = (0..n).map(|t| t as f64).collect();
         let ((c, with_work), (_, with_time)) = (follows(z, x), follows(z, &time));
         let left = |r: f64| 1.0 - r * r;
-        if c > 0.0 && with_work > 0.9 && left(with_work) < 0.7 * left(with_time) {
+        let better = with_work > 0.9 && left(with_work) < 0.7 * left(with_time);
+        if c > 0.0 && (better || ramps && with_work > 0.97) {
             best = Some((c, with_work));
         }
     }

@@ -2,8 +2,9 @@
 //!
 //! Least squares and Mann and Kendall call nearly half of driftless random walks a trend, and memory often walks. Perron and
 //! Yabu (J. Econometrics 151, 2009) test the slope by feasible generalised least squares with the autoregressive root
-//! truncated to one, which is valid for both kinds of noise; the batch-means test guards it against moving averages. A trend
-//! is what both see.
+//! truncated to one, which is valid for both kinds of noise; the batch-means test guards it against moving averages. What is
+//! known only in steps, or measured with noise of its own, hides the root of a walk from value to value: so the test is made
+//! again on means of four, where that is small. A trend is what all see.
 
 use statrs::distribution::{ContinuousCDF, Normal, StudentsT};
 
@@ -16,7 +17,7 @@ pub struct Trend {
     pub slope: f64,
     /// Standard error of the slope.
     pub se: f64,
-    /// The smaller of both tests' statistics: a standard normal without a trend.
+    /// The smallest of the tests' statistics: below a standard normal without a trend.
     pub z: f64,
     /// The autoregressive root of the noise; 1 is a random walk.
     pub root: f64,
@@ -25,6 +26,15 @@ pub struct Trend {
 /// Fewest points of a test.
 pub const LEAST: usize = 24;
 
+/// Values in a mean of the second test, and fewest means of it.
+const COARSE: usize = 4;
+const LEAST_COARSE: usize = 32;
+
+/// A root that is nearer to one than this, over the square root of the length, is one. The means of the second test are few, so
+/// that their root is known less well.
+const NEAR: f64 = 1.0;
+const NEAR_COARSE: f64 = 1.5;
+
 /// Tests `y`, whose values are known to no better than `noise` (a standard deviation). Fewer than [`LEAST`] points have no
 /// trend.
 pub fn trend(y: &[f64], noise: f64) -> Trend {
@@ -32,12 +42,22 @@ pub fn trend(y: &[f64], noise: f64) -> Trend {
         return Trend::default();
     }
     let Some(robust) = perron_yabu(y, noise) else { return Trend::default() };
-    let batch = batch_means(y, noise);
-    Trend { z: if robust.z > 0.0 { robust.z.min(batch) } else { robust.z.max(batch) }, ..robust }
+    let mut others = vec![batch_means(y, noise)];
+    if y.len() >= COARSE * LEAST_COARSE {
+        let means: Vec<f64> = y.chunks_exact(COARSE).map(mean).collect();
+        let coarse = generalised(&means, noise / (COARSE as f64).sqrt(), NEAR_COARSE);
+        others.extend(coarse.map(|coarse| coarse.z));
+    }
+    let weaker = if robust.z > 0.0 { f64::min } else { f64::max };
+    Trend { z: others.into_iter().fold(robust.z, weaker), ..robust }
 }
 
 /// Perron and Yabu's test alone. `None` for a series that no regression fits.
 pub fn perron_yabu(y: &[f64], noise: f64) -> Option<Trend> {
+    generalised(y, noise, NEAR)
+}
+
+fn generalised(y: &[f64], noise: f64, near: f64) -> Option<Trend> {
     let n = y.len();
     let one = vec![1.0; n];
     let time: Vec<f64> = (1..=n).map(|t| t as f64).collect();
@@ -63,7 +83,7 @@ pub fn perron_yabu(y: &[f64], noise: f64) -> Option<Trend> {
         }
         // Corrects the downward bias of the root when a trend is taken out.
         root += (2.0 + 4.0 * root.min(1.0)) / n as f64;
-        if root > 1.0 || (root - 1.0).abs() < 1.0 / (n as f64).sqrt() {
+        if root > 1.0 || (root - 1.0).abs() < near / (n as f64).sqrt() {
             root = 1.0;
         }
     }

@@ -164,12 +164,15 @@ fn is_empty(life: &Life) -> bool {
     tasks == Some(0.0) || most < 1024.0 * 1024.0 && tasks.is_none_or(|n| n < 1.0)
 }
 
+/// Without a limit there is no hurry: a growth is watched for this long, seconds, because most caches are full by then.
+const UNLIMITED_S: f64 = 1200.0;
+
 /// A line is drawn on for twice as long as it was seen, not further: what fills evenly may be a cache that is full before.
 /// Without a limit the growth must have doubled what was there.
 fn is_near(facts: &Facts, left_s: Option<f64>, grew_s: f64) -> bool {
     match left_s {
         Some(left_s) => left_s <= 2.0 * grew_s,
-        None => facts.growth() >= facts.level.0,
+        None => facts.growth() >= facts.level.0 && grew_s >= UNLIMITED_S,
     }
 }
 

@@ -7,6 +7,7 @@ use super::blocks::Block;
 use super::detectors::Class;
 use super::linear::median;
 use super::track::{Life, Signal};
+use crate::identity::Identity;
 use crate::units::bytes;
 
 /// Words that a runtime puts around an id.
@@ -22,8 +23,29 @@ const LEAST_PART: f64 = 0.015;
 const MOST_RISE: f64 = 0.8;
 const BY_CHANCE: f64 = 0.05;
 
-/// What a cgroup is called without what is another at each start; `None` when nothing but ids is left.
-pub fn workload(path: &str) -> Option<String> {
+/// What a cgroup is called without what is another at each start: by the names that its runtime told, or else by its path.
+/// `None` when nothing but ids is left.
+pub fn workload(path: &str, who: Option<&Identity>) -> Option<String> {
+    who.and_then(by_name).or_else(|| by_path(path))
+}
+
+/// A container: `namespace/pod template/container` of Kubernetes, `project/service` of Compose, `service` of a swarm, or the name that
+/// the user gave it. Such a name does not begin with a slash, a path does.
+fn by_name(who: &Identity) -> Option<String> {
+    who.container.as_ref()?;
+    let own = match (&who.pod, &who.project, &who.service) {
+        (Some(pod), _, _) => {
+            let parts = [who.namespace.clone(), Some(mask(pod)), who.name.clone()];
+            parts.into_iter().flatten().collect::<Vec<_>>().join("/")
+        }
+        (None, Some(project), Some(service)) => format!("{project}/{service}"),
+        _ => who.labels.get("com.docker.swarm.service.name").or(who.name.as_ref())?.clone(),
+    };
+    let inner = who.inner.iter().flat_map(|inner| inner.split('/')).map(mask).collect::<Vec<_>>().join("/");
+    Some(if inner.is_empty() { own } else { format!("{own}:{inner}") })
+}
+
+fn by_path(path: &str) -> Option<String> {
     let parts: Vec<&str> = path.split('/').filter(|part| !part.is_empty()).collect();
     let masked: Vec<String> = parts.iter().map(|part| mask(part)).collect();
     if masked.last().is_some_and(|last| has_name(last)) {
@@ -112,7 +134,7 @@ impl Course {
 /// What the lives of a workload say together.
 #[derive(Clone, Debug, Serialize)]
 pub struct Workload {
-    /// Its name: a path with `*` for what changes.
+    /// Its name: that of a Compose service, of a pod's template or of a container, else a path; with `*` for what changes.
     pub workload: String,
     /// Hosts it was seen on.
     pub hosts: Vec<String>,
@@ -191,9 +213,42 @@ mod tests {
                 Some("/kubepods.slice/kubepods-pod12345678_1234_1234_1234_123456789abc.slice/*"),
             ),
         ] {
-            assert_eq!(workload(&path).as_deref(), want, "{path}");
+            assert_eq!(workload(&path, None).as_deref(), want, "{path}");
         }
-        assert_ne!(workload("/a/web"), workload("/a/api"));
+        assert_ne!(by_path("/a/web"), by_path("/a/api"));
+    }
+
+    #[test]
+    fn a_container_is_what_its_runtime_calls_it_and_not_its_id() {
+        let id = "0123456789abcdef".repeat(4);
+        let path = format!("/docker/{id}");
+        let container = || Identity::container("docker", &id);
+        let text = |text: &str| Some(text.to_owned());
+        let service =
+            |name: &str| Identity { name: text(name), project: text("shop"), service: text("web"), ..container() };
+        let swarm = |task: &str| Identity {
+            name: text(task),
+            labels: [("com.docker.swarm.service.name".to_owned(), "shop_web".to_owned())].into(),
+            ..container()
+        };
+        let pod = |pod: &str| Identity { namespace: text("prod"), pod: text(pod), name: text("app"), ..container() };
+        for (who, want) in [
+            (service("shop-web-1"), "shop/web"),
+            (service("shop-web-2"), "shop/web"),
+            (Identity { inner: text("session-12.scope"), ..service("shop-web-1") }, "shop/web:session-*.scope"),
+            (swarm("shop_web.1.abcdefghijklmnopqrstuvwxy"), "shop_web"),
+            (pod("web-7d4b9c68f5-x2x9z"), "prod/web-*/app"),
+            (pod("db-0"), "prod/db-*/app"),
+            (Identity { name: text("redis"), ..container() }, "redis"),
+        ] {
+            assert_eq!(workload(&path, Some(&who)).as_deref(), Some(want), "{who:?}");
+        }
+        assert_eq!(workload(&path, Some(&container())), None, "nobody told a name");
+        let unit = Identity::named("systemd", "nginx.service");
+        assert_eq!(
+            workload("/system.slice/nginx.service", Some(&unit)).as_deref(),
+            Some("/system.slice/nginx.service")
+        );
     }
 
     fn course(growth_mib: f64) -> (String, Course) {

@@ -239,7 +239,7 @@ fn finish(
     let room = |(path, follow): (&String, &Follow)| Some((path.clone(), follow.track.room()?));
     let rooms: BTreeMap<String, Room> = cgroups.iter().filter_map(room).collect();
     for (path, follow) in &mut cgroups {
-        if let Some(name) = workload(path) {
+        if let Some(name) = workload(path, named.who(path).as_ref()) {
             let courses = follow.track.lives.iter().filter_map(course).map(|course| (host.to_owned(), course));
             lives.entry(name).or_default().extend(courses);
         }

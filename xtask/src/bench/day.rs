@@ -61,7 +61,7 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
     let columns: Vec<&str> = track::FIELDS.iter().chain(&pressure::FIELDS).map(|id| id.field().column).collect();
     sh::run(
         Command::new("python3")
-            .arg(sh::root().join("xtask/src/bench/day/duckdb.py"))
+            .arg(sh::root().join("xtask/src/bench/day/compare.py"))
             .arg(&sampler)
             .arg(&dir)
             .args([args.rounds.to_string(), columns.join(",")]),

@@ -20,6 +20,8 @@ pub struct Truth {
     pub onset: f64,
     /// When it reaches its limit; above 1 after the end. Absent when that depends on chance.
     pub oom: Option<f64>,
+    /// About when, by its mean pace, where it is not known better.
+    pub about: Option<f64>,
     /// Infinity without one.
     pub limit: f64,
 }

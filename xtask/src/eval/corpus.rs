@@ -60,12 +60,22 @@ fn case(truth: &Value, series: &mut BTreeMap<String, Vec<Series>>) -> anyhow::Re
             rate,
             onset,
             oom: if truth["killed"] == true { Some(1.0) } else { rate.and_then(|rate| full(&rows, limit, rate, span)) },
+            about: mean_pace(&rows, begin_us + (onset * span) as i64).and_then(|rate| full(&rows, limit, rate, span)),
             limit,
         },
         series: rows,
         begin_us,
         end_us,
     })
+}
+
+/// Bytes a second that a program gained from a moment to its end, where what it was told to lose is no number of bytes.
+fn mean_pace(rows: &[Series], from_us: i64) -> Option<f64> {
+    let id = FieldId::Current.field();
+    let seen = rows.iter().flat_map(|one| Some(one.column(id)?.iter().map(|(row, v)| (one.time_us[row], v)))).flatten();
+    let seen: Vec<(i64, u64)> = seen.filter(|(time_us, _)| *time_us >= from_us).collect();
+    let ((from_us, first), (to_us, last)) = (*seen.first()?, *seen.last()?);
+    Some((last as f64 - first as f64) / ((to_us - from_us) as f64 / 1e6)).filter(|pace| *pace > 0.0)
 }
 
 /// When it would be full, as a part of the span.

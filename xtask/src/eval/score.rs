@@ -111,19 +111,30 @@ impl Figures {
             self.leaks += 1;
             // An agent looks often. Where the end depends on chance, half of what was recorded must do.
             let often = || (2..=40).map(|look| f64::from(look) / 40.0);
-            let deadline = (case.truth.onset + case.truth.oom.unwrap_or(1.0)) / 2.0;
-            let early = alarm(case, deadline.min(1.0), often(), |v| v.alarm);
+            let deadline = (case.truth.onset + case.truth.oom.or(case.truth.about).unwrap_or(1.0)) / 2.0;
+            let early = alarm(case, deadline.min(1.0), often());
             // What is not half-way when the recording ends, or never ends, has no time to be told in.
             if deadline <= 1.0 && case.truth.limit.is_finite() {
                 self.in_time += usize::from(early);
                 self.in_time_of += 1;
+                if !early {
+                    let looks: String = often().map(|part| letter(case.verdict(part).as_ref())).collect();
+                    let line = format!(
+                        "{}: not in time: from {:.3}, due {deadline:.3}, looks {looks}",
+                        case.name, case.truth.onset
+                    );
+                    self.wrong.push(line);
+                }
             }
             *self.alarms.entry(case.mechanism.clone()).or_default() += usize::from(early);
         } else {
             self.healthy += 1;
-            let ever = alarm(case, 1.0, LOOKS.into_iter(), |v| v.alarm);
+            let ever = alarm(case, 1.0, LOOKS.into_iter());
             self.ever += usize::from(ever);
-            self.ever_named += usize::from(alarm(case, 1.0, LOOKS.into_iter(), |v| v.verdict == Class::Leak));
+            if ever {
+                self.wrong.push(format!("{}: alarmed, and is {:?}", case.name, case.truth.class));
+            }
+            self.ever_named += usize::from(named(case, 1.0, LOOKS.into_iter()).next().is_some());
             *self.alarms.entry(case.mechanism.clone()).or_default() += usize::from(ever);
         }
     }
@@ -212,16 +223,33 @@ impl Figures {
     }
 }
 
+/// A look in one letter: alarm, leak, not known yet, no leak.
+fn letter(verdict: Option<&Verdict>) -> char {
+    match verdict {
+        Some(v) if v.alarm => 'A',
+        Some(v) if v.verdict == Class::Leak => 'l',
+        Some(v) if v.verdict != Class::Undetermined => '.',
+        _ => '?',
+    }
+}
+
 fn percent(part: usize, all: usize) -> f64 {
     100.0 * part as f64 / all.max(1) as f64
 }
 
-/// Whether some looks in a row say so before `until`.
-fn alarm(case: &Case, until: f64, looks: impl Iterator<Item = f64>, says: impl Fn(&Verdict) -> bool) -> bool {
+/// Whether it is called a leak before `until`, as often in a row as it takes, and the last of these looks alarms.
+fn alarm(case: &Case, until: f64, looks: impl Iterator<Item = f64>) -> bool {
+    named(case, until, looks).any(|verdict| verdict.alarm)
+}
+
+/// The looks at which it was called a leak as often in a row as it takes. What says nothing speaks neither for nor against,
+/// as in the agent.
+fn named(case: &Case, until: f64, looks: impl Iterator<Item = f64>) -> impl Iterator<Item = Verdict> {
     let mut row = 0;
-    looks.filter(|part| *part <= until).any(|part| {
-        row = if case.verdict(part).is_some_and(|v| says(&v)) { row + 1 } else { 0 };
-        row >= IN_A_ROW
+    looks.take_while(move |part| *part <= until).filter_map(move |part| {
+        let verdict = case.verdict(part).filter(|v| v.verdict != Class::Undetermined)?;
+        row = if verdict.verdict == Class::Leak { row + 1 } else { 0 };
+        (row >= IN_A_ROW).then_some(verdict)
     })
 }
 

@@ -77,7 +77,7 @@ pub struct Mechanism {
 
 /// The truth of a series that does not end.
 pub fn truth(class: Class, limit: f64) -> Truth {
-    Truth { class, also: Vec::new(), components: Vec::new(), rate: None, onset: 0.0, oom: None, limit }
+    Truth { class, also: Vec::new(), components: Vec::new(), rate: None, onset: 0.0, oom: None, about: None, limit }
 }
 
 /// Randomness of one series.

@@ -1,6 +1,6 @@
 """CPU and memory of `sampler analyze` against DuckDB on the same columns of the same files, in turn.
 
-usage: duckdb.py SAMPLER DIR ROUNDS COLUMNS
+usage: compare.py SAMPLER DIR ROUNDS COLUMNS
 """
 
 import os
