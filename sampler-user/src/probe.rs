@@ -432,13 +432,13 @@ fn attach_walk(
 
 /// What the walks also give where the kernel has functions for it.
 fn statistics(walkers: &[(&str, Walker)], attached: &[Attached]) -> Attached {
-    let mut job =
-        Attached { job: STATISTICS, gives: "memory.stat without its file", rung: None, refused: Vec::new() };
+    let mut job = Attached { job: STATISTICS, gives: "memory.stat without its file", rung: None, refused: Vec::new() };
     let walk = walkers.iter().find(|(_, walker)| walker.has_statistics()).map(|(name, _)| name);
     job.rung = walk.and_then(|name| attached.iter().find(|job| job.job == *name)?.rung);
     if job.rung.is_none() {
         let maps = ["WALK_SLOW", "ROWS_SLOW"];
-        job.refused.push((Rung::OpenWalk(maps), "cgroup v2 and bpf_mem_cgroup_page_state of kernel 7.0 are needed".into()));
+        job.refused
+            .push((Rung::OpenWalk(maps), "cgroup v2 and bpf_mem_cgroup_page_state of kernel 7.0 are needed".into()));
     }
     job
 }

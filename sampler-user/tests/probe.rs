@@ -12,8 +12,8 @@ use sampler::cgroupfs::handle::{BUFFER, Handle, Outcome};
 use sampler::cgroupfs::layout::{Layout, Version};
 use sampler::cgroupfs::plan::Plan;
 use sampler::fields::{FieldId, Kind, UNLIMITED};
-use sampler::probe::{Probe, Rung};
 use sampler::probe::events::Told;
+use sampler::probe::{Probe, Rung};
 use sampler::sample::{PassKind, Row};
 
 fn load() -> Option<(Layout, Probe)> {

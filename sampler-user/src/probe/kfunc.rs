@@ -35,12 +35,7 @@ struct ProgLoad {
 }
 
 /// Loads a program of an object, with maps that are already there. `Err` is what the kernel says, or which function it lacks.
-pub fn load(
-    object: &[u8],
-    name: &str,
-    types: &Btf,
-    map: impl Fn(&str) -> Option<RawFd>,
-) -> Result<OwnedFd, String> {
+pub fn load(object: &[u8], name: &str, types: &Btf, map: impl Fn(&str) -> Option<RawFd>) -> Result<OwnedFd, String> {
     let mut object = Object::parse(object).map_err(|error| error.to_string())?;
     let maps = object.maps.clone();
     // A map of another program has no number here; the kernel would refuse it.
@@ -96,9 +91,8 @@ fn hand_over(name: &str, instructions: &[bpf_insn], license: &CString) -> Result
             prog_name,
         };
         // SAFETY: all that the attributes point to lives until the call returns.
-        let fd = unsafe {
-            libc::syscall(libc::SYS_bpf, PROG_LOAD, std::ptr::from_ref(&attributes), size_of::<ProgLoad>())
-        };
+        let fd =
+            unsafe { libc::syscall(libc::SYS_bpf, PROG_LOAD, std::ptr::from_ref(&attributes), size_of::<ProgLoad>()) };
         if fd < 0 {
             return Err(io::Error::last_os_error());
         }

@@ -366,8 +366,8 @@ pub fn place(items: &mut Vec<Item>) -> [Block; BLOCKS] {
     let mut last: Option<usize> = None;
     items.retain_mut(|item| {
         let end = item.offset() + 8;
-        let joins =
-            last.filter(|n| end - blocks[*n].offset <= BLOCK_WORDS as u32 * 8 && gap(blocks[*n], item.offset()) <= NEAR);
+        let joins = last
+            .filter(|n| end - blocks[*n].offset <= BLOCK_WORDS as u32 * 8 && gap(blocks[*n], item.offset()) <= NEAR);
         let Some(n) = joins.or_else(|| Some(last.map_or(0, |n| n + 1)).filter(|n| *n < BLOCKS)) else { return false };
         if joins.is_none() {
             blocks[n].offset = item.offset();
@@ -431,7 +431,8 @@ mod tests {
 
     #[test]
     fn a_statistic_is_the_sum_of_its_parts_and_absent_when_one_is() {
-        let mut items = vec![item(Form::Count), Item { asks: Asks { list: [9; 4], length: 3 }, ..item(Form::Statistic) }];
+        let mut items =
+            vec![item(Form::Count), Item { asks: Asks { list: [9; 4], length: 3 }, ..item(Form::Statistic) }];
         assert_eq!(line_up(&mut items), [0, 9, 9, 9]);
         assert_eq!(items.iter().map(|item| item.bit).collect::<Vec<_>>(), [0, 1]);
         assert_eq!(items[1].value(&[100, 1, 2, 3, 100], 4096), Some(6));

@@ -10,8 +10,8 @@ use anyhow::{Context, bail};
 use sampler::cgroupfs::handle::{BUFFER, Handle};
 use sampler::cgroupfs::layout::Layout;
 use sampler::cgroupfs::plan::Plan;
-use sampler::probe::{Probe, Rung};
 use sampler::probe::walk::{Taken, Walker};
+use sampler::probe::{Probe, Rung};
 use sampler::sample::{PassKind, Row};
 use sampler::time::thread_cpu_ns;
 
