@@ -260,10 +260,10 @@ mod tests {
     proptest! {
         /// No bytes of the ring make the agent panic.
         #[test]
-        fn any_bytes_are_an_event_or_nothing(mut bytes in proptest::collection::vec(any::<u8>(), 0..400), kind in 0..6u64) {
+        fn any_bytes_are_an_event_or_nothing(mut bytes in proptest::collection::vec(any::<u8>(), 0..400), kind in 0..7u64) {
             if let Some(head) = bytes.get_mut(..8) { head.copy_from_slice(&kind.to_ne_bytes()); }
             let told = told(&bytes);
-            prop_assert!(told.is_none() || bytes.len() >= size_of::<Exit>());
+            prop_assert!(told.is_none() || bytes.len() >= size_of::<Joined>());
         }
     }
 
