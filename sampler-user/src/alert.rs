@@ -9,7 +9,7 @@ use serde::Serialize;
 use self::rules::{Kind, Look, Rule, Rules, TABLE};
 use crate::analysis::detectors::Class;
 use crate::analysis::track::Track;
-use crate::analysis::verdict::judge;
+use crate::analysis::verdict::{Verdict, judge};
 use crate::board::{Board, Cgroup, Line};
 use crate::fields::{FieldId, Table};
 use crate::recording::{Series, Subject};
@@ -164,7 +164,9 @@ fn is_leak(cgroup: &Cgroup, line: &Line) -> bool {
     let mut track = Track::default();
     track.feed(&series);
     let limit = line.limit.map(|limit| (line.path.as_str(), limit as f64));
-    judge(&mut track, limit).is_some_and(|verdict| verdict.verdict == Class::Leak && verdict.alarm)
+    // Without a limit the alarm waits, as the rule has done itself.
+    let urgent = |verdict: &Verdict| verdict.alarm || limit.is_none() && verdict.doubled;
+    judge(&mut track, limit).is_some_and(|verdict| verdict.verdict == Class::Leak && urgent(&verdict))
 }
 
 #[cfg(test)]

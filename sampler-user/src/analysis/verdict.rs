@@ -20,6 +20,9 @@ pub struct Verdict {
     pub probability: f64,
     /// Whether somebody should be told now: a leak that has grown for long enough to be drawn on to its limit.
     pub alarm: bool,
+    /// Whether a leak has doubled what was there.
+    #[serde(skip)]
+    pub doubled: bool,
     /// Pace of the growth.
     pub rate_bytes_per_s: Option<f64>,
     /// 90 % interval of the pace.
@@ -64,6 +67,7 @@ pub fn judge(track: &mut Track, limit: Option<(&str, f64)>) -> Option<Verdict> {
         component: None,
         probability: probability(&finding, footprint.as_ref()),
         alarm: false,
+        doubled: false,
         rate_bytes_per_s: None,
         rate_ci90: None,
         onset_us: None,
@@ -92,6 +96,7 @@ pub fn judge(track: &mut Track, limit: Option<(&str, f64)>) -> Option<Verdict> {
             let time_left = bytes.and_then(|limit| eta(facts, &pace, limit));
             let grew_s = (facts.floor.points.len() - begun) as f64 * facts.floor.stride * facts.block_s;
             verdict.alarm = finding.restarts > 0 || ended || is_near(facts, time_left.map(|eta| eta.middle), grew_s);
+            verdict.doubled = facts.growth() >= facts.level.0;
             if ended {
                 verdict.evidence.push("an OOM kill ended it".into());
             }
