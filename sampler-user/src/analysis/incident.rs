@@ -336,6 +336,7 @@ mod tests {
             component: None,
             probability: 0.97,
             alarm: true,
+            doubled: true,
             rate_bytes_per_s: Some(1e6),
             rate_ci90: None,
             onset_us: None,
