@@ -33,7 +33,7 @@ def main():
     files = sorted(map(str, Path(folder).glob("samples/**/*.parquet")))
     size = sum(os.path.getsize(file) for file in files)
     db = duckdb.connect()
-    rows = db.sql(f"select count(*) from read_parquet({files})").fetchone()[0]
+    rows = db.sql(f"select count(*) from read_parquet({files})").fetchall()[0][0]
     print(f"{rows / 1e6:.1f} million rows, {len(columns)} columns, {len(files)} files, {size / 2**20:.0f} MiB, {size / rows:.2f} bytes a row")
     aggregates = ",".join(f"min({c}),max({c}),avg({c})" for c in columns)
     queries = {
