@@ -102,7 +102,7 @@ impl Facts {
     /// quarters are too rough, by half from half to half without a sign of going on.
     pub fn bends(&self) -> bool {
         let by_quarters = self.late < 0.7 || self.fades < 0.6 && self.late < 0.9;
-        let by_halves = self.shape.saturates > 10.0 && self.shape.goes_on < 6.0 && self.halves < 0.5;
+        let by_halves = self.shape.saturates > 10.0 && self.shape.goes_on < 6.0 && self.halves < 0.5 && self.late < 0.9;
         self.shape.saturates > 6.0 && by_quarters || by_halves
     }
 

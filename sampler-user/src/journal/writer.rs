@@ -153,9 +153,9 @@ impl Writer {
             let again = Event { mono_ns: self.origin.anchor.mono_ns, ..name.clone() };
             frame(&mut head, FrameKind::Event, &json(&again));
         }
-        file.write_all_at(&head, 0)?;
-        file.sync_data()?;
-        File::open(&self.dir)?.sync_all()?;
+        let kept = file.write_all_at(&head, 0).and_then(|()| file.sync_data());
+        // A full disk still takes names: a file without a head would be left at each try.
+        kept.and_then(|()| File::open(&self.dir)?.sync_all()).inspect_err(|_| drop(fs::remove_file(&path)))?;
         self.segment = Some(Segment {
             path,
             file,
