@@ -5,6 +5,7 @@ pub mod btf;
 pub mod events;
 mod kfunc;
 pub mod offsets;
+mod sys;
 pub mod walk;
 
 use std::fs;

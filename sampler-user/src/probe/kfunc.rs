@@ -3,14 +3,14 @@
 
 use std::collections::HashSet;
 use std::ffi::CString;
-use std::io;
-use std::os::fd::{FromRawFd, OwnedFd, RawFd};
+use std::os::fd::{OwnedFd, RawFd};
 
 use aya_obj::Object;
 use aya_obj::generated::bpf_insn;
 use sampler_ebpf::kfunc::{FIRST, GET_MEM_CGROUP, NAMES};
 
 use super::btf::Btf;
+use super::sys;
 
 /// `BPF_JMP | BPF_CALL`.
 const CALL: u8 = 0x85;
@@ -18,21 +18,6 @@ const CALL: u8 = 0x85;
 const KFUNC: u8 = 2;
 /// `BPF_ALU64 | BPF_MOV | BPF_K`.
 const MOVE: u8 = 0xb7;
-
-/// `union bpf_attr` of BPF_PROG_LOAD, as far as it is needed.
-#[repr(C)]
-struct ProgLoad {
-    prog_type: u32,
-    insn_cnt: u32,
-    insns: u64,
-    license: u64,
-    log_level: u32,
-    log_size: u32,
-    log_buf: u64,
-    kern_version: u32,
-    prog_flags: u32,
-    prog_name: [u8; 16],
-}
 
 /// Loads a program of an object, with maps that are already there. `Err` is what the kernel says, or which function it lacks.
 pub fn load(object: &[u8], name: &str, types: &Btf, map: impl Fn(&str) -> Option<RawFd>) -> Result<OwnedFd, String> {
@@ -72,13 +57,12 @@ fn link(instructions: &mut [bpf_insn], number: impl Fn(&str) -> Option<u32>) -> 
 }
 
 fn hand_over(name: &str, instructions: &[bpf_insn], license: &CString) -> Result<OwnedFd, String> {
-    const PROG_LOAD: libc::c_int = 5;
     const SYSCALL: u32 = 31;
     const SLEEPABLE: u32 = 1 << 4;
     let mut prog_name = [0; 16];
     prog_name.iter_mut().zip(name.bytes().take(15)).for_each(|(to, from)| *to = from);
     let load = |log: &mut [u8]| {
-        let attributes = ProgLoad {
+        let attributes = sys::ProgLoad {
             prog_type: SYSCALL,
             insn_cnt: instructions.len() as u32,
             insns: instructions.as_ptr() as u64,
@@ -90,14 +74,7 @@ fn hand_over(name: &str, instructions: &[bpf_insn], license: &CString) -> Result
             prog_flags: SLEEPABLE,
             prog_name,
         };
-        // SAFETY: all that the attributes point to lives until the call returns.
-        let fd =
-            unsafe { libc::syscall(libc::SYS_bpf, PROG_LOAD, std::ptr::from_ref(&attributes), size_of::<ProgLoad>()) };
-        if fd < 0 {
-            return Err(io::Error::last_os_error());
-        }
-        // SAFETY: the kernel gave a new descriptor.
-        Ok(unsafe { OwnedFd::from_raw_fd(fd as libc::c_int) })
+        sys::descriptor(sys::PROG_LOAD, attributes)
     };
     load(&mut []).or_else(|_| {
         let mut log = vec![0u8; 1 << 20];

@@ -2,7 +2,7 @@
 //! holds it. What the running kernel does not have is left out, alone.
 
 use rustix::param::page_size;
-use sampler_ebpf::{ASKS, BLOCK_WORDS, BLOCKS, Block, MISSING, Offsets, ask};
+use sampler_ebpf::{ASKS, BLOCK_WORDS, BLOCKS, Block, HAS_MEMBERS, HAS_STATISTICS, MISSING, Offsets, ask};
 
 use super::btf::Btf;
 use crate::cgroupfs::layout::Version;
@@ -351,7 +351,8 @@ pub fn line_up(items: &mut Vec<Item>) -> Vec<u32> {
         if asks.len() + item.asks.length > ASKS {
             return false;
         }
-        (item.bit, item.word) = (usize::from(item.is_statistic()), asks.len());
+        let has = if item.is_statistic() { HAS_STATISTICS } else { HAS_MEMBERS };
+        (item.bit, item.word) = (has.trailing_zeros() as usize, asks.len());
         asks.extend(item.asks.iter());
         true
     });

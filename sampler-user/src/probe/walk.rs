@@ -5,7 +5,7 @@
 //! lock that making and removing a cgroup needs, so it is cut into parts of at most [`HOLD`]. Needs CAP_BPF and CAP_PERFMON.
 
 use std::io;
-use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 use std::ptr::NonNull;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -16,6 +16,7 @@ use rustix::mm::{MapFlags, ProtFlags, mmap, munmap};
 use sampler_ebpf::{HAS_STATISTICS, ROWS, Walk, WalkRow};
 
 use super::offsets::{Found, Item, line_up, page, place};
+use super::sys;
 use crate::fields::FieldId;
 use crate::sample::{Mask, Row};
 
@@ -107,72 +108,13 @@ impl Seen<'_> {
     }
 }
 
-mod sys {
-    //! The commands of `bpf(2)` that aya has no way to make.
-
-    pub const PROG_TEST_RUN: libc::c_int = 10;
-    pub const LINK_CREATE: libc::c_int = 28;
-    pub const ITER_CREATE: libc::c_int = 33;
-    pub const TRACE_ITER: u32 = 28;
-    /// Parents before children.
-    pub const DESCENDANTS_PRE: u32 = 2;
-
-    /// `union bpf_iter_link_info`, as far as a cgroup needs it.
-    #[repr(C)]
-    pub struct CgroupWalk {
-        pub order: u32,
-        pub cgroup_fd: u32,
-        pub cgroup_id: u64,
-    }
-
-    /// `union bpf_attr` of BPF_LINK_CREATE.
-    #[repr(C)]
-    pub struct LinkCreate {
-        pub prog_fd: u32,
-        pub target_fd: u32,
-        pub attach_type: u32,
-        pub flags: u32,
-        pub iter_info: u64,
-        pub iter_info_len: u32,
-        pub reserved: [u32; 9],
-    }
-
-    /// `union bpf_attr` of BPF_PROG_TEST_RUN.
-    #[derive(Default)]
-    #[repr(C)]
-    pub struct TestRun {
-        pub prog_fd: u32,
-        pub retval: u32,
-        pub rest: [u64; 9],
-    }
-
-    /// `union bpf_attr` of BPF_ITER_CREATE.
-    #[repr(C)]
-    pub struct IterCreate {
-        pub link_fd: u32,
-        pub flags: u32,
-    }
-}
-
-fn bpf<T>(command: libc::c_int, attributes: &mut T) -> io::Result<libc::c_long> {
-    // SAFETY: the attributes live until the call returns, and their size is given.
-    let given = unsafe { libc::syscall(libc::SYS_bpf, command, std::ptr::from_mut(attributes), size_of::<T>()) };
-    if given < 0 { Err(io::Error::last_os_error()) } else { Ok(given) }
-}
-
-fn bpf_fd<T>(command: libc::c_int, mut attributes: T) -> io::Result<OwnedFd> {
-    let fd = bpf(command, &mut attributes)?;
-    // SAFETY: the kernel gave a new descriptor.
-    Ok(unsafe { OwnedFd::from_raw_fd(fd as libc::c_int) })
-}
-
 impl Way {
     /// One part of a walk.
     fn walk(&self) -> io::Result<()> {
         match self {
             Way::Iterator(link) => {
                 let iterator =
-                    bpf_fd(sys::ITER_CREATE, sys::IterCreate { link_fd: link.as_raw_fd() as u32, flags: 0 })?;
+                    sys::descriptor(sys::ITER_CREATE, sys::IterCreate { link_fd: link.as_raw_fd() as u32, flags: 0 })?;
                 loop {
                     // Nothing is written to it: the rows go to the shared memory.
                     match rustix::io::read(&iterator, &mut [0u8; 8]) {
@@ -184,7 +126,7 @@ impl Way {
             }
             Way::Program(program) => {
                 let mut run = sys::TestRun { prog_fd: program.as_raw_fd() as u32, ..sys::TestRun::default() };
-                bpf(sys::PROG_TEST_RUN, &mut run)?;
+                sys::bpf(sys::PROG_TEST_RUN, &mut run)?;
                 match run.retval {
                     0 => Ok(()),
                     _ => Err(io::Error::other("the kernel does not find the first cgroup")),
@@ -204,7 +146,7 @@ impl Walker {
     ) -> io::Result<Walker> {
         let root = open(root, OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?;
         let info = sys::CgroupWalk { order: sys::DESCENDANTS_PRE, cgroup_fd: root.as_raw_fd() as u32, cgroup_id: 0 };
-        let link = bpf_fd(
+        let link = sys::descriptor(
             sys::LINK_CREATE,
             sys::LinkCreate {
                 prog_fd: program.as_raw_fd() as u32,
