@@ -2,8 +2,18 @@
 
 use sampler::event::What;
 use sampler::identity::{Identity, Names};
+use sampler::recording::TimedEvent;
 use sampler::runtime::identify;
 use sampler::store::scan::Recording;
+
+/// Takes the names that events tell.
+pub fn learn(names: &mut Names, events: &[TimedEvent]) {
+    for event in events {
+        if let (What::Named(identity), Some(cgroup)) = (&event.event.what, &event.event.cgroup) {
+            names.learn(cgroup, identity);
+        }
+    }
+}
 
 /// The names of recordings.
 #[derive(Debug, Default)]
@@ -19,11 +29,7 @@ impl Named {
 
     /// Takes those of one more recording.
     pub fn add(&mut self, recording: &mut Recording) {
-        for event in recording.events(i64::MIN..i64::MAX) {
-            if let (What::Named(identity), Some(cgroup)) = (&event.event.what, &event.event.cgroup) {
-                self.0.learn(cgroup, identity);
-            }
-        }
+        learn(&mut self.0, &recording.events(i64::MIN..i64::MAX));
     }
 
     /// Who a cgroup is, as far as its path or its runtime told.

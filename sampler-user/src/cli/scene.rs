@@ -23,6 +23,8 @@ use sampler::store::scan::{Query, Recording};
 use sampler::time::format_us;
 use sampler::units::printable;
 
+use super::named;
+
 /// How far back the history of the suspect goes, microseconds.
 const HISTORY_US: i64 = 24 * HOUR_US;
 /// How long a segment may be: the one before begins no earlier.
@@ -84,11 +86,7 @@ impl Incidents {
         let last = |before: i64| ends.iter().rev().find(|end| **end < before).copied();
         let all = find(&events, &origins, &last, runs_on);
         let mut names = Names::default();
-        for event in &events {
-            if let (What::Named(identity), Some(cgroup)) = (&event.event.what, &event.event.cgroup) {
-                names.learn(cgroup, identity);
-            }
-        }
+        named::learn(&mut names, &events);
         Ok(Incidents { recording, origins, events, names, all })
     }
 
