@@ -306,9 +306,8 @@ fn windows(seed: u64) -> Sim {
     s.sim(Class::Sawtooth, &held)
 }
 
-/// Memory for each request, and more and more of these.
-fn launch(seed: u64) -> Sim {
-    let mut s = service(seed, |t| 0.4 + 2.2 * t * t);
+/// Memory for each request, given back as a part of what is above at each step.
+fn by_requests(mut s: Service, follows: f64) -> Sim {
     s.counted = true;
     let each = s.size * s.dice.between(0.2, 0.9) / (100.0 * s.step_s);
     let mut smooth = s.requests[0];
@@ -316,29 +315,22 @@ fn launch(seed: u64) -> Sim {
         .requests
         .iter()
         .map(|r| {
-            smooth += 0.3 * (r - smooth);
+            smooth += follows * (r - smooth);
             smooth * each
         })
         .collect();
     s.sim(Class::Load, &held)
 }
 
+/// More and more requests.
+fn launch(seed: u64) -> Sim {
+    by_requests(service(seed, |t| 0.4 + 2.2 * t * t), 0.3)
+}
+
 /// Working days.
 fn office_hours(seed: u64) -> Sim {
     let days = 3.0 + (seed % 4) as f64;
-    let mut s = service(seed, move |t| if (t * days).fract() < 0.45 { 2.0 } else { 0.4 });
-    s.counted = true;
-    let each = s.size * s.dice.between(0.2, 0.9) / (100.0 * s.step_s);
-    let mut smooth = s.requests[0];
-    let held: Vec<f64> = s
-        .requests
-        .iter()
-        .map(|r| {
-            smooth += 0.08 * (r - smooth);
-            smooth * each
-        })
-        .collect();
-    s.sim(Class::Load, &held)
+    by_requests(service(seed, move |t| if (t * days).fract() < 0.45 { 2.0 } else { 0.4 }), 0.08)
 }
 
 /// A model is loaded.
