@@ -13,8 +13,6 @@ use sampler::store::scan::{Query, Recording};
 /// Known defects: what is called a leak and is none. A kernel that does not tell slab apart (cgroup v1) cannot tell names that it
 /// remembers from memory that is lost; V8 grows its heap for longer than the half hour that was recorded.
 const KNOWN: [&str; 3] = ["c-dentries-1", "node-steady-1", "node-steady-2"];
-/// Known defects: leaks beneath a load that moves three times as much, in a heap that keeps what the load once needed.
-const KNOWN_MISSED: [&str; 2] = ["python-leak-with-load-1", "python-leak-with-load-2"];
 
 #[test]
 fn real_programs_that_leak_are_told_and_others_are_not() {
@@ -34,7 +32,7 @@ fn real_programs_that_leak_are_told_and_others_are_not() {
         let says = verdict.verdict == Class::Leak;
         if truth["class"] == "leak" {
             leaks += 1;
-            assert!(says || KNOWN_MISSED.contains(&name), "{name} is not told: {:?}", verdict.evidence);
+            assert!(says, "{name} is not told: {:?}", verdict.evidence);
         } else {
             others += 1;
             assert!(!says || KNOWN.contains(&name), "{name} is called a leak: {:?}", verdict.evidence);

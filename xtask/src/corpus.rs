@@ -27,12 +27,21 @@ pub struct Args {
     /// Length of each trace.
     #[arg(long, default_value_t = 32.0)]
     minutes: f64,
+    /// Which programs: the first table, or the services that were written later.
+    #[arg(long, value_enum, default_value = "programs")]
+    set: Set,
     /// Only mechanisms whose name contains this.
     #[arg(long, default_value = "")]
     only: String,
     /// List what would be run, and the part it belongs to.
     #[arg(long)]
     list: bool,
+}
+
+#[derive(Clone, Copy, Debug, clap::ValueEnum)]
+enum Set {
+    Programs,
+    Services,
 }
 
 /// One trace.
@@ -52,9 +61,13 @@ fn now_us() -> i64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_micros() as i64)
 }
 
-fn traces(only: &str, span_s: f64) -> Vec<Trace> {
+fn traces(set: Set, only: &str, span_s: f64) -> Vec<Trace> {
     let mut list = Vec::new();
-    for plan in plan::TABLE.iter().filter(|plan| plan.mechanism.contains(only)) {
+    let table = match set {
+        Set::Programs => plan::TABLE,
+        Set::Services => plan::SERVICES,
+    };
+    for plan in table.iter().filter(|plan| plan.mechanism.contains(only)) {
         for (i, &(rate, limit)) in plan.runs.iter().enumerate() {
             let limit_bytes = match limit {
                 Limit::None => None,
@@ -89,6 +102,8 @@ impl Workshop {
             ("psql", "postgresql"),
             ("gcc", "gcc"),
             ("setpriv", "util-linux"),
+            ("go", "golang-go"),
+            ("memcached", "memcached"),
         ])?;
         let id = std::process::id();
         let home = std::env::temp_dir().join(format!("sampler-corpus-{id}"));
@@ -101,6 +116,12 @@ impl Workshop {
             ("held.py", include_str!("corpus/programs/held.py")),
             ("held.js", include_str!("corpus/programs/held.js")),
             ("Held.java", include_str!("corpus/programs/Held.java")),
+            ("service.c", include_str!("corpus/programs/service.c")),
+            ("service.py", include_str!("corpus/programs/service.py")),
+            ("service.js", include_str!("corpus/programs/service.js")),
+            ("Service.java", include_str!("corpus/programs/Service.java")),
+            ("service.go", include_str!("corpus/programs/service.go")),
+            ("service.pl", include_str!("corpus/programs/service.pl")),
             ("clients.py", include_str!("corpus/programs/clients.py")),
             ("files.py", include_str!("corpus/programs/files.py")),
         ];
@@ -108,8 +129,15 @@ impl Workshop {
             fs::write(home.join(name), text)?;
         }
         let workshop = Workshop { home, shm, span_s };
-        sh::run(Command::new("gcc").current_dir(&workshop.home).args(["-O1", "-o", "held", "held.c", "-lm"]))?;
-        sh::run(Command::new("javac").current_dir(&workshop.home).arg("Held.java"))?;
+        let built = |words: &str| {
+            let mut words = words.split_whitespace();
+            let mut command = Command::new(words.next().unwrap_or_default());
+            sh::run(command.current_dir(&workshop.home).env("GOCACHE", workshop.home.join("go")).args(words))
+        };
+        built("gcc -O1 -o held held.c -lm")?;
+        built("gcc -O1 -o service service.c -lm")?;
+        built("javac Held.java Service.java")?;
+        built("go build -o service-go service.go")?;
         Ok(workshop)
     }
 
@@ -128,21 +156,34 @@ impl Workshop {
         Ok(match plan.program {
             Program::C => {
                 if plan.mode.contains("read") {
-                    let kib = trace.rate * self.span_s * 1.1;
-                    sh::run(Command::new("python3").arg(self.path("files.py")).args([
-                        &own_text,
-                        "1",
-                        &format!("{kib:.0}"),
-                    ]))?;
+                    self.big_file(&own_text, trace.rate * self.span_s * 1.1)?;
                 }
-                (words(&format!("{} {tail} {own_text}", self.path("held"))), None)
+                (words(&format!("{} {tail} {own_text}", self.path(plan.source))), None)
             }
             Program::Python => {
                 let folder = if plan.mode.starts_with("tmpfs") { self.shm.join(name) } else { own };
                 fs::create_dir_all(&folder)?;
-                (words(&format!("python3 {} {tail} {}", self.path("held.py"), folder.display())), None)
+                if plan.mode == "map-file" {
+                    self.big_file(&own_text, trace.rate * self.span_s * 0.5)?;
+                }
+                let source = self.path(&format!("{}.py", plan.source));
+                (words(&format!("python3 {source} {tail} {}", folder.display())), None)
+            }
+            Program::Node if plan.source == "service" => {
+                (words(&format!("node --max-old-space-size=300 {} {tail}", self.path("service.js"))), None)
             }
             Program::Node => (words(&format!("node --expose-gc {} {tail}", self.path("held.js"))), None),
+            Program::Go => (words(&format!("{} {tail}", self.path("service-go"))), None),
+            Program::Perl => (words(&format!("perl {} {tail}", self.path("service.pl"))), None),
+            Program::Java if plan.source == "service" => {
+                let flags = if trace.seed % 2 == 0 { "-XX:+UseG1GC -Xmx300m" } else { "-XX:+UseSerialGC -Xmx300m" };
+                (words(&format!("java {flags} -Xss256k -cp {} Service {tail}", self.home.display())), None)
+            }
+            Program::Memcached => {
+                let socket = format!("{own_text}/socket");
+                let most = trace.rate * self.span_s * 0.4 / 1024.0;
+                (words(&format!("memcached -u root -s {socket} -m {most:.0} -t 1")), Some(socket))
+            }
             Program::Java => {
                 // Half of the collectors give memory back to the kernel, half do not.
                 let collector = if plan.mode == "gc" && trace.name.ends_with("-2") {
@@ -166,7 +207,7 @@ impl Workshop {
             Program::Postgres => {
                 self.make_database(&own)?;
                 let line = format!(
-                    "setpriv --reuid postgres --regid postgres --clear-groups postgres -D {own_text}/db -k {own_text} -c listen_addresses= -c shared_buffers=64MB -c huge_pages=off"
+                    "setpriv --reuid postgres --regid postgres --clear-groups postgres -D {own_text}/db -k {own_text} -c listen_addresses= -c max_connections=200 -c shared_buffers=64MB -c huge_pages=off"
                 );
                 (words(&line), Some(own_text))
             }
@@ -186,6 +227,11 @@ impl Workshop {
                 (words(&format!("nginx -c {own_text}/nginx.conf -p {own_text}")), Some(port.to_string()))
             }
         })
+    }
+
+    /// A file of this many KiB, which who reads it is charged for.
+    fn big_file(&self, folder: &str, kib: f64) -> anyhow::Result<()> {
+        sh::run(Command::new("python3").arg(self.path("files.py")).args([folder, "1", &format!("{kib:.0}")]))
     }
 
     /// A database with a table that is on disk and in nobody's memory.
@@ -213,7 +259,7 @@ impl Drop for Workshop {
 
 pub fn run(args: &Args) -> anyhow::Result<()> {
     let span_s = args.minutes * 60.0;
-    let mut traces = traces(&args.only, span_s);
+    let mut traces = traces(args.set, &args.only, span_s);
     if args.list {
         for trace in &traces {
             let limit = trace.limit_bytes.map_or_else(|| "no limit".into(), |b| format!("limit {} MiB", b >> 20));

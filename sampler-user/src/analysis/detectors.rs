@@ -12,6 +12,7 @@ mod bounded_cache;
 mod cache;
 mod leak;
 mod load;
+mod ratchet;
 mod restarts;
 mod sawtooth;
 mod short;
@@ -75,9 +76,10 @@ pub struct Detector {
 }
 
 /// The detectors, in the order they are asked.
-pub const TABLE: [Detector; 11] = [
+pub const TABLE: [Detector; 12] = [
     restarts::DETECTOR,
     short::DETECTOR,
+    ratchet::DETECTOR,
     cache::DETECTOR,
     load::DETECTOR,
     step::DETECTOR,

@@ -12,6 +12,9 @@ pub enum Program {
     Redis,
     Postgres,
     Nginx,
+    Go,
+    Perl,
+    Memcached,
 }
 
 /// The limit of the cgroup.
@@ -32,6 +35,8 @@ pub struct Plan {
     /// Its name; what decides between tune and test.
     pub mechanism: &'static str,
     pub program: Program,
+    /// Name of its source, where it is one of ours.
+    pub source: &'static str,
     /// The mode of the program.
     pub mode: &'static str,
     /// KiB a second and limit, of each run.
@@ -52,6 +57,7 @@ const fn plan(mechanism: &'static str, program: Program, mode: &'static str, cla
     Plan {
         mechanism,
         program,
+        source: "held",
         mode,
         runs: &[(0.0, Limit::None)],
         class,
@@ -62,9 +68,14 @@ const fn plan(mechanism: &'static str, program: Program, mode: &'static str, cla
     }
 }
 
+/// One of the second table: services, which keep things by the means that real ones do.
+const fn service(mechanism: &'static str, program: Program, mode: &'static str, class: Class) -> Plan {
+    Plan { source: "service", ..plan(mechanism, program, mode, class) }
+}
+
 use Class::{BoundedCache, Cache, Leak, Load, Sawtooth, Steady, Step, WarmUp};
 use Limit::{After, Mib, None, Restarts};
-use Program::{C, Java, Nginx, Node, Postgres, Python, Redis};
+use Program::{C, Go, Java, Memcached, Nginx, Node, Perl, Postgres, Python, Redis};
 
 /// All that is run.
 pub const TABLE: &[Plan] = &[
@@ -217,6 +228,129 @@ pub const TABLE: &[Plan] = &[
     Plan { also: &[BoundedCache], ..plan("postgres-buffers", Postgres, "pg-buffers", WarmUp) },
     plan("nginx-steady", Nginx, "nginx-steady", Steady),
     Plan { also: &[Steady], ..plan("nginx-files", Nginx, "nginx-files", Cache) },
+];
+
+/// The services, written after the rules had been tuned on the first table.
+pub const SERVICES: &[Plan] = &[
+    // Leaks.
+    Plan {
+        runs: &[(40.0, None), (20.0, After(0.85, 40.0))],
+        components: &["anon"],
+        ..service("py-sessions", Python, "sessions", Leak)
+    },
+    Plan { runs: &[(12.0, None)], components: &["anon"], ..service("py-tracebacks", Python, "tracebacks", Leak) },
+    Plan {
+        runs: &[(25.0, None), (40.0, After(0.9, 60.0))],
+        components: &["anon"],
+        ..service("py-job-leak", Python, "job-leak", Leak)
+    },
+    Plan { runs: &[(40.0, After(0.9, 45.0))], components: &["anon"], ..service("py-faster", Python, "faster", Leak) },
+    Plan {
+        runs: &[(10.0, None)],
+        components: &["anon", "kernel", "pagetables"],
+        ..service("py-children", Python, "children", Leak)
+    },
+    Plan {
+        runs: &[(30.0, After(1.2, 40.0))],
+        components: &["shmem"],
+        exact: true,
+        ..service("py-segments", Python, "segments", Leak)
+    },
+    Plan { runs: &[(20.0, None)], components: &["anon"], ..service("py-sqlite-memory", Python, "sqlite-memory", Leak) },
+    Plan {
+        runs: &[(30.0, None), (15.0, None)],
+        components: &["anon"],
+        ..service("py-day-leak", Python, "day-leak", Leak)
+    },
+    Plan {
+        runs: &[(50.0, After(0.85, 40.0))],
+        components: &["anon"],
+        onset: 0.45,
+        exact: true,
+        ..service("py-backlog", Python, "backlog", Leak)
+    },
+    Plan { runs: &[(30.0, None)], components: &["anon"], ..service("py-handlers", Python, "handlers", Leak) },
+    Plan { runs: &[(25.0, None)], components: &["anon"], ..service("py-tasks", Python, "tasks", Leak) },
+    Plan {
+        runs: &[(30.0, None), (15.0, After(1.4, 60.0))],
+        components: &["anon"],
+        ..service("js-promises", Node, "promises", Leak)
+    },
+    Plan { runs: &[(50.0, None)], components: &["anon"], ..service("js-sessions", Node, "sessions", Leak) },
+    Plan { runs: &[(30.0, None), (60.0, None)], components: &["anon"], ..service("jvm-map", Java, "map-leak", Leak) },
+    Plan { runs: &[(24.0, None)], components: &["anon"], ..service("jvm-classes", Java, "classes", Leak) },
+    Plan { runs: &[(20.0, None)], components: &["anon"], ..service("jvm-locals", Java, "thread-locals", Leak) },
+    Plan {
+        runs: &[(30.0, After(0.85, 20.0)), (15.0, None)],
+        components: &["anon"],
+        ..service("go-leak", Go, "leak", Leak)
+    },
+    Plan { runs: &[(25.0, None)], components: &["anon"], ..service("go-goroutines", Go, "goroutines", Leak) },
+    Plan {
+        runs: &[(8.0, None), (300.0, After(0.12, 30.0))],
+        components: &["anon"],
+        exact: true,
+        ..service("cc-leak", C, "leak", Leak)
+    },
+    Plan { runs: &[(60.0, None)], components: &["anon"], ..service("cc-beat-leak", C, "beat-leak", Leak) },
+    Plan {
+        runs: &[(20.0, None)],
+        components: &["anon", "pagetables", "kernel"],
+        ..service("cc-sparse", C, "sparse", Leak)
+    },
+    Plan { runs: &[(40.0, After(1.3, 40.0))], components: &["anon"], ..service("cc-huge", C, "huge", Leak) },
+    Plan {
+        runs: &[(20.0, None)],
+        components: &["kernel", "slab"],
+        ..service("cc-descriptors", C, "descriptors", Leak)
+    },
+    Plan { runs: &[(20.0, None)], components: &["anon"], ..service("pl-cycles", Perl, "cycles", Leak) },
+    Plan { runs: &[(25.0, None)], components: &["anon"], ..service("rd-stream", Redis, "redis-stream", Leak) },
+    Plan { runs: &[(35.0, After(0.9, 12.0))], components: &["anon"], ..service("rd-keys", Redis, "redis-keys", Leak) },
+    Plan {
+        components: &["anon", "kernel", "pagetables"],
+        ..service("sql-connections", Postgres, "pg-connections", Leak)
+    },
+    // No leaks.
+    Plan { runs: &[(120.0, None)], also: &[Steady, WarmUp], ..service("py-ttl", Python, "ttl", BoundedCache) },
+    Plan { runs: &[(0.0, None), (0.0, Mib(256))], ..service("py-etl", Python, "etl", Sawtooth) },
+    Plan { also: &[WarmUp], ..service("py-fragments", Python, "fragments", Steady) },
+    Plan { runs: &[(150.0, None)], also: &[Steady], ..service("py-workers", Python, "workers", Sawtooth) },
+    Plan { also: &[Step], ..service("py-modules", Python, "modules", WarmUp) },
+    Plan { ..service("py-tide", Python, "tide", Load) },
+    Plan { also: &[Sawtooth, Steady], ..service("py-flurry", Python, "flurry", Load) },
+    Plan {
+        runs: &[(0.0, None), (0.0, Mib(160))],
+        also: &[Load, Sawtooth],
+        ..service("py-wander", Python, "wander", Steady)
+    },
+    Plan { runs: &[(60.0, None)], also: &[Steady], ..service("py-database-file", Python, "database-file", Cache) },
+    Plan {
+        runs: &[(80.0, None), (160.0, Mib(96))],
+        also: &[Steady],
+        ..service("py-map-file", Python, "map-file", Cache)
+    },
+    Plan { also: &[Step, Steady], ..service("py-pool", Python, "pool", WarmUp) },
+    Plan { runs: &[(0.0, None), (0.0, None)], ..service("py-quiet", Python, "quiet", Steady) },
+    Plan { runs: &[(0.0, None), (0.0, None)], also: &[WarmUp, Sawtooth], ..service("js-idle", Node, "idle", Steady) },
+    Plan { also: &[Steady, WarmUp], ..service("js-busy", Node, "busy", Sawtooth) },
+    Plan { runs: &[(120.0, None)], also: &[Steady, WarmUp], ..service("js-ttl", Node, "ttl", BoundedCache) },
+    Plan { also: &[Steady, WarmUp, Step], ..service("js-burst", Node, "burst", Sawtooth) },
+    Plan { runs: &[(0.0, None), (0.0, None)], also: &[WarmUp, Sawtooth], ..service("jvm-idle", Java, "idle", Steady) },
+    Plan { also: &[WarmUp, Sawtooth], ..service("jvm-busy", Java, "busy", Steady) },
+    Plan { also: &[Steady], ..service("go-gc", Go, "gc", Sawtooth) },
+    Plan { runs: &[(90.0, None)], also: &[WarmUp, Steady], ..service("go-lru", Go, "lru", BoundedCache) },
+    Plan { also: &[Sawtooth, Steady], ..service("go-load", Go, "load", Load) },
+    Plan { also: &[Sawtooth], ..service("go-quiet", Go, "quiet", Steady) },
+    Plan { runs: &[(60.0, None)], also: &[Steady], ..service("cc-touch", C, "touch", Cache) },
+    Plan { runs: &[(120.0, None)], also: &[WarmUp], ..service("cc-ring", C, "ring", BoundedCache) },
+    Plan { ..service("cc-quiet", C, "quiet", Steady) },
+    Plan { ..service("pl-memo", Perl, "memo", WarmUp) },
+    Plan { runs: &[(60.0, None)], also: &[BoundedCache, Steady], ..service("rd-hash", Redis, "redis-hash", WarmUp) },
+    Plan { runs: &[(300.0, None)], also: &[Sawtooth, Steady], ..service("rd-day", Redis, "redis-day", Load) },
+    Plan { also: &[Steady, WarmUp], ..service("sql-sort", Postgres, "pg-sort", Sawtooth) },
+    Plan { also: &[Sawtooth, Steady], ..service("sql-day", Postgres, "pg-day", Load) },
+    Plan { runs: &[(80.0, None)], also: &[WarmUp], ..service("mc-lru", Memcached, "memcached", BoundedCache) },
 ];
 
 /// Whether rules may be tuned on it: all runs of a mechanism belong to one part, so that the test part has mechanisms that were
