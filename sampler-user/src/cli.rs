@@ -21,6 +21,7 @@ mod page;
 mod papers;
 mod postmortem;
 mod record;
+mod remote;
 mod report;
 mod run;
 mod scene;
@@ -88,7 +89,26 @@ enum Command {
 
 /// Runs the command; prints its error once.
 pub fn main() -> ExitCode {
-    let result = match Args::parse().command {
+    // Nothing is fetched for a line that is wrong.
+    let parsed = Args::parse();
+    let result = match remote::fetched(std::env::args_os().collect()) {
+        Ok(None) => carry_out(parsed.command),
+        // The copies last as long as the command.
+        Ok(Some(here)) => carry_out(Args::parse_from(&here.arguments).command),
+        Err(error) => Err(error),
+    };
+    match result {
+        Ok(code) => code,
+        Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,
+        Err(error) => {
+            say(&format!("sampler: {error:#}"));
+            ExitCode::from(code_of(&error))
+        }
+    }
+}
+
+fn carry_out(command: Command) -> anyhow::Result<ExitCode> {
+    match command {
         Command::Record(args) => record::run(args),
         Command::Top(args) => top::run(&args),
         Command::Guard(args) => guard::run(args),
@@ -108,14 +128,6 @@ pub fn main() -> ExitCode {
         Command::Completions(args) => papers::completions(&args, Args::command()),
         Command::Man(args) => papers::man(&args, Args::command()),
         Command::Seal(args) => seal::run(&args),
-    };
-    match result {
-        Ok(code) => code,
-        Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,
-        Err(error) => {
-            say(&format!("sampler: {error:#}"));
-            ExitCode::from(code_of(&error))
-        }
     }
 }
 
