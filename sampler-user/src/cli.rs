@@ -89,26 +89,7 @@ enum Command {
 
 /// Runs the command; prints its error once.
 pub fn main() -> ExitCode {
-    // Nothing is fetched for a line that is wrong.
-    let parsed = Args::parse();
-    let result = match remote::fetched(std::env::args_os().collect()) {
-        Ok(None) => carry_out(parsed.command),
-        // The copies last as long as the command.
-        Ok(Some(here)) => carry_out(Args::parse_from(&here.arguments).command),
-        Err(error) => Err(error),
-    };
-    match result {
-        Ok(code) => code,
-        Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,
-        Err(error) => {
-            say(&format!("sampler: {error:#}"));
-            ExitCode::from(code_of(&error))
-        }
-    }
-}
-
-fn carry_out(command: Command) -> anyhow::Result<ExitCode> {
-    match command {
+    let result = match Args::parse().command {
         Command::Record(args) => record::run(args),
         Command::Top(args) => top::run(&args),
         Command::Guard(args) => guard::run(args),
@@ -128,6 +109,14 @@ fn carry_out(command: Command) -> anyhow::Result<ExitCode> {
         Command::Completions(args) => papers::completions(&args, Args::command()),
         Command::Man(args) => papers::man(&args, Args::command()),
         Command::Seal(args) => seal::run(&args),
+    };
+    match result {
+        Ok(code) => code,
+        Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,
+        Err(error) => {
+            say(&format!("sampler: {error:#}"));
+            ExitCode::from(code_of(&error))
+        }
     }
 }
 
@@ -171,13 +160,13 @@ fn is_open_of_a_recording(error: &anyhow::Error) -> bool {
 
 /// A line for the person, not for the next program. A closed standard error is no reason to stop.
 pub fn say(line: &str) {
-    let _ = writeln!(io::stderr().lock(), "{line}");
+    let _ = writeln!(io::stderr().lock(), "{}", remote::told(line));
 }
 
 /// Writes a whole text to standard output.
 pub fn print(text: &str) -> anyhow::Result<()> {
     let mut out = io::stdout().lock();
-    out.write_all(text.as_bytes()).and_then(|()| out.flush()).context("write to standard output")
+    out.write_all(remote::told(text).as_bytes()).and_then(|()| out.flush()).context("write to standard output")
 }
 
 /// Where recordings go by default: `/var/lib/sampler` for root, else the user's data folder.

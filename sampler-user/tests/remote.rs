@@ -1,136 +1,232 @@
 //! Recordings in object storage: by addresses with the feature `object-store`, and without it a sentence that says how.
 #![allow(clippy::unwrap_used, reason = "a test panics")]
 
+#[path = "support/bucket.rs"]
+mod bucket;
 #[path = "support/journal.rs"]
 mod journal;
 #[path = "support/stack.rs"]
 mod stack;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
-fn analyze(address: &str, more: &[(&str, String)]) -> Output {
+fn sampler(arguments: &[&str], more: &[(&str, &str)]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_sampler"));
-    command.args(["analyze", "--json", address]).env_remove("AWS_PROFILE").envs(more.iter().map(|(k, v)| (*k, v)));
-    command.output().unwrap()
+    let is_of_a_store = |name: &str| ["AWS_", "GOOGLE_", "AZURE_"].iter().any(|known| name.starts_with(known));
+    for (name, _) in std::env::vars().filter(|(name, _)| is_of_a_store(name)) {
+        command.env_remove(name);
+    }
+    command.args(arguments).envs(more.iter().copied());
+    command
 }
 
 fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
 }
 
-fn recording(dir: &Path) {
-    stack::write(dir, &[("web", "web:1", 512, 100), ("db", "db:1", 512, 90)], 0);
-}
-
 #[test]
 #[cfg(not(feature = "object-store"))]
 fn an_address_says_what_it_needs() {
-    for address in ["s3://bucket/recordings", "file:///var/lib/sampler"] {
-        let output = analyze(address, &[]);
+    for address in ["s3://bucket/recordings", "az://container", "file:///var/lib/sampler"] {
+        let output = sampler(&["analyze", address], &[]).output().unwrap();
         let told = text(&output.stderr);
-        assert!(!output.status.success());
+        assert_eq!(output.status.code(), Some(1));
         assert!(told.contains(address) && told.contains("--features object-store"), "{told}");
     }
     let dir = tempfile::tempdir().unwrap();
-    let odd = dir.path().join("s3:");
-    recording(&odd);
-    assert!(analyze(odd.to_str().unwrap(), &[]).status.success(), "a folder may be called so");
+    for odd in ["s3:", "s3:/bucket", "odd://x"] {
+        let odd = dir.path().join(odd);
+        stack::write(&odd, &[("web", "web:1", 512, 100)], 0);
+        assert!(sampler(&["info", odd.to_str().unwrap()], &[]).output().unwrap().status.success(), "a folder's name");
+    }
 }
 
 #[cfg(feature = "object-store")]
 mod with {
+    use std::time::{Duration, Instant};
+
+    use super::bucket::{Objects, Server, objects};
     use super::*;
-    use std::fmt::Write as _;
-    use std::io::{BufRead, BufReader, Write};
-    use std::net::TcpListener;
 
-    #[test]
-    fn a_recording_is_read_by_the_address_of_its_folder() {
-        let dir = tempfile::tempdir().unwrap();
-        recording(dir.path());
-        let plain = analyze(dir.path().to_str().unwrap(), &[]);
-        let copies = tempfile::tempdir().unwrap();
-        let more = [("TMPDIR", copies.path().to_str().unwrap().to_owned())];
-        let output = analyze(&format!("file://{}", dir.path().display()), &more);
-        assert!(output.status.success(), "{}", text(&output.stderr));
-        assert_eq!(text(&output.stdout), text(&plain.stdout));
-        assert_eq!(copies.path().read_dir().unwrap().count(), 0, "the copy goes away");
-        let none = analyze(&format!("file://{}", copies.path().display()), &more);
-        assert!(!none.status.success() && text(&none.stderr).contains("holds no recording"), "{}", text(&none.stderr));
-        assert_eq!(copies.path().read_dir().unwrap().count(), 0);
+    fn recorded(story: &str) -> PathBuf {
+        Path::new(env!("CARGO_MANIFEST_DIR")).join("../data/recordings").join(story)
     }
 
-    #[test]
-    fn a_bucket_is_read_by_the_protocol_of_s3() {
-        let dir = tempfile::tempdir().unwrap();
-        recording(dir.path());
-        let mut objects = Vec::new();
-        find(dir.path(), dir.path(), &mut objects);
-        let server = TcpListener::bind("127.0.0.1:0").unwrap();
-        let endpoint = format!("http://{}", server.local_addr().unwrap());
-        std::thread::spawn(move || {
-            for stream in server.incoming() {
-                let objects = objects.clone();
-                std::thread::spawn(move || serve(stream.unwrap(), &objects));
-            }
-        });
-        let more = [
-            ("AWS_ENDPOINT", endpoint),
-            ("AWS_ALLOW_HTTP", "true".into()),
-            ("AWS_SKIP_SIGNATURE", "true".into()),
-            ("AWS_REGION", "here".into()),
-        ];
-        let output = analyze("s3://bucket/fleet/one", &more);
-        assert!(output.status.success(), "{}", text(&output.stderr));
-        assert_eq!(text(&output.stdout), text(&analyze(dir.path().to_str().unwrap(), &[]).stdout));
-        let none = analyze("s3://bucket/none", &more);
-        assert!(text(&none.stderr).contains("holds no recording"), "{}", text(&none.stderr));
+    /// A bucket, and a folder for copies that has to be empty after each command.
+    struct Bucket {
+        server: Server,
+        copies: tempfile::TempDir,
     }
 
-    /// Name below the root, and content, of each file.
-    fn find(root: &Path, at: &Path, objects: &mut Vec<(String, Vec<u8>)>) {
-        for entry in at.read_dir().unwrap() {
-            let path = entry.unwrap().path();
-            if path.is_dir() {
-                find(root, &path, objects);
-            } else {
-                let name = path.strip_prefix(root).unwrap().to_str().unwrap().to_owned();
-                objects.push((format!("fleet/one/{name}"), std::fs::read(&path).unwrap()));
-            }
+    impl Bucket {
+        fn with(objects: Objects) -> Bucket {
+            Bucket { server: Server::start(objects), copies: tempfile::tempdir().unwrap() }
+        }
+
+        fn command(&self, arguments: &[&str]) -> Command {
+            let more = [
+                ("AWS_ENDPOINT", self.server.endpoint.as_str()),
+                ("AWS_ALLOW_HTTP", "true"),
+                ("AWS_SKIP_SIGNATURE", "true"),
+                ("AWS_REGION", "here"),
+                ("TMPDIR", self.copies.path().to_str().unwrap()),
+            ];
+            sampler(arguments, &more)
+        }
+
+        fn run(&self, arguments: &[&str]) -> Output {
+            let output = self.command(arguments).output().unwrap();
+            assert_eq!(self.copies.path().read_dir().unwrap().count(), 0, "the copy goes away: {arguments:?}");
+            output
+        }
+
+        /// As a command says of folders what it says of their addresses.
+        fn same(&self, folders: &[&str], addresses: &[&str]) {
+            let here = sampler(folders, &[]).output().unwrap();
+            let there = self.run(addresses);
+            assert!(there.status.success(), "{addresses:?}: {}", text(&there.stderr));
+            assert!(!there.stdout.is_empty());
+            assert_eq!(text(&there.stdout), text(&here.stdout), "{addresses:?}");
         }
     }
 
-    /// As much of S3 as it takes: a list by prefix, and an object by name.
-    fn serve(stream: std::net::TcpStream, objects: &[(String, Vec<u8>)]) {
-        let mut answers = stream.try_clone().unwrap();
-        let mut lines = BufReader::new(stream).lines();
-        while let Some(Ok(first)) = lines.next() {
-            lines.by_ref().map_while(Result::ok).find(|line| line.is_empty());
-            let target = first.split(' ').nth(1).unwrap().replace("%2F", "/").replace("%3D", "=");
-            let (status, body) = if target.contains("list-type=2") {
-                let prefix = target.split("prefix=").nth(1).unwrap().split('&').next().unwrap();
-                let mut list = String::from("<ListBucketResult><IsTruncated>false</IsTruncated>");
-                for (name, content) in objects.iter().filter(|(name, _)| name.starts_with(prefix)) {
-                    let _ = write!(
-                        list,
-                        "<Contents><Key>{name}</Key><Size>{}</Size><ETag>x</ETag>\
-                         <LastModified>2026-01-01T00:00:00.000Z</LastModified></Contents>",
-                        content.len()
-                    );
-                }
-                ("200 OK", (list + "</ListBucketResult>").into_bytes())
-            } else {
-                match objects.iter().find(|(name, _)| target == format!("/bucket/{name}")) {
-                    Some((_, content)) => ("200 OK", content.clone()),
-                    None => ("404 Not Found", Vec::new()),
-                }
-            };
-            let head = format!(
-                "HTTP/1.1 {status}\r\nContent-Length: {}\r\nETag: x\r\nLast-Modified: Thu, 01 Jan 2026 00:00:00 GMT\r\n\r\n",
-                body.len()
+    #[test]
+    fn a_local_address_is_read_in_its_place() {
+        let bucket = Bucket::with(Vec::new());
+        let dir = tempfile::tempdir().unwrap();
+        let dir = dir.path().join("a recording");
+        stack::write(&dir, &[("web", "web:1", 512, 100)], 0);
+        let address = format!("file://{}", dir.to_str().unwrap().replace(' ', "%20"));
+        bucket.same(&["analyze", "--json", dir.to_str().unwrap()], &["analyze", "--json", &address]);
+    }
+
+    #[test]
+    fn addresses_tell_what_their_folders_do() {
+        let unsealed = tempfile::tempdir().unwrap();
+        stack::write(unsealed.path(), &[("web", "web:1", 512, 100), ("db", "db:1", 512, 90)], 0);
+        let (unsealed, sibling) = (unsealed.path().to_owned(), recorded("sibling"));
+        let mut all = objects("fleet/shop", &unsealed);
+        all.extend(objects("fleet/vm", &sibling));
+        all.extend(objects("", &sibling).into_iter().map(|(name, content)| (name[1..].to_owned(), content)));
+        // What is no part of a recording is not fetched.
+        all.extend([("fleet/vm/notes.parquet".into(), vec![0; 10]), ("fleet/vm/samples/README".into(), vec![0; 10])]);
+        let bucket = Bucket::with(all);
+        let (shop, vm) = (unsealed.to_str().unwrap(), sibling.to_str().unwrap());
+        bucket.same(
+            &["analyze", "--json", shop, vm],
+            &["analyze", "--json", "s3://bucket/fleet/shop", "s3://bucket/fleet/vm/"],
+        );
+        let asked = bucket.server.asked();
+        assert!(asked.iter().any(|name| name.ends_with(".journal")), "{asked:?}");
+        assert!(!asked.iter().any(|name| name.contains("notes") || name.contains("README")), "{asked:?}");
+        bucket.same(&["analyze", "--json", vm], &["analyze", "--json", "s3://bucket"]);
+        for command in ["info", "postmortem", "advise"] {
+            bucket.same(&[command, "--json", vm], &[command, "--json", "s3://bucket/fleet/vm"]);
+        }
+        bucket.same(&["export", vm, "--table", "events"], &["export", "s3://bucket/fleet/vm", "--table", "events"]);
+        let samples = objects("", &sibling).into_iter().find(|(name, _)| name.starts_with("/samples")).unwrap().0;
+        bucket.same(
+            &["info", "--json", &format!("{vm}{samples}")],
+            &["info", "--json", &format!("s3://bucket/fleet/vm{samples}")],
+        );
+        let report = bucket.copies.path().with_extension("html");
+        let output = bucket.run(&["report", "s3://bucket/fleet/vm", "--html", report.to_str().unwrap()]);
+        assert!(output.status.success() && std::fs::metadata(&report).unwrap().len() > 10_000);
+        std::fs::remove_file(report).unwrap();
+    }
+
+    #[test]
+    fn rows_of_other_days_are_not_fetched() {
+        let dir = recorded("sibling");
+        let dir = dir.to_str().unwrap();
+        let bucket = Bucket::with(objects("vm", &recorded("sibling")));
+        let wide = |asked: &[String]| asked.iter().filter(|name| name.starts_with("vm/samples")).count();
+        for (part, copied) in [
+            (["--from", "2026-11-25T00:00:00Z"], 1),
+            (["--from", "2026-11-26T00:00:00Z"], 0),
+            (["--to", "2026-11-25T00:00:00Z"], 1),
+            (["--to", "2026-11-24T23:00:00Z"], 0),
+        ] {
+            bucket.same(
+                &["analyze", "--json", dir, part[0], part[1]],
+                &["analyze", "--json", "s3://bucket/vm", part[0], part[1]],
             );
-            answers.write_all(&[head.into_bytes(), body].concat()).unwrap();
+            let asked = bucket.server.asked();
+            assert_eq!(wide(&asked), copied, "{part:?}: {asked:?}");
+            assert!(asked.iter().any(|name| name.starts_with("vm/cgroups")), "names are needed: {asked:?}");
+        }
+    }
+
+    #[test]
+    fn a_name_does_not_lead_out_of_the_copy() {
+        for name in ["vm/samples/../../../../../escaped.parquet", "vm/samples//escaped.parquet"] {
+            let mut all = objects("vm", &recorded("sibling"));
+            all.push((name.into(), b"PAR1".to_vec()));
+            let bucket = Bucket::with(all);
+            let output = bucket.run(&["analyze", "s3://bucket/vm"]);
+            let told = text(&output.stderr);
+            assert!(!output.status.success() && told.contains("s3://bucket/vm"), "{told}");
+            assert!(!bucket.copies.path().parent().unwrap().join("escaped.parquet").exists());
+        }
+        let bucket = Bucket::with(vec![("vm/samples/h/d/.. %2e%2e\u{202e}\\x.parquet".into(), b"PAR1".to_vec())]);
+        let told = text(&bucket.run(&["analyze", "s3://bucket/vm"]).stdout);
+        assert!(told.contains("s3://bucket/vm/samples/h/d/.. %2e%2e\\u{202e}\\x.parquet"), "{told}");
+    }
+
+    #[test]
+    fn each_failure_has_its_sentence_and_code() {
+        let bucket = Bucket::with(vec![("vm/samples/h/d/stalls.parquet".into(), vec![0; 10])]);
+        for (address, code, sentence) in [
+            ("s3://bucket/none", 3, "s3://bucket/none holds no recording"),
+            ("s3://bucket/none.parquet", 3, "open s3://bucket/none.parquet: there is no such bucket or object"),
+            ("s3://nobody/vm", 3, "open s3://nobody/vm: there is no such bucket or object (NoSuchBucket)"),
+            ("s3://closed/vm", 4, "open s3://closed/vm: refused (AccessDenied); the key is taken from AWS_ACCESS_KEY_ID"),
+            ("s3://", 1, "open s3:///"),
+            ("file://elsewhere/var", 1, "it has a host"),
+        ] {
+            let output = bucket.run(&["analyze", address]);
+            let told = text(&output.stderr);
+            assert!(told.contains(sentence) && told.lines().count() == 1, "{address}: {told}");
+            assert_eq!(output.status.code(), Some(code), "{told}");
+            assert!(!told.contains('\x1b') && told.len() < 400, "{told}");
+        }
+        let begun = Instant::now();
+        let mut command = bucket.command(&["analyze", "s3://bucket/vm"]);
+        // A port that nobody listens on.
+        let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+        let output = command.env("AWS_ENDPOINT", format!("http://{free}")).output().unwrap();
+        let told = text(&output.stderr);
+        assert!(told.contains("open s3://bucket/vm: its server was not reached: Connection refused"), "{told}");
+        assert!(begun.elapsed() < Duration::from_secs(30), "a person waits");
+    }
+
+    #[test]
+    fn a_damaged_object_is_told_by_its_address() {
+        let mut all = objects("vm", &recorded("sibling"));
+        all.iter_mut().filter(|(name, _)| name.starts_with("vm/host/")).for_each(|(_, content)| content.truncate(1000));
+        let bucket = Bucket::with(all);
+        let run = || text(&bucket.run(&["analyze", "--json", "s3://bucket/vm"]).stdout);
+        let told: serde_json::Value = serde_json::from_str(&run()).unwrap();
+        let source = told["problems"][0]["source"].as_str().unwrap();
+        assert!(source.starts_with("s3://bucket/vm/host/host=vm/date="), "{source}");
+        assert!(!run().contains(bucket.copies.path().to_str().unwrap()));
+        assert_eq!(run(), run(), "the same recording, the same findings");
+    }
+
+    #[test]
+    fn a_signal_leaves_no_copy() {
+        let bucket = Bucket::with(vec![("vm/samples/h/d/stalls.parquet".into(), vec![0; 1000])]);
+        for signal in [rustix::process::Signal::INT, rustix::process::Signal::TERM] {
+            let mut child = bucket.command(&["analyze", "s3://bucket/vm"]).spawn().unwrap();
+            let begun = Instant::now();
+            while bucket.server.asked().is_empty() && begun.elapsed() < Duration::from_secs(20) {
+                std::thread::sleep(Duration::from_millis(20));
+            }
+            assert_eq!(bucket.copies.path().read_dir().unwrap().count(), 1);
+            rustix::process::kill_process(rustix::process::Pid::from_child(&child), signal).unwrap();
+            assert_eq!(child.wait().unwrap().code(), Some(1));
+            assert_eq!(bucket.copies.path().read_dir().unwrap().count(), 0);
         }
     }
 }

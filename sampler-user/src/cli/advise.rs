@@ -28,6 +28,7 @@ use serde::Serialize;
 
 use self::gather::{Gathered, Workload};
 use self::kills::Killed;
+use super::remote::{EVER, Here};
 
 /// Say what the limits should be, from what was measured, and write them down.
 ///
@@ -38,7 +39,7 @@ use self::kills::Killed;
     after_help = "Example:\n  sampler advise /var/lib/sampler --compose docker-compose.yml --override limits.yml --budget 2.7G\n  docker compose -f docker-compose.yml -f limits.yml up -d"
 )]
 pub struct Args {
-    /// Recording [default: where `record` writes]
+    /// Recording: its folder or its address (s3://…) [default: where `record` writes]
     path: Option<PathBuf>,
     /// One JSON document (format `sampler.advise.v1`).
     #[arg(long)]
@@ -151,9 +152,9 @@ fn word(value: &impl Serialize) -> String {
 
 /// Runs the command.
 pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
-    let dir = args.path.clone().unwrap_or_else(super::data_folder);
-    let mut gathered = gather::gather(&dir, &args.part)?;
-    let kills = kills::kills(&dir, &args.part)?;
+    let here = Here::of(args.path.as_slice(), &EVER)?;
+    let mut gathered = gather::gather(here.dir(), &args.part)?;
+    let kills = kills::kills(here.dir(), &args.part)?;
     let (mut containers, are_containers) = containers(&mut gathered, &kills, args);
     let compose = args.compose.as_ref().map(|path| files::read_compose(path, &mut containers)).transpose()?;
     let budget = args.budget.map(|asked| spend(&mut containers, asked));

@@ -24,14 +24,16 @@ use sampler::units::printable;
 use serde::Serialize;
 
 use super::named::Named;
+use super::remote::{EVER, Here};
 
 /// Say of each cgroup whether its memory leaks, or what it does instead, and when it reaches its limit.
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "Example:\n  sampler analyze /var/lib/sampler --from -6h --json | jq '.cgroups[] | select(.verdict == \"leak\")'"
+    after_help = "Example:\n  sampler analyze /var/lib/sampler --from -6h --json | jq '.cgroups[] | select(.verdict == \"leak\")'\n  sampler analyze s3://recordings/fleet s3://recordings/web --from -1d\n\nAn address takes a build with --features object-store, and the key and endpoint that AWS_..., GOOGLE_... or AZURE_...\nname in the environment. What it holds is copied below TMPDIR until the command ends."
 )]
 pub struct Args {
-    /// Recordings: folders, .parquet or .journal files [default: where `record` writes]
+    /// Recordings: folders, .parquet or .journal files, or their addresses in object storage (s3://, gs://, az://)
+    /// [default: where `record` writes]
     paths: Vec<PathBuf>,
     /// One JSON document (format `sampler.analyze.v1`).
     #[arg(long)]
@@ -116,11 +118,12 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
         return Ok(ExitCode::SUCCESS);
     }
     if let Some(file) = &args.html {
-        let [dir] = args.paths.as_slice() else { bail!("--html is of one recording: give its folder") };
-        super::report::write(dir, &args.part, file)?;
+        let [_] = args.paths.as_slice() else { bail!("--html is of one recording: give its folder") };
+        super::report::write(Here::of(&args.paths, &EVER)?.dir(), &args.part, file)?;
         return Ok(ExitCode::SUCCESS);
     }
-    let analysis = analyze(&args.paths, &args.part)?;
+    let here = Here::of(&args.paths, &args.part.range())?;
+    let analysis = analyze(here.paths(), &args.part)?;
     let text = if args.json {
         serde_json::to_string_pretty(&analysis).context("write JSON")? + "\n"
     } else {
@@ -150,9 +153,8 @@ fn analyze(paths: &[PathBuf], part: &super::Part) -> anyhow::Result<Analysis> {
     let selection = part.selection()?;
     let fields = [&track::FIELDS[..], &pressure::FIELDS].concat();
     let query = Query { cgroups: &|path| selection.wants(path), time: part.range(), fields: &fields, lags: false };
-    let paths = if paths.is_empty() { vec![super::data_folder()] } else { paths.to_vec() };
     let mut hosts: BTreeMap<String, Recording> = BTreeMap::new();
-    for path in &paths {
+    for path in paths {
         for (host, recording) in Recording::open(path)?.hosts() {
             match hosts.get_mut(&host) {
                 Some(known) => known.join(recording),

@@ -17,6 +17,7 @@ use sampler::units::cell;
 use serde_json::{Map, Value, json};
 
 use super::named::Named;
+use super::remote::Here;
 
 /// Write a recording, sealed or not, as CSV, JSON lines or Parquet.
 #[derive(Debug, clap::Args)]
@@ -24,7 +25,7 @@ use super::named::Named;
     after_help = "Example:\n  sampler export /var/lib/sampler --cgroup '/docker/**' --from -1h --format csv > docker.csv\n\nIn CSV a limit that is not set is `inf`, in JSON \"max\"; a value that was not read is empty or missing."
 )]
 pub struct Args {
-    /// The recording: its folder, a .parquet or a .journal file [default: where `record` writes]
+    /// The recording: its folder, its address (s3://…), a .parquet or a .journal file [default: where `record` writes]
     dir: Option<PathBuf>,
     /// Format to write.
     #[arg(long, value_enum, default_value_t = Format::Csv)]
@@ -59,8 +60,8 @@ enum Which {
 
 /// Runs the command.
 pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
-    let dir = args.dir.clone().unwrap_or_else(super::data_folder);
-    let mut recording = Recording::open(&dir)?;
+    let here = Here::of(args.dir.as_slice(), &args.part.range())?;
+    let mut recording = Recording::open(here.dir())?;
     let selection = args.part.selection()?;
     let table = match args.table {
         Which::Samples => Some(Table::Samples),

@@ -14,13 +14,14 @@ use sampler::time::format_us;
 use sampler::units::{bytes, count, micros, printable};
 use serde::Serialize;
 
+use super::remote::{EVER, Here};
 use super::summary::{CgroupSummary, Kill, Summary, explain};
 
 /// Show what a recording holds: host, time, cgroups, OOM kills, gaps.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Example:\n  sampler info /var/lib/sampler --from -1h --json | jq .oom_kills")]
 pub struct Args {
-    /// The recording: its folder, a .parquet or a .journal file [default: where `record` writes]
+    /// The recording: its folder, its address (s3://…), a .parquet or a .journal file [default: where `record` writes]
     dir: Option<PathBuf>,
     /// One JSON document.
     #[arg(long)]
@@ -74,8 +75,8 @@ struct JournalInfo {
 
 /// Runs the command.
 pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
-    let dir = args.dir.clone().unwrap_or_else(super::data_folder);
-    let mut recording = Recording::open(&dir)?;
+    let here = Here::of(args.dir.as_slice(), &EVER)?;
+    let mut recording = Recording::open(here.dir())?;
     let info = read(&mut recording, args)?;
     let text = if args.json {
         serde_json::to_string_pretty(&info).context("write JSON")? + "\n"

@@ -11,6 +11,7 @@ use sampler::units::printable;
 use serde::Serialize;
 
 use super::page::{Style, page};
+use super::remote::{EVER, Here};
 use super::scene::Incidents;
 
 /// Tell of an OOM kill, or of a recording that ends abruptly: what ate the memory, since when, and what to change.
@@ -19,7 +20,7 @@ use super::scene::Incidents;
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Example:\n  sampler postmortem /var/lib/sampler --last --json | jq -r .incidents[].verdict")]
 pub struct Args {
-    /// The recording: its folder, or a .journal file [default: where `record` writes]
+    /// The recording: its folder, its address (s3://…), or a .journal file [default: where `record` writes]
     dir: Option<PathBuf>,
     /// The last incident; the default.
     #[arg(long, conflicts_with_all = ["at", "list", "all"])]
@@ -65,8 +66,9 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
         // The agent asks, while memory may still be short.
         super::seal::go_last();
     }
-    let dir = args.dir.clone().unwrap_or_else(super::data_folder);
-    let mut incidents = Incidents::of(&dir)?;
+    let here = Here::of(args.dir.as_slice(), &EVER)?;
+    let dir = here.dir();
+    let mut incidents = Incidents::of(dir)?;
     if args.list {
         let text = if args.json {
             let listed: Vec<Listed> = incidents
@@ -109,7 +111,7 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
         if told.is_empty() {
             bail!("{} holds no incident to write a page of; sampler report writes the whole", dir.display());
         }
-        super::report::write_incidents(&dir, file, told)?;
+        super::report::write_incidents(dir, file, told)?;
         return Ok(ExitCode::SUCCESS);
     }
     let text = if args.json {

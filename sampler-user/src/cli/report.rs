@@ -20,13 +20,14 @@ use sampler::units::printable;
 
 use super::analyze;
 use super::named::Named;
+use super::remote::{EVER, Here};
 use super::scene::{Incidents, words_of};
 
 /// Write one HTML file with plots of a recording, its incidents and findings; it opens offline.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Example:\n  sampler report /var/lib/sampler --from -6h --html report.html")]
 pub struct Args {
-    /// The recording: its folder, a .parquet or a .journal file [default: where `record` writes]
+    /// The recording: its folder, its address (s3://…), a .parquet or a .journal file [default: where `record` writes]
     dir: Option<PathBuf>,
     /// File to write.
     #[arg(long, value_name = "FILE", default_value = "sampler-report.html")]
@@ -49,8 +50,8 @@ const MARKS: usize = 400;
 
 /// Runs the command.
 pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
-    let dir = args.dir.clone().unwrap_or_else(super::data_folder);
-    write(&dir, &args.part, &args.html)?;
+    let here = Here::of(args.dir.as_slice(), &EVER)?;
+    write(here.dir(), &args.part, &args.html)?;
     Ok(ExitCode::SUCCESS)
 }
 

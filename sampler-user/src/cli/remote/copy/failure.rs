@@ -1,0 +1,65 @@
+//! What did not work, in a sentence. The library's own ones hold the requests and the pages of answers.
+
+use std::error::Error as _;
+use std::io;
+
+use object_store::Error;
+use object_store::client::{HttpError, HttpErrorKind};
+use sampler::store;
+use sampler::units::printable;
+
+use super::provider;
+
+/// Characters of an answer that are told.
+const MOST: usize = 300;
+
+/// An error of an operation on what is at an address.
+pub fn failure(operation: &'static str, address: &str, error: Error) -> store::Error {
+    let text = error.to_string();
+    let key = provider::key(address);
+    let code = code(&text).map(|code| format!(" ({})", printable(code))).unwrap_or_default();
+    let (kind, what) = match &error {
+        Error::NotFound { .. } => (io::ErrorKind::NotFound, format!("there is no such bucket or object{code}")),
+        Error::PermissionDenied { .. } | Error::Unauthenticated { .. } => {
+            (io::ErrorKind::PermissionDenied, format!("refused{code}; the key is taken from {key}"))
+        }
+        _ if asks_the_machine(&text) => {
+            (io::ErrorKind::PermissionDenied, format!("there is no key; it is taken from {key}"))
+        }
+        _ => match reached(&error) {
+            Some((kind, why)) => (kind, format!("its server was not reached: {}", short(&why))),
+            None => (io::ErrorKind::Other, short(&text)),
+        },
+    };
+    store::Error::Io { operation, path: printable(address).into(), source: io::Error::new(kind, what) }
+}
+
+/// The word that all three have for what is wrong, in XML.
+fn code(text: &str) -> Option<&str> {
+    text.split_once("<Code>")?.1.split_once("</Code>").map(|(code, _)| code)
+}
+
+/// Without a key the library asks the cloud's machine that it may run on.
+fn asks_the_machine(text: &str) -> bool {
+    ["//169.254.169.254/", "//metadata.google.internal/", "//metadata/"].iter().any(|server| text.contains(server))
+}
+
+/// Why there was no answer.
+fn reached(error: &Error) -> Option<(io::ErrorKind, String)> {
+    let causes = || std::iter::successors(error.source(), |cause| cause.source());
+    let kind = causes().find_map(|cause| Some(cause.downcast_ref::<HttpError>()?.kind()))?;
+    let kind = match kind {
+        HttpErrorKind::Timeout => io::ErrorKind::TimedOut,
+        HttpErrorKind::Connect => io::ErrorKind::NotConnected,
+        _ => io::ErrorKind::Other,
+    };
+    Some((kind, causes().last()?.to_string()))
+}
+
+fn short(text: &str) -> String {
+    let shown: String = printable(text).chars().take(MOST + 1).collect();
+    match shown.char_indices().nth(MOST) {
+        Some((cut, _)) => format!("{}…", &shown[..cut]),
+        None => shown,
+    }
+}
