@@ -181,7 +181,11 @@ mod with {
             ("s3://bucket/none", 3, "s3://bucket/none holds no recording"),
             ("s3://bucket/none.parquet", 3, "open s3://bucket/none.parquet: there is no such bucket or object"),
             ("s3://nobody/vm", 3, "open s3://nobody/vm: there is no such bucket or object (NoSuchBucket)"),
-            ("s3://closed/vm", 4, "open s3://closed/vm: refused (AccessDenied); the key is taken from AWS_ACCESS_KEY_ID"),
+            (
+                "s3://closed/vm",
+                4,
+                "open s3://closed/vm: refused (AccessDenied); the key is taken from AWS_ACCESS_KEY_ID",
+            ),
             ("s3://", 1, "open s3:///"),
             ("file://elsewhere/var", 1, "it has a host"),
         ] {

@@ -19,7 +19,11 @@ macro_rules! built {
             // Of a whole object, however large; one that stands still is noticed by the time of a read.
             .with_config($key::Client(ClientConfigKey::Timeout), "1 day")
             .with_config($key::Client(ClientConfigKey::ReadTimeout), "30 seconds")
-            .with_retry(RetryConfig { max_retries: 4, retry_timeout: Duration::from_secs(20), ..RetryConfig::default() })
+            .with_retry(RetryConfig {
+                max_retries: 4,
+                retry_timeout: Duration::from_secs(20),
+                ..RetryConfig::default()
+            })
             .build()
             .map(|store| Box::new(store) as Box<dyn ObjectStore>)
     };

@@ -1,6 +1,5 @@
 //! What did not work, in a sentence. The library's own ones hold the requests and the pages of answers.
 
-use std::error::Error as _;
 use std::io;
 
 use object_store::Error;
@@ -46,7 +45,7 @@ fn asks_the_machine(text: &str) -> bool {
 
 /// Why there was no answer.
 fn reached(error: &Error) -> Option<(io::ErrorKind, String)> {
-    let causes = || std::iter::successors(error.source(), |cause| cause.source());
+    let causes = || anyhow::Chain::new(error);
     let kind = causes().find_map(|cause| Some(cause.downcast_ref::<HttpError>()?.kind()))?;
     let kind = match kind {
         HttpErrorKind::Timeout => io::ErrorKind::TimedOut,
