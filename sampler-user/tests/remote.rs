@@ -156,6 +156,14 @@ mod with {
             assert_eq!(wide(&asked), copied, "{part:?}: {asked:?}");
             assert!(asked.iter().any(|name| name.starts_with("vm/cgroups")), "names are needed: {asked:?}");
         }
+        // With no table but the samples, and none of the time.
+        let corpus = Path::new(env!("CARGO_MANIFEST_DIR")).join("../data/corpus");
+        let bucket = Bucket::with(objects("live", &corpus));
+        let later = ["--from", "2026-11-27T00:00:00Z"];
+        bucket.same(
+            &["analyze", "--json", corpus.to_str().unwrap(), later[0], later[1]],
+            &["analyze", "--json", "s3://bucket/live", later[0], later[1]],
+        );
     }
 
     #[test]
@@ -186,7 +194,7 @@ mod with {
                 4,
                 "open s3://closed/vm: refused (AccessDenied); the key is taken from AWS_ACCESS_KEY_ID",
             ),
-            ("s3://", 1, "open s3:///"),
+            ("s3://", 1, "open s3://; an address is like s3://bucket/folder"),
             ("file://elsewhere/var", 1, "it has a host"),
         ] {
             let output = bucket.run(&["analyze", address]);

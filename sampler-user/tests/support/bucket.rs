@@ -59,7 +59,7 @@ fn serve(stream: TcpStream, objects: &Objects, log: &Mutex<Vec<String>>) {
         lines.by_ref().map_while(Result::ok).find(|line| line.is_empty());
         let mut words = first.split(' ');
         let (method, target) = (words.next().unwrap(), words.next().unwrap());
-        let target = target.replace("%2F", "/").replace("%3D", "=");
+        let target = decoded(target);
         let (status, body) = answer(&target, objects);
         if let Some(name) = target.strip_prefix("/bucket/") {
             log.lock().unwrap().push(name.to_owned());
@@ -78,6 +78,16 @@ fn serve(stream: TcpStream, objects: &Objects, log: &Mutex<Vec<String>>) {
             return;
         }
     }
+}
+
+fn decoded(target: &str) -> String {
+    let mut bytes = target.bytes();
+    let mut out = Vec::new();
+    while let Some(byte) = bytes.next() {
+        let mut digits = || char::from(bytes.next().unwrap()).to_digit(16).unwrap() as u8;
+        out.push(if byte == b'%' { digits() << 4 | digits() } else { byte });
+    }
+    String::from_utf8(out).unwrap()
 }
 
 fn answer(target: &str, objects: &Objects) -> (&'static str, Vec<u8>) {

@@ -8,7 +8,7 @@ use std::fs::File;
 use std::future::ready;
 use std::io::{IsTerminal, Write};
 use std::ops::Range;
-use std::path::{Component, Path, PathBuf};
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, anyhow};
 use futures_util::{StreamExt, TryStreamExt, stream};
@@ -72,7 +72,9 @@ fn leave_nothing(folder: PathBuf) -> anyhow::Result<()> {
     std::thread::spawn(move || {
         let signal = runtime.block_on(stopped);
         // Twice: an object may be written meanwhile.
-        let _ = std::fs::remove_dir_all(&folder).and_then(|()| std::fs::remove_dir_all(&folder));
+        for _ in 0..2 {
+            let _ = std::fs::remove_dir_all(&folder);
+        }
         say(&format!("sampler: stopped by {signal}; the copy is removed"));
         std::process::exit(exit::FAILED.into());
     });
@@ -93,7 +95,11 @@ impl Source<'_> {
         if objects.is_empty() {
             return Err(store::Error::NoRecording { path: self.address.into() }.into());
         }
-        let wanted: Vec<_> = objects.iter().filter(|object| may_have_rows(object, time)).collect();
+        let mut wanted: Vec<_> = objects.iter().filter(|object| may_have_rows(object, time)).collect();
+        if wanted.is_empty() {
+            // A recording without rows of this time is one.
+            wanted.extend(objects.first());
+        }
         let progress = Progress::new(wanted.iter().map(|object| object.size).sum());
         let fetched = stream::iter(wanted)
             .map(|object| self.get(object, &progress))
@@ -121,13 +127,14 @@ impl Source<'_> {
 
     async fn get(&self, object: &ObjectMeta, progress: &Progress) -> anyhow::Result<()> {
         let name = object.location.as_ref();
-        // Who may write into a bucket chooses the names in it.
-        let plain = Path::new(name).components().all(|part| matches!(part, Component::Normal(_)));
-        anyhow::ensure!(plain, "read {}: the name {} leads out of it", printable(self.address), printable(name));
-        let failed = |error| failure("read", &format!("{}/{name}", self.bucket), error);
+        let address = format!("{}/{name}", self.bucket);
+        let failed = |error| failure("read", &address, error);
+        // Who may write into a bucket chooses the names in it, but no `..`: the library takes a list with one for damaged.
         let to = self.folder.join(name);
         let written = |error: std::io::Error| {
-            anyhow!(error).context(format!("write {}; TMPDIR may name a folder with room", to.display()))
+            let temporary = std::env::temp_dir();
+            let what = format!("copy {} below {}", printable(&address), temporary.display());
+            anyhow!(error).context(what + "; TMPDIR may name a folder with more room")
         };
         to.parent().map_or(Ok(()), std::fs::create_dir_all).map_err(written)?;
         let mut file = File::create(&to).map_err(written)?;

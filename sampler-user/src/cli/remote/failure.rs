@@ -17,20 +17,27 @@ pub fn failure(operation: &'static str, address: &str, error: Error) -> store::E
     let text = error.to_string();
     let key = provider::key(address);
     let code = code(&text).map(|code| format!(" ({})", printable(code))).unwrap_or_default();
-    let (kind, what) = match &error {
-        Error::NotFound { .. } => (io::ErrorKind::NotFound, format!("there is no such bucket or object{code}")),
-        Error::PermissionDenied { .. } | Error::Unauthenticated { .. } => {
-            (io::ErrorKind::PermissionDenied, format!("refused{code}; the key is taken from {key}"))
-        }
+    let (kind, what) = match status(&error, &text) {
         _ if asks_the_machine(&text) => {
             (io::ErrorKind::PermissionDenied, format!("there is no key; it is taken from {key}"))
         }
+        Some(404) => (io::ErrorKind::NotFound, format!("there is no such bucket or object{code}")),
+        Some(401 | 403) => (io::ErrorKind::PermissionDenied, format!("refused{code}; the key is taken from {key}")),
         _ => match reached(&error) {
             Some((kind, why)) => (kind, format!("its server was not reached: {}", short(&why))),
             None => (io::ErrorKind::Other, short(&text)),
         },
     };
     store::Error::Io { operation, path: printable(address).into(), source: io::Error::new(kind, what) }
+}
+
+/// Of HTTP. The library has kinds for it, but not for lists.
+fn status(error: &Error, text: &str) -> Option<u16> {
+    match error {
+        Error::NotFound { .. } => Some(404),
+        Error::PermissionDenied { .. } | Error::Unauthenticated { .. } => Some(403),
+        _ => text.split_once("status code: ")?.1.get(..3)?.parse().ok(),
+    }
 }
 
 /// The word that all three have for what is wrong, in XML.

@@ -34,7 +34,8 @@ pub fn open(url: &Url) -> anyhow::Result<(Box<dyn ObjectStore>, Path)> {
     // Refused from the second address on, when it is there.
     let _ = rustls::crypto::ring::default_provider().install_default();
     let shown = || format!("open {}", printable(url.as_str()));
-    let (scheme, root) = ObjectStoreScheme::parse(url).with_context(shown)?;
+    let (scheme, root) =
+        ObjectStoreScheme::parse(url).with_context(|| format!("{}; an address is like s3://bucket/folder", shown()))?;
     let store = match scheme {
         ObjectStoreScheme::AmazonS3 => built!(url, AmazonS3Builder, AmazonS3ConfigKey),
         ObjectStoreScheme::GoogleCloudStorage => built!(url, GoogleCloudStorageBuilder, GoogleConfigKey),
