@@ -15,16 +15,20 @@ const MOST: usize = 300;
 /// An error of an operation on what is at an address.
 pub fn failure(operation: &'static str, address: &str, error: Error) -> store::Error {
     let text = error.to_string();
-    let key = provider::key(address);
+    let names = provider::names(address);
     let code = code(&text).map(|code| format!(" ({})", printable(code))).unwrap_or_default();
     let (kind, what) = match status(&error, &text) {
         _ if asks_the_machine(&text) => {
-            (io::ErrorKind::PermissionDenied, format!("there is no key; it is taken from {key}"))
+            (io::ErrorKind::PermissionDenied, format!("there is no key; it is taken from {}", names.key))
         }
         Some(404) => (io::ErrorKind::NotFound, format!("there is no such bucket or object{code}")),
-        Some(401 | 403) => (io::ErrorKind::PermissionDenied, format!("refused{code}; the key is taken from {key}")),
+        Some(401 | 403) => {
+            (io::ErrorKind::PermissionDenied, format!("refused{code}; the key is taken from {}", names.key))
+        }
         _ => match reached(&error) {
-            Some((kind, why)) => (kind, format!("its server was not reached: {}", short(&why))),
+            Some((kind, why)) => {
+                (kind, format!("its server was not reached: {}; {} names it", short(&why), names.server))
+            }
             None => (io::ErrorKind::Other, short(&text)),
         },
     };

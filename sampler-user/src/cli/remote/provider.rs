@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use anyhow::{Context, bail};
+use anyhow::{Context, anyhow, bail};
 use object_store::aws::{AmazonS3Builder, AmazonS3ConfigKey};
 use object_store::azure::{AzureConfigKey, MicrosoftAzureBuilder};
 use object_store::gcp::{GoogleCloudStorageBuilder, GoogleConfigKey};
@@ -42,14 +42,37 @@ pub fn open(url: &Url) -> anyhow::Result<(Box<dyn ObjectStore>, Path)> {
         ObjectStoreScheme::MicrosoftAzure => built!(url, MicrosoftAzureBuilder, AzureConfigKey),
         _ => bail!("{}: it is no address of object storage", shown()),
     };
-    Ok((store.with_context(shown)?, root))
+    let store =
+        store.map_err(|error| anyhow!("{}: {error}; the key is taken from {}", shown(), names(url.as_str()).key))?;
+    Ok((store, root))
 }
 
-/// Where the key of an address is looked for.
-pub fn key(address: &str) -> &'static str {
+/// Variables of the environment.
+pub struct Names {
+    /// With the key.
+    pub key: &'static str,
+    /// With the server.
+    pub server: &'static str,
+}
+
+const AMAZON: Names = Names {
+    key: "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY (AWS_SKIP_SIGNATURE=true for what is public)",
+    server: "AWS_ENDPOINT (AWS_ALLOW_HTTP=true for one without TLS)",
+};
+const GOOGLE: Names = Names {
+    key: "GOOGLE_SERVICE_ACCOUNT, a file (GOOGLE_SKIP_SIGNATURE=true for what is public)",
+    server: "GOOGLE_BASE_URL (GOOGLE_ALLOW_HTTP=true for one without TLS)",
+};
+const AZURE: Names = Names {
+    key: "AZURE_STORAGE_ACCOUNT_NAME and AZURE_STORAGE_ACCOUNT_KEY (AZURE_SKIP_SIGNATURE=true for what is public)",
+    server: "AZURE_STORAGE_ENDPOINT (AZURE_ALLOW_HTTP=true for one without TLS)",
+};
+
+/// What the provider of an address reads.
+pub fn names(address: &str) -> &'static Names {
     match address.as_bytes() {
-        [b's', ..] => "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY (AWS_SKIP_SIGNATURE=true for what is public)",
-        [b'g', ..] => "GOOGLE_SERVICE_ACCOUNT, a file (GOOGLE_SKIP_SIGNATURE=true for what is public)",
-        _ => "AZURE_STORAGE_ACCOUNT_NAME and AZURE_STORAGE_ACCOUNT_KEY (AZURE_SKIP_SIGNATURE=true for what is public)",
+        [b's', ..] => &AMAZON,
+        [b'g', ..] => &GOOGLE,
+        _ => &AZURE,
     }
 }
