@@ -130,6 +130,7 @@ mod with {
             &["info", "--json", &format!("{vm}{samples}")],
             &["info", "--json", &format!("s3://bucket/fleet/vm{samples}")],
         );
+        bucket.same(&["top", "--once", "--json", vm], &["top", "--once", "--json", "s3://bucket/fleet/vm"]);
         let report = bucket.copies.path().with_extension("html");
         let output = bucket.run(&["report", "s3://bucket/fleet/vm", "--html", report.to_str().unwrap()]);
         assert!(output.status.success() && std::fs::metadata(&report).unwrap().len() > 10_000);

@@ -29,7 +29,7 @@ use super::remote::{EVER, Here};
 /// Say of each cgroup whether its memory leaks, or what it does instead, and when it reaches its limit.
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "Example:\n  sampler analyze /var/lib/sampler --from -6h --json | jq '.cgroups[] | select(.verdict == \"leak\")'\n  sampler analyze s3://recordings/fleet s3://recordings/web --from -1d\n\nAn address takes a build with --features object-store, and the key and endpoint that AWS_..., GOOGLE_... or AZURE_...\nname in the environment. What it holds is copied below TMPDIR until the command ends."
+    after_help = "Example:\n  sampler analyze /var/lib/sampler --from -6h --json | jq '.cgroups[] | select(.verdict == \"leak\")'\n  sampler analyze s3://recordings/fleet s3://recordings/web --from -1d\n\nAn address takes a build with --features object-store, and the key and endpoint that AWS_..., GOOGLE_... or AZURE_... name in the environment. What it holds is copied below TMPDIR until the command ends."
 )]
 pub struct Args {
     /// Recordings: folders, .parquet or .journal files, or their addresses in object storage (s3://, gs://, az://)

@@ -30,6 +30,7 @@ use serde::Serialize;
 use super::agent::runtime;
 use super::beside::{Shared, rules, words};
 use super::data_folder;
+use super::remote::{EVER, Here};
 
 /// Show all cgroups, what grows, and what reaches its limit when.
 ///
@@ -40,7 +41,7 @@ use super::data_folder;
     after_help = "Example:\n  sampler top --sort growth --containers\n  sampler top --once --json | jq '.cgroups[] | select(.used > 0.8)'"
 )]
 pub struct Args {
-    /// A recording [default: the one an agent writes, else the kernel itself]
+    /// A recording, its folder or its address (s3://…) [default: the one an agent writes, else the kernel itself]
     dir: Option<PathBuf>,
     /// Read the kernel, even if an agent runs.
     #[arg(long, conflicts_with = "dir")]
@@ -145,7 +146,8 @@ fn open(args: &Args, selection: &Selection) -> anyhow::Result<(Source, Shared, S
         return Ok((Source::Attached(Follow::new(dir.join(JOURNAL))), board, name));
     }
     if let Some(dir) = &args.dir {
-        return Ok((Source::Replay, replay(dir, selection)?, format!("recording {}", dir.display())));
+        let here = Here::of(std::slice::from_ref(dir), &EVER)?;
+        return Ok((Source::Replay, replay(here.dir(), selection)?, format!("recording {}", dir.display())));
     }
     let name = rustix::system::uname();
     let board = Shared::new(depth, name.nodename().to_string_lossy().into_owned(), sampler::wsl::name());

@@ -7,7 +7,7 @@ use sampler::units::printable;
 
 /// No copy.
 #[derive(Default)]
-pub struct Copy;
+pub struct Copy {}
 
 impl Copy {
     /// Says what it takes.
