@@ -1,6 +1,7 @@
 //! Recordings in object storage: by addresses with the feature `object-store`, and without it a sentence that says how.
 #![allow(clippy::unwrap_used, reason = "a test panics")]
 
+#[cfg(feature = "object-store")]
 #[path = "support/bucket.rs"]
 mod bucket;
 #[path = "support/journal.rs"]
@@ -8,8 +9,7 @@ mod journal;
 #[path = "support/stack.rs"]
 mod stack;
 
-use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::Command;
 
 fn sampler(arguments: &[&str], more: &[(&str, &str)]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_sampler"));
@@ -44,6 +44,8 @@ fn an_address_says_what_it_needs() {
 
 #[cfg(feature = "object-store")]
 mod with {
+    use std::path::{Path, PathBuf};
+    use std::process::Output;
     use std::time::{Duration, Instant};
 
     use super::bucket::{Objects, Server, objects};
