@@ -3,16 +3,19 @@
 use statrs::distribution::{ContinuousCDF, StudentsT};
 
 use super::facts::Facts;
-use super::linear::{mean, quantile, sen};
+use super::linear::{mean, ols, quantile, sen};
+use super::regimes::last_pace;
 use super::trend::Trend;
 
 /// A pace, bytes a second.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Rate {
-    /// The pace.
+    /// The pace now.
     pub middle: f64,
     /// 90 % interval.
     pub ci90: (f64, f64),
+    /// By half of how much it grows, bytes a second in a second; 0 of an even pace.
+    pub gain: f64,
 }
 
 /// Seconds until a limit is reached.
@@ -27,16 +30,7 @@ pub struct Eta {
 /// The part of the floor that grows now, and its first point: the last regimes whose pace is alike.
 pub fn growing_part(facts: &Facts) -> usize {
     let z = &facts.floor.points;
-    let mut from = facts.regimes.iter().rev().nth(1).copied().unwrap_or(0);
-    let pace = sen(&z[from..]);
-    let begins: Vec<usize> = std::iter::once(0).chain(facts.regimes.iter().copied()).collect();
-    for pair in begins.windows(2).rev().skip(1) {
-        let before = sen(&z[pair[0]..pair[1]]);
-        if before < 0.4 * pace || before > 2.5 * pace {
-            break;
-        }
-        from = pair[0];
-    }
+    let from = last_pace(z, &facts.regimes);
     // A last regime that is short is no pace of its own.
     if z.len() - from < (z.len() / 8).max(super::trend::LEAST) { 0 } else { from }
 }
@@ -52,18 +46,46 @@ pub fn onset(facts: &Facts, from: usize) -> usize {
     from.min(left.saturating_sub(before))
 }
 
+/// A growth that ends at twice the pace it began with is no line.
+const BENT: f64 = 0.3;
+
+/// The curve `pace * t + gain * t * t` at the end of `z`, where it became ever faster and a parabola tells that far better than a line.
+fn ever_faster(z: &[f64]) -> Option<(f64, f64)> {
+    let n = z.len() as f64;
+    let one = vec![1.0; z.len()];
+    let time: Vec<f64> = (0..z.len()).map(|t| t as f64).collect();
+    let square: Vec<f64> = time.iter().map(|t| t * t).collect();
+    let (line, curve) = (ols(&[&one, &time], z)?, ols(&[&one, &time, &square], z)?);
+    let (begin, gain) = (curve.coefficients[1], curve.coefficients[2]);
+    let is_clear = curve.rss < 0.4 * line.rss && gain * n * n > BENT * line.coefficients[1] * n;
+    (is_clear && begin >= 0.0).then_some((begin + 2.0 * gain * n, gain))
+}
+
 /// The pace of the part from point `from` on.
 pub fn rate(facts: &Facts, from: usize) -> Rate {
     let z = &facts.floor.points[from..];
     let Trend { se, .. } = super::trend::trend(z, facts.noise.min(super::facts::QUANTUM));
-    let quarters: Vec<f64> = (0..4).map(|i| sen(&z[i * z.len() / 4..(i + 1) * z.len() / 4])).collect();
-    let middle = sen(z);
+    let faster = ever_faster(z);
+    let (middle, gain) = faster.unwrap_or_else(|| (sen(z), 0.0));
+    let quarters: Vec<f64> = (0..4)
+        .map(|i| {
+            let (from, to) = (i * z.len() / 4, (i + 1) * z.len() / 4);
+            let before_end = z.len() as f64 - (from + to) as f64 / 2.0;
+            sen(&z[from..to]) + 2.0 * gain * before_end
+        })
+        .collect();
     let spread = (quarters.iter().map(|q| (q - mean(&quarters)).powi(2)).sum::<f64>() / 3.0).sqrt();
+    // What a line leaves of a curve is no noise.
+    let se = if faster.is_some() { 0.0 } else { se };
     let total = se.hypot(spread / 2.0);
     let free = (z.len() as f64 / 16.0).max(3.0);
     let t = StudentsT::new(0.0, 1.0, free).map_or(2.0, |t| t.inverse_cdf(0.95));
     let per_s = 1.0 / (facts.floor.stride * facts.block_s);
-    Rate { middle: middle * per_s, ci90: ((middle - t * total) * per_s, (middle + t * total) * per_s) }
+    Rate {
+        middle: middle * per_s,
+        ci90: ((middle - t * total) * per_s, (middle + t * total) * per_s),
+        gain: gain * per_s * per_s,
+    }
 }
 
 /// Seconds until the peaks over the floor reach `limit`.
@@ -83,9 +105,35 @@ pub fn eta(facts: &Facts, rate: &Rate, limit: f64) -> Option<Eta> {
         })
         .collect();
     let to = |part: f64| (limit - now - quantile(&excess, part)).max(0.0);
-    let after = |distance: f64, pace: f64| if pace <= 0.0 { f64::INFINITY } else { distance / pace };
+    let after = |distance: f64, pace: f64, gain: f64| {
+        if pace <= 0.0 {
+            f64::INFINITY
+        } else if gain > 0.0 {
+            ((pace * pace + 4.0 * gain * distance).sqrt() - pace) / (2.0 * gain)
+        } else {
+            distance / pace
+        }
+    };
     // The interval of the pace alone is too narrow above; with a fiftieth more it covers nine tenths of the series of `eval` that
     // may be looked at.
-    let high = 1.02 * after(to(0.9), rate.ci90.0);
-    Some(Eta { middle: after(to(0.98), rate.middle), ci90: (after(to(1.0), rate.ci90.1), high) })
+    let high = 1.02 * after(to(0.9), rate.ci90.0, 0.7 * rate.gain);
+    let low = after(to(1.0), rate.ci90.1, 1.3 * rate.gain);
+    Some(Eta { middle: after(to(0.98), rate.middle, rate.gain), ci90: (low, high) })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_becomes_faster_is_no_line() {
+        let wiggle = |t: usize| ((t * 7919) % 13) as f64 / 13.0;
+        let faster: Vec<f64> = (0..200).map(|t| 100.0 + 0.005 * (t * t) as f64 + wiggle(t)).collect();
+        let (pace, gain) = ever_faster(&faster).unwrap();
+        assert!((pace - 2.0).abs() < 0.1 && (gain - 0.005).abs() < 0.001, "{pace} {gain}");
+        let line: Vec<f64> = (0..200).map(|t| 100.0 + t as f64 + wiggle(t)).collect();
+        assert_eq!(ever_faster(&line), None);
+        let slower: Vec<f64> = (0..200).map(|t| 100.0 * (t as f64).sqrt() + wiggle(t)).collect();
+        assert_eq!(ever_faster(&slower), None);
+    }
 }

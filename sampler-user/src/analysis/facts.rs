@@ -3,7 +3,7 @@
 use super::blocks::{Block, Blocks};
 use super::floor::{Floor, calm, floor};
 use super::linear::{differences, mad, mean, median, ols, quantile, sen};
-use super::regimes::partition;
+use super::regimes::{last_pace, partition};
 use super::shape::{Shape, shape};
 use super::track::{SIGNALS, Signal};
 use super::trend::{LEAST, Trend, trend};
@@ -55,7 +55,7 @@ pub struct Facts {
     pub all: Trend,
     /// Of its second half.
     pub half: Trend,
-    /// Of its last regime, and the share of the span that is.
+    /// Of its last part of an even pace, and the share of the span that is.
     pub last: (Trend, f64),
     /// Pooled over the regimes: z, and the share of the span that rises.
     pub within: (f64, f64),
@@ -171,7 +171,7 @@ pub fn facts(blocks: &Blocks<SIGNALS>, signal: Signal) -> Option<Facts> {
         begin = end;
     }
     let within = if weight > 0.0 { pooled / weight.sqrt() } else { 0.0 };
-    let last_from = regimes.len().checked_sub(2).map_or(0, |i| regimes[i]);
+    let last_from = last_pace(z, &regimes);
     let quarter = |i: usize| sen(&z[i * m / 4..(i + 1) * m / 4]);
     let pace = quarter(3);
     // What has ended is only noise over noise: a quarter counts with a fifth of the mean pace at least.

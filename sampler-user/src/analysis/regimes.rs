@@ -1,6 +1,8 @@
 //! Where a series changes its ways: optimal partitioning into straight lines. The parts are candidates, not verdicts: on slow
 //! noise any penalty finds too many.
 
+use super::linear::sen;
+
 /// Ends of the parts, in order; the last is the length. `least` points a part, `penalty` for each.
 pub fn partition(y: &[f64], least: usize, penalty: f64) -> Vec<usize> {
     let n = y.len();
@@ -42,6 +44,22 @@ pub fn partition(y: &[f64], least: usize, penalty: f64) -> Vec<usize> {
     ends
 }
 
+/// The begin of the last part of an even pace: the last regimes, of these ends, whose paces are alike.
+pub fn last_pace(y: &[f64], ends: &[usize]) -> usize {
+    let begins: Vec<usize> = std::iter::once(0).chain(ends.iter().copied()).collect();
+    let mut pairs = begins.windows(2).rev();
+    let Some(last) = pairs.next() else { return 0 };
+    let (mut from, pace) = (last[0], sen(&y[last[0]..last[1]]));
+    for pair in pairs {
+        let before = sen(&y[pair[0]..pair[1]]);
+        if before < 0.4 * pace || before > 2.5 * pace {
+            break;
+        }
+        from = pair[0];
+    }
+    from
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -56,5 +74,14 @@ mod tests {
         let line: Vec<f64> = (0..200).map(|t| t as f64 + wiggle(t)).collect();
         assert_eq!(partition(&line, 12, 12.0 * 0.1 * 200f64.ln()), [200]);
         assert_eq!(partition(&[1.0; 5], 8, 1.0), [5]);
+    }
+
+    #[test]
+    fn parts_that_go_on_alike_are_one() {
+        let y: Vec<f64> = (0..90).map(|t| if t < 30 { 0.0 } else { f64::from(t - 30) * if t < 60 { 1.0 } else { 1.5 } }).collect();
+        assert_eq!(last_pace(&y, &[30, 60, 90]), 30);
+        let falls: Vec<f64> = y.iter().map(|v| -v).collect();
+        assert_eq!(last_pace(&falls, &[30, 60, 90]), 60, "what falls has no pace of growth");
+        assert_eq!(last_pace(&y, &[]), 0);
     }
 }

@@ -330,14 +330,15 @@ pub const SERVICES: &[Plan] = &[
         also: &[Steady],
         ..service("py-map-file", Python, "map-file", Cache)
     },
-    Plan { also: &[Step, Steady], ..service("py-pool", Python, "pool", WarmUp) },
+    Plan { also: &[Step, Steady, BoundedCache], ..service("py-pool", Python, "pool", WarmUp) },
     Plan { runs: &[(0.0, None), (0.0, None)], ..service("py-quiet", Python, "quiet", Steady) },
     Plan { runs: &[(0.0, None), (0.0, None)], also: &[WarmUp, Sawtooth], ..service("js-idle", Node, "idle", Steady) },
     Plan { also: &[Steady, WarmUp], ..service("js-busy", Node, "busy", Sawtooth) },
     Plan { runs: &[(120.0, None)], also: &[Steady, WarmUp], ..service("js-ttl", Node, "ttl", BoundedCache) },
     Plan { also: &[Steady, WarmUp, Step], ..service("js-burst", Node, "burst", Sawtooth) },
     Plan { runs: &[(0.0, None), (0.0, None)], also: &[WarmUp, Sawtooth], ..service("jvm-idle", Java, "idle", Steady) },
-    Plan { also: &[WarmUp, Sawtooth], ..service("jvm-busy", Java, "busy", Steady) },
+    // The heap fills evenly to where its first collection was enough.
+    Plan { also: &[WarmUp, Sawtooth, BoundedCache], ..service("jvm-busy", Java, "busy", Steady) },
     Plan { also: &[Steady], ..service("go-gc", Go, "gc", Sawtooth) },
     Plan { runs: &[(90.0, None)], also: &[WarmUp, Steady], ..service("go-lru", Go, "lru", BoundedCache) },
     Plan { also: &[Sawtooth, Steady], ..service("go-load", Go, "load", Load) },

@@ -9,7 +9,7 @@ use crate::units::bytes;
 
 pub const DETECTOR: Detector = Detector {
     name: "ratchet",
-    about: "The work comes in tides of the same height (CPU time; six or more), and each leaves the memory higher \
+    about: "The work (CPU time) comes in even tides of the same height, six or more, and each leaves the memory higher \
         than the one before, at high and at low tide, by steps that do not become smaller. A heap that keeps what the load once \
         needed stays where the first tide brought it.",
     detect,
@@ -17,6 +17,9 @@ pub const DETECTOR: Detector = Detector {
 
 /// Fewest tides that say something: the first may be a warm-up, the last may not be over.
 const LEAST_TIDES: usize = 6;
+/// A tide takes a minute at least, and they come evenly: their lengths vary by a quarter at most (a coefficient of variation).
+const LEAST_TIDE_S: f64 = 60.0;
+const EVEN: f64 = 0.25;
 /// Deviations that the steps have to stand above what they leave over: a few points on a slow walk look like a line as well.
 const CLEAR: f64 = 8.0;
 
@@ -29,6 +32,9 @@ fn detect(evidence: &Evidence<'_>) -> Option<Finding> {
     let work = filled(blocks, |block: &Block| block.sum);
     let work = work.get(facts.cut..facts.cut + facts.n)?;
     let tides = tides(work);
+    if !come_evenly(&tides, facts.block_s) {
+        return None;
+    }
     let step = rising_step(work, &facts.values, &tides)?;
     let rise = step * (tides.len() - 1) as f64;
     if rise < (0.05 * facts.level.0).max(1024.0 * 1024.0) {
@@ -64,6 +70,14 @@ fn tides(work: &[f64]) -> Vec<usize> {
         }
     }
     begins
+}
+
+fn come_evenly(begins: &[usize], block_s: f64) -> bool {
+    // The first may have begun before.
+    let lengths: Vec<f64> = begins.windows(2).skip(1).map(|pair| (pair[1] - pair[0]) as f64 * block_s).collect();
+    let middle = mean(&lengths);
+    let deviation = mean(&lengths.iter().map(|length| (length - middle).powi(2)).collect::<Vec<_>>()).sqrt();
+    middle >= LEAST_TIDE_S && deviation <= EVEN * middle
 }
 
 /// The step from tide to tide, bytes; `None` when they are no even steps upwards, or the work rises with them.
@@ -124,6 +138,8 @@ mod tests {
         let begins = tides(&work);
         assert!(begins.len() >= LEAST_TIDES, "{begins:?}");
         assert_eq!(rising_step(&work, &values, &begins[..5]), None, "too few tides");
+        assert!(come_evenly(&begins, 2.0) && !come_evenly(&begins, 0.1), "teeth are no tides");
+        assert!(!come_evenly(&[0, 100, 150, 300, 340, 600], 2.0), "jobs that come by chance");
         let flattens: Vec<f64> = values.iter().map(|v| (v - 99.9e6).max(1e5).ln() * 1e7).collect();
         assert_eq!(rising_step(&work, &flattens, &begins), None, "steps that become smaller");
     }
