@@ -4,6 +4,7 @@
 use std::sync::Arc;
 
 use sampler::analysis::detectors::Class;
+use sampler::analysis::limits::Limits;
 use sampler::analysis::track::{Signal, Track};
 use sampler::analysis::verdict::{Verdict, judge};
 use sampler::fields::{FieldId, Table};
@@ -132,4 +133,30 @@ fn each_kind_of_memory_is_named() {
         let got = verdict([series(1, rows)], None);
         assert_eq!((got.verdict, got.component), (Class::Leak, Some(kind)), "{:?}", got.evidence);
     }
+}
+
+#[test]
+fn the_end_of_the_machine_makes_an_alarm_earlier_and_never_later() {
+    // 50 MiB grow by 120 MiB in half an hour, or by 41.
+    let judged = |pace: u64, cgroup: Option<(&str, f64)>, available: Option<u64>| {
+        let mut track = Track::default();
+        track.feed(&series(1, (0..1800).map(|t| (t, anon(t, 50 * MIB + pace * t as u64)))));
+        let got = judge(&mut track, Limits { cgroup, available }).unwrap();
+        assert_eq!(got.verdict, Class::Leak, "{:?}", got.evidence);
+        (got.alarm, got.limit_owner, got.time_to_limit_s.map(|left| (left / 60.0).round() as u64))
+    };
+    let (doubles, grows) = (70_000, 24_000);
+    let (near, far) = (Some(40 * MIB), Some(64 << 30));
+    assert_eq!(judged(doubles, None, None), (true, None, None));
+    let (alarm, owner, left) = judged(doubles, None, far);
+    assert_eq!((alarm, owner.as_deref()), (true, Some("")), "as without a limit");
+    assert!(left.unwrap() > 15_000, "{left:?}");
+    assert!(!judged(grows, None, None).0);
+    assert!(!judged(grows, None, far).0);
+    let (alarm, owner, left) = judged(grows, None, near);
+    assert_eq!((alarm, owner.as_deref(), left), (true, Some(""), Some(29)), "40 MiB at 1.37 a minute");
+    let own = Some(("/a", 900.0 * MIB as f64));
+    assert_eq!((judged(grows, own, far).0, judged(grows, own, far).1.as_deref()), (false, Some("/a")));
+    assert_eq!((judged(grows, own, near).0, judged(grows, own, near).1.as_deref()), (true, Some("")));
+    assert!(!judged(doubles, own, far).0, "a limit of its own that is far holds the alarm back, as ever");
 }

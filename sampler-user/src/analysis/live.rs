@@ -7,13 +7,13 @@ use std::collections::{BTreeMap, HashMap};
 use std::iter::successors;
 
 use super::detectors::Class;
-use super::limits::{Room, nearest};
+use super::limits::{Limits, Room, nearest};
 use super::track::Track;
 use super::verdict::{Verdict, judge};
 use crate::fields::FieldId;
 use crate::paths::parent;
 use crate::recording::Subject;
-use crate::sample::{Row, SubjectRef};
+use crate::sample::{HOST, Row, SubjectRef};
 
 /// Blocks of a signal: 40 KiB a cgroup with all its signals. Offline has eight times as many, and so tells finer teeth from
 /// their mean; whether it leaks is the same.
@@ -60,13 +60,15 @@ pub struct Live {
     has_parts: bool,
     now_us: i64,
     turn: SubjectRef,
+    /// What was available last on the machine, bytes.
+    available: Option<u64>,
 }
 
 impl Live {
     /// `fields`: those that are recorded; none is all.
     pub fn new(fields: &[FieldId]) -> Live {
         let has_parts = fields.is_empty() || fields.contains(&FieldId::Anon);
-        Live { cgroups: HashMap::new(), numbers: BTreeMap::new(), has_parts, now_us: 0, turn: 0 }
+        Live { cgroups: HashMap::new(), numbers: BTreeMap::new(), has_parts, now_us: 0, turn: 0, available: None }
     }
 
     /// A subject gets its number.
@@ -94,8 +96,12 @@ impl Live {
         }
     }
 
-    /// A row of a cgroup.
+    /// A row of a cgroup or of the host.
     pub fn row(&mut self, time_us: i64, row: &Row) {
+        if row.subject == HOST {
+            self.available = row.get(FieldId::MemAvailable.field()).or(self.available);
+            return;
+        }
         self.now_us = self.now_us.max(time_us);
         let Some(follow) = self.cgroups.get_mut(&row.subject) else { return };
         if follow.begun_us == 0 {
@@ -148,7 +154,8 @@ impl Live {
             rooms.extend(room.map(|room| (path.to_owned(), room)));
         }
         // The verdict fits the blocks to the data, which goes on here.
-        judge(&mut follow.track.clone(), nearest(&follow.path, &rooms))
+        let limits = Limits { cgroup: nearest(&follow.path, &rooms), available: self.available };
+        judge(&mut follow.track.clone(), limits)
     }
 }
 

@@ -274,6 +274,7 @@ const LEAST_AVAILABLE: f64 = 0.05;
 #[derive(Clone, Debug, Default)]
 pub struct HostWatch {
     total: Option<f64>,
+    available: Option<u64>,
     open: Option<Episode>,
     done: Vec<Episode>,
 }
@@ -284,9 +285,9 @@ impl HostWatch {
         let [total, available] = HOST_FIELDS.map(|id| series.column(id.field()));
         for (row, &time_us) in series.time_us.iter().enumerate() {
             self.total = total.and_then(|column| column.get(row)).map(|v| v as f64).or(self.total);
-            let (Some(total), Some(left)) = (self.total, available.and_then(|column| column.get(row))) else {
-                continue;
-            };
+            let left = available.and_then(|column| column.get(row));
+            self.available = left.or(self.available);
+            let (Some(total), Some(left)) = (self.total, left) else { continue };
             if self
                 .open
                 .as_ref()
@@ -302,6 +303,11 @@ impl HostWatch {
                 episode.least_available = Some(episode.least_available.map_or(left, |least| least.min(left)));
             }
         }
+    }
+
+    /// What was available last, bytes.
+    pub fn available(&self) -> Option<u64> {
+        self.available
     }
 
     fn close(&mut self) {
@@ -406,6 +412,7 @@ mod tests {
         }
         let mut watch = HostWatch::default();
         watch.feed(&series);
+        assert_eq!(watch.available(), Some(500 << 20));
         let got = watch.end();
         assert_eq!(got.len(), 1);
         assert_eq!(
