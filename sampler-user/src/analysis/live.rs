@@ -272,4 +272,46 @@ mod tests {
         live.forget(1);
         assert!(live.cgroups.is_empty() && live.numbers.is_empty() && live.verdict(1).is_none());
     }
+
+    #[test]
+    fn the_new_cgroup_of_a_path_stays_when_the_old_one_is_forgotten() {
+        let mut live = Live::new(&[]);
+        live.subject(1, &subject("/a"));
+        live.subject(2, &subject("/a"));
+        live.subject(3, &subject("/a/b"));
+        live.forget(1);
+        for t in 0..400 {
+            let held = 100 * MIB + t * 60_000 + noise(t, 1);
+            live.row(t as i64 * 1_000_000, &row(2, held + 50 * MIB, 0, 900 * MIB));
+            live.row(t as i64 * 1_000_000, &row(3, held, 0, crate::fields::UNLIMITED));
+        }
+        let verdict = live.verdict(3).unwrap();
+        assert_eq!((verdict.limit_owner.as_deref(), verdict.limit_bytes), (Some("/a"), Some(850 * MIB)));
+    }
+
+    #[test]
+    fn without_memory_stat_the_size_is_judged() {
+        let mut live = Live::new(&[FieldId::Current]);
+        live.subject(1, &subject("/a"));
+        for t in 0..900 {
+            let mut row = Row::new(1);
+            row.put(FieldId::Current.field(), 100 * MIB + t * 100_000 + noise(t, 1));
+            live.row(t as i64 * 1_000_000, &row);
+        }
+        assert_eq!(live.verdict(1).unwrap().verdict, Class::Leak);
+    }
+
+    #[test]
+    fn a_turn_looks_at_a_few_and_the_next_at_others() {
+        let mut live = Live::new(&[]);
+        for n in 1..=10 {
+            live.subject(n, &subject(&format!("/{n}")));
+            (0..150).for_each(|t| live.row(t * 1_000_000, &row(n, 10 * MIB, 0, 900 * MIB)));
+        }
+        let seen = [4, 8, 10, 10].map(|_| {
+            live.look();
+            live.cgroups.values().filter(|follow| follow.next_us > live.now_us).count()
+        });
+        assert_eq!(seen, [4, 8, 10, 10]);
+    }
 }
