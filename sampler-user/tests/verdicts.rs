@@ -178,12 +178,12 @@ fn a_cgroup_that_a_kill_emptied_is_told_by_tasks_or_by_size() {
     // What it had read stays charged to it.
     let cache = [(FieldId::Current, 20 * MIB), (FieldId::Anon, 0), (FieldId::File, 20 * MIB)];
     let after =
-        (1000..2500).map(|t| (t, [&cache[..], &[(FieldId::EventsOomKill, 1), (FieldId::PidsCurrent, 0)]].concat()));
+        (1000..4000).map(|t| (t, [&cache[..], &[(FieldId::EventsOomKill, 1), (FieldId::PidsCurrent, 0)]].concat()));
     let got = verdict([series(1, with_tasks.into_iter().chain(after))], None);
     assert_eq!((got.verdict, got.alarm), (Class::Leak, true), "{:?}", got.evidence);
     let without = alive(&|_| vec![(FieldId::EventsOomKill, 0)]);
     let after =
-        (1000..2500).map(|t| (t, vec![(FieldId::Current, 4096), (FieldId::Anon, 0), (FieldId::EventsOomKill, 1)]));
+        (1000..4000).map(|t| (t, vec![(FieldId::Current, 4096), (FieldId::Anon, 0), (FieldId::EventsOomKill, 1)]));
     let got = verdict([series(1, without.into_iter().chain(after))], None);
     assert_eq!((got.verdict, got.alarm), (Class::Leak, true), "{:?}", got.evidence);
 }

@@ -491,4 +491,12 @@ mod tests {
         ];
         assert_eq!(groups(&all.iter().map(|(path, rises)| (*path, rises)).collect::<Vec<_>>()), []);
     }
+
+    #[test]
+    fn nearly_the_same_period_is_not_the_same_moments() {
+        // They rise together eight times, and then ever further apart.
+        let all = [60.0, 60.4].map(|period| seen(0, 3600, 1, storm(period, 7.0, 5.0, 30 * MIB)));
+        assert!(all.iter().all(|rises| rises.beat().is_some()));
+        assert_eq!(groups(&[("/a", &all[0]), ("/b", &all[1])]), []);
+    }
 }

@@ -314,4 +314,25 @@ mod tests {
         });
         assert_eq!(seen, [4, 8, 10, 10]);
     }
+
+    #[test]
+    fn three_looks_announce_and_what_cannot_be_told_takes_nothing_back() {
+        let mut live = Live::new(&[]);
+        live.subject(1, &subject("/a"));
+        let feed = |live: &mut Live, from: u64, to: u64| {
+            (from..to).for_each(|t| {
+                live.row(t as i64 * 1_000_000, &row(1, 100 * MIB + t * 60_000 + noise(t, 1), 0, 1024 * MIB))
+            });
+            live.look().iter().map(|news| news.leaks).collect::<Vec<_>>()
+        };
+        let told = [(0, 900), (900, 1000), (1000, 1100)].map(|(from, to)| feed(&mut live, from, to));
+        assert_eq!(told, [vec![], vec![], vec![true]]);
+        // Of three weeks nearly nothing was seen.
+        for looks in 0..5 {
+            let at = 2_000_000 + looks * 200_000;
+            live.row(at * 1_000_000, &row(1, 100 * MIB, 0, 1024 * MIB));
+            assert!(live.look().is_empty());
+            assert_eq!(live.verdict(1).unwrap().verdict, Class::Undetermined);
+        }
+    }
 }

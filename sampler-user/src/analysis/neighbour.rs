@@ -63,8 +63,8 @@ fn growth(track: &Track, from_us: i64, to_us: i64) -> Option<f64> {
         timed.filter_map(move |(i, block)| Some((begin + i as i64 * blocks.width_us, block.mean()?)))
     });
     let seen: Vec<(i64, f64)> = levels.filter(|(time, _)| *time <= to_us).collect();
-    let last = seen.last().filter(|(time, _)| *time >= from_us)?.1;
-    // One that did not exist before grew by all that it has.
+    let last = seen.last()?.1;
+    // One that was gone before did not grow; one that did not exist grew by all that it has.
     let before = seen.iter().rev().find(|(time, _)| *time <= from_us).map_or(0.0, |(_, level)| *level);
     Some(last - before)
 }
