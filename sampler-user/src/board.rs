@@ -7,7 +7,7 @@ mod line;
 
 use std::collections::{BTreeMap, HashMap};
 
-use crate::analysis::limits::{Room, nearest};
+use crate::analysis::limits::{Limits, MACHINE, Room, nearest};
 use crate::event::{Event, What};
 use crate::fields::{FieldId, Table, UNLIMITED};
 use crate::identity::{Identity, Names};
@@ -136,15 +136,18 @@ impl Board {
                 Some((path.clone(), Room { current: point.current? as f64, limit }))
             })
             .collect();
+        let available = self.available(at_us);
         let line = |(path, cgroup): (&String, &Cgroup)| {
             let point = state(cgroup)?;
             let who = self.who(path);
-            let limit = nearest(path, &rooms).map(|(_, limit)| limit as u64);
+            let limits = Limits { cgroup: nearest(path, &rooms), available };
+            let limit = limits.cgroup.map(|(_, limit)| limit as u64);
+            let first = limits.first(point.firm.map(|firm| firm as f64));
             let part = |value: Option<u64>| value.zip(limit).map(|(value, limit)| value as f64 / limit.max(1) as f64);
             let growth = cgroup.growth(at_us);
-            let left = limit.zip(point.firm).map(|(limit, firm)| limit.saturating_sub(firm) as f64);
-            let first = cgroup.history.iter().find_map(|point| point.kills);
-            let counted = point.kills.zip(first).map_or(0, |(last, first)| last.saturating_sub(first));
+            let left = first.zip(point.firm).map(|((_, limit), firm)| (limit - firm as f64).max(0.0));
+            let begun = cgroup.history.iter().find_map(|point| point.kills);
+            let counted = point.kills.zip(begun).map_or(0, |(last, first)| last.saturating_sub(first));
             let told = || cgroup.told.iter().filter(|(time, _, _)| *time <= at_us);
             let minute = told().filter(|(time, _, _)| at_us - time <= 60_000_000).map(|(_, _, stall)| *stall).sum();
             Some(Line {
@@ -167,6 +170,7 @@ impl Board {
                     .zip(left)
                     .filter(|(growth, _)| *growth > 65536.0)
                     .map(|(growth, left)| 60.0 * left / growth),
+                machine_first: first.is_some_and(|(owner, _)| owner == MACHINE),
                 pressure: cgroup.pressure(at_us),
                 stall_us: if cgroup.told.is_empty() { None } else { Some(minute) },
                 leaks: cgroup.leaks,
@@ -175,6 +179,15 @@ impl Board {
             })
         };
         self.cgroups.iter().filter_map(line).collect()
+    }
+
+    /// What was available on the machine at a time.
+    fn available(&self, at_us: i64) -> Option<u64> {
+        if at_us >= self.now_us {
+            return self.host.get(FieldId::MemAvailable);
+        }
+        let used = self.host.until(at_us).next_back()?.current?;
+        Some(self.host.get(FieldId::MemTotal)?.saturating_sub(used))
     }
 
     /// The machine as it was at a time.
@@ -286,6 +299,28 @@ mod tests {
         let mut warm = board();
         grow(&mut warm, |t| ((t as u64).min(60) << 22, 0));
         assert_eq!(warm.lines(warm.now_us)[0].time_to_limit_s, None, "it does not grow any more");
+    }
+
+    #[test]
+    fn what_has_no_limit_grows_until_the_machine_is_full() {
+        let mut board = board();
+        for t in 0..300 {
+            let held = (100 + t as u64) << 20;
+            let host = [(FieldId::MemTotal, 2000 << 20), (FieldId::MemAvailable, (1500 << 20) - held)];
+            board.feed(None, t * S, &row(&host));
+            let own = [(FieldId::Current, held + (50 << 20)), (FieldId::File, 50 << 20), (FieldId::Max, UNLIMITED)];
+            board.feed(Some(("/a", 1)), t * S, &row(&own));
+            board.feed(Some(("/b", 2)), t * S, &row(&[own[0], own[1], (FieldId::Max, 450 << 20)]));
+        }
+        let of = |at: i64| {
+            let lines = board.lines(at);
+            let room = |line: &Line| line.time_to_limit_s.unwrap() * line.growth_per_min.unwrap() / 60.0;
+            let of = |line: &Line| (room(line).round() as u64 >> 20, line.limit, line.machine_first);
+            (of(&lines[0]), of(&lines[1]))
+        };
+        // 1101 MiB are left, and none of that is its limit; the other one ends earlier.
+        assert_eq!(of(299 * S), ((1101, None, true), (51, Some(450 << 20), false)));
+        assert_eq!(of(200 * S), ((1200, None, true), (150, Some(450 << 20), false)), "of then");
     }
 
     #[test]

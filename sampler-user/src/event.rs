@@ -137,7 +137,7 @@ pub enum What {
         /// Pace, bytes a second.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         bytes_per_s: Option<f64>,
-        /// Seconds until its limit is reached.
+        /// Seconds until the first limit is reached: its own, an ancestor's or the machine's.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         time_to_limit_s: Option<f64>,
         /// How likely it grows without bound, 0 to 1.

@@ -9,6 +9,12 @@ mod stack;
 use std::fmt::Write;
 use std::process::{Command, Output};
 
+use sampler::fields::{FieldId, UNLIMITED};
+use sampler::recording::Subject;
+use sampler::sample::{PassHead, PassKind, Row};
+use sampler::sink::Sink;
+use serde_json::Value;
+
 fn sampler(args: &[&str]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_sampler")).args(args).output().unwrap()
 }
@@ -148,6 +154,71 @@ fn a_leak_without_a_limit_runs_into_that_of_its_parent() {
     assert_eq!((&leak["verdict"], &leak["limit_owner"]), (&"leak".into(), &"/vm".into()), "{leak}");
     let left = (250.0 * MIB as f64 - 600.0 * 100_000.0) / 100_000.0;
     assert!((leak["time_to_limit_s"].as_f64().unwrap() / left - 1.0).abs() < 0.03, "{leak}, want {left}");
+}
+
+#[test]
+fn a_leak_without_any_limit_runs_into_the_end_of_the_machine() {
+    let dir = tempfile::tempdir().unwrap();
+    let machine = |with_host: bool| {
+        let dir = dir.path().join(with_host.to_string());
+        let mut writer = journal::create(&dir);
+        writer.subject(0, &Subject::host());
+        for (number, path) in [(1, "/free"), (2, "/wide"), (3, "/tight")] {
+            writer.subject(number, &Subject { cgroup: path.into(), id: u64::from(number), process: None });
+        }
+        let begin_ns = sampler::time::mono_ns();
+        for t in 0..900u64 {
+            let anon = 50 * MIB + t * 100_000 + t * 7919 % 101 * 512;
+            let mut pass = |kind, rows: &[(u32, &[(FieldId, u64)])]| {
+                let head = PassHead { kind, mono_ns: begin_ns + t * 1_000_000_000, rows: rows.len() as u32 };
+                writer.pass(head);
+                for (number, fields) in rows {
+                    let mut row = Row::new(*number);
+                    fields.iter().for_each(|(id, value)| row.put(id.field(), *value));
+                    writer.row(head, &row);
+                }
+            };
+            let file = 400 * MIB;
+            let of = |max| {
+                [(FieldId::Current, anon + file), (FieldId::Anon, anon), (FieldId::File, file), (FieldId::Max, max)]
+            };
+            pass(PassKind::Full, &[(1, &of(UNLIMITED)), (2, &of(4096 * MIB)), (3, &of(600 * MIB))]);
+            if with_host {
+                let left = 2000 * MIB - 3 * anon;
+                let swap = [(FieldId::SwapTotal, 9000 * MIB), (FieldId::SwapFree, 9000 * MIB)];
+                pass(
+                    PassKind::Host,
+                    &[(0, &[(FieldId::MemTotal, 2048 * MIB), (FieldId::MemAvailable, left), swap[0], swap[1]])],
+                );
+            }
+        }
+        writer.flush(true);
+        let document = document(&[dir.to_str().unwrap()]);
+        let words = text(&sampler(&["analyze", dir.to_str().unwrap()]).stdout);
+        let list = document["cgroups"].as_array().unwrap();
+        (["/free", "/wide", "/tight"].map(|path| list.iter().find(|c| c["path"] == path).unwrap().clone()), words)
+    };
+    let ([free, wide, tight], words) = machine(true);
+    let held = 50.0 * MIB as f64 + 900.0 * 100_000.0;
+    let available = 2000.0 * MIB as f64 - 3.0 * held;
+    for machine in [&free, &wide] {
+        assert_eq!((&machine["verdict"], &machine["limit_owner"]), (&"leak".into(), &"".into()), "{machine}");
+        let left = machine["time_to_limit_s"].as_f64().unwrap() / (available / 100_000.0);
+        assert!((left - 1.0).abs() < 0.03, "neither swap nor page cache is counted: {machine}");
+        let [low, high] = [0, 1].map(|end| machine["time_to_limit_ci90"][end].as_f64().unwrap());
+        assert!((low..high).contains(&(available / 100_000.0)), "{machine}");
+        assert!((machine["limit_bytes"].as_f64().unwrap() / (held + available) - 1.0).abs() < 0.01, "{machine}");
+    }
+    assert_eq!((&tight["limit_owner"], &tight["limit_bytes"]), (&"/tight".into(), &(600 * MIB).into()), "{tight}");
+    let line = words.lines().find(|line| line.contains("/free")).unwrap();
+    assert!(line.contains("that the machine leaves it beside page cache, ") && line.contains("limit in "), "{line}");
+    let ([free, wide, _], words) = machine(false);
+    assert_eq!(
+        (&free["limit_owner"], &free["time_to_limit_s"], &free["alarm"]),
+        (&Value::Null, &Value::Null, &false.into())
+    );
+    assert_eq!(wide["limit_owner"], "/wide");
+    assert!(words.lines().any(|line| line.contains("/free") && line.contains("no limit")), "{words}");
 }
 
 #[test]

@@ -7,9 +7,9 @@ mod journal;
 use std::process::Command;
 
 use sampler::analysis::live::Live;
-use sampler::fields::FieldId;
+use sampler::fields::{FieldId, UNLIMITED};
 use sampler::recording::Subject;
-use sampler::sample::{PassHead, PassKind, Row};
+use sampler::sample::{HOST, PassHead, PassKind, Row};
 use sampler::sink::Sink;
 
 const MIB: u64 = 1 << 20;
@@ -17,11 +17,12 @@ const MIB: u64 = 1 << 20;
 /// Anonymous memory at a second.
 type Cgroup = (&'static str, fn(u64) -> u64);
 
-const CGROUPS: [Cgroup; 5] = [
+const CGROUPS: [Cgroup; 6] = [
     ("/leak", |t| 100 * MIB + t * 60_000),
     ("/late", |t| 100 * MIB + t.saturating_sub(900) * 90_000),
     ("/rest", |_| 100 * MIB),
     ("/full", |t| 100 * MIB + t.min(1000) * 60_000),
+    ("/free", |t| 100 * MIB + t * 60_000),
     ("/step", |t| if t < 1200 { 100 * MIB } else { 180 * MIB }),
 ];
 
@@ -30,6 +31,7 @@ fn live_and_offline_agree_on_a_recording_of_fast_and_slow_rows() {
     let dir = tempfile::tempdir().unwrap();
     let mut writer = journal::create(dir.path());
     let mut live = Live::new(&[]);
+    writer.subject(HOST, &Subject::host());
     for (n, (path, _)) in CGROUPS.iter().enumerate() {
         let subject = Subject { cgroup: (*path).to_owned(), id: n as u64 + 1, process: None };
         writer.subject(n as u32 + 1, &subject);
@@ -39,20 +41,29 @@ fn live_and_offline_agree_on_a_recording_of_fast_and_slow_rows() {
     let mut announced = Vec::new();
     for tick in 0..2400u64 * 4 {
         let t = tick / 4;
-        for kind in [PassKind::Fast, PassKind::Slow] {
-            if kind == PassKind::Slow && !tick.is_multiple_of(4) {
+        for kind in [PassKind::Fast, PassKind::Slow, PassKind::Host] {
+            if kind != PassKind::Fast && !tick.is_multiple_of(4) {
                 continue;
             }
-            let offset_ns = if kind == PassKind::Slow { 30_000_000 } else { 0 };
-            let head =
-                PassHead { kind, mono_ns: begin_ns + tick * 250_000_000 + offset_ns, rows: CGROUPS.len() as u32 };
+            let offset_ns = if kind == PassKind::Fast { 0 } else { 30_000_000 };
+            let rows = if kind == PassKind::Host { 1 } else { CGROUPS.len() as u32 };
+            let head = PassHead { kind, mono_ns: begin_ns + tick * 250_000_000 + offset_ns, rows };
             writer.pass(head);
-            for (n, (_, at)) in CGROUPS.iter().enumerate() {
+            if kind == PassKind::Host {
+                let mut row = Row::new(HOST);
+                row.put(FieldId::MemTotal.field(), 8192 * MIB);
+                row.put(FieldId::MemAvailable.field(), 3000 * MIB - t * 240_000);
+                writer.row(head, &row);
+                live.row((head.mono_ns / 1000) as i64, &row);
+                continue;
+            }
+            for (n, (path, at)) in CGROUPS.iter().enumerate() {
                 let anon = at(t) + (t * 7919 + n as u64 * 104_729) % 101 * 4096;
+                let max = if *path == "/free" { UNLIMITED } else { 1024 * MIB };
                 let mut row = Row::new(n as u32 + 1);
                 let fields: &[(FieldId, u64)] = match kind {
                     PassKind::Fast => &[(FieldId::Current, anon + 30 * MIB), (FieldId::EventsOomKill, 0)],
-                    _ => &[(FieldId::Anon, anon), (FieldId::File, 30 * MIB), (FieldId::Max, 1024 * MIB)],
+                    _ => &[(FieldId::Anon, anon), (FieldId::File, 30 * MIB), (FieldId::Max, max)],
                 };
                 fields.iter().for_each(|(id, value)| row.put(id.field(), *value));
                 writer.row(head, &row);
@@ -72,10 +83,19 @@ fn live_and_offline_agree_on_a_recording_of_fast_and_slow_rows() {
         if live["verdict"] == "leak" {
             let ratio = live["rate_bytes_per_s"].as_f64().unwrap() / offline["rate_bytes_per_s"].as_f64().unwrap();
             assert!((ratio - 1.0).abs() < 0.05, "{path}: {ratio}");
+            let owner = if *path == "/free" { "" } else { path };
+            assert_eq!((&live["limit_owner"], &offline["limit_owner"]), (&owner.into(), &owner.into()), "{path}");
+            for key in ["limit_bytes", "time_to_limit_s"] {
+                let ratio = live[key].as_f64().unwrap() / offline[key].as_f64().unwrap();
+                assert!((ratio - 1.0).abs() < 0.05, "{path}: {key} {ratio}");
+            }
+            assert_eq!(live["alarm"], offline["alarm"], "{path}");
         }
     }
     assert!(
-        announced.contains(&("/leak".into(), true)) && announced.contains(&("/late".into(), true)),
+        announced.contains(&("/leak".into(), true))
+            && announced.contains(&("/late".into(), true))
+            && announced.contains(&("/free".into(), true)),
         "{announced:?}"
     );
     assert!(!announced.iter().any(|(path, _)| path == "/rest" || path == "/step"), "{announced:?}");

@@ -4,6 +4,7 @@
 use std::sync::Arc;
 
 use sampler::analysis::detectors::Class;
+use sampler::analysis::limits::Limits;
 use sampler::analysis::track::{Signal, Track};
 use sampler::analysis::verdict::{Verdict, judge};
 use sampler::fields::{FieldId, Table};
@@ -132,4 +133,86 @@ fn each_kind_of_memory_is_named() {
         let got = verdict([series(1, rows)], None);
         assert_eq!((got.verdict, got.component), (Class::Leak, Some(kind)), "{:?}", got.evidence);
     }
+}
+
+#[test]
+fn the_end_of_the_machine_makes_an_alarm_earlier_and_never_later() {
+    // 50 MiB grow by 120 MiB in half an hour, or by 41.
+    let judged = |pace: u64, cgroup: Option<(&str, f64)>, available: Option<u64>| {
+        let mut track = Track::default();
+        track.feed(&series(1, (0..1800).map(|t| (t, anon(t, 50 * MIB + pace * t as u64)))));
+        let got = judge(&mut track, Limits { cgroup, available }).unwrap();
+        assert_eq!(got.verdict, Class::Leak, "{:?}", got.evidence);
+        (got.alarm, got.limit_owner, got.time_to_limit_s.map(|left| (left / 60.0).round() as u64))
+    };
+    let (doubles, grows) = (70_000, 24_000);
+    let (near, far) = (Some(40 * MIB), Some(64 << 30));
+    assert_eq!(judged(doubles, None, None), (true, None, None));
+    let (alarm, owner, left) = judged(doubles, None, far);
+    assert_eq!((alarm, owner.as_deref()), (true, Some("")), "as without a limit");
+    assert!(left.unwrap() > 15_000, "{left:?}");
+    assert!(!judged(grows, None, None).0);
+    assert!(!judged(grows, None, far).0);
+    let (alarm, owner, left) = judged(grows, None, near);
+    assert_eq!((alarm, owner.as_deref(), left), (true, Some(""), Some(29)), "40 MiB at 1.37 a minute");
+    let own = Some(("/a", 900.0 * MIB as f64));
+    assert_eq!((judged(grows, own, far).0, judged(grows, own, far).1.as_deref()), (false, Some("/a")));
+    assert_eq!((judged(grows, own, near).0, judged(grows, own, near).1.as_deref()), (true, Some("")));
+    assert!(!judged(doubles, own, far).0, "a limit of its own that is far holds the alarm back, as ever");
+}
+
+#[test]
+fn a_life_that_grew_and_ended_without_a_kill_is_over() {
+    // A deployment that leaked was replaced by one that does not.
+    let new = series(2, (1000..2000).map(|t| (t, anon(t, 50 * MIB))));
+    assert_eq!(verdict([series(1, (0..1000).map(leak)), new], None).verdict, Class::Steady);
+}
+
+#[test]
+fn a_cgroup_that_a_kill_emptied_is_told_by_tasks_or_by_size() {
+    let alive = |kills: &dyn Fn(i64) -> Vec<(FieldId, u64)>| {
+        let rows: Vec<At> = (0..1000).map(|t| (t, [leak(t).1, kills(t)].concat())).collect();
+        rows
+    };
+    let with_tasks = alive(&|_| vec![(FieldId::EventsOomKill, 0), (FieldId::PidsCurrent, 3)]);
+    // What it had read stays charged to it.
+    let cache = [(FieldId::Current, 20 * MIB), (FieldId::Anon, 0), (FieldId::File, 20 * MIB)];
+    let after =
+        (1000..4000).map(|t| (t, [&cache[..], &[(FieldId::EventsOomKill, 1), (FieldId::PidsCurrent, 0)]].concat()));
+    let got = verdict([series(1, with_tasks.into_iter().chain(after))], None);
+    assert_eq!((got.verdict, got.alarm), (Class::Leak, true), "{:?}", got.evidence);
+    let without = alive(&|_| vec![(FieldId::EventsOomKill, 0)]);
+    let after =
+        (1000..4000).map(|t| (t, vec![(FieldId::Current, 4096), (FieldId::Anon, 0), (FieldId::EventsOomKill, 1)]));
+    let got = verdict([series(1, without.into_iter().chain(after))], None);
+    assert_eq!((got.verdict, got.alarm), (Class::Leak, true), "{:?}", got.evidence);
+}
+
+#[test]
+fn without_a_limit_an_alarm_waits_for_twenty_minutes() {
+    let at = |seconds: i64| {
+        let got = verdict([series(1, (0..seconds).map(|t| (t, anon(t, 10 * MIB + 60_000 * t as u64))))], None);
+        (got.verdict, got.doubled, got.alarm)
+    };
+    assert_eq!((at(900), at(1500)), ((Class::Leak, true, false), (Class::Leak, true, true)));
+}
+
+#[test]
+fn the_peaks_over_the_floor_reach_the_limit_first() {
+    // Teeth of 60 MiB over a floor that rises by 60 kB a second.
+    let tooth = |t: i64| (t, anon(t, 100 * MIB + 60_000 * t as u64 + t as u64 % 40 * 3 * MIB / 2));
+    let got = verdict([series(1, (0..2400).map(tooth))], Some(500.0 * MIB as f64));
+    assert_eq!(got.verdict, Class::Leak, "{:?}", got.evidence);
+    let left = (340.0 * MIB as f64 - 60_000.0 * 2400.0) / 60_000.0;
+    assert!((got.time_to_limit_s.unwrap() / left - 1.0).abs() < 0.06, "{:?}, want {left}", got.time_to_limit_s);
+}
+
+#[test]
+fn the_pace_is_that_of_now_and_the_onset_that_of_the_whole() {
+    // It rises slowly for half an hour, then five times as fast.
+    let fast = |t: i64| (t, anon(t, 60 * MIB + 20_000 * t as u64 + 80_000 * (t - 1800).max(0) as u64));
+    let got = verdict([series(1, (0..3600).map(fast))], None);
+    assert_eq!(got.verdict, Class::Leak, "{:?}", got.evidence);
+    assert!((0..1_200_000_000).contains(&got.onset_us.unwrap()), "{got:?}");
+    assert!((got.rate_bytes_per_s.unwrap() / 100_000.0 - 1.0).abs() < 0.05, "{got:?}");
 }

@@ -79,12 +79,9 @@ pub static TABLE: [Kind; 7] = [
             // From the lower half of its room everything looks close for a moment.
             let left = line.time_to_limit_s.filter(|left| *left <= seconds && line.firm_used > Some(0.5))?;
             let pace = line.growth_per_min?.max(0.0) as u64;
-            Some(format!(
-                "at {} a minute its limit of {} is reached in {}",
-                bytes(pace),
-                bytes(line.limit?),
-                span(left)
-            ))
+            let own = format!("its limit of {}", bytes(line.limit?));
+            let what = if line.machine_first { "the end of the machine's memory" } else { &own };
+            Some(format!("at {} a minute {what} is reached in {}", bytes(pace), span(left)))
         },
     },
     Kind {

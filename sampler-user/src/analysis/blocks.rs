@@ -179,4 +179,13 @@ mod tests {
         gap.fit(0);
         assert_eq!(gap.width_us, FIRST_US, "a gap is not sparseness");
     }
+
+    #[test]
+    fn what_comes_before_the_begin_counts_to_the_first_block() {
+        let mut blocks = Blocks::<1>::default();
+        for second in [1000, 1001, 400] {
+            blocks.push(0, second * 1_000_000, 1.0);
+        }
+        assert_eq!(blocks.signal(0).iter().map(|block| block.n).collect::<Vec<_>>(), [2, 1]);
+    }
 }

@@ -457,4 +457,46 @@ mod tests {
         assert_eq!(rises.rises.len(), MOST);
         assert!(rises.rises[0].time_us > 600_000_000);
     }
+
+    #[test]
+    fn what_changed_in_gaps_or_grows_evenly_until_it_is_thrown_away_is_no_storm() {
+        let of = |rises: [Rises; 2]| groups(&[("/a", &rises[0]), ("/b", &rises[1])]);
+        // Seven times a gap of 100 s, after which there is more; alike in both.
+        let gaps = [1, 2].map(|_| {
+            let mut rises = Rises::default();
+            for n in 0..8u64 {
+                let mut series =
+                    Series::new(Arc::new(Subject { cgroup: "/x".into(), id: 1, process: None }), Table::Samples);
+                for tick in n * 2000..n * 2000 + 1500 {
+                    let mut row = Row::new(1);
+                    row.put(FieldId::Current.field(), (100 + 50 * n) * MIB);
+                    series.push(tick as i64 * 200_000, &row);
+                }
+                rises.feed(&series);
+            }
+            rises
+        });
+        assert_eq!(gaps[0].rises, []);
+        assert_eq!(of(gaps), []);
+        assert_eq!(of([1, 2].map(|seed| seen(0, 1200, seed, |t| (100 + 2 * (t as u64 % 60)) * MIB))), []);
+        assert_eq!(of([1, 2].map(|seed| seen(0, 1200, seed, storm(60.0, 5.0, 4.0, 90 * MIB)))).len(), 1);
+    }
+
+    #[test]
+    fn two_that_start_together_may_be_chance() {
+        let all = [
+            ("/old", seen(0, 300, 1, |_| MIB)),
+            ("/a", seen(100, 300, 2, |_| MIB)),
+            ("/b", seen(101, 300, 3, |_| MIB)),
+        ];
+        assert_eq!(groups(&all.iter().map(|(path, rises)| (*path, rises)).collect::<Vec<_>>()), []);
+    }
+
+    #[test]
+    fn nearly_the_same_period_is_not_the_same_moments() {
+        // They rise together eight times, and then ever further apart.
+        let all = [60.0, 60.4].map(|period| seen(0, 3600, 1, storm(period, 7.0, 5.0, 30 * MIB)));
+        assert!(all.iter().all(|rises| rises.beat().is_some()));
+        assert_eq!(groups(&[("/a", &all[0]), ("/b", &all[1])]), []);
+    }
 }

@@ -1,4 +1,5 @@
-//! Which limit is reached first: a cgroup's own, or that of an ancestor whose other members hold a part of it.
+//! Which limit is reached first: a cgroup's own, that of an ancestor whose other members hold a part of it, or the end of
+//! the machine's memory.
 
 use std::collections::BTreeMap;
 use std::iter::successors;
@@ -12,6 +13,34 @@ pub struct Room {
     pub current: f64,
     /// memory.max at the end.
     pub limit: f64,
+}
+
+/// What owns the memory of the machine or of its VM, where an owner is a path. No cgroup has this path.
+pub const MACHINE: &str = "";
+
+/// What bounds a cgroup, bytes.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Limits<'a> {
+    /// The first of the limits of cgroups, and whose it is.
+    pub cgroup: Option<(&'a str, f64)>,
+    /// What the kernel says anybody could still have at the end (MemAvailable). Swap is not in it: from there on the machine
+    /// swaps, which is late for a warning, and what a cgroup has in swap counts as held under its own limit as well.
+    pub available: Option<u64>,
+}
+
+impl<'a> Limits<'a> {
+    /// The limit that is reached first by what cannot be reclaimed of a cgroup, of which it holds `firm` bytes; and whose it
+    /// is. Page cache is no part of `firm`: the kernel counts it as available already.
+    pub fn first(&self, firm: Option<f64>) -> Option<(&'a str, f64)> {
+        let machine = firm.zip(self.available).map(|(firm, available)| (MACHINE, firm + available as f64));
+        self.cgroup.into_iter().chain(machine).min_by(|a, b| a.1.total_cmp(&b.1))
+    }
+}
+
+impl<'a> From<Option<(&'a str, f64)>> for Limits<'a> {
+    fn from(cgroup: Option<(&'a str, f64)>) -> Limits<'a> {
+        Limits { cgroup, available: None }
+    }
 }
 
 /// The limit as the cgroup sees it, and whose it is; `None` when nobody has one.
@@ -32,6 +61,19 @@ pub fn nearest<'a>(path: &'a str, rooms: &BTreeMap<String, Room>) -> Option<(&'a
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_machine_is_a_limit_where_it_ends_first() {
+        let of = |cgroup, available| Limits { cgroup, available };
+        let own = Some(("/a", 1000.0));
+        assert_eq!(of(own, Some(300)).first(Some(500.0)), Some((MACHINE, 800.0)));
+        assert_eq!(of(own, Some(600)).first(Some(500.0)), own);
+        assert_eq!(of(None, Some(600)).first(Some(500.0)), Some((MACHINE, 1100.0)));
+        assert_eq!(of(own, None).first(Some(500.0)), own, "a host that was not read is no limit");
+        assert_eq!(of(own, Some(0)).first(None), own);
+        assert_eq!(of(None, Some(600)).first(None), None, "what is held is not known");
+        assert_eq!(Limits::from(own), of(own, None));
+    }
 
     #[test]
     fn the_parent_counts_with_what_its_others_hold() {

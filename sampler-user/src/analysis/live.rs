@@ -7,13 +7,13 @@ use std::collections::{BTreeMap, HashMap};
 use std::iter::successors;
 
 use super::detectors::Class;
-use super::limits::{Room, nearest};
+use super::limits::{Limits, Room, nearest};
 use super::track::Track;
 use super::verdict::{Verdict, judge};
 use crate::fields::FieldId;
 use crate::paths::parent;
 use crate::recording::Subject;
-use crate::sample::{Row, SubjectRef};
+use crate::sample::{HOST, Row, SubjectRef};
 
 /// Blocks of a signal: 40 KiB a cgroup with all its signals. Offline has eight times as many, and so tells finer teeth from
 /// their mean; whether it leaks is the same.
@@ -60,13 +60,15 @@ pub struct Live {
     has_parts: bool,
     now_us: i64,
     turn: SubjectRef,
+    /// What was available last on the machine, bytes.
+    available: Option<u64>,
 }
 
 impl Live {
     /// `fields`: those that are recorded; none is all.
     pub fn new(fields: &[FieldId]) -> Live {
         let has_parts = fields.is_empty() || fields.contains(&FieldId::Anon);
-        Live { cgroups: HashMap::new(), numbers: BTreeMap::new(), has_parts, now_us: 0, turn: 0 }
+        Live { cgroups: HashMap::new(), numbers: BTreeMap::new(), has_parts, now_us: 0, turn: 0, available: None }
     }
 
     /// A subject gets its number.
@@ -94,8 +96,12 @@ impl Live {
         }
     }
 
-    /// A row of a cgroup.
+    /// A row of a cgroup or of the host.
     pub fn row(&mut self, time_us: i64, row: &Row) {
+        if row.subject == HOST {
+            self.available = row.get(FieldId::MemAvailable.field()).or(self.available);
+            return;
+        }
         self.now_us = self.now_us.max(time_us);
         let Some(follow) = self.cgroups.get_mut(&row.subject) else { return };
         if follow.begun_us == 0 {
@@ -148,7 +154,8 @@ impl Live {
             rooms.extend(room.map(|room| (path.to_owned(), room)));
         }
         // The verdict fits the blocks to the data, which goes on here.
-        judge(&mut follow.track.clone(), nearest(&follow.path, &rooms))
+        let limits = Limits { cgroup: nearest(&follow.path, &rooms), available: self.available };
+        judge(&mut follow.track.clone(), limits)
     }
 }
 
@@ -264,5 +271,68 @@ mod tests {
         assert!(track.lives.iter().all(|life| life.blocks.signal(0).len() <= BLOCKS));
         live.forget(1);
         assert!(live.cgroups.is_empty() && live.numbers.is_empty() && live.verdict(1).is_none());
+    }
+
+    #[test]
+    fn the_new_cgroup_of_a_path_stays_when_the_old_one_is_forgotten() {
+        let mut live = Live::new(&[]);
+        live.subject(1, &subject("/a"));
+        live.subject(2, &subject("/a"));
+        live.subject(3, &subject("/a/b"));
+        live.forget(1);
+        for t in 0..400 {
+            let held = 100 * MIB + t * 60_000 + noise(t, 1);
+            live.row(t as i64 * 1_000_000, &row(2, held + 50 * MIB, 0, 900 * MIB));
+            live.row(t as i64 * 1_000_000, &row(3, held, 0, crate::fields::UNLIMITED));
+        }
+        let verdict = live.verdict(3).unwrap();
+        assert_eq!((verdict.limit_owner.as_deref(), verdict.limit_bytes), (Some("/a"), Some(850 * MIB)));
+    }
+
+    #[test]
+    fn without_memory_stat_the_size_is_judged() {
+        let mut live = Live::new(&[FieldId::Current]);
+        live.subject(1, &subject("/a"));
+        for t in 0..900 {
+            let mut row = Row::new(1);
+            row.put(FieldId::Current.field(), 100 * MIB + t * 100_000 + noise(t, 1));
+            live.row(t as i64 * 1_000_000, &row);
+        }
+        assert_eq!(live.verdict(1).unwrap().verdict, Class::Leak);
+    }
+
+    #[test]
+    fn a_turn_looks_at_a_few_and_the_next_at_others() {
+        let mut live = Live::new(&[]);
+        for n in 1..=10 {
+            live.subject(n, &subject(&format!("/{n}")));
+            (0..150).for_each(|t| live.row(t * 1_000_000, &row(n, 10 * MIB, 0, 900 * MIB)));
+        }
+        let seen = [4, 8, 10, 10].map(|_| {
+            live.look();
+            live.cgroups.values().filter(|follow| follow.next_us > live.now_us).count()
+        });
+        assert_eq!(seen, [4, 8, 10, 10]);
+    }
+
+    #[test]
+    fn three_looks_announce_and_what_cannot_be_told_takes_nothing_back() {
+        let mut live = Live::new(&[]);
+        live.subject(1, &subject("/a"));
+        let feed = |live: &mut Live, from: u64, to: u64| {
+            (from..to).for_each(|t| {
+                live.row(t as i64 * 1_000_000, &row(1, 100 * MIB + t * 60_000 + noise(t, 1), 0, 1024 * MIB))
+            });
+            live.look().iter().map(|news| news.leaks).collect::<Vec<_>>()
+        };
+        let told = [(0, 900), (900, 1000), (1000, 1100)].map(|(from, to)| feed(&mut live, from, to));
+        assert_eq!(told, [vec![], vec![], vec![true]]);
+        // Of three weeks nearly nothing was seen.
+        for looks in 0..5 {
+            let at = 2_000_000 + looks * 200_000;
+            live.row(at * 1_000_000, &row(1, 100 * MIB, 0, 1024 * MIB));
+            assert!(live.look().is_empty());
+            assert_eq!(live.verdict(1).unwrap().verdict, Class::Undetermined);
+        }
     }
 }

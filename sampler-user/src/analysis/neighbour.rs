@@ -63,8 +63,8 @@ fn growth(track: &Track, from_us: i64, to_us: i64) -> Option<f64> {
         timed.filter_map(move |(i, block)| Some((begin + i as i64 * blocks.width_us, block.mean()?)))
     });
     let seen: Vec<(i64, f64)> = levels.filter(|(time, _)| *time <= to_us).collect();
-    let last = seen.last().filter(|(time, _)| *time >= from_us)?.1;
-    // One that did not exist before grew by all that it has.
+    let last = seen.last()?.1;
+    // One that was gone before did not grow; one that did not exist grew by all that it has.
     let before = seen.iter().rev().find(|(time, _)| *time <= from_us).map_or(0.0, |(_, level)| *level);
     Some(last - before)
 }
@@ -109,5 +109,38 @@ mod tests {
         let mut early = vec![Episode::new("/pod/victim", Kind::Stall, (100_000_000, 120_000_000))];
         blame(&mut early, &tracks);
         assert_eq!(early[0].cause.as_ref().map(|c| c.path.as_str()), Some("/other"));
+    }
+
+    fn seconds(path: &str, from: i64, to: i64, level: impl Fn(i64) -> u64) -> Track {
+        let subject = Subject { cgroup: path.into(), id: 1, process: None };
+        let mut series = Series::new(Arc::new(subject), Table::Samples);
+        for second in from..to {
+            let mut row = Row::new(1);
+            row.put(FieldId::Current.field(), level(second) << 20);
+            series.push(second * 1_000_000, &row);
+        }
+        let mut track = Track::default();
+        track.feed(&series);
+        track
+    }
+
+    #[test]
+    fn who_is_no_neighbour_or_no_cause_is_not_blamed() {
+        let grows = |by: u64| move |t: i64| 50 + by * (t as u64).min(200) / 200;
+        let victim = seconds("/pod/victim", 0, 300, |t| grows(300)(t));
+        let blamed = |others: &[(&str, Track)]| {
+            let tracks: BTreeMap<&str, &Track> =
+                others.iter().map(|(path, track)| (*path, track)).chain([("/pod/victim", &victim)]).collect();
+            let mut episodes = vec![Episode::new("/pod/victim", Kind::Stall, (200_000_000, 220_000_000)); 2];
+            episodes[1].throttles = 5;
+            blame(&mut episodes, &tracks);
+            assert_eq!(episodes[1].cause, None, "memory.high of its own");
+            episodes.remove(0).cause.map(|cause| (cause.path, cause.grew_bytes >> 20))
+        };
+        let of = |path: &'static str, from: i64, to: i64, by: u64| (path, seconds(path, from, to, grows(by)));
+        assert_eq!(blamed(&[of("/pod", 0, 300, 300)]), None, "what it is in grows with it");
+        assert_eq!(blamed(&[of("/pod/a", 0, 300, 100), of("/pod/b", 0, 300, 100)]), None, "neither has more than half");
+        assert_eq!(blamed(&[of("/pod/gone", 0, 120, 300)]), None, "it was gone before");
+        assert_eq!(blamed(&[of("/pod/new", 190, 300, 0)]), Some(("/pod/new".into(), 50)), "all of it is new");
     }
 }

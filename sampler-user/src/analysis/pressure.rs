@@ -190,8 +190,8 @@ impl Watch {
             on_demand.then_some(Kind::Reclaimed)
         };
         let goes_on = kind.is_some() || some >= SOME / 2.0 || full >= FULL / 2.0;
-        // What was seen lasts no longer than a gap allows.
-        let quiet = |open: &Open| to_us - open.last_us > CALM_US && !goes_on || from_us - open.last_us > CALM_US;
+        // A gap is one long second: what rose in it is a pace of all of it.
+        let quiet = |open: &Open| to_us - open.last_us > CALM_US && !goes_on;
         if self.open.as_ref().is_some_and(quiet) {
             self.close();
         }
@@ -274,6 +274,7 @@ const LEAST_AVAILABLE: f64 = 0.05;
 #[derive(Clone, Debug, Default)]
 pub struct HostWatch {
     total: Option<f64>,
+    available: Option<u64>,
     open: Option<Episode>,
     done: Vec<Episode>,
 }
@@ -284,9 +285,9 @@ impl HostWatch {
         let [total, available] = HOST_FIELDS.map(|id| series.column(id.field()));
         for (row, &time_us) in series.time_us.iter().enumerate() {
             self.total = total.and_then(|column| column.get(row)).map(|v| v as f64).or(self.total);
-            let (Some(total), Some(left)) = (self.total, available.and_then(|column| column.get(row))) else {
-                continue;
-            };
+            let left = available.and_then(|column| column.get(row));
+            self.available = left.or(self.available);
+            let (Some(total), Some(left)) = (self.total, left) else { continue };
             if self
                 .open
                 .as_ref()
@@ -302,6 +303,11 @@ impl HostWatch {
                 episode.least_available = Some(episode.least_available.map_or(left, |least| least.min(left)));
             }
         }
+    }
+
+    /// What was available last, bytes.
+    pub fn available(&self) -> Option<u64> {
+        self.available
     }
 
     fn close(&mut self) {
@@ -406,11 +412,104 @@ mod tests {
         }
         let mut watch = HostWatch::default();
         watch.feed(&series);
+        assert_eq!(watch.available(), Some(500 << 20));
         let got = watch.end();
         assert_eq!(got.len(), 1);
         assert_eq!(
             (got[0].kind, got[0].time_us, got[0].least_available),
             (Kind::HostExhausted, (40_000_000, 59_000_000), Some(30 << 20))
         );
+    }
+
+    /// A row of a cgroup: its id, the second, and values.
+    type At = (u64, u64, Vec<(FieldId, u64)>);
+
+    fn fed(rows: impl IntoIterator<Item = At>) -> Vec<Episode> {
+        let mut watch = Watch::default();
+        for (id, second, values) in rows {
+            let subject = Subject { cgroup: "/a".into(), id, process: None };
+            let mut series = Series::new(Arc::new(subject), Table::Samples);
+            let mut row = Row::new(1);
+            values.iter().for_each(|(field, value)| row.put(field.field(), *value));
+            series.push(second as i64 * 1_000_000, &row);
+            watch.feed(&series);
+        }
+        watch.end()
+    }
+
+    #[test]
+    fn counters_of_another_cgroup_or_that_were_reset_are_no_rise() {
+        let hits = |id, second, count| (id, second, vec![(FieldId::EventsMax, count)]);
+        let then = |id, count| fed((0..40).map(|t| if t < 20 { hits(1, t, 5000) } else { hits(id, t, count) }));
+        assert!(then(2, 9000).is_empty(), "another cgroup of the path");
+        assert!(then(1, 7).is_empty(), "a counter that fell");
+        assert_eq!(then(1, 9000).len(), 1, "the same that rose");
+    }
+
+    #[test]
+    fn what_rose_in_a_gap_is_a_pace_and_a_gap_ends_an_episode() {
+        let stall =
+            |t: u64| t.min(20) * 100_000 + if t >= 620 { 12_000_000 } else { 0 } + t.saturating_sub(640) * 100_000;
+        let rows = (0..660).filter(|t| !(30..620).contains(t)).map(|t| (1, t, vec![(FieldId::PressureSome, stall(t))]));
+        let got = fed(rows);
+        let times: Vec<_> = got.iter().map(|e| (e.time_us.0 / 1_000_000, e.time_us.1 / 1_000_000)).collect();
+        assert_eq!(times, [(0, 20), (640, 659)], "12 s in ten minutes are no stall");
+    }
+
+    #[test]
+    fn each_kind_of_pressure_has_its_name() {
+        use FieldId::*;
+        let rise = |t: u64, each: u64| t.clamp(300, 500) * each;
+        let kinds = |at: &dyn Fn(u64) -> Vec<(FieldId, u64)>| watched(at).iter().map(|e| e.kind).collect::<Vec<_>>();
+        // All stall for 3 % of the time, which is less than some of them may.
+        assert_eq!(kinds(&|t| vec![(PressureSome, rise(t, 3000)), (PressureFull, rise(t, 3000))]), [Kind::Stall]);
+        assert_eq!(kinds(&|t| vec![(EventsHigh, rise(t, 1))]), [Kind::Throttled]);
+        assert_eq!(kinds(&|t| vec![(RefaultAnon, rise(t, 100))]), [Kind::SwapStorm], "pages of swap are not counted");
+        let out_only = |t| vec![(RefaultAnon, rise(t, 100)), (Pswpout, rise(t, 100)), (Pswpin, 0)];
+        assert_eq!(kinds(&out_only), [], "they are, and none came back");
+        // The strongest of what was seen names it: hits of the limit, then stalls.
+        assert_eq!(
+            kinds(&|t| vec![(EventsMax, rise(t, 1)), (PressureSome, t.clamp(400, 500) * 20_000)]),
+            [Kind::Stall]
+        );
+        let asked = |t| vec![(PgstealProactive, rise(t, 100)), (Pgsteal, rise(t, 100)), (RefaultFile, rise(t, 100))];
+        assert_eq!(kinds(&|t| [asked(t), vec![(PressureSome, 0)]].concat()), [Kind::Reclaimed], "nobody waited");
+    }
+
+    #[test]
+    fn episodes_are_bounded() {
+        let rows = (0..30 * MOST as u64 * 2).map(|t| (1, t, vec![(FieldId::EventsMax, t / 30 * 50)]));
+        assert_eq!(fed(rows).len(), MOST);
+    }
+
+    #[test]
+    fn the_machine_is_exhausted_until_twice_as_much_is_left_and_not_in_a_gap() {
+        let watched = |left: &dyn Fn(i64) -> Option<Option<u64>>| {
+            let mut series = Series::new(Arc::new(Subject::host()), Table::Host);
+            for second in 0..100i64 {
+                let Some(left) = left(second) else { continue };
+                let mut row = Row::new(0);
+                if second == 0 {
+                    row.put(FieldId::MemTotal.field(), 1000 << 20);
+                }
+                left.into_iter().for_each(|left| row.put(FieldId::MemAvailable.field(), left << 20));
+                series.push(second * 1_000_000, &row);
+            }
+            let mut watch = HostWatch::default();
+            watch.feed(&series);
+            let available = watch.available();
+            (
+                available,
+                watch.end().iter().map(|e| (e.time_us.0 / 1_000_000, e.time_us.1 / 1_000_000)).collect::<Vec<_>>(),
+            )
+        };
+        let (available, times) =
+            watched(&|t| Some(Some(if (40..60).contains(&t) { 30 + t as u64 % 2 * 50 } else { 400 })));
+        assert_eq!((available, times), (Some(400 << 20), vec![(40, 59)]), "8 % are not yet enough");
+        let (_, times) =
+            watched(&|t| (!(20..80).contains(&t)).then_some(Some(if (10..=90).contains(&t) { 30 } else { 400 })));
+        assert_eq!(times, [(10, 19), (80, 90)]);
+        let (available, _) = watched(&|t| Some((t % 3 == 0).then_some(400).filter(|_| t < 99)));
+        assert_eq!(available, Some(400 << 20), "it is not in each row");
     }
 }

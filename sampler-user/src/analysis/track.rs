@@ -507,4 +507,43 @@ mod tests {
             prop_assert_eq!(columns.lives.len(), by_row.lives.len());
         }
     }
+
+    fn lives(rows: &[(i64, &[(FieldId, u64)])]) -> Vec<Life> {
+        let mut track = Track::default();
+        for (second, values) in rows {
+            track.feed(&series(1, *second, &[values]));
+        }
+        track.lives
+    }
+
+    #[test]
+    fn a_kill_that_does_not_empty_is_no_end() {
+        use FieldId::*;
+        let kill = |after: &'static [(i64, u64)]| {
+            let mut rows: Vec<(i64, Vec<(FieldId, u64)>)> = vec![
+                (0, vec![(Current, 900), (EventsOomKill, 0), (Max, 1000)]),
+                (1, vec![(Current, 950), (EventsOomKill, 1)]),
+            ];
+            rows.extend(after.iter().map(|(second, current)| (*second, vec![(Current, *current), (EventsOomKill, 1)])));
+            lives(&rows.iter().map(|(second, values)| (*second, &values[..])).collect::<Vec<_>>())
+        };
+        let count = |lives: &[Life]| (lives.len(), lives[0].kills);
+        assert_eq!(count(&kill(&[(2, 700), (3, 700)])), (1, 1), "a helper was killed");
+        assert_eq!(count(&kill(&[(2, 900), (60, 100)])), (1, 1), "it fell a minute later, by itself");
+        let ended = kill(&[(2, 100), (3, 120)]);
+        assert_eq!((count(&ended), ended[1].limit), ((2, 1), Some(1000.0)), "the limit stays");
+    }
+
+    #[test]
+    fn the_limit_of_the_end_counts_and_slab_that_is_not_told_apart_is_held() {
+        use FieldId::*;
+        let rows: [&[(FieldId, u64)]; 3] =
+            [&[(Current, 9), (Max, UNLIMITED)], &[(Current, 9), (Max, 500)], &[(Anon, 5), (Slab, 40)]];
+        let mut track = Track::default();
+        track.feed(&series(1, 0, &rows));
+        assert_eq!(track.room().unwrap(), Room { current: 9.0, limit: 500.0 });
+        assert_eq!(track.lives[0].blocks.means(Signal::Footprint as usize).next_back(), Some(45.0));
+        track.feed(&series(1, 9, &[&[(Max, UNLIMITED)]]));
+        assert_eq!(track.room().unwrap().limit, f64::INFINITY);
+    }
 }

@@ -5,6 +5,7 @@ use serde::Serialize;
 use super::detectors::{Class, Evidence, Finding, ask, part_that_grew, rising};
 use super::eta::{eta, growing_part, onset, rate};
 use super::facts::{Facts, facts};
+use super::limits::Limits;
 use super::track::{Life, Signal, Track};
 
 /// What is said of one cgroup. Times are seconds, sizes bytes; what is not known is absent.
@@ -34,9 +35,10 @@ pub struct Verdict {
     pub time_to_limit_s: Option<f64>,
     /// 90 % interval; the upper end is absent when it may not come to it.
     pub time_to_limit_ci90: Option<[Option<f64>; 2]>,
-    /// The limit it reaches first, less what others hold of an ancestor's; absent when none is known.
+    /// The limit that it reaches first: its own, an ancestor's less what others hold of it, or what it holds without page
+    /// cache and what is available on the machine (without swap); absent when none is known.
     pub limit_bytes: Option<u64>,
-    /// Whose limit that is.
+    /// Whose limit that is: the path of a cgroup, or an empty path, which is the machine.
     pub limit_owner: Option<String>,
     /// Size at the end.
     pub last_bytes: Option<u64>,
@@ -50,14 +52,20 @@ pub struct Verdict {
     pub needs_s: Option<f64>,
 }
 
-/// Judges what was tracked of a cgroup. `limit` is the one it reaches first, and whose that is.
-pub fn judge(track: &mut Track, limit: Option<(&str, f64)>) -> Option<Verdict> {
+/// Judges what was tracked of a cgroup.
+///
+/// The detectors are not told of the machine's end: what is left of it is left to all, and one that empties it is not yet one
+/// that grows. It counts for the time that is left, and it makes an alarm earlier, never later.
+pub fn judge<'a>(track: &mut Track, limits: impl Into<Limits<'a>>) -> Option<Verdict> {
+    let limits = limits.into();
     for life in &mut track.lives {
         life.blocks.fit(Signal::Footprint as usize);
     }
     let lives = &track.lives;
+    let own = limits.cgroup.map(|(_, bytes)| bytes);
+    let limit = limits.first(lives.last().and_then(|life| life.blocks.means(Signal::Footprint as usize).next_back()));
     let bytes = limit.map(|(_, bytes)| bytes);
-    let Judged { at, footprint, detector, finding } = judged(lives, bytes)?;
+    let Judged { at, footprint, detector, finding } = judged(lives, own)?;
     let (life, is_last) = (&lives[at], lives.iter().skip(at + 1).all(is_empty));
     let ended = life.kills > 0;
     let finite = |value: f64| value.is_finite().then_some(value);
@@ -95,7 +103,9 @@ pub fn judge(track: &mut Track, limit: Option<(&str, f64)>) -> Option<Verdict> {
             verdict.onset_us = Some(life.blocks.begin_us + block as i64 * life.blocks.width_us);
             let time_left = bytes.and_then(|limit| eta(facts, &pace, limit));
             let grew_s = (facts.floor.points.len() - begun) as f64 * facts.floor.stride * facts.block_s;
-            verdict.alarm = finding.restarts > 0 || ended || is_near(facts, time_left.map(|eta| eta.middle), grew_s);
+            let left_s = time_left.map(|eta| eta.middle);
+            let is_near = is_near(facts, left_s, grew_s) || own.is_none() && is_near(facts, None, grew_s);
+            verdict.alarm = finding.restarts > 0 || ended || is_near;
             verdict.doubled = facts.growth() >= facts.level.0;
             if ended {
                 verdict.evidence.push("an OOM kill ended it".into());

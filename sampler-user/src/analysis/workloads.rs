@@ -266,4 +266,40 @@ mod tests {
         assert!(of(&[4.0]).is_none());
         assert!((at_least(4, 5) - 6.0 / 32.0).abs() < 1e-12);
     }
+
+    #[test]
+    fn a_start_is_no_growth_and_a_short_life_says_nothing() {
+        use crate::analysis::track::Track;
+        use crate::fields::{FieldId, Table};
+        use crate::recording::{Series, Subject};
+        use crate::sample::Row;
+
+        let life = |seconds: i64, mib: &dyn Fn(i64) -> i64| {
+            let subject = Subject { cgroup: "/a".into(), id: 1, process: None };
+            let mut series = Series::new(std::sync::Arc::new(subject), Table::Samples);
+            for second in 0..seconds {
+                let mut row = Row::new(1);
+                row.put(FieldId::Current.field(), (mib(second) as u64) << 20);
+                series.push(second * 1_000_000, &row);
+            }
+            let mut track = Track::default();
+            track.feed(&series);
+            super::course(&track.lives[0])
+        };
+        let started = life(100, &|t| 10 + 4 * t.min(20)).unwrap();
+        assert!(!started.rises() && started.growth == 0.0, "{started:?}");
+        let grows = life(100, &|t| 10 + t).unwrap();
+        assert!(grows.rises() && (grows.pace() / 1048576.0 - 1.0).abs() < 0.05, "{grows:?}");
+        assert_eq!(life(LEAST_BLOCKS as i64 - 1, &|t| 10 + t), None);
+    }
+
+    #[test]
+    fn most_lives_have_to_rise() {
+        let of = |rising: usize, all: usize| {
+            let lives: Vec<_> = (0..all).map(|n| course(if n < rising { 5.0 } else { 0.0 })).collect();
+            roll_up("/w", &lives).unwrap()
+        };
+        assert_eq!((of(70, 100).verdict, of(80, 100).verdict), (Class::Steady, Class::Leak));
+        assert_eq!(of(80, 100).hosts, ["h"]);
+    }
 }

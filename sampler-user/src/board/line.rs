@@ -35,8 +35,10 @@ pub struct Line {
     pub swap: Option<u64>,
     /// Growth of what cannot be reclaimed, a minute.
     pub growth_per_min: Option<f64>,
-    /// Seconds until that reaches the limit.
+    /// Seconds until that reaches the limit, or until nothing is left of the machine.
     pub time_to_limit_s: Option<f64>,
+    /// Whether it is the machine that ends first.
+    pub machine_first: bool,
     /// Part of the last seconds in which some task waited for memory, 0 to 1.
     pub pressure: Option<f64>,
     /// Time in which tasks reclaimed memory themselves in the last minute, microseconds, by the probe.

@@ -44,8 +44,7 @@ fn words(event: &Event) -> Option<String> {
         What::Leak { leaks: true, bytes_per_s, time_to_limit_s, evidence, .. } => {
             let a_minute = |rate: f64| format!(", {} a minute", bytes((rate * 60.0).max(0.0) as u64));
             let rate = bytes_per_s.map_or_else(String::new, a_minute);
-            let left =
-                time_to_limit_s.map_or_else(String::new, |left| format!(", its limit in {:.0} min", left / 60.0));
+            let left = time_to_limit_s.map_or_else(String::new, |left| format!(", limit in {:.0} min", left / 60.0));
             format!("{path} leaks{rate}{left}: {}", evidence.first().map_or("", String::as_str))
         }
         What::Leak { .. } => format!("{path} does not leak any more"),

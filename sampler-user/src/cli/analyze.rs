@@ -10,7 +10,7 @@ use std::process::ExitCode;
 use anyhow::{Context, bail};
 use sampler::analysis::detectors::TABLE;
 use sampler::analysis::groups::{Group, Rises, groups};
-use sampler::analysis::limits::{Room, nearest};
+use sampler::analysis::limits::{Limits, Room, nearest};
 use sampler::analysis::neighbour::blame;
 use sampler::analysis::pressure::{self, Episode, HostWatch, Watch};
 use sampler::analysis::track::{self, Track};
@@ -35,7 +35,7 @@ pub struct Args {
     /// Recordings: folders, .parquet or .journal files, or their addresses in object storage (s3://, gs://, az://)
     /// [default: where `record` writes]
     paths: Vec<PathBuf>,
-    /// One JSON document (format `sampler.analyze.v1`).
+    /// One JSON document (format `sampler.analyze.v1`). An empty `limit_owner` is the machine, as is an empty `path` of pressure.
     #[arg(long)]
     json: bool,
     #[command(flatten)]
@@ -197,8 +197,9 @@ fn analyze(paths: &[PathBuf], part: &super::Part) -> anyhow::Result<Analysis> {
         let mut named = Named::default();
         named.add(&mut recording);
         analysis.problems.append(&mut recording.problems);
+        let available = machine.available();
         press(&host, machine, &mut cgroups, &mut analysis.pressure);
-        finish(&host, cgroups, &named, &mut analysis, &mut lives);
+        finish(&host, cgroups, available, &named, &mut analysis, &mut lives);
     }
     progress.end();
     analysis.workloads = lives.iter().filter_map(|(name, lives)| roll_up(name, lives)).collect();
@@ -223,10 +224,11 @@ fn press(host: &str, machine: HostWatch, cgroups: &mut BTreeMap<String, Follow>,
     }));
 }
 
-/// Judges the cgroups of a host.
+/// Judges the cgroups of a host. `available`: what the machine had left at the end, bytes.
 fn finish(
     host: &str,
     mut cgroups: BTreeMap<String, Follow>,
+    available: Option<u64>,
     named: &Named,
     analysis: &mut Analysis,
     lives: &mut BTreeMap<String, Vec<(String, Course)>>,
@@ -245,7 +247,8 @@ fn finish(
             let courses = follow.track.lives.iter().filter_map(course).map(|course| (host.to_owned(), course));
             lives.entry(name).or_default().extend(courses);
         }
-        if let Some(verdict) = judge(&mut follow.track, nearest(path, &rooms)) {
+        let limits = Limits { cgroup: nearest(path, &rooms), available };
+        if let Some(verdict) = judge(&mut follow.track, limits) {
             let onset = verdict.onset_us.map(format_us);
             let (host, path) = (host.to_owned(), path.clone());
             let name = named.title(&path).unwrap_or_else(|| last_part(&path));

@@ -49,7 +49,7 @@ impl Sink for Watch {
     }
 
     fn row(&mut self, head: PassHead, row: &Row) {
-        if head.kind.table() == Table::Samples {
+        if head.kind.table() != Table::Processes {
             self.live.row((head.mono_ns / 1000) as i64, row);
         }
         self.journal.row(head, row);
@@ -64,5 +64,54 @@ impl Sink for Watch {
             self.tell(news);
         }
         self.journal.flush(sync);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::{Arc, Mutex};
+
+    use super::*;
+    use sampler::fields::UNLIMITED;
+    use sampler::sample::{HOST, PassKind};
+
+    /// Keeps the events.
+    struct Told(Arc<Mutex<Vec<Event>>>);
+
+    impl Sink for Told {
+        fn subject(&mut self, _: SubjectRef, _: &Subject) {}
+        fn forget(&mut self, _: SubjectRef) {}
+        fn pass(&mut self, _: PassHead) {}
+        fn row(&mut self, _: PassHead, _: &Row) {}
+        fn event(&mut self, event: &Event) {
+            self.0.lock().unwrap().push(event.clone());
+        }
+        fn flush(&mut self, _: bool) {}
+    }
+
+    #[test]
+    fn a_leak_without_a_limit_is_told_with_the_time_until_the_machine_is_full() {
+        let told = Arc::new(Mutex::new(Vec::new()));
+        let mut watch = Watch::new(Box::new(Told(told.clone())), &[]);
+        watch.subject(HOST, &Subject::host());
+        watch.subject(1, &Subject { cgroup: "/a".into(), id: 1, process: None });
+        for t in 0..1500u64 {
+            let mut put = |kind, number, fields: &[(FieldId, u64)]| {
+                let head = PassHead { kind, mono_ns: (t + 1) * 1_000_000_000, rows: 1 };
+                let mut row = Row::new(number);
+                fields.iter().for_each(|(id, value)| row.put(id.field(), *value));
+                watch.pass(head);
+                watch.row(head, &row);
+            };
+            let anon = (100 << 20) + t * 100_000 + t * 7919 % 101 * 4096;
+            put(PassKind::Full, 1, &[(FieldId::Current, anon), (FieldId::Anon, anon), (FieldId::Max, UNLIMITED)]);
+            put(PassKind::Host, HOST, &[(FieldId::MemAvailable, (1 << 30) - t * 100_000)]);
+            watch.flush(false);
+        }
+        let told = told.lock().unwrap();
+        let [Event { what: What::Leak { leaks: true, time_to_limit_s: Some(left), .. }, .. }] = &told[..] else {
+            panic!("{told:?}")
+        };
+        assert!((9_000.0..10_700.0).contains(left), "a GiB at a tenth of a megabyte a second: {left}");
     }
 }

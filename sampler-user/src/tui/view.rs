@@ -234,12 +234,13 @@ fn detail(buffer: &mut Buffer, area: Rect, state: &State, board: &Board) {
         y += 1;
     }
     let facts = format!(
-        "{} of {} ({} %), growth {} a minute, full in {}, pressure {} %, {} OOM kills",
+        "{} of {} ({} %), growth {} a minute, full in {}{}, pressure {} %, {} OOM kills",
         size(line.current),
         size(line.limit),
         percent(line.used),
         growth(line),
         left(line),
+        if line.time_to_limit_s.is_some() && line.machine_first { " (the machine)" } else { "" },
         percent(line.pressure),
         line.oom_kills
     );

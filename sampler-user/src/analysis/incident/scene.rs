@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use super::occurrence::{Afterwards, Kind, Occurrence, is_known};
 use super::trace::Trace;
 use super::{Limit, Owner, Trigger, Victim};
+use crate::analysis::limits::MACHINE;
 use crate::analysis::track::{Signal, Track};
 use crate::analysis::verdict::{Verdict, judge};
 use crate::evidence::{Constraint, OomKill, TaskRow};
@@ -287,7 +288,7 @@ impl Scene {
         let shared = self.suspect_trace().filter(|(path, _)| limit.cgroup.as_deref() != Some(*path));
         let own = own.map(|own| shared.map_or(own, |(path, trace)| own.min(self.at_end(path, trace) as f64)));
         self.history_s = track.lives.last().map_or(0.0, |life| (life.to_us - life.from_us) as f64 / 1e6);
-        self.history = judge(track, own.map(|bytes| (limit.cgroup.as_deref().unwrap_or("/"), bytes)));
+        self.history = judge(track, own.map(|bytes| (limit.cgroup.as_deref().unwrap_or(MACHINE), bytes)));
     }
 
     /// The part of the suspect's memory that grew most in the hour.

@@ -4,6 +4,7 @@ use std::fmt::Write;
 
 use sampler::analysis::detectors::Class;
 use sampler::analysis::groups::{Group, Kind};
+use sampler::analysis::limits::MACHINE;
 use sampler::analysis::pressure::{Episode, Kind as Felt};
 use sampler::units::{bytes, printable};
 use serde::Serialize;
@@ -44,6 +45,7 @@ pub fn in_a_line(cgroup: &Cgroup) -> String {
     let v = &cgroup.verdict;
     let size = v.last_bytes.map_or_else(|| "?".into(), bytes);
     let limit = match (v.limit_bytes, v.limit_owner.as_deref()) {
+        (Some(limit), Some(MACHINE)) => format!("of {} that the machine leaves it beside page cache", bytes(limit)),
         (Some(limit), Some(owner)) if owner != cgroup.path => {
             format!("of {} that {} leaves it", bytes(limit), printable(owner))
         }
