@@ -114,23 +114,19 @@ pub const NOTHING: f64 = 1.645;
 /// How strongly the facts say that the floor rises, whatever the reason: the strongest of the whole, of the regimes together
 /// and of the last one. Where memory follows the work, only what that does not explain counts.
 pub fn rising(facts: &Facts) -> f64 {
+    // A short part is one of many that might have risen.
+    let last = facts.last.0.z - if facts.last.1 >= 0.3 { 0.0 } else { 2.0 };
+    let last = if facts.last.1 >= 0.12 { last } else { f64::NEG_INFINITY };
     if let Some(beside) = facts.beside_work {
-        return beside.trend.z;
+        return if facts.leaves_work() { beside.trend.z.max(last) } else { beside.trend.z };
     }
-    let mut z = facts.all.z;
-    if facts.within.1 >= 0.6 {
-        z = z.max(facts.within.0);
-    }
-    // A short regime is one of many that might have risen.
-    if facts.last.1 >= 0.12 {
-        z = z.max(facts.last.0.z - if facts.last.1 >= 0.3 { 0.0 } else { 2.0 });
-    }
-    z
+    let within = if facts.within.1 >= 0.6 { facts.within.0 } else { f64::NEG_INFINITY };
+    facts.all.z.max(within).max(last)
 }
 
 /// Whether there is a growth that matters and is no chance.
 pub fn grows(facts: &Facts) -> bool {
-    facts.matters() && !facts.work_explains() && rising(facts) >= SURE
+    facts.matters() && (!facts.work_explains() || facts.leaves_work()) && rising(facts) >= SURE
 }
 
 /// Whether anybody has to care: it reaches the limit within 90 days, or grows by 5 % a day.

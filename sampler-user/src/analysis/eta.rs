@@ -2,7 +2,7 @@
 
 use statrs::distribution::{ContinuousCDF, StudentsT};
 
-use super::facts::Facts;
+use super::facts::{Beside, Facts};
 use super::linear::{mean, ols, quantile, sen};
 use super::regimes::last_pace;
 use super::trend::Trend;
@@ -46,6 +46,14 @@ pub fn onset(facts: &Facts, from: usize) -> usize {
     from.min(left.saturating_sub(before))
 }
 
+/// A level that falls by this part of its range now and then moves with the work.
+const FALLS: f64 = 0.15;
+
+/// Where the level goes up and down with the work, what grows is what that leaves unexplained.
+fn what_work_leaves(facts: &Facts) -> Option<Beside> {
+    facts.beside_work.filter(|_| facts.drawdown > FALLS && !facts.leaves_work())
+}
+
 /// A growth that ends at twice the pace it began with is no line.
 const BENT: f64 = 0.3;
 
@@ -58,11 +66,19 @@ fn ever_faster(z: &[f64]) -> Option<(f64, f64)> {
     let (line, curve) = (ols(&[&one, &time], z)?, ols(&[&one, &time, &square], z)?);
     let (begin, gain) = (curve.coefficients[1], curve.coefficients[2]);
     let is_clear = curve.rss < 0.4 * line.rss && gain * n * n > BENT * line.coefficients[1] * n;
-    (is_clear && begin >= 0.0).then_some((begin + 2.0 * gain * n, gain))
+    // A bend between two lines fits a curve as well, but goes on at one pace.
+    let quarter = |i: usize| sen(&z[i * z.len() / 4..(i + 1) * z.len() / 4]);
+    let each = (1..3).all(|i| quarter(i + 1) > 1.08 * quarter(i));
+    (is_clear && each && begin >= 0.0).then_some((begin + 2.0 * gain * n, gain))
 }
 
 /// The pace of the part from point `from` on.
 pub fn rate(facts: &Facts, from: usize) -> Rate {
+    if let Some(beside) = what_work_leaves(facts) {
+        let middle = beside.growth / (0.9 * facts.span_s());
+        let wide = 1.7 * beside.trend.se / (beside.stride * facts.block_s);
+        return Rate { middle, ci90: (middle - wide, middle + wide), gain: 0.0 };
+    }
     let z = &facts.floor.points[from..];
     let Trend { se, .. } = super::trend::trend(z, facts.noise.min(super::facts::QUANTUM));
     let faster = ever_faster(z);
@@ -104,7 +120,10 @@ pub fn eta(facts: &Facts, rate: &Rate, limit: f64) -> Option<Eta> {
             (value - z[(at as usize).min(z.len() - 1)]).max(0.0)
         })
         .collect();
-    let to = |part: f64| (limit - now - quantile(&excess, part)).max(0.0);
+    // The work will ask for as much again as it did lately.
+    let asked = what_work_leaves(facts).map(|_| &facts.values[facts.values.len() / 2..]);
+    let high = |part: f64| asked.map_or_else(|| now + quantile(&excess, part), |values| quantile(values, part));
+    let to = |part: f64| (limit - high(part)).max(0.0);
     let after = |distance: f64, pace: f64, gain: f64| {
         if pace <= 0.0 {
             f64::INFINITY
@@ -116,9 +135,9 @@ pub fn eta(facts: &Facts, rate: &Rate, limit: f64) -> Option<Eta> {
     };
     // The interval of the pace alone is too narrow above; with a fiftieth more it covers nine tenths of the series of `eval` that
     // may be looked at.
-    let high = 1.02 * after(to(0.9), rate.ci90.0, 0.7 * rate.gain);
-    let low = after(to(1.0), rate.ci90.1, 1.3 * rate.gain);
-    Some(Eta { middle: after(to(0.98), rate.middle, rate.gain), ci90: (low, high) })
+    let late = 1.02 * after(to(0.9), rate.ci90.0, 0.7 * rate.gain);
+    let early = after(to(1.0), rate.ci90.1, 1.3 * rate.gain);
+    Some(Eta { middle: after(to(0.98), rate.middle, rate.gain), ci90: (early, late) })
 }
 
 #[cfg(test)]
@@ -133,6 +152,8 @@ mod tests {
         assert!((pace - 2.0).abs() < 0.1 && (gain - 0.005).abs() < 0.001, "{pace} {gain}");
         let line: Vec<f64> = (0..200).map(|t| 100.0 + t as f64 + wiggle(t)).collect();
         assert_eq!(ever_faster(&line), None);
+        let bent: Vec<f64> = (0..200).map(|t| 100.0 + (t as f64 - 70.0).max(0.0) + wiggle(t)).collect();
+        assert_eq!(ever_faster(&bent), None);
         let slower: Vec<f64> = (0..200).map(|t| 100.0 * (t as f64).sqrt() + wiggle(t)).collect();
         assert_eq!(ever_faster(&slower), None);
     }

@@ -28,11 +28,18 @@ pub struct Step {
 pub struct Beside {
     /// Its trend.
     pub trend: Trend,
+    /// Blocks in a point of the trend.
+    pub stride: f64,
     /// Correlation of memory and work.
     pub r: f64,
     /// Its growth, bytes.
     pub growth: f64,
+    /// The part of the growth in the last part of an even pace that the work explains.
+    pub last: f64,
 }
+
+/// Work that explains less of the last growth than this began with it and does not drive it: who grows works for it.
+const DRIVES: f64 = 0.25;
 
 /// The measured facts. Times are in blocks, values in bytes.
 #[derive(Clone, Debug, Default)]
@@ -63,6 +70,8 @@ pub struct Facts {
     pub beside_work: Option<Beside>,
     /// Slope of the last quarter over that of the third.
     pub late: f64,
+    /// By how many deviations the last quarter rose less than the third, were its steps independent: a few large ones say little.
+    pub slows: f64,
     /// Slope of the last quarter over that of the second.
     pub fades: f64,
     /// Slope of the second half over that of the first.
@@ -91,6 +100,11 @@ impl Facts {
     /// Whether the work explains the growth: less than a third of it is left over.
     pub fn work_explains(&self) -> bool {
         self.beside_work.is_some_and(|beside| beside.growth < 0.35 * self.growth())
+    }
+
+    /// Whether the work that memory followed explains none of what grows at last.
+    pub fn leaves_work(&self) -> bool {
+        self.beside_work.is_some_and(|beside| beside.last < DRIVES)
     }
 
     /// Growth that matters, without what the work explains: 1.5 % of the level, a MiB, four quanta.
@@ -185,6 +199,10 @@ pub fn facts(blocks: &Blocks<SIGNALS>, signal: Signal) -> Option<Facts> {
     }
     let range = (quantile(z, 1.0) - quantile(z, 0.0)).max(1.0);
     let step = step(&values, quantum);
+    let steps = differences(&z[m / 2..]);
+    let (third, fourth) = steps.split_at(steps.len() / 2);
+    let deviation = mean(&steps.iter().map(|d| (d - mean(&steps)).powi(2)).collect::<Vec<_>>()).sqrt().max(quantum);
+    let slows = (mean(third) - mean(fourth)) / (deviation * (4.0 / steps.len() as f64).sqrt());
     Some(Facts {
         block_s: blocks.width_us as f64 / 1e6,
         n,
@@ -195,8 +213,9 @@ pub fn facts(blocks: &Blocks<SIGNALS>, signal: Signal) -> Option<Facts> {
         half: trend(&z[m / 2..], quantum),
         last: (trend(&z[last_from..], quantum), (m - last_from) as f64 / m as f64),
         within: (within, rising),
-        beside_work: beside_work(blocks, &floor, from, &values),
+        beside_work: beside_work(blocks, &floor, from, &values, last_from),
         late: over(quarter(2)),
+        slows,
         fades: over(quarter(1)),
         halves: sen(&z[m / 2..]) / sen(&z[..m / 2]).max(least),
         shape: shape(z),
@@ -242,9 +261,20 @@ fn step(values: &[f64], noise: f64) -> Option<Step> {
 }
 
 /// What the work leaves unexplained, when memory follows the work.
-fn beside_work(blocks: &Blocks<SIGNALS>, floor: &Floor, from: usize, values: &[f64]) -> Option<Beside> {
+fn beside_work(
+    blocks: &Blocks<SIGNALS>,
+    floor: &Floor,
+    from: usize,
+    values: &[f64],
+    last_from: usize,
+) -> Option<Beside> {
     let n = values.len();
     let (one, time) = (vec![1.0; n], (0..n).map(|t| t as f64).collect::<Vec<_>>());
+    let last_from = ((last_from as f64 * floor.stride) as usize).min(n - 1);
+    let rise = |series: &[f64]| {
+        let part = (series.len() / 10).max(1);
+        mean(&series[series.len() - part..]) - mean(&series[..part])
+    };
     let mut best: Option<(f64, Beside)> = None;
     for signal in [Signal::Cpu, Signal::Faults, Signal::Pids] {
         let seen = blocks.signal(signal as usize);
@@ -288,7 +318,9 @@ fn beside_work(blocks: &Blocks<SIGNALS>, floor: &Floor, from: usize, values: &[f
                 let points: Vec<f64> = rest.chunks(width).map(mean).collect();
                 let part = (points.len() / 10).max(1);
                 let growth = median(&points[points.len() - part..]) - median(&points[..part]);
-                best = Some((fit.rss, Beside { trend: trend(&points, QUANTUM / 12f64.sqrt()), r, growth }));
+                let last = c * rise(&work[last_from..]) / rise(&values[last_from..]).max(1.0);
+                let trend = trend(&points, QUANTUM / 12f64.sqrt());
+                best = Some((fit.rss, Beside { trend, stride: width as f64, r, growth, last }));
             }
         }
     }

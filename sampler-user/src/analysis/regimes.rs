@@ -78,7 +78,8 @@ mod tests {
 
     #[test]
     fn parts_that_go_on_alike_are_one() {
-        let y: Vec<f64> = (0..90).map(|t| if t < 30 { 0.0 } else { f64::from(t - 30) * if t < 60 { 1.0 } else { 1.5 } }).collect();
+        let y: Vec<f64> =
+            (0..90).map(|t| if t < 30 { 0.0 } else { f64::from(t - 30) * if t < 60 { 1.0 } else { 1.5 } }).collect();
         assert_eq!(last_pace(&y, &[30, 60, 90]), 30);
         let falls: Vec<f64> = y.iter().map(|v| -v).collect();
         assert_eq!(last_pace(&falls, &[30, 60, 90]), 60, "what falls has no pace of growth");

@@ -165,7 +165,13 @@ impl Figures {
             self.errors.etas.push((middle - eta).abs() / eta);
             self.errors.ends.0.push((eta / low.max(1.0)).ln());
             self.errors.ends.1.extend(high.map(|high| (eta / high).ln()));
-            self.errors.eta_covered += usize::from(low <= eta && high.is_none_or(|high| high >= eta));
+            let covers = low <= eta && high.is_none_or(|high| high >= eta);
+            self.errors.eta_covered += usize::from(covers);
+            if !covers {
+                let high = high.map_or("never".to_owned(), |high| format!("{high:.0}"));
+                self.wrong
+                    .push(format!("{}: to the limit {eta:.0} s, said {middle:.0} ({low:.0} to {high})", case.name));
+            }
         }
     }
 

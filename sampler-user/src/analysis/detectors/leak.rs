@@ -25,7 +25,7 @@ fn detect(evidence: &Evidence<'_>) -> Option<Finding> {
     let shape = &facts.shape;
     let beside = facts.beside_work;
     let goes_on = beside.is_some() || facts.half.z >= 1.0 || facts.last.1 >= 0.12 && facts.last.0.z >= SURE + 2.0;
-    let bends = facts.bends() || beside.is_none() && facts.late < 0.33;
+    let bends = facts.bends() || beside.is_none() && facts.late < 0.33 && facts.slows > 1.0;
     // A series that fell deep shows its growth only since: it may be a batch that ends.
     let only_whole = beside.is_none() && facts.drawdown > 0.6 && facts.all.z < 4.0;
     if z < SURE || !goes_on || bends || only_whole {
