@@ -29,8 +29,7 @@ fn programs_that_leak_are_told_and_others_are_not() {
 fn services_that_leak_are_told_and_others_are_not() {
     // Heaps that no collection has reached in half an hour, and shared buffers that were not full at its end; heaps of Java that grow
     // by stairs to their largest size, and lose all at once.
-    let known =
-        Known { told: &["jvm-idle-1", "jvm-idle-2", "sql-sort-1"], missed: &["jvm-map-1", "jvm-classes-1"] };
+    let known = Known { told: &["jvm-idle-1", "jvm-idle-2", "sql-sort-1"], missed: &["jvm-map-1", "jvm-classes-1"] };
     assert_eq!(judged("services", &known), (26, 22));
 }
 
@@ -52,8 +51,42 @@ fn judged(name: &str, known: &Known) -> (usize, usize) {
         let says = verdict.verdict == Class::Leak;
         let is_known = if says { known.told } else { known.missed }.contains(&name);
         let right = says == (truth["class"] == "leak");
-        assert!(right != is_known, "{name} ({}) is called {:?}: {:?}", truth["class"], verdict.verdict, verdict.evidence);
+        assert!(
+            right != is_known,
+            "{name} ({}) is called {:?}: {:?}",
+            truth["class"],
+            verdict.verdict,
+            verdict.evidence
+        );
         *if truth["class"] == "leak" { &mut leaks } else { &mut others } += 1;
     }
     (leaks, others)
+}
+
+/// What is said of a service of `data/services` when this part of its time has passed.
+fn said_of(name: &str, part: f64) -> Class {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../data/services");
+    let text = std::fs::read_to_string(folder.join("corpus.json")).unwrap();
+    let document: serde_json::Value = serde_json::from_str(&text).unwrap();
+    let truth = document["traces"].as_array().unwrap().iter().find(|truth| truth["name"] == name).unwrap();
+    let (begin, end) = (truth["begin_us"].as_i64().unwrap(), truth["end_us"].as_i64().unwrap());
+    let to = begin + ((end - begin) as f64 * part) as i64;
+    let wanted = |path: &str| path == truth["cgroup"].as_str().unwrap();
+    let mut track = Track::default();
+    let query = Query { cgroups: &wanted, time: begin..to, ..Query::all() };
+    Recording::open(&folder).unwrap().series(Table::Samples, &query, |series| track.feed(&series));
+    judge(&mut track, truth["limit_bytes"].as_f64().map(|bytes| ("", bytes))).unwrap().verdict
+}
+
+#[test]
+fn work_that_rose_once_does_not_explain_what_grows_on() {
+    // The producer works more from the begin of the growth on; nothing else about it rises.
+    assert_eq!([23, 25, 27].map(|part| said_of("py-backlog-1", f64::from(part) / 40.0)), [Class::Leak; 3]);
+}
+
+#[test]
+fn a_growth_in_few_large_steps_is_not_steady_and_a_pause_of_it_no_end() {
+    assert_eq!([22, 23].map(|part| said_of("py-job-leak-2", f64::from(part) / 40.0)), [Class::Leak; 2]);
+    let later = [24, 26, 28, 30].map(|part| said_of("py-job-leak-2", f64::from(part) / 40.0));
+    assert!(!later.contains(&Class::Steady), "{later:?}");
 }

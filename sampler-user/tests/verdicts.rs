@@ -216,3 +216,35 @@ fn the_pace_is_that_of_now_and_the_onset_that_of_the_whole() {
     assert!((0..1_200_000_000).contains(&got.onset_us.unwrap()), "{got:?}");
     assert!((got.rate_bytes_per_s.unwrap() / 100_000.0 - 1.0).abs() < 0.05, "{got:?}");
 }
+
+#[test]
+fn what_becomes_faster_is_drawn_on_as_a_curve() {
+    // 20 MiB more after 500 s, 80 after 1000 s, 180 after 1500 s.
+    let held = |t: i64| 30 * MIB + (80.0 * MIB as f64 * (t as f64 / 1000.0).powi(2)) as u64;
+    let got = verdict([series(1, (0..1000).map(|t| (t, anon(t, held(t)))))], Some(210.0 * MIB as f64));
+    let left_s = got.time_to_limit_s.unwrap();
+    assert!((left_s / 500.0 - 1.0).abs() < 0.1, "{left_s}");
+    let [Some(early), Some(late)] = got.time_to_limit_ci90.unwrap() else { panic!("{got:?}") };
+    assert!(early < 500.0 && 500.0 < late && late < 1000.0, "{early} {late}");
+}
+
+#[test]
+fn beneath_a_load_the_pace_is_what_the_load_leaves() {
+    // 20 kB a second beneath a load that holds up to 60 MiB, and is rising at the end.
+    let load = |t: i64| 0.5 - 0.5 * (t as f64 / 48.0).cos();
+    let mut used = 0;
+    let rows: Vec<At> = (0..1350)
+        .map(|t| {
+            used += 10_000 + (40_000.0 * load(t)) as u64 + t as u64 * 7919 % 501;
+            let held = 40 * MIB + (60.0 * MIB as f64 * load(t)) as u64 + 20_000 * t as u64;
+            (t, [anon(t, held), vec![(FieldId::CpuUsage, used)]].concat())
+        })
+        .collect();
+    let got = verdict([series(1, rows)], Some(160.0 * MIB as f64));
+    assert_eq!(got.verdict, Class::Leak, "{:?}", got.evidence);
+    let pace = got.rate_bytes_per_s.unwrap();
+    assert!((pace / 20_000.0 - 1.0).abs() < 0.2, "{pace}");
+    // 60 MiB less 26 MiB that were lost, at the height of the load.
+    let left_s = got.time_to_limit_s.unwrap();
+    assert!((1200.0..2000.0).contains(&left_s), "{left_s}");
+}

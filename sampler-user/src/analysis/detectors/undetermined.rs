@@ -1,17 +1,28 @@
 //! Something grows, and it cannot be said what.
 
 use super::{Class, Detector, Evidence, Finding, SURE, grows, is_relevant, rising};
+use crate::analysis::facts::Facts;
 
 pub const DETECTOR: Detector = Detector {
     name: "undetermined",
-    about: "A growth that matters and is no chance, but neither goes on nor ends clearly. Says how much longer to watch: until \
+    about: "A growth that matters and is no chance, but neither goes on nor ends clearly; or one by a quarter of the level that hardly \
+        ever fell (by a sixth of its range), though chance may do that. Says how much longer to watch: until \
         a line would show on this noise, or three time constants of the curve.",
     detect,
 };
 
+/// Parts of the level and of the range, see above.
+const MUCH: f64 = 0.25;
+const FELL: f64 = 0.16;
+
+/// Whether it rose by much and hardly ever fell, although that might be chance: nobody would call it steady.
+fn climbs(facts: &Facts) -> bool {
+    facts.growth_beside_work() > MUCH * facts.level.0 && facts.drawdown < FELL && rising(facts) > 1.0 && facts.matters()
+}
+
 fn detect(evidence: &Evidence<'_>) -> Option<Finding> {
     let facts = evidence.footprint?;
-    if !grows(facts) || !is_relevant(evidence, facts) {
+    if !(grows(facts) || climbs(facts)) || !is_relevant(evidence, facts) {
         return None;
     }
     let span_s = facts.span_s();
