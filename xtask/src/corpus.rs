@@ -176,7 +176,8 @@ impl Workshop {
             Program::Go => (words(&format!("{} {tail}", self.path("service-go"))), None),
             Program::Perl => (words(&format!("perl {} {tail}", self.path("service.pl"))), None),
             Program::Java if plan.source == "service" => {
-                let flags = if trace.seed % 2 == 0 { "-XX:+UseG1GC -Xmx300m" } else { "-XX:+UseSerialGC -Xmx300m" };
+                let flags =
+                    if trace.seed.is_multiple_of(2) { "-XX:+UseG1GC -Xmx300m" } else { "-XX:+UseSerialGC -Xmx300m" };
                 (words(&format!("java {flags} -Xss256k -cp {} Service {tail}", self.home.display())), None)
             }
             Program::Memcached => {
