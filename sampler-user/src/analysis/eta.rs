@@ -4,7 +4,6 @@ use statrs::distribution::{ContinuousCDF, StudentsT};
 
 use super::facts::{Beside, Facts};
 use super::linear::{mean, ols, quantile, sen};
-use super::regimes::last_pace;
 use super::trend::Trend;
 
 /// A pace, bytes a second.
@@ -30,9 +29,8 @@ pub struct Eta {
 /// The part of the floor that grows now, and its first point: the last regimes whose pace is alike.
 pub fn growing_part(facts: &Facts) -> usize {
     let z = &facts.floor.points;
-    let from = last_pace(z, &facts.regimes);
     // A last regime that is short is no pace of its own.
-    if z.len() - from < (z.len() / 8).max(super::trend::LEAST) { 0 } else { from }
+    if z.len() - facts.last_from < (z.len() / 8).max(super::trend::LEAST) { 0 } else { facts.last_from }
 }
 
 /// Where the growth began, a point of the floor: before the part that grows now, where the floor left its first tenth for the

@@ -2,7 +2,7 @@
 
 use super::blocks::{Block, Blocks};
 use super::floor::{Floor, calm, floor};
-use super::linear::{differences, mad, mean, median, ols, quantile, sen};
+use super::linear::{deviation, differences, mad, mean, median, ols, quantile, sen};
 use super::regimes::{last_pace, partition};
 use super::shape::{Shape, shape};
 use super::track::{SIGNALS, Signal};
@@ -80,8 +80,8 @@ pub struct Facts {
     pub shape: Shape,
     /// A sudden change that is most of all change.
     pub step: Option<Step>,
-    /// Ends of the regimes, in points of the floor.
-    pub regimes: Vec<usize>,
+    /// Begin of the last part of an even pace, a point of the floor.
+    pub last_from: usize,
     /// Deepest fall from a maximum, as a part of the range.
     pub drawdown: f64,
 }
@@ -201,8 +201,7 @@ pub fn facts(blocks: &Blocks<SIGNALS>, signal: Signal) -> Option<Facts> {
     let step = step(&values, quantum);
     let steps = differences(&z[m / 2..]);
     let (third, fourth) = steps.split_at(steps.len() / 2);
-    let deviation = mean(&steps.iter().map(|d| (d - mean(&steps)).powi(2)).collect::<Vec<_>>()).sqrt().max(quantum);
-    let slows = (mean(third) - mean(fourth)) / (deviation * (4.0 / steps.len() as f64).sqrt());
+    let slows = (mean(third) - mean(fourth)) / (deviation(&steps).max(quantum) * (4.0 / steps.len() as f64).sqrt());
     Some(Facts {
         block_s: blocks.width_us as f64 / 1e6,
         n,
@@ -220,7 +219,7 @@ pub fn facts(blocks: &Blocks<SIGNALS>, signal: Signal) -> Option<Facts> {
         halves: sen(&z[m / 2..]) / sen(&z[..m / 2]).max(least),
         shape: shape(z),
         step,
-        regimes,
+        last_from,
         drawdown: fall / range,
         values,
         floor,

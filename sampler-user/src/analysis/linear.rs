@@ -56,6 +56,12 @@ pub fn mean(values: &[f64]) -> f64 {
     if values.is_empty() { 0.0 } else { values.iter().sum::<f64>() / values.len() as f64 }
 }
 
+/// Standard deviation, 0 of nothing.
+pub fn deviation(values: &[f64]) -> f64 {
+    let middle = mean(values);
+    mean(&values.iter().map(|v| (v - middle).powi(2)).collect::<Vec<_>>()).sqrt()
+}
+
 /// The `part`-quantile (0 to 1), 0 of nothing.
 pub fn quantile(values: &[f64], part: f64) -> f64 {
     if values.is_empty() {

@@ -78,16 +78,7 @@ mod tests {
     use std::sync::Arc;
 
     fn track(path: &str, level: impl Fn(i64) -> u64) -> Track {
-        let subject = Subject { cgroup: path.into(), id: 1, process: None };
-        let mut series = Series::new(Arc::new(subject), Table::Samples);
-        for second in 0..300 {
-            let mut row = Row::new(1);
-            row.put(FieldId::Current.field(), level(second) << 20);
-            series.push(second * 1_000_000, &row);
-        }
-        let mut track = Track::default();
-        track.feed(&series);
-        track
+        seconds(path, 0, 300, level)
     }
 
     #[test]

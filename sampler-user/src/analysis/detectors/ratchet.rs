@@ -3,7 +3,7 @@
 use super::{Class, Detector, Evidence, Finding};
 use crate::analysis::blocks::Block;
 use crate::analysis::facts::{LEAST_BLOCKS, filled};
-use crate::analysis::linear::{mean, median, ols, quantile, sen};
+use crate::analysis::linear::{deviation, mean, median, ols, quantile, sen};
 use crate::analysis::track::Signal;
 use crate::units::bytes;
 
@@ -76,8 +76,7 @@ fn come_evenly(begins: &[usize], block_s: f64) -> bool {
     // The first may have begun before.
     let lengths: Vec<f64> = begins.windows(2).skip(1).map(|pair| (pair[1] - pair[0]) as f64 * block_s).collect();
     let middle = mean(&lengths);
-    let deviation = mean(&lengths.iter().map(|length| (length - middle).powi(2)).collect::<Vec<_>>()).sqrt();
-    middle >= LEAST_TIDE_S && deviation <= EVEN * middle
+    middle >= LEAST_TIDE_S && deviation(&lengths) <= EVEN * middle
 }
 
 /// The step from tide to tide, bytes; `None` when they are no even steps upwards, or the work rises with them.
