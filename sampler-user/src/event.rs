@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::evidence::{OomKill, OomReport, ProbeReport};
+use crate::evidence::{MoreOomKills, OomKill, OomReport, ProbeReport};
 use crate::identity::Identity;
 
 /// What happened. The serde tag is the event's `kind` in every format.
@@ -127,6 +127,8 @@ pub enum What {
     },
     /// One kill, merged from its witnesses.
     OomKill(Box<OomKill>),
+    /// Kills beyond those of a storm that are events of their own.
+    MoreOomKills(Box<MoreOomKills>),
     /// The analysis that reads along has seen a leak in several looks in a row, or as often that there is none any more.
     Leak {
         /// Whether it leaks.
@@ -227,6 +229,7 @@ impl What {
             What::ProcessJoined { .. } => "process_joined",
             What::ProcessExit { .. } => "process_exit",
             What::OomKill(_) => "oom_kill",
+            What::MoreOomKills(_) => "more_oom_kills",
             What::Leak { .. } => "leak",
             What::Guard { .. } => "guard",
             What::Gap { .. } => "gap",
@@ -239,7 +242,14 @@ impl What {
 
     /// Whether the disk should have it before anything else happens.
     pub fn is_urgent(&self) -> bool {
-        matches!(self, What::OomKill(_) | What::OomWitness { .. } | What::Pressure { .. } | What::AgentStop { .. })
+        matches!(
+            self,
+            What::OomKill(_)
+                | What::MoreOomKills(_)
+                | What::OomWitness { .. }
+                | What::Pressure { .. }
+                | What::AgentStop { .. }
+        )
     }
 }
 

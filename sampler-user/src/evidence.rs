@@ -214,3 +214,22 @@ pub struct OomKill {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub probe: Option<Box<ProbeReport>>,
 }
+
+/// Kills of one cgroup by one limit that came too fast to be reported one by one.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct MoreOomKills {
+    /// How many, beyond those that have events of their own.
+    pub count: u64,
+    /// When the first and the last of them were seen, monotonic nanoseconds.
+    pub first_ns: u64,
+    /// The last.
+    pub last_ns: u64,
+    /// Why the OOM killer came.
+    pub constraint: Constraint,
+    /// cgroup of the victims.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub victim_cgroup: Option<String>,
+    /// cgroup whose limit was hit; `None` with constraint `none` is the whole machine.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub limit_cgroup: Option<String>,
+}

@@ -16,7 +16,7 @@ pub mod sampler;
 pub mod schedule;
 pub mod slow;
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::fs::File;
 use std::future::Future;
 use std::io::{self, Read, Seek, SeekFrom};
@@ -44,8 +44,9 @@ use crate::cgroupfs::plan::Plan;
 use crate::cgroupfs::tree::{Change, Selection, Tree};
 use crate::event::{Event, What};
 use crate::fields::FieldId;
+use crate::oom::bucket::TokenBucket;
 use crate::oom::kmsg::{KmsgRecord, OomParser};
-use crate::oom::merge::{Merge, Witness};
+use crate::oom::merge::{Expected, Merge, Witness};
 use crate::probe::events::Told;
 use crate::probe::{self, Probe};
 use crate::recording::Subject;
@@ -132,6 +133,8 @@ const GONE: usize = 256;
 const BUDGET_EVERY: u64 = 5;
 /// The wall clock was set when it moved by more than this against the monotonic clock within a second, nanoseconds.
 const CLOCK_STEP_NS: i64 = 100_000_000;
+/// So many kills are recorded as each witness saw them, and then so many a second.
+const WITNESSES: (f64, f64) = (100.0, 20.0);
 /// How long the end waits for the kernel's report of a kill that just happened.
 const LAST_WORDS: Duration = Duration::from_millis(150);
 
@@ -207,6 +210,8 @@ struct Control {
     probe: Option<Probe>,
     loading: Option<Loading>,
     merge: Merge,
+    /// How many kills each witness saw that are not recorded one by one.
+    witnesses: BTreeMap<&'static str, (TokenBucket, u64)>,
     known: HashMap<String, Known>,
     /// cgroups that were removed last: news of them may still come.
     gone: VecDeque<(u64, String)>,
@@ -300,6 +305,7 @@ impl Control {
             probe: None,
             loading,
             merge: Merge::default(),
+            witnesses: BTreeMap::new(),
             known: HashMap::new(),
             gone: VecDeque::with_capacity(GONE),
             made: VecDeque::with_capacity(GONE),
@@ -317,7 +323,10 @@ impl Control {
             degraded.push("no pressure (PSI) on this kernel: stalls are known from reclaim and refaults only".into());
         }
         match Kmsg::open() {
-            Ok(kmsg) => control.kmsg = Some(kmsg),
+            Ok(kmsg) => {
+                control.kmsg = Some(kmsg);
+                control.expect_witnesses();
+            }
             Err(error) => degraded.push(format!(
                 "read /dev/kmsg: {error} (needs CAP_SYSLOG): OOM kills are counted, but the kernel's reports are not seen"
             )),
@@ -376,6 +385,7 @@ impl Control {
                     anchor = now;
                     self.watch_vmstat();
                     self.watch_probe();
+                    self.record_skipped_witnesses();
                     if seconds.is_multiple_of(RESCAN_EVERY) {
                         let mut changes = Vec::new();
                         self.tree.rescan(&mut changes);
@@ -418,6 +428,7 @@ impl Control {
             }
         }
         self.probe = Some(probe);
+        self.expect_witnesses();
     }
 
     fn read_tree(&mut self) {
@@ -497,6 +508,7 @@ impl Control {
         self.take(last);
         self.fast.send(Command::Remove(subject));
         self.slow.send(Command::Remove(subject));
+        self.merge.forget(path);
         self.event(Event::of(path, What::CgroupRemoved));
         let _ = self.messages.send(Message::Forget(subject));
     }
@@ -511,7 +523,36 @@ impl Control {
         let mut notices = Vec::new();
         self.notices.read_due(mono_ns(), &mut notices);
         self.take(notices);
-        self.tell_kills(mono_ns());
+        if self.merge.wants_vmstat() {
+            self.watch_vmstat();
+        }
+        self.report_kills(mono_ns());
+    }
+
+    fn expect_witnesses(&mut self) {
+        let probe = self.probe.as_ref().is_some_and(|probe| probe.has("oom_victim"));
+        self.merge.expect(Expected { kmsg: self.kmsg.is_some(), probe });
+    }
+
+    /// Records what a witness saw of one kill. Of a storm the first are recorded, and the number of the rest.
+    fn record_witness(&mut self, witness: &'static str, event: Event) {
+        let (bucket, skipped) =
+            self.witnesses.entry(witness).or_insert_with(|| (TokenBucket::new(WITNESSES.0, WITNESSES.1), 0));
+        if bucket.take(mono_ns()) {
+            let _ = self.messages.send(Message::Event(event));
+        } else {
+            *skipped += 1;
+        }
+    }
+
+    fn record_skipped_witnesses(&mut self) {
+        for (witness, (_, skipped)) in &mut self.witnesses {
+            let kills = std::mem::take(skipped);
+            if kills > 0 {
+                let what = What::OomWitness { witness: (*witness).into(), kills, report: None, probe: None };
+                let _ = self.messages.send(Message::Event(Event::now(what)));
+            }
+        }
     }
 
     fn take(&mut self, notices: Vec<Notice>) {
@@ -554,8 +595,7 @@ impl Control {
     }
 
     fn read_kmsg(&mut self) {
-        let Some(kmsg) = &mut self.kmsg else { return };
-        for report in kmsg.read() {
+        for report in self.kmsg.as_mut().map(Kmsg::read).unwrap_or_default() {
             let cgroup = report.task_memcg.clone();
             let what = What::OomWitness {
                 witness: "kmsg".into(),
@@ -565,7 +605,7 @@ impl Control {
             };
             let event = Event { cgroup, ..Event::now(what) };
             let time_ns = event.mono_ns;
-            let _ = self.messages.send(Message::Event(event));
+            self.record_witness("kmsg", event);
             self.merge.witness(Witness::Kmsg { time_ns, report: Box::new(report) });
         }
     }
@@ -591,7 +631,8 @@ impl Control {
                     let kills = u64::from(report.killed != Some(false));
                     let probe = Some(report.clone());
                     let what = What::OomWitness { witness: "probe".into(), kills, report: None, probe };
-                    self.event(Event { mono_ns: report.time_ns, cgroup: report.victim_cgroup.clone(), what });
+                    let event = Event { mono_ns: report.time_ns, cgroup: report.victim_cgroup.clone(), what };
+                    self.record_witness("probe", event);
                     self.merge.witness(Witness::Probe { report });
                 }
                 // Most are found in the tree as well, where they are read from then on.
@@ -694,14 +735,15 @@ impl Control {
         self.vmstat = now;
     }
 
-    fn tell_kills(&mut self, now: u64) {
-        for kill in self.merge.poll(now) {
-            let event = Event {
-                mono_ns: kill.time_ns,
-                cgroup: kill.victim_cgroup.clone(),
-                what: What::OomKill(Box::new(kill)),
-            };
-            self.event(event);
+    fn report_kills(&mut self, now: u64) {
+        let settled = self.merge.poll(now);
+        for kill in settled.kills {
+            let (mono_ns, cgroup) = (kill.time_ns, kill.victim_cgroup.clone());
+            self.event(Event { mono_ns, cgroup, what: What::OomKill(Box::new(kill)) });
+        }
+        for more in settled.more {
+            let (mono_ns, cgroup) = (more.last_ns, more.victim_cgroup.clone());
+            self.event(Event { mono_ns, cgroup, what: What::MoreOomKills(Box::new(more)) });
         }
     }
 
@@ -716,7 +758,8 @@ impl Control {
         self.read_probe();
         self.watch_probe();
         self.watch_vmstat();
-        self.tell_kills(u64::MAX);
+        self.report_kills(u64::MAX);
+        self.record_skipped_witnesses();
         self.naming.end();
         self.shared.stop.store(true, Ordering::Relaxed);
         self.fast.join();

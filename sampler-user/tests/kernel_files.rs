@@ -38,7 +38,7 @@ fn every_kill_in_the_logs_of_real_kernels_is_reported_once() {
         for (i, report) in reports.iter().enumerate() {
             merge.witness(Witness::Kmsg { time_ns: i as u64, report: Box::new(report.clone()) });
         }
-        let kills = merge.poll(u64::MAX);
+        let kills = merge.poll(u64::MAX).kills;
         let mut told: Vec<(String, Constraint, Option<&str>, Option<&str>)> = kills
             .iter()
             .map(|kill| {

@@ -56,6 +56,9 @@ pub struct Incident {
     pub trigger: Option<Trigger>,
     /// Who was killed, in order.
     pub victims: Vec<Victim>,
+    /// Victims beyond these, which a storm brought and of which no more is known.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub more_victims: u64,
     /// The cgroup that made the memory short, when one did.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub suspect: Option<String>,
@@ -170,6 +173,10 @@ fn names(scene: &Scene) -> BTreeMap<String, String> {
     scene.cgroups.keys().chain(of_events).filter_map(title).collect()
 }
 
+fn is_zero(number: &u64) -> bool {
+    *number == 0
+}
+
 /// Tells the story of a scene.
 pub fn tell(scene: &Scene) -> Incident {
     let mut causes = cause::judge(scene);
@@ -190,6 +197,7 @@ pub fn tell(scene: &Scene) -> Incident {
         names: names(scene),
         trigger: scene.trigger(),
         victims: scene.victims(),
+        more_victims: scene.more,
         suspect: scene.suspect.clone(),
         cause,
         contributing: contributing.clone(),
@@ -231,7 +239,9 @@ mod tests {
             report: Some(Box::new(OomReport::default())),
             probe: None,
         };
-        let occurrence = Occurrence { kind: Kind::OomKill, at_us: AT_US, kills: vec![(AT_US, kill)], afterwards: None };
+        let kills = vec![(AT_US, kill)];
+        let occurrence =
+            Occurrence { kind: Kind::OomKill, at_us: AT_US, kills, more: 0, last_us: AT_US, afterwards: None };
         let mut scene = Scene::new(&occurrence, Origin::example(Anchor { mono_ns: 0, wall_ns: 0 }));
         for (path, first, last, own) in cgroups {
             let subject = Arc::new(Subject { cgroup: (*path).into(), id: 1, process: None });

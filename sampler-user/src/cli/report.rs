@@ -275,6 +275,7 @@ fn mark(event: &TimedEvent) -> Option<Mark> {
     let told = matches!(
         what,
         What::OomKill(_)
+            | What::MoreOomKills(_)
             | What::CgroupCreated
             | What::CgroupRemoved
             | What::LimitChanged { .. }

@@ -105,7 +105,7 @@ impl Incidents {
                     printable(told.as_deref().unwrap_or(name(path)))
                 };
                 let cgroup = kill.victim_cgroup.as_deref().map(|path| format!(" in {}", called(path)));
-                let more = occurrence.kills.len() - 1;
+                let more = occurrence.count() - 1;
                 let more = if more > 0 { format!(" and {more} more") } else { String::new() };
                 format!("OOM kill of {who}{}{more}", cgroup.unwrap_or_default())
             }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write;
 
 use sampler::event::What;
-use sampler::evidence::{Constraint, OomKill};
+use sampler::evidence::{Constraint, MoreOomKills, OomKill};
 use sampler::fields::{FieldId, Table, UNLIMITED};
 use sampler::identity::Identity;
 use sampler::recording::{Series, TimedEvent};
@@ -79,6 +79,8 @@ pub struct Summary {
     pub events: BTreeMap<&'static str, u64>,
     /// Kills, in order.
     pub oom_kills: Vec<Kill>,
+    /// Kills beyond these, which came too fast for an event each.
+    pub more_oom_kills: Vec<MoreOomKills>,
     /// Rows of the samples.
     pub rows: u64,
     /// First and last time, wall-clock microseconds.
@@ -121,6 +123,9 @@ impl Summary {
         summary.cgroups.sort_by_key(|cgroup| std::cmp::Reverse(cgroup.peak_bytes));
         for TimedEvent { time_us, event } in recording.events(query.time.clone()) {
             *summary.events.entry(event.what.kind()).or_default() += 1;
+            if let What::MoreOomKills(more) = &event.what {
+                summary.more_oom_kills.push((**more).clone());
+            }
             if let What::OomKill(kill) = event.what {
                 summary.oom_kills.push(Kill {
                     time: format_us(time_us),

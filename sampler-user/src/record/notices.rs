@@ -1,6 +1,6 @@
 //! Notices from the kernel about cgroups: memory.events that changed, pressure triggers that fired, OOM on v1.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
@@ -19,8 +19,9 @@ use crate::time::mono_ns;
 pub const STALL_US: u64 = 200_000;
 /// Window, microseconds. A multiple of 2 s is the only one granted without CAP_SYS_RESOURCE, and needs no kernel thread.
 pub const WINDOW_US: u64 = 2_000_000;
-/// On v1 the notice comes before the counter moves: it is read again after these times, nanoseconds.
-const V1_AGAIN_NS: [u64; 3] = [20_000_000, 200_000_000, 1_000_000_000];
+/// On v1 the notice comes before the counter moves: it is read again at the next multiples but one of these times, nanoseconds,
+/// however many notices come.
+const V1_AGAIN_NS: [u64; 3] = [20_000_000, 150_000_000, 500_000_000];
 /// Of the counters that rise under pressure all the time a cgroup tells once in this time, nanoseconds.
 const QUIET_NS: u64 = 1_000_000_000;
 
@@ -69,7 +70,7 @@ pub struct Notices {
     plan: Plan,
     fields: Vec<&'static Field>,
     buffer: Box<[u8]>,
-    again: Vec<(u64, u64)>,
+    again: BTreeSet<(u64, u64)>,
     version: Version,
 }
 
@@ -92,7 +93,7 @@ impl Notices {
             plan: Plan::cgroups(PassKind::Fast, layout, &local),
             fields,
             buffer: vec![0; BUFFER].into(),
-            again: Vec::new(),
+            again: BTreeSet::new(),
             version: layout.version,
         })
     }
@@ -169,7 +170,8 @@ impl Notices {
                 Some(Source::V1Oom { counters, eventfd }) => {
                     let _ = rustix::io::read(eventfd, &mut [0u8; 8][..]);
                     let (counters, now) = (*counters, mono_ns());
-                    self.again.extend(V1_AGAIN_NS.iter().map(|after| (now + after, counters)));
+                    self.again
+                        .extend(V1_AGAIN_NS.iter().map(|after| ((now + after).next_multiple_of(*after), counters)));
                 }
                 None => {}
             }
@@ -178,13 +180,14 @@ impl Notices {
 
     /// When counters are to be read again without a notice.
     pub fn deadline(&self) -> Option<u64> {
-        self.again.iter().map(|(when, _)| *when).min()
+        self.again.first().map(|(when, _)| *when)
     }
 
     /// Reads the counters whose time has come.
     pub fn read_due(&mut self, now: u64, notices: &mut Vec<Notice>) {
-        let due: Vec<u64> = self.again.iter().filter(|(when, _)| *when <= now).map(|(_, token)| *token).collect();
-        self.again.retain(|(when, _)| *when > now);
+        let later = self.again.split_off(&(now + 1, 0));
+        let due: BTreeSet<u64> =
+            std::mem::replace(&mut self.again, later).into_iter().map(|(_, token)| token).collect();
         due.into_iter().for_each(|token| self.read_counters(token, notices, false));
     }
 

@@ -3,11 +3,13 @@
 use serde::{Deserialize, Serialize};
 
 use crate::event::What;
-use crate::evidence::{Constraint, OomKill};
+use crate::evidence::{Constraint, MoreOomKills, OomKill};
 use crate::recording::{Origin, TimedEvent};
 
 /// Kills of one limit within this time are one incident: the kernel goes on until there is room.
-const ONE_US: i64 = 10_000_000;
+pub const APART_US: i64 = 10_000_000;
+/// An incident that began longer ago takes no more: a storm that never pauses is one incident an hour.
+const LONGEST_US: i64 = 3_600_000_000;
 
 /// What kind of incident.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -40,6 +42,10 @@ pub struct Occurrence {
     pub at_us: i64,
     /// The kills, with their times.
     pub kills: Vec<(i64, OomKill)>,
+    /// Kills beyond these that a storm brought and that have no event of their own.
+    pub more: u64,
+    /// When the last of all of them was.
+    pub last_us: i64,
     /// What came after it, of an abrupt end.
     pub afterwards: Option<Afterwards>,
 }
@@ -57,15 +63,12 @@ pub fn find(
     let mut begun: Option<i64> = None;
     for event in events {
         match &event.event.what {
-            What::OomKill(kill) => match found.iter_mut().rev().find(|o| o.takes(event.time_us, kill)) {
-                Some(occurrence) => occurrence.kills.push((event.time_us, (**kill).clone())),
-                None => found.push(Occurrence {
-                    kind: Kind::OomKill,
-                    at_us: event.time_us,
-                    kills: vec![(event.time_us, (**kill).clone())],
-                    afterwards: None,
-                }),
-            },
+            What::OomKill(kill) => {
+                take(&mut found, event.time_us, kill, 0);
+            }
+            What::MoreOomKills(more) => {
+                take_more(&mut found, event.time_us, more);
+            }
             What::AgentStart { .. } => {
                 let before = begun.replace(event.time_us);
                 found.extend(before.and_then(|_| end(event.time_us, origins, last_us)));
@@ -92,7 +95,54 @@ fn end(before_us: i64, origins: &[Origin], last_us: &dyn Fn(i64) -> Option<i64>)
         (_, Some(_)) => Afterwards::NewBoot,
         (_, None) => Afterwards::Nothing,
     };
-    Some(Occurrence { kind: Kind::AbruptEnd, at_us, kills: Vec::new(), afterwards: Some(afterwards) })
+    Some(Occurrence {
+        kind: Kind::AbruptEnd,
+        at_us,
+        kills: Vec::new(),
+        more: 0,
+        last_us: at_us,
+        afterwards: Some(afterwards),
+    })
+}
+
+/// Adds the kills that a storm brought beyond those that are events; returns the place of their incident.
+pub fn take_more(found: &mut Vec<Occurrence>, time_us: i64, more: &MoreOomKills) -> usize {
+    let one = OomKill {
+        time_ns: more.first_ns,
+        constraint: more.constraint,
+        victim_cgroup: more.victim_cgroup.clone(),
+        limit_cgroup: more.limit_cgroup.clone(),
+        victim: None,
+        witnesses: Vec::new(),
+        report: None,
+        probe: None,
+    };
+    take(found, time_us, &one, more.count)
+}
+
+/// Adds a kill to the incident it belongs to, or to a new one; returns its place. With `counted` above 0 it stands for so many
+/// of a storm.
+pub fn take(found: &mut Vec<Occurrence>, time_us: i64, kill: &OomKill, counted: u64) -> usize {
+    let open = found.iter().rposition(|occurrence| occurrence.takes(time_us, kill));
+    let Some(at) = open else {
+        found.push(Occurrence {
+            kind: Kind::OomKill,
+            at_us: time_us,
+            kills: vec![(time_us, kill.clone())],
+            more: counted.saturating_sub(1),
+            last_us: time_us,
+            afterwards: None,
+        });
+        return found.len() - 1;
+    };
+    let occurrence = &mut found[at];
+    occurrence.last_us = occurrence.last_us.max(time_us);
+    if counted > 0 {
+        occurrence.more += counted;
+    } else {
+        occurrence.kills.push((time_us, kill.clone()));
+    }
+    at
 }
 
 /// Whether a witness told whose limit it was.
@@ -104,16 +154,27 @@ pub fn is_known(kill: &OomKill) -> bool {
     }
 }
 
+/// Whether two kills are by the same limit. Where that is not known they are only if the same cgroup was hit and its own
+/// limit may be it: what cannot be placed is on nobody else's page.
+pub fn is_same(a: &OomKill, b: &OomKill) -> bool {
+    let by_own = |kill: &OomKill| !is_known(kill) || kill.limit_cgroup == kill.victim_cgroup;
+    if is_known(a) && is_known(b) {
+        a.constraint == b.constraint && a.limit_cgroup == b.limit_cgroup
+    } else {
+        a.victim_cgroup == b.victim_cgroup && by_own(a) && by_own(b)
+    }
+}
+
 impl Occurrence {
+    /// Kills in all.
+    pub fn count(&self) -> u64 {
+        self.kills.len() as u64 + self.more
+    }
+
     /// Whether a kill belongs to it.
-    fn takes(&self, time_us: i64, kill: &OomKill) -> bool {
-        let Some((last_us, last)) = self.kills.last() else { return false };
-        if time_us - last_us > ONE_US {
-            return false;
-        }
-        !is_known(kill)
-            || !is_known(last)
-            || (last.constraint == kill.constraint && last.limit_cgroup == kill.limit_cgroup)
+    pub fn takes(&self, time_us: i64, kill: &OomKill) -> bool {
+        let Some((_, first)) = self.kills.first() else { return false };
+        time_us - self.last_us <= APART_US && time_us - self.at_us <= LONGEST_US && is_same(first, kill)
     }
 }
 
@@ -164,6 +225,41 @@ mod tests {
         let events = vec![(0, start()), (5, kill("/a")), (6, kill("/b")), (9, kill("/a")), (40, kill("/a"))];
         let want = [(Kind::OomKill, 5, 2, None), (Kind::OomKill, 6, 1, None), (Kind::OomKill, 40, 1, None)];
         assert_eq!(found(events, &[], true), want);
+    }
+
+    #[test]
+    fn a_kill_that_cannot_be_placed_is_on_no_other_page() {
+        let bare = |victim: Option<&str>| {
+            let What::OomKill(mut kill) = kill("/storm") else { unreachable!() };
+            (kill.constraint, kill.limit_cgroup) = (Constraint::Unknown, None);
+            kill.victim_cgroup = victim.map(str::to_owned);
+            What::OomKill(kill)
+        };
+        let more = What::MoreOomKills(Box::new(MoreOomKills {
+            count: 40,
+            first_ns: 0,
+            last_ns: 0,
+            constraint: Constraint::Memcg,
+            victim_cgroup: Some("/storm".into()),
+            limit_cgroup: Some("/storm".into()),
+        }));
+        let events = vec![
+            (0, start()),
+            (5, kill("/storm")),
+            (6, kill("/java")),
+            (7, bare(None)),
+            (8, bare(Some("/storm"))),
+            (9, more),
+            (9, bare(None)),
+        ];
+        let events: Vec<TimedEvent> = events
+            .into_iter()
+            .map(|(s, what)| TimedEvent { time_us: s * 1_000_000, event: Event { mono_ns: 0, cgroup: None, what } })
+            .collect();
+        let found = find(&events, &[], &|_| None, true);
+        let counts: Vec<_> =
+            found.iter().map(|o| (o.kills[0].1.victim_cgroup.as_deref(), o.count(), o.last_us / 1_000_000)).collect();
+        assert_eq!(counts, [(Some("/storm"), 42, 9), (Some("/java"), 1, 6), (None, 2, 9)]);
     }
 
     #[test]

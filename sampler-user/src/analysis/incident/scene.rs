@@ -31,6 +31,8 @@ pub struct Scene {
     pub at_us: i64,
     /// The kills.
     pub kills: Vec<(i64, OomKill)>,
+    /// Kills beyond these that a storm brought.
+    pub more: u64,
     /// What came after an abrupt end.
     pub afterwards: Option<Afterwards>,
     /// Where it was recorded.
@@ -63,6 +65,7 @@ impl Scene {
             kind: occurrence.kind,
             at_us: occurrence.at_us,
             kills: occurrence.kills.clone(),
+            more: occurrence.more,
             afterwards: occurrence.afterwards,
             origin,
             cgroups: BTreeMap::new(),

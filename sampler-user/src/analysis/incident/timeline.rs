@@ -201,6 +201,7 @@ pub fn words(what: &What) -> Option<(u64, String)> {
                 .map_or_else(|| "a process".into(), |v| format!("{} (pid {})", printable(&v.comm), v.pid));
             (1, format!("{who} was killed by the OOM killer"))
         }
+        What::MoreOomKills(more) => (more.count, format!("{} more were killed by the OOM killer", more.count)),
         What::CgroupCreated => (1, "appeared".into()),
         What::CgroupRemoved => (1, "went away".into()),
         What::LimitChanged { limit, from, to } => {

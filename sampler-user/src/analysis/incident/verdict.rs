@@ -32,7 +32,7 @@ fn victim(scene: &Scene) -> String {
         (None, Some(cgroup)) => format!("A process of `{cgroup}`"),
         (None, None) => "A process".into(),
     };
-    let others = scene.kills.len().saturating_sub(1);
+    let others = scene.kills.len().saturating_sub(1) as u64 + scene.more;
     let group = scene.kills.iter().any(|(_, kill)| kill.report.as_ref().is_some_and(|report| report.group));
     if others > 0 {
         who += &format!(" with {others} more{}", if group { " of its group (memory.oom.group)" } else { "" });
