@@ -18,6 +18,7 @@ mod install;
 mod listening;
 mod named;
 mod page;
+mod pages;
 mod papers;
 mod postmortem;
 mod record;
@@ -85,6 +86,8 @@ enum Command {
     Man(papers::Man),
     #[command(hide = true)]
     Seal(seal::Args),
+    #[command(hide = true)]
+    Pages(pages::Args),
 }
 
 /// Runs the command; prints its error once.
@@ -109,6 +112,7 @@ pub fn main() -> ExitCode {
         Command::Completions(args) => papers::completions(&args, Args::command()),
         Command::Man(args) => papers::man(&args, Args::command()),
         Command::Seal(args) => seal::run(&args),
+        Command::Pages(args) => pages::run(&args),
     };
     match result {
         Ok(code) => code,

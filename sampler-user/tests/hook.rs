@@ -9,6 +9,9 @@ use std::time::{Duration, Instant};
 use sampler::cgroupfs::layout::{Layout, Version};
 use serde_json::Value;
 
+/// The host's count of kills does not tell whose they are: the tests take turns.
+static TURN: std::sync::Mutex<()> = std::sync::Mutex::new(());
+
 /// A cgroup with a limit of 24 MiB, removed at the end.
 struct Cage(std::path::PathBuf);
 
@@ -82,6 +85,7 @@ fn files(folder: &Path, ending: &str) -> Vec<std::path::PathBuf> {
 
 #[test]
 fn the_page_is_there_and_the_command_is_told_while_the_sampling_goes_on() {
+    let _turn = TURN.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
     let name = format!("sampler-hook-{}", std::process::id());
     let Some(cage) = Cage::make(&name) else { return };
     let dir = tempfile::tempdir().unwrap();
@@ -104,7 +108,7 @@ fn the_page_is_there_and_the_command_is_told_while_the_sampling_goes_on() {
     assert!(fs::read_to_string(&text[0]).unwrap().contains("its own limit of 24 MiB"));
 
     // The command still hangs; a second passes, and its rows are there.
-    std::thread::sleep(Duration::from_secs(2));
+    std::thread::sleep(Duration::from_secs(3));
     let pid = rustix::process::Pid::from_child(&agent);
     rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
     let mut agent = agent;
@@ -125,4 +129,78 @@ fn the_page_is_there_and_the_command_is_told_while_the_sampling_goes_on() {
     let last = info["cgroups"][0]["last_us"].as_i64().unwrap();
     assert!(last - kill > 3_000_000, "the sampling went on for {} us", last - kill);
     assert_eq!(info["events"]["gap"], Value::Null, "and nothing was missed");
+}
+
+/// Kills something in it again and again until it is told to stop; gives the number of kills.
+fn storm(cage: Cage, stop: std::sync::Arc<std::sync::atomic::AtomicBool>) -> std::thread::JoinHandle<u64> {
+    std::thread::spawn(move || {
+        let mut kills = 0;
+        while !stop.load(std::sync::atomic::Ordering::Relaxed) {
+            cage.leak();
+            kills += 1;
+            std::thread::sleep(Duration::from_millis(300));
+        }
+        kills
+    })
+}
+
+#[test]
+fn containers_killed_within_seconds_beside_kills_that_never_pause_have_a_page_a_hook_and_an_alert_each() {
+    let _turn = TURN.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+    let name = format!("sampler-many-{}", std::process::id());
+    let Some(busy) = Cage::make(&format!("{name}-storm")) else { return };
+    let dir = tempfile::tempdir().unwrap();
+    let (out, told) = (dir.path().join("rec"), dir.path().join("told"));
+    fs::create_dir(&told).unwrap();
+    let command = format!("cat > {0}/$$.tmp && mv {0}/$$.tmp {0}/$$.json; sleep 1", told.display());
+    let mut agent = record(&out, &format!("/{name}*"), &command);
+    until("the recording", || !files(&out.join("journal"), ".journal").is_empty());
+    std::thread::sleep(Duration::from_secs(1));
+    let stop = std::sync::Arc::new(std::sync::atomic::AtomicBool::new(false));
+    let kills = storm(busy, stop.clone());
+    std::thread::sleep(Duration::from_secs(4));
+    let names: Vec<String> = ["a", "b", "c"].iter().map(|which| format!("{name}-{which}")).collect();
+    for name in &names {
+        let cage = Cage::make(name).unwrap();
+        // Seen at least once, and gone with its kill.
+        std::thread::sleep(Duration::from_millis(300));
+        cage.leak();
+        drop(cage);
+    }
+    until("a hook for each", || files(&told, ".json").len() >= 4);
+    stop.store(true, std::sync::atomic::Ordering::Relaxed);
+    let kills = kills.join().unwrap();
+    std::thread::sleep(Duration::from_secs(3));
+    rustix::process::kill_process(rustix::process::Pid::from_child(&agent), rustix::process::Signal::TERM).unwrap();
+    assert!(agent.wait().unwrap().success());
+
+    let said = fs::read_to_string(dir.path().join("said")).unwrap();
+    let hooks: Vec<(Value, std::time::SystemTime)> = files(&told, ".json")
+        .iter()
+        .map(|file| {
+            (serde_json::from_slice(&fs::read(file).unwrap()).unwrap(), fs::metadata(file).unwrap().modified().unwrap())
+        })
+        .collect();
+    for cgroup in names.iter().chain([&format!("{name}-storm")]).map(|name| format!("/{name}")) {
+        let of: Vec<_> = hooks.iter().filter(|(page, _)| page["limit"]["cgroup"] == cgroup.as_str()).collect();
+        let [(page, written)] = &of[..] else { panic!("{} hooks of {cgroup}:\n{said}", of.len()) };
+        let victims: Vec<&str> =
+            page["victims"].as_array().unwrap().iter().map(|v| v["cgroup"].as_str().unwrap()).collect();
+        assert!(victims.iter().all(|victim| *victim == cgroup), "{victims:?} on the page of {cgroup}");
+        let killed = std::time::UNIX_EPOCH + Duration::from_micros(page["time_us"].as_u64().unwrap());
+        let late = written.duration_since(killed).unwrap();
+        assert!(late < Duration::from_secs(3), "the hook of {cgroup} was called {late:?} after the kill");
+        assert!(said.contains(&format!("ALERT oom_kill {cgroup}")), "no alert of {cgroup}:\n{said}");
+    }
+    let all = Command::new(env!("CARGO_BIN_EXE_sampler"))
+        .args(["postmortem", "--list", "--json"])
+        .arg(&out)
+        .output()
+        .unwrap();
+    let mut all: Vec<Value> = serde_json::from_slice(&all.stdout).unwrap();
+    // Others on the machine may be killed too.
+    all.retain(|one| one["what"].as_str().unwrap().contains(&name));
+    let counts: Vec<u64> = all.iter().map(|one| one["kills"].as_u64().unwrap()).collect();
+    assert_eq!((counts.len(), counts.iter().sum::<u64>()), (4, kills + 3), "{all:#?}");
+    assert!(files(&out.join("incidents"), ".json").len() >= 4);
 }

@@ -1,10 +1,11 @@
 //! The kept descriptors of one cgroup. A `pread` on a kept descriptor costs a ninth of open, read and close.
 
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 
 use rustix::fs::{Mode, OFlags, open};
 use rustix::io::{Errno, pread, pwrite};
+use rustix::process::{Resource, getrlimit};
 
 use super::layout::Layout;
 use super::plan::Plan;
@@ -102,13 +103,23 @@ impl Handle {
     }
 }
 
+/// Descriptors that no cgroup takes, so that the journal, a seal and the page of a kill can always be written.
+const RESERVED: u64 = 64;
+
 fn open_read(path: &Path) -> Option<OwnedFd> {
-    open(path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty()).ok()
+    open_below_reserve(path, OFlags::RDONLY)
+}
+
+/// Opens a file unless only the reserve is left: the kernel gives the lowest number that is free.
+fn open_below_reserve(path: &Path, flags: OFlags) -> Option<OwnedFd> {
+    let fd = open(path, flags | OFlags::CLOEXEC, Mode::empty()).ok()?;
+    let limit = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
+    (fd.as_raw_fd() as u64 + RESERVED < limit).then_some(fd)
 }
 
 /// A private peak is had only where writing to the file is allowed; older kernels have it read-only, and what they print is
 /// the peak since the cgroup exists, which is another field.
 fn open_reset(path: &Path) -> Option<OwnedFd> {
-    let fd = open(path, OFlags::RDWR | OFlags::CLOEXEC, Mode::empty()).ok()?;
+    let fd = open_below_reserve(path, OFlags::RDWR)?;
     pwrite(&fd, b"r", 0).ok().map(|_| fd)
 }

@@ -20,7 +20,7 @@ use tokio::sync::watch;
 
 use super::aloud::Aloud;
 use super::guard::patrol::Patrol;
-use super::hook::{self, Kill};
+use super::hook::{self, Gathering};
 use super::listening::Listening;
 use super::watch::Watch;
 use super::{beside, child, say};
@@ -86,9 +86,10 @@ impl Agent {
         let (heard, kills) = unbounded_channel();
         let (aloud, speaker) = Aloud::begin(self.beside.no_alerts);
         let (tell, told) = mpsc::channel();
+        let mut gathering = Gathering::default();
         let sink = Listening::new(journal, told, move |event| {
             aloud.hear(event);
-            let _ = Kill::of(event).map(|kill| heard.send(kill));
+            let _ = gathering.take(event).map(|kill| heard.send(kill));
         });
         let sink = Watch::new(Box::new(sink), &self.config.fields);
         let guard = self.guard.zip(beside.as_ref()).map(|(guard, beside)| guard.begin(beside.board.clone(), tell));
@@ -102,7 +103,7 @@ impl Agent {
             reason
         };
         let (ends, ended) = watch::channel(());
-        let teller = tokio::spawn(hook::tell(self.out.clone(), self.on_oom, kills, ended));
+        let teller = tokio::spawn(hook::report(self.out.clone(), self.on_oom, kills, ended));
         let sink = record(self.config, Box::new(sink), stop).await?;
         drop(ends);
         // The last segment goes to the sealer when the journal is dropped, which also ends the sealer's queue.

@@ -4,18 +4,59 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
-use tokio::process::Command;
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, BufReader};
+use tokio::process::{Child, Command};
 
 /// Runs this program with `arguments` for at most `patience`; returns what it printed. Its error is the child's last words.
 pub async fn run(arguments: impl FnOnce(&mut Command) -> &mut Command, patience: Duration) -> anyhow::Result<Vec<u8>> {
-    let program = std::env::current_exe().context("find the sampler program")?;
-    let mut child = Command::new(program);
-    arguments(&mut child).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
-    let child = child.spawn().context("start it as a child")?;
+    let child = start(|command| {
+        arguments(command);
+    })?;
     let late = || format!("it took over {} s", patience.as_secs());
     let output = tokio::time::timeout(patience, child.wait_with_output()).await.with_context(late)??;
     if !output.status.success() {
-        bail!("{}", String::from_utf8_lossy(&output.stderr).trim().trim_start_matches("sampler: "));
+        bail!("{}", last_words(&output.stderr));
     }
     Ok(output.stdout)
+}
+
+/// Runs it as [`run`] does, and gives each line as soon as it is printed.
+pub async fn lines(
+    arguments: impl FnOnce(&mut Command),
+    patience: Duration,
+    mut each: impl FnMut(&str),
+) -> anyhow::Result<()> {
+    let mut child = start(arguments)?;
+    let (printed, mut errors) = (child.stdout.take(), child.stderr.take());
+    let read = async {
+        let mut lines = printed.map(|printed| BufReader::new(printed).lines());
+        while let Some(lines) = &mut lines
+            && let Some(line) = lines.next_line().await?
+        {
+            each(&line);
+        }
+        let mut said = Vec::new();
+        if let Some(errors) = &mut errors {
+            errors.read_to_end(&mut said).await?;
+        }
+        anyhow::Ok((child.wait().await?, said))
+    };
+    let late = || format!("it took over {} s", patience.as_secs());
+    let (status, said) = tokio::time::timeout(patience, read).await.with_context(late)??;
+    if !status.success() {
+        bail!("{}", last_words(&said));
+    }
+    Ok(())
+}
+
+fn start(arguments: impl FnOnce(&mut Command)) -> anyhow::Result<Child> {
+    let program = std::env::current_exe().context("find the sampler program")?;
+    let mut child = Command::new(program);
+    arguments(&mut child);
+    child.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
+    child.spawn().context("start it as a child")
+}
+
+fn last_words(said: &[u8]) -> String {
+    String::from_utf8_lossy(said).trim().trim_start_matches("sampler: ").to_owned()
 }

@@ -1,6 +1,7 @@
-//! What happens as the OOM killer came: the page of the incident is written beside the recording, and a command of the user
-//! is told. All of it by child processes and bounded in time; the sampling waits for none of it.
+//! What happens as the OOM killer came: the page of each incident is written beside the recording, and a command of the user is
+//! run. All of it by child processes and bounded in time; the sampling waits for none of it.
 
+use std::collections::VecDeque;
 use std::fs::{self, File};
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -8,86 +9,164 @@ use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
 
 use anyhow::{Context, bail};
+use sampler::analysis::incident::occurrence::{APART_US, Occurrence, take, take_more};
 use sampler::event::{Event, What};
 use sampler::time::{Anchor, format_us};
 use tokio::process::Command;
 use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::sync::watch::Receiver;
+use tokio::task::JoinSet;
+use tokio::time::Instant;
 
+use super::pages::Wanted;
 use super::{child, say};
 
 /// Folder of the pages, beside the tables.
 pub const PAGES: &str = "incidents";
-/// Kills that follow within this time are of the same incident.
-const SETTLE: Duration = Duration::from_millis(1500);
-/// But it is told no later than this after the first.
-const LATEST: Duration = Duration::from_secs(10);
-/// What a page, and what the user's command may take.
+/// Kills of one moment come within this time, and are in the journal by then.
+const GATHER: Duration = Duration::from_millis(150);
+/// An incident to which kills were added is over after this time, and its page is written once more.
+const QUIET: Duration = Duration::from_micros(APART_US as u64 + 1_000_000);
+/// What pages, and what the user's command may take.
 const PATIENCE: Duration = Duration::from_secs(30);
 /// What the command may take once the recording has ended: who stops the agent waits for it.
 const AT_END: Duration = Duration::from_secs(3);
+/// Commands that run at once.
+const COMMANDS: usize = 16;
 
-/// A kill that was recorded.
+/// A kill that was recorded, as one of an incident.
 pub struct Kill {
-    time_us: i64,
-    /// The event, in case no page can be made.
-    json: String,
+    /// The incident, by its first kill.
+    incident: Wanted,
+    /// The event, of the first kill alone, in case no page can be made.
+    json: Option<String>,
 }
 
-impl Kill {
-    /// An event, if it is a kill.
-    pub fn of(event: &Event) -> Option<Kill> {
-        let What::OomKill(_) = event.what else { return None };
+/// Finds the incident of each kill: the same rule as in the post-mortem, with no more kept than it needs.
+#[derive(Default)]
+pub struct Gathering {
+    open: Vec<Occurrence>,
+}
+
+impl Gathering {
+    /// Takes an event; gives a kill if it is one.
+    pub fn take(&mut self, event: &Event) -> Option<Kill> {
         let time_us = Anchor::now().wall_us(event.mono_ns);
-        Some(Kill { time_us, json: serde_json::to_string(event).unwrap_or_default() })
-    }
-}
-
-/// Tells of kills until there are no more to come. `ends` is dropped as the recording ends.
-pub async fn tell(out: PathBuf, command: Option<String>, mut kills: UnboundedReceiver<Kill>, ends: Receiver<()>) {
-    while let Some(first) = kills.recv().await {
-        let latest = tokio::time::Instant::now() + LATEST;
-        loop {
-            let wait = (tokio::time::Instant::now() + SETTLE).min(latest);
-            match tokio::time::timeout_at(wait, kills.recv()).await {
-                Ok(Some(_)) => {}
-                Ok(None) | Err(_) => break,
+        self.open.retain(|occurrence| time_us - occurrence.last_us <= 2 * APART_US);
+        let known = self.open.len();
+        let at = match &event.what {
+            What::OomKill(kill) => {
+                let mut light = (**kill).clone();
+                (light.report, light.probe) = (None, None);
+                take(&mut self.open, time_us, &light, 0)
             }
-        }
-        tell_one(&out, command.as_deref(), &first, ends.clone()).await;
+            What::MoreOomKills(more) => take_more(&mut self.open, time_us, more),
+            _ => return None,
+        };
+        let is_first = self.open.len() > known;
+        let occurrence = self.open.get_mut(at)?;
+        occurrence.kills.truncate(1);
+        let cgroup = occurrence.kills.first()?.1.victim_cgroup.clone().unwrap_or_default();
+        let incident = Wanted { at_us: occurrence.at_us, cgroup };
+        let json = is_first.then(|| serde_json::to_string(event).unwrap_or_default());
+        Some(Kill { incident, json })
     }
 }
 
-/// Writes the page of one, and runs the command. What fails is said, and costs nothing else.
-async fn tell_one(out: &Path, command: Option<&str>, kill: &Kill, ends: Receiver<()>) {
-    let page = match page(out, kill).await {
-        Ok(page) => Some(page),
-        Err(error) => {
-            say(&format!("sampler: write the page of the OOM kill at {}: {error:#}", format_us(kill.time_us)));
-            None
+/// An incident whose page is to be written, now or once it is over.
+struct Due {
+    incident: Wanted,
+    json: Option<String>,
+    at: Instant,
+}
+
+/// Writes a page for each incident and runs the command for it, in their order, until no more kills come. `ends` is dropped as
+/// the recording ends.
+pub async fn report(out: PathBuf, command: Option<String>, mut kills: UnboundedReceiver<Kill>, ends: Receiver<()>) {
+    let mut due: VecDeque<Due> = VecDeque::new();
+    let mut commands = JoinSet::new();
+    loop {
+        let next = due.iter().map(|due| due.at).min();
+        tokio::select! {
+            kill = kills.recv() => match kill {
+                Some(kill) => schedule(&mut due, kill),
+                None => break,
+            },
+            () = tokio::time::sleep_until(next.unwrap_or_else(Instant::now)), if next.is_some() => {
+                let now = Instant::now();
+                let (ready, later) = due.into_iter().partition(|due| due.at <= now);
+                due = later;
+                write(&out, command.as_deref(), ready, &mut commands, &ends).await;
+            }
+            Some(_) = commands.join_next(), if !commands.is_empty() => {}
+        }
+    }
+    write(&out, command.as_deref(), due, &mut commands, &ends).await;
+    while commands.join_next().await.is_some() {}
+}
+
+fn schedule(due: &mut VecDeque<Due>, kill: Kill) {
+    let now = Instant::now();
+    let Kill { incident, json } = kill;
+    let same = |due: &&mut Due| (due.incident.at_us, &due.incident.cgroup) == (incident.at_us, &incident.cgroup);
+    match due.iter_mut().find(same) {
+        // The first page is due at once, however many kills are added.
+        Some(known) if known.json.is_some() => {}
+        Some(known) => known.at = now + QUIET,
+        None => {
+            let wait = if json.is_some() { GATHER } else { QUIET };
+            due.push_back(Due { incident, json, at: now + wait });
+        }
+    }
+}
+
+/// Writes the pages of some incidents, and runs the command for those that are new. What fails is reported, and costs nothing
+/// else.
+async fn write(out: &Path, command: Option<&str>, due: VecDeque<Due>, commands: &mut JoinSet<()>, ends: &Receiver<()>) {
+    if due.is_empty() {
+        return;
+    }
+    let mut left = due;
+    let mut run_next = |page: Option<PathBuf>, left: &mut VecDeque<Due>| {
+        let Some(due) = left.pop_front() else { return };
+        if let (Some(command), Some(json)) = (command, due.json) {
+            if commands.len() >= COMMANDS {
+                say(&format!("sampler: {COMMANDS} commands of --on-oom still run; not run for {}", due.incident));
+                return;
+            }
+            commands.spawn(run_one(command.to_owned(), page, json, ends.clone()));
         }
     };
-    let Some(command) = command else { return };
-    match run(command, page.as_deref(), kill, ends).await {
+    let first = left.front().map_or(0, |due| due.incident.at_us);
+    let wanted: Vec<String> = left.iter().map(|due| due.incident.to_string()).collect();
+    let mut written = |line: &str| run_next((line != "-").then(|| PathBuf::from(line)), &mut left);
+    if let Err(error) = pages(out, &wanted, &mut written).await {
+        say(&format!("sampler: write the page of the OOM kill at {}: {error:#}", format_us(first)));
+    }
+    while !left.is_empty() {
+        run_next(None, &mut left);
+    }
+}
+
+/// Makes the pages in a child, because that holds columns; gives the path of each JSON file as it is written.
+async fn pages(out: &Path, wanted: &[String], written: &mut impl FnMut(&str)) -> anyhow::Result<()> {
+    let folder = out.join(PAGES);
+    fs::create_dir_all(&folder).with_context(|| format!("make the folder {}", folder.display()))?;
+    let arguments = |child: &mut Command| {
+        child.arg("pages").arg(out).arg("--into").arg(&folder).arg("--").args(wanted);
+    };
+    child::lines(arguments, PATIENCE, written).await
+}
+
+async fn run_one(command: String, page: Option<PathBuf>, json: String, ends: Receiver<()>) {
+    match run(&command, page.as_deref(), &json, ends).await {
         Ok(status) if status.success() => {}
         Ok(status) => say(&format!("sampler: the command of --on-oom ended with {status}")),
         Err(error) => say(&format!("sampler: the command of --on-oom: {error:#}")),
     }
 }
 
-/// Makes the page in a child, because that holds columns; returns its JSON file.
-async fn page(out: &Path, kill: &Kill) -> anyhow::Result<PathBuf> {
-    let folder = out.join(PAGES);
-    fs::create_dir_all(&folder).with_context(|| format!("make the folder {}", folder.display()))?;
-    let output = child::run(
-        |child| child.arg("postmortem").arg(out).arg("--at").arg(format_us(kill.time_us)).arg("--save").arg(&folder),
-        PATIENCE,
-    )
-    .await?;
-    Ok(PathBuf::from(String::from_utf8_lossy(&output).trim_end()))
-}
-
-async fn run(command: &str, page: Option<&Path>, kill: &Kill, ends: Receiver<()>) -> anyhow::Result<ExitStatus> {
+async fn run(command: &str, page: Option<&Path>, json: &str, ends: Receiver<()>) -> anyhow::Result<ExitStatus> {
     let stdin = match page {
         Some(page) => Stdio::from(File::open(page).with_context(|| format!("open {}", page.display()))?),
         None => Stdio::piped(),
@@ -104,7 +183,7 @@ async fn run(command: &str, page: Option<&Path>, kill: &Kill, ends: Receiver<()>
     let mut child = child.spawn().context("start sh")?;
     if let Some(stdin) = child.stdin.take() {
         // Less than a pipe holds, so that this never waits.
-        let json: String = kill.json.chars().take(60_000).collect();
+        let json: String = json.chars().take(60_000).collect();
         let _ = stdin.into_owned_fd().map(File::from).and_then(|mut file| file.write_all(json.as_bytes()));
     }
     let late = tokio::select! {
@@ -118,7 +197,7 @@ async fn run(command: &str, page: Option<&Path>, kill: &Kill, ends: Receiver<()>
     bail!("{late} and was killed")
 }
 
-/// Waits as long as a command may take, and says why no longer.
+/// Waits as long as a command may take, and gives the reason to wait no longer.
 async fn over(mut ends: Receiver<()>) -> String {
     let ended = async {
         while ends.changed().await.is_ok() {}

@@ -1,7 +1,7 @@
 //! `sampler postmortem`
 
 use std::io::IsTerminal;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::{Context, bail};
@@ -40,9 +40,6 @@ pub struct Args {
     /// Write one HTML file with plots.
     #[arg(long, value_name = "FILE", conflicts_with_all = ["list", "json"])]
     html: Option<PathBuf>,
-    /// Write the page as text and as JSON into this folder, and print the path of the latter.
-    #[arg(long, value_name = "DIR", hide = true)]
-    save: Option<PathBuf>,
 }
 
 #[derive(Debug, Serialize)]
@@ -56,16 +53,12 @@ struct Postmortem {
 struct Listed {
     time: String,
     kind: sampler::analysis::incident::occurrence::Kind,
-    kills: usize,
+    kills: u64,
     what: String,
 }
 
 /// Runs the command.
 pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
-    if args.save.is_some() {
-        // The agent asks, while memory may still be short.
-        super::seal::go_last();
-    }
     let here = Here::of(args.dir.as_slice(), &EVER)?;
     let dir = here.dir();
     let mut incidents = Incidents::of(dir)?;
@@ -74,12 +67,7 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
             let listed: Vec<Listed> = incidents
                 .all
                 .iter()
-                .map(|o| Listed {
-                    time: format_us(o.at_us),
-                    kind: o.kind,
-                    kills: o.kills.len(),
-                    what: incidents.line(o),
-                })
+                .map(|o| Listed { time: format_us(o.at_us), kind: o.kind, kills: o.count(), what: incidents.line(o) })
                 .collect();
             serde_json::to_string_pretty(&listed).context("write JSON")? + "\n"
         } else {
@@ -103,9 +91,6 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let mut told = Vec::new();
     for occurrence in &wanted {
         told.push(incidents.tell(occurrence)?);
-    }
-    if let Some(folder) = &args.save {
-        return save(folder, &told);
     }
     if let Some(file) = &args.html {
         if told.is_empty() {
@@ -135,22 +120,5 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     if args.last && std::io::stdout().is_terminal() && incidents.all.len() > 1 {
         super::say(&format!("{} incidents in all: --list, --at TIME", incidents.all.len()));
     }
-    Ok(ExitCode::SUCCESS)
-}
-
-/// For the agent.
-fn save(folder: &Path, told: &[Incident]) -> anyhow::Result<ExitCode> {
-    let Some(incident) = told.first() else { bail!("there is no incident at this time") };
-    let stamp: String = incident.time.chars().filter(|c| c.is_ascii_alphanumeric()).collect();
-    let text = page(incident, Style { width: 100, colour: false });
-    let json = serde_json::to_string_pretty(incident).context("write JSON")? + "\n";
-    let mut path = PathBuf::new();
-    for (ending, text) in [("txt", text), ("json", json)] {
-        path = folder.join(format!("{stamp}.{ending}"));
-        let draft = folder.join(format!(".{stamp}.{ending}.tmp"));
-        std::fs::write(&draft, text).with_context(|| format!("write {}", draft.display()))?;
-        std::fs::rename(&draft, &path).with_context(|| format!("name {}", path.display()))?;
-    }
-    super::print(&format!("{}\n", path.display()))?;
     Ok(ExitCode::SUCCESS)
 }
