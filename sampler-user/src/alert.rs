@@ -1,11 +1,13 @@
 //! Alerts: rules over what the board shows, with hysteresis, so that they neither flap nor cry wolf. The clock is passed in.
 
+mod kills;
 pub mod rules;
 
 use std::collections::{BTreeMap, VecDeque};
 
 use serde::Serialize;
 
+use self::kills::Kills;
 use self::rules::{Kind, Look, Rule, Rules, TABLE};
 use crate::analysis::detectors::Class;
 use crate::analysis::track::Track;
@@ -39,6 +41,8 @@ struct State {
     since_us: Option<i64>,
     raised: bool,
     seen: bool,
+    /// When it was announced last while it held, and how bad it was then.
+    announced: Option<(i64, f64)>,
 }
 
 /// Looks at the growth of one cgroup.
@@ -54,8 +58,12 @@ pub struct Watch {
     rules: Rules,
     states: BTreeMap<(usize, String), State>,
     growth: BTreeMap<String, Growth>,
+    kills: Kills,
 }
 
+/// What holds is announced again when it is so many times as bad as it was, and not before this time, microseconds.
+const WORSE: f64 = 2.0;
+const WORSE_US: i64 = 60 * 1_000_000;
 /// Looks at growth are this far apart at least, microseconds.
 const LOOK_US: i64 = 60 * 1_000_000;
 /// A growth without bound has to be seen in this many looks in a row.
@@ -66,7 +74,7 @@ const WATCHED_US: i64 = 20 * 60 * 1_000_000;
 impl Watch {
     /// Rules that have seen nothing yet.
     pub fn new(rules: Rules) -> Watch {
-        Watch { rules, states: BTreeMap::new(), growth: BTreeMap::new() }
+        Watch { rules, states: BTreeMap::new(), growth: BTreeMap::new(), kills: Kills::default() }
     }
 
     /// Looks at the board as it is now. What begins and what ends is told once.
@@ -77,6 +85,10 @@ impl Watch {
         self.states.values_mut().for_each(|state| state.seen = false);
         for (number, rule) in self.rules.list.iter().enumerate() {
             let kind = &TABLE[rule.kind];
+            if kind.name == kills::KIND {
+                alerts.extend(self.kills.look(board, lines, rule));
+                continue;
+            }
             let mut step = |path: &str, name: &str, look: &Look<'_>| {
                 let state = self.states.entry((number, path.to_owned())).or_default();
                 state.seen = true;
@@ -111,9 +123,15 @@ impl State {
         let threshold = if self.raised { rule.clear } else { rule.threshold };
         let holds = (kind.holds)(look, threshold);
         // `holds` turned: from now on it counts until the other side has lasted long enough.
+        let severity = (kind.severity)(look).unwrap_or(0.0);
         if holds.is_some() == self.raised {
             self.since_us = None;
-            return None;
+            let worse = |(at, before): (i64, f64)| now - at >= WORSE_US && severity >= WORSE * before && before > 0.0;
+            let announces = self.raised && self.announced.is_some_and(worse);
+            if announces {
+                self.announced = Some((now, severity));
+            }
+            return holds.filter(|_| announces).map(|words| format!("worse: {words}"));
         }
         let since = *self.since_us.get_or_insert(now);
         let wait = if self.raised { rule.clear_after_us } else { rule.after_us };
@@ -122,6 +140,7 @@ impl State {
         }
         self.raised = !self.raised;
         self.since_us = None;
+        self.announced = self.raised.then_some((now, severity));
         Some(holds.unwrap_or_else(|| "over".into()))
     }
 }
@@ -259,6 +278,14 @@ mod tests {
         let near: Vec<_> =
             told.iter().filter(|(kind, _, _)| *kind == "near_limit").map(|(_, raised, _)| *raised).collect();
         assert_eq!(near, [true, false], "{told:?}");
+    }
+
+    #[test]
+    fn what_gets_worse_is_announced_again_and_what_stays_is_not() {
+        let near = |told: &[(&str, bool, i64)]| told.iter().filter(|(kind, _, _)| *kind == "near_limit").count();
+        assert_eq!(near(&run("", 1200, |_| (930 * MIB, 0))), 1);
+        let told = run("", 1200, |t| (if t < 600 { 930 } else { 990 } * MIB, 0));
+        assert_eq!(near(&told), 2, "from a sixth to a thirtieth of its room: {told:?}");
     }
 
     #[test]

@@ -3,9 +3,10 @@
 //! It is a [`Sink`]: the recorder fills it directly, the tail of a journal and a recording fill it with the same calls.
 
 mod cgroup;
+mod killed;
 mod line;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 
 use crate::analysis::limits::{Limits, MACHINE, Room, nearest};
 use crate::event::{Event, What};
@@ -18,6 +19,7 @@ use crate::sink::Sink;
 use crate::time::Anchor;
 
 pub use self::cgroup::{Cgroup, Depth, Point};
+pub use self::killed::Killed;
 pub use self::line::{Line, Machine};
 
 /// All of it.
@@ -37,12 +39,16 @@ pub struct Board {
     /// Newest time.
     pub now_us: i64,
     time_us: i64,
+    kills: VecDeque<Killed>,
+    next_kill: u64,
 }
 
 /// Removed cgroups stay for this time.
 const GONE_US: i64 = 5 * 60 * 1_000_000;
 /// Events of a cgroup that are kept.
 const TOLD: usize = 64;
+/// Kills that are kept: each is looked at within a moment.
+const KILLS: usize = 256;
 
 impl Board {
     /// An empty board. `origin` is the host's name and its WSL version.
@@ -57,6 +63,8 @@ impl Board {
             origin,
             now_us: i64::MIN,
             time_us: 0,
+            kills: VecDeque::new(),
+            next_kill: 0,
         }
     }
 
@@ -80,6 +88,14 @@ impl Board {
 
     /// Takes an event at a wall-clock time.
     pub fn hear(&mut self, time_us: i64, event: &Event) {
+        match &event.what {
+            What::OomKill(kill) => {
+                let comm = kill.victim.as_ref().map(|victim| victim.comm.clone());
+                self.kill(time_us, event.cgroup.as_deref(), 1, comm);
+            }
+            What::MoreOomKills(more) => self.kill(time_us, event.cgroup.as_deref(), more.count, None),
+            _ => {}
+        }
         let Some(path) = &event.cgroup else { return };
         match &event.what {
             What::Named(identity) => self.names.learn(path, identity),
@@ -93,12 +109,13 @@ impl Board {
                     cgroup.gone = true;
                 }
             }
-            What::OomKill(_) | What::Stalls { .. } => {
-                let cgroup = self.cgroups.entry(path.clone()).or_insert_with(|| Cgroup::new(0));
+            What::OomKill(_) | What::MoreOomKills(_) | What::Stalls { .. } => {
                 let (kills, stall) = match &event.what {
+                    What::MoreOomKills(more) => (more.count, 0),
                     What::Stalls { time_us, .. } => (0, *time_us),
                     _ => (1, 0),
                 };
+                let cgroup = self.cgroups.entry(path.clone()).or_insert_with(|| Cgroup::new(0));
                 cgroup.told.push_back((time_us, kills, stall));
                 cgroup.time_us = cgroup.time_us.max(time_us);
                 if cgroup.told.len() > TOLD {
@@ -107,6 +124,25 @@ impl Board {
             }
             _ => {}
         }
+    }
+
+    fn kill(&mut self, time_us: i64, cgroup: Option<&str>, count: u64, comm: Option<String>) {
+        let cgroup = cgroup.unwrap_or_default().to_owned();
+        self.kills.push_back(Killed { number: self.next_kill, time_us, cgroup, count, comm });
+        self.next_kill += 1;
+        if self.kills.len() > KILLS {
+            self.kills.pop_front();
+        }
+    }
+
+    /// The last kills that events have shown.
+    pub fn kills(&self) -> impl Iterator<Item = &Killed> {
+        self.kills.iter()
+    }
+
+    /// The number that the next kill will have.
+    pub fn next_kill(&self) -> u64 {
+        self.next_kill
     }
 
     /// Forgets cgroups that went away some time ago.
@@ -118,6 +154,11 @@ impl Board {
     /// Who a cgroup is.
     pub fn who(&self, path: &str) -> Option<Identity> {
         self.names.of(path, identify)
+    }
+
+    /// What people call it, else its path; untrusted.
+    pub fn title(&self, path: &str) -> String {
+        self.who(path).as_ref().and_then(Identity::title).unwrap_or_else(|| path.to_owned())
     }
 
     /// All cgroups as they were at a time, by path.

@@ -48,6 +48,8 @@ pub struct Kind {
     pub after_s: (u64, u64),
     /// Whether it holds, and then why in words.
     pub holds: fn(&Look<'_>, f64) -> Option<String>,
+    /// How bad it is, in a measure that doubles when it is twice as bad. While it holds it is announced again as it gets worse.
+    pub severity: fn(&Look<'_>) -> Option<f64>,
 }
 
 /// The kinds.
@@ -65,6 +67,7 @@ pub static TABLE: [Kind; 7] = [
             let used = line.firm_used.filter(|used| *used >= part)?;
             Some(format!("{} of {} ({:.0} %) cannot be reclaimed", bytes(line.firm?), bytes(line.limit?), used * 100.0))
         },
+        severity: |look| Some(1.0 / (1.0 - look.line?.firm_used?).max(0.001)),
     },
     Kind {
         name: "time_to_limit",
@@ -83,6 +86,7 @@ pub static TABLE: [Kind; 7] = [
             let what = if line.machine_first { "the end of the machine's memory" } else { &own };
             Some(format!("at {} a minute {what} is reached in {}", bytes(pace), span(left)))
         },
+        severity: |look| Some(1.0 / look.line?.time_to_limit_s?.max(1.0)),
     },
     Kind {
         name: "growth",
@@ -97,6 +101,7 @@ pub static TABLE: [Kind; 7] = [
             let pace = line.growth_per_min.unwrap_or(0.0).max(0.0) as u64;
             look.leaks.then(|| format!("it grows by {} a minute and shows no bound", bytes(pace)))
         },
+        severity: |look| Some(look.line?.firm? as f64),
     },
     Kind {
         name: "pressure",
@@ -110,19 +115,19 @@ pub static TABLE: [Kind; 7] = [
             let pressure = look.line?.pressure.filter(|pressure| *pressure >= part)?;
             Some(format!("its tasks wait for memory {:.0} % of the time", pressure * 100.0))
         },
+        severity: |look| look.line?.pressure,
     },
     Kind {
-        name: "oom_kill",
+        name: super::kills::KIND,
         about: "the OOM killer killed a process of it",
         of_machine: false,
         on: true,
         measure: Measure::Fact,
         threshold: (0.0, 0.0),
         after_s: (0, 300),
-        holds: |look, _| {
-            let kills = look.line?.oom_kills;
-            (kills > 0).then(|| format!("{kills} of its processes were killed by the OOM killer"))
-        },
+        // Kills are announced from events, as they come.
+        holds: |_, _| None,
+        severity: |_| None,
     },
     Kind {
         name: "limit_missing",
@@ -136,6 +141,7 @@ pub static TABLE: [Kind; 7] = [
             let line = look.line.filter(|line| line.container && line.own_limit == Some(false))?;
             Some(format!("it has no limit and may take all memory; it holds {}", bytes(line.current?)))
         },
+        severity: |look| Some(look.line?.current? as f64),
     },
     Kind {
         name: "limits_above_machine",
@@ -152,6 +158,7 @@ pub static TABLE: [Kind; 7] = [
             (limits as f64 > part * total as f64)
                 .then(|| format!("the containers may take {}, {what} has {}", bytes(limits), bytes(total)))
         },
+        severity: |look| Some(look.machine.limits as f64),
     },
 ];
 

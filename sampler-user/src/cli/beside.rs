@@ -15,7 +15,7 @@ use hyper_util::rt::TokioIo;
 use sampler::alert::rules::Rules;
 use sampler::alert::{Alert, Watch};
 use sampler::board::{Board, Depth};
-use sampler::event::Event;
+use sampler::event::{Event, What};
 use sampler::metrics;
 use sampler::recording::{Origin, Subject};
 use sampler::sample::{PassHead, Row, SubjectRef};
@@ -23,24 +23,29 @@ use sampler::sink::Sink;
 use sampler::time::{Anchor, format_us};
 use sampler::units::printable;
 use tokio::net::TcpListener;
-use tokio::sync::Semaphore;
 use tokio::sync::mpsc::{Receiver, Sender, channel};
+use tokio::sync::{Notify, Semaphore};
 
 use super::say;
 
 /// A board that one thread fills and others look at.
 #[derive(Clone)]
-pub struct Shared(Arc<Mutex<Board>>);
+pub struct Shared {
+    board: Arc<Mutex<Board>>,
+    /// Wakes who waits for a kill.
+    killed: Arc<Notify>,
+}
 
 impl Shared {
     /// An empty one.
     pub fn new(depth: Depth, host: String, wsl: Option<String>) -> Shared {
-        Shared(Arc::new(Mutex::new(Board::new(depth, Anchor::now(), (host, wsl)))))
+        let board = Board::new(depth, Anchor::now(), (host, wsl));
+        Shared { board: Arc::new(Mutex::new(board)), killed: Arc::default() }
     }
 
     /// The board. A thread that died while it held it has left it whole enough to be shown.
     pub fn lock(&self) -> MutexGuard<'_, Board> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.board.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -59,6 +64,9 @@ impl Sink for Shared {
     }
     fn event(&mut self, event: &Event) {
         self.lock().event(event);
+        if matches!(event.what, What::OomKill(_) | What::MoreOomKills(_)) {
+            self.killed.notify_one();
+        }
     }
     fn flush(&mut self, _: bool) {}
 }
@@ -175,7 +183,11 @@ async fn alert(board: Shared, rules: Rules) {
     let mut tick = tokio::time::interval(LOOK_EVERY);
     tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
-        tick.tick().await;
+        tokio::select! {
+            _ = tick.tick() => {}
+            // A container may end with its kill: an alert comes from the event, not from a look at what is there later.
+            () = board.killed.notified() => {}
+        }
         let alerts = {
             let mut board = board.lock();
             board.tidy();
