@@ -13,6 +13,7 @@ pub mod incident;
 pub mod limits;
 pub mod linear;
 pub mod live;
+pub mod lives;
 pub mod neighbour;
 pub mod pressure;
 pub mod regimes;
