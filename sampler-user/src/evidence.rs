@@ -233,3 +233,18 @@ pub struct MoreOomKills {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub limit_cgroup: Option<String>,
 }
+
+impl OomKill {
+    /// Usage and limit of the cgroup whose limit was hit, bytes, as the kernel's log or else the probe has them; `None` where
+    /// neither does.
+    pub fn usage(&self) -> Option<Usage> {
+        let reported = self.report.as_ref().and_then(|report| report.memory);
+        let request = self.probe.as_ref().and_then(|probe| probe.request.as_ref());
+        reported.or_else(|| request.map(|r| Usage { usage: r.usage, limit: r.limit, failcnt: 0 }))
+    }
+
+    /// The limit that was hit, bytes.
+    pub fn limit(&self) -> Option<u64> {
+        self.usage()?.limit
+    }
+}

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use super::blocks::Block;
 use super::facts::Facts;
 use super::linear::median;
+use super::lives::Loop;
 use super::track::{Life, PARTS, Signal};
 
 mod bounded_cache;
@@ -102,8 +103,8 @@ pub struct Evidence<'a> {
     pub cache: Option<&'a Facts>,
     /// The limit that is reached first, its own or an ancestor's; `None` when there is none.
     pub limit: Option<f64>,
-    /// All lives, oldest first.
-    pub lives: &'a [Life],
+    /// What the lives of its workload say together.
+    pub restarts: Option<&'a Loop>,
 }
 
 /// One-sided 1 %.
@@ -138,10 +139,14 @@ fn is_relevant(evidence: &Evidence<'_>, facts: &Facts) -> bool {
 
 /// Asks the detectors. The last always answers.
 pub fn ask(evidence: &Evidence<'_>) -> (&'static str, Finding) {
-    TABLE
+    let (name, finding) = TABLE
         .iter()
         .find_map(|detector| Some((detector.name, (detector.detect)(evidence)?)))
-        .unwrap_or_else(|| ("undetermined", Finding::new(Class::Undetermined, [])))
+        .unwrap_or_else(|| ("undetermined", Finding::new(Class::Undetermined, [])));
+    match restarts::contradicts(evidence).filter(|_| finding.class == Class::Leak) {
+        Some(other) => (restarts::DETECTOR.name, other),
+        None => (name, finding),
+    }
 }
 
 /// The part of the footprint that grew most from block `from` on, with its growth.

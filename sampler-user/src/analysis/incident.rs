@@ -20,6 +20,7 @@ use self::memory::{CgroupMemory, HostMemory, ProcessMemory};
 use self::occurrence::Kind;
 use self::scene::Scene;
 use self::timeline::Timeline;
+use super::lives::{Life, Loop};
 use crate::paths::name;
 use crate::time::format_us;
 use crate::units::printable;
@@ -74,6 +75,12 @@ pub struct Incident {
     pub processes: Vec<ProcessMemory>,
     /// Memory of the machine.
     pub machine: HostMemory,
+    /// The restart loop it belongs to, when kills ended several lives of the victim's workload.
+    #[serde(rename = "loop", default, skip_serializing_if = "Option::is_none")]
+    pub restarts: Option<Loop>,
+    /// The lives of that workload side by side, oldest first, later ones included where the recording has them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub lives: Vec<Life>,
     /// What led to it.
     pub timeline: Timeline,
     /// What to change.
@@ -204,6 +211,8 @@ pub fn tell(scene: &Scene) -> Incident {
         memory: memory::cgroups(scene),
         processes: memory::processes(scene),
         machine: memory::host(scene),
+        restarts: scene.restarts.clone(),
+        lives: if scene.restarts.is_some() { scene.lives.clone() } else { Vec::new() },
         timeline: timeline::of(scene),
         advice: advice::of(scene, cause, &contributing),
         unknown: unknown::of(scene),

@@ -36,6 +36,8 @@ const JUMP: f64 = 0.45;
 const FLATTENS: f64 = 0.2;
 /// Of seven parts after the start at least these rise.
 const LEAST_RISING: usize = 5;
+/// A life that outlasts this many of those before it ends their loop.
+const RESTS: f64 = 4.0;
 /// Part of the lives that must agree on how they went.
 const AGREE: f64 = 0.8;
 /// Paces that agree are within this factor of the median.
@@ -185,6 +187,11 @@ impl Loop {
     /// Whether each life leaks: rises evenly from its start until it is killed.
     pub fn leaks(&self) -> bool {
         self.course == Some(Course::Rises) && !self.brief
+    }
+
+    /// Whether it may still go on at a time: it did not come to rest since its last kill.
+    pub fn is_on(&self, at_us: i64) -> bool {
+        (at_us - self.last_us) as f64 / 1e6 <= RESTS * self.every_s
     }
 
     /// In words, without who: `14th OOM kill since 16:50, one every 2.2 min; each life leaks 68 MiB/min from its start`.

@@ -267,6 +267,32 @@ impl Track {
         push(Signal::Pids, get(FieldId::PidsCurrent));
     }
 
+    /// An OOM kill that no counter of the rows tells of: it ends the life if memory falls after it.
+    pub fn killed(&mut self, time_us: i64) {
+        if !self.lives.is_empty() {
+            self.life(time_us).kills += 1;
+            self.state.killed_us = Some(time_us);
+        }
+    }
+
+    /// What a kill told of a cgroup that was killed by its own limit: the limit where none was read, and its size where no row was.
+    pub fn told(&mut self, time_us: i64, limit: u64, usage: Option<u64>) {
+        let is_unread = self.lives.is_empty();
+        let life = match self.lives.iter_mut().rev().find(|life| life.from_us <= time_us) {
+            Some(life) => life,
+            None => self.life(time_us),
+        };
+        if life.limit.is_none_or(f64::is_infinite) {
+            life.limit = Some(limit as f64);
+        }
+        if let (true, Some(usage)) = (is_unread, usage) {
+            (life.rows, life.kills) = (1, 1);
+            for signal in [Signal::Current, Signal::Footprint] {
+                life.blocks.push(signal as usize, time_us, usage as f64);
+            }
+        }
+    }
+
     /// Keeps the last lives only.
     pub fn keep(&mut self, lives: usize) {
         let old = self.lives.len().saturating_sub(lives);

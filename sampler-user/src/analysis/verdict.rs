@@ -6,6 +6,7 @@ use super::detectors::{Class, Evidence, Finding, ask, part_that_grew, rising};
 use super::eta::{eta, growing_part, onset, rate};
 use super::facts::{Facts, facts};
 use super::limits::Limits;
+use super::lives::{Loop, loop_of, of_tracks};
 use super::track::{Life, Signal, Track};
 
 /// What is said of one cgroup. Times are seconds, sizes bytes; what is not known is absent.
@@ -56,8 +57,29 @@ pub struct Verdict {
 ///
 /// The detectors are not told of the machine's end: what is left of it is left to all, and one that empties it is not yet one
 /// that grows. It counts for the time that is left, and it makes an alarm earlier, never later.
+///
+/// Its lives are those of the track; see [`judge_among`] for a workload whose lives have paths of their own.
 pub fn judge<'a>(track: &mut Track, limits: impl Into<Limits<'a>>) -> Option<Verdict> {
+    let restarts = own_loop(track);
+    judge_among(track, limits, restarts.as_ref())
+}
+
+/// The restart loop that a track alone shows, by the counters of kills in its rows.
+fn own_loop(track: &Track) -> Option<Loop> {
+    let lives = of_tracks(&[("", track)], &[]);
+    let killed = lives.iter().filter(|life| life.ended == super::lives::Ended::OomKill);
+    let kills: Vec<i64> = killed.map(|life| life.to_us).collect();
+    loop_of(&lives, &kills, *kills.last()?)
+}
+
+/// As [`judge`], of a cgroup that is one of the lives of a workload: `restarts` is what all of these say.
+pub fn judge_among<'a>(
+    track: &mut Track,
+    limits: impl Into<Limits<'a>>,
+    restarts: Option<&Loop>,
+) -> Option<Verdict> {
     let limits = limits.into();
+    let restarts = restarts.filter(|said| track.lives.last().is_some_and(|life| said.is_on(life.to_us)));
     for life in &mut track.lives {
         life.blocks.fit(Signal::Footprint as usize);
     }
@@ -65,7 +87,7 @@ pub fn judge<'a>(track: &mut Track, limits: impl Into<Limits<'a>>) -> Option<Ver
     let own = limits.cgroup.map(|(_, bytes)| bytes);
     let limit = limits.first(lives.last().and_then(|life| life.blocks.means(Signal::Footprint as usize).next_back()));
     let bytes = limit.map(|(_, bytes)| bytes);
-    let Judged { at, footprint, detector, finding } = judged(lives, own)?;
+    let Judged { at, footprint, detector, finding } = judged(lives, own, restarts)?;
     let (life, is_last) = (&lives[at], lives.iter().skip(at + 1).all(is_empty));
     let ended = life.kills > 0;
     let finite = |value: f64| value.is_finite().then_some(value);
@@ -73,7 +95,10 @@ pub fn judge<'a>(track: &mut Track, limits: impl Into<Limits<'a>>) -> Option<Ver
         verdict: finding.class,
         detector,
         component: None,
-        probability: probability(&finding, footprint.as_ref()),
+        probability: match restarts.filter(|said| said.leaks()) {
+            Some(said) => said.confidence,
+            None => probability(&finding, footprint.as_ref()),
+        },
         alarm: false,
         doubled: false,
         rate_bytes_per_s: None,
@@ -107,6 +132,9 @@ pub fn judge<'a>(track: &mut Track, limits: impl Into<Limits<'a>>) -> Option<Ver
             let is_near = is_near(facts, left_s, grew_s) || own.is_none() && is_near(facts, None, grew_s);
             verdict.alarm = finding.restarts > 0 || ended || is_near;
             verdict.doubled = facts.growth() >= facts.level.0;
+            if let Some(pace) = restarts.filter(|said| said.leaks()).and_then(|said| said.rate_bytes_per_s) {
+                (verdict.rate_bytes_per_s, verdict.rate_ci90) = (Some(pace), None);
+            }
             if ended {
                 verdict.evidence.push("an OOM kill ended it".into());
             }
@@ -117,6 +145,7 @@ pub fn judge<'a>(track: &mut Track, limits: impl Into<Limits<'a>>) -> Option<Ver
         }
     } else if finding.class == Class::Leak {
         verdict.component = part_that_grew(life, 0).map(|(part, _)| part);
+        verdict.rate_bytes_per_s = restarts.and_then(|said| said.rate_bytes_per_s);
         verdict.onset_us = lives.first().map(|life| life.from_us);
         verdict.alarm = true;
     }
@@ -136,11 +165,11 @@ const LIVES: usize = 4;
 
 /// The last life that is long enough, or else the longest. A life that leaked until it was killed says more than a shorter one
 /// after it that does not show it yet.
-fn judged(lives: &[Life], limit: Option<f64>) -> Option<Judged> {
+fn judged(lives: &[Life], limit: Option<f64>, restarts: Option<&Loop>) -> Option<Judged> {
     let ask_life = |at: usize, footprint: Option<Facts>| {
         let life = &lives[at];
         let cache = facts(&life.blocks, Signal::Cache);
-        let evidence = Evidence { life, footprint: footprint.as_ref(), cache: cache.as_ref(), limit, lives };
+        let evidence = Evidence { life, footprint: footprint.as_ref(), cache: cache.as_ref(), limit, restarts };
         let (detector, finding) = ask(&evidence);
         Judged { at, footprint, detector, finding }
     };

@@ -29,6 +29,11 @@ pub fn workload(path: &str, who: Option<&Identity>) -> Option<String> {
     who.and_then(by_name).or_else(|| by_path(path))
 }
 
+/// What a cgroup is called among the lives of its workload: as [`workload`] has it, or else by its path, which may be made again.
+pub fn key(path: &str, who: Option<&Identity>) -> String {
+    workload(path, who).unwrap_or_else(|| path.to_owned())
+}
+
 /// A container: `namespace/pod template/container` of Kubernetes, `project/service` of Compose, `service` of a swarm, or the name that
 /// the user gave it. Such a name does not begin with a slash, a path does.
 fn by_name(who: &Identity) -> Option<String> {
@@ -39,10 +44,34 @@ fn by_name(who: &Identity) -> Option<String> {
             parts.into_iter().flatten().collect::<Vec<_>>().join("/")
         }
         (None, Some(project), Some(service)) => format!("{project}/{service}"),
-        _ => who.labels.get("com.docker.swarm.service.name").or(who.name.as_ref())?.clone(),
+        _ => match (who.labels.get("com.docker.swarm.service.name"), &who.name, &who.image) {
+            (Some(service), ..) => service.clone(),
+            // Of `docker run --rm` in a loop only the image is the same.
+            (None, Some(name), Some(image)) if is_drawn(name) => format!("{image} (no name)"),
+            (None, name, _) => name.clone()?,
+        },
     };
     let inner = who.inner.iter().flat_map(|inner| inner.split('/')).map(mask).collect::<Vec<_>>().join("/");
     Some(if inner.is_empty() { own } else { format!("{own}:{inner}") })
+}
+
+/// Words that Docker draws the first half of a name from, where the user gave none.
+const DRAWN: &str = "admiring adoring affectionate agitated amazing angry awesome beautiful blissful bold boring brave busy charming \
+    clever compassionate competent condescending confident cool cranky crazy dazzling determined distracted dreamy eager ecstatic \
+    elastic elated elegant eloquent epic exciting fervent festive flamboyant focused friendly frosty funny gallant gifted goofy \
+    gracious great happy hardcore heuristic hopeful hungry infallible inspiring intelligent interesting jolly jovial keen kind \
+    laughing loving lucid magical modest musing mystifying naughty nervous nice nifty nostalgic objective optimistic peaceful \
+    pedantic pensive practical priceless quirky quizzical recursing relaxed reverent romantic sad serene sharp silly sleepy \
+    stoic strange stupefied suspicious sweet tender thirsty trusting unruffled upbeat vibrant vigilant vigorous wizardly \
+    wonderful xenodochial youthful zealous zen";
+
+/// Whether Docker drew a name: an adjective and a scientist.
+fn is_drawn(name: &str) -> bool {
+    let Some((adjective, who)) = name.split_once('_') else { return false };
+    let who = who.trim_end_matches(|c: char| c.is_ascii_digit());
+    who.len() > 2
+        && who.bytes().all(|b| b.is_ascii_lowercase())
+        && DRAWN.split_whitespace().any(|word| word == adjective)
 }
 
 fn by_path(path: &str) -> Option<String> {
@@ -240,6 +269,9 @@ mod tests {
             (pod("web-7d4b9c68f5-x2x9z"), "prod/web-*/app"),
             (pod("db-0"), "prod/db-*/app"),
             (Identity { name: text("redis"), ..container() }, "redis"),
+            (Identity { name: text("goofy_tesla7"), image: text("job:2"), ..container() }, "job:2 (no name)"),
+            (Identity { name: text("redis_cache"), image: text("redis:7"), ..container() }, "redis_cache"),
+            (Identity { name: text("goofy_tesla"), ..container() }, "goofy_tesla"),
         ] {
             assert_eq!(workload(&path, Some(&who)).as_deref(), Some(want), "{who:?}");
         }

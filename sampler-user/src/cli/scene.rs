@@ -1,7 +1,7 @@
 //! Reads what is needed of a recording for the page of an incident, and no more: a minute of all fields of all cgroups, an
 //! hour of their slow parts, and the long history of the one that grew.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::ops::Range;
 use std::path::Path;
@@ -13,12 +13,15 @@ use sampler::analysis::incident::occurrence::{Occurrence, find};
 use sampler::analysis::incident::scene::{AFTER_US, HOUR_US, MINUTE_US, Scene};
 use sampler::analysis::incident::trace::Trace;
 use sampler::analysis::incident::{Incident, tell};
+use sampler::analysis::lives::{self, Kill, MOST as LIVES};
 use sampler::analysis::track::{self, Track};
+use sampler::analysis::workloads::key;
 use sampler::event::What;
 use sampler::fields::{FieldId, Table};
 use sampler::identity::Names;
 use sampler::paths::name;
-use sampler::recording::{Origin, TimedEvent};
+use sampler::recording::{Origin, Series, TimedEvent};
+use sampler::runtime::identify;
 use sampler::store::scan::{Query, Recording};
 use sampler::time::format_us;
 use sampler::units::printable;
@@ -67,6 +70,8 @@ pub struct Incidents {
     origins: Vec<Origin>,
     events: Vec<TimedEvent>,
     names: Names,
+    /// Rows of the lives of one workload, by path: the kills of a loop ask for the same ones.
+    lives: BTreeMap<String, (Range<i64>, Vec<Series>)>,
     /// In the order of time.
     pub all: Vec<Occurrence>,
 }
@@ -87,7 +92,7 @@ impl Incidents {
         let all = find(&events, &origins, &last, runs_on);
         let mut names = Names::default();
         named::learn(&mut names, &events);
-        Ok(Incidents { recording, origins, events, names, all })
+        Ok(Incidents { recording, origins, events, names, lives: BTreeMap::new(), all })
     }
 
     /// The page of one.
@@ -145,6 +150,7 @@ impl Incidents {
         for (path, trace) in slow.into_iter().flatten().chain(minute) {
             scene.cgroups.entry(path).or_default().follow(trace);
         }
+        scene.take_facts();
         scene.find_suspect();
         self.read_processes(&mut scene);
         self.read_history(&mut scene);
@@ -168,26 +174,132 @@ impl Incidents {
         });
     }
 
-    /// The suspect's life since it was killed last, without what comes at every tick where that would be too much.
+    /// The suspect's last life, and the lives of the victim's workload side by side; without what comes at every tick where that
+    /// would be too much.
     fn read_history(&mut self, scene: &mut Scene) {
-        let Some(suspect) = scene.suspect.clone() else { return };
         let at = scene.at_us;
-        let killed = |event: &TimedEvent| match &event.event.what {
-            What::OomKill(kill) if kill.victim_cgroup.as_deref() == Some(&suspect) => Some(event.time_us),
-            _ => None,
+        let Some(suspect) = scene.suspect.clone() else { return };
+        let victim = scene.victim_cgroup().unwrap_or(&suspect).to_owned();
+        let kills: Vec<KillAt> = self.kills_of(&self.workload(&victim), at);
+        let mut tracks: BTreeMap<String, Track> = BTreeMap::new();
+        let mut history = None;
+        let paths: BTreeSet<&str> = kills.iter().map(|kill| &*kill.path).chain([&*suspect]).collect();
+        self.lives.retain(|path, _| paths.contains(&**path));
+        for path in paths {
+            let own = self.kills_in(path);
+            let mut due = own.as_slice();
+            let mut track = Track::default();
+            for series in self.rows_of(path, &kills, at) {
+                let (mut before, mut after) = (series.clone(), series);
+                before.clip(i64::MIN, at);
+                after.clip(at, i64::MAX);
+                feed(&mut track, &before, &mut due, at - 1);
+                if !after.is_empty() {
+                    if path == suspect && history.is_none() {
+                        history = Some(track.clone());
+                    }
+                    feed(&mut track, &after, &mut due, i64::MAX);
+                }
+            }
+            if path == suspect && history.is_none() {
+                history = Some(track.clone());
+            }
+            tracks.insert(path.to_owned(), track);
+        }
+        if self.workload(&suspect) != self.workload(&victim) {
+            tracks.remove(&suspect);
+        }
+        let tracks: Vec<(&str, &Track)> = tracks.iter().map(|(path, track)| (&**path, track)).collect();
+        let killed: Vec<Kill<'_>> =
+            kills.iter().map(|kill| Kill { time_us: kill.time_us, cgroup: &kill.path, limit: kill.limit }).collect();
+        let times: Vec<i64> = self.kills_of(&self.workload(&victim), i64::MAX).iter().map(|kill| kill.time_us).collect();
+        scene.take_lives(lives::of_tracks(&tracks, &killed), &times);
+        let mut history = history.unwrap_or_default();
+        history.keep(1);
+        scene.take_history(&mut history);
+    }
+
+    /// What is the same in all lives of a cgroup.
+    fn workload(&self, path: &str) -> String {
+        key(path, self.names.of(path, identify).as_ref())
+    }
+
+    /// The kills of a workload around a time: a day before and the hour after, as many as lives are kept. All for the end of time.
+    fn kills_of(&self, workload: &str, at: i64) -> Vec<KillAt> {
+        let all = self.events.iter().filter_map(KillAt::of).filter(|kill| self.workload(&kill.path) == workload);
+        if at == i64::MAX {
+            return all.collect();
+        }
+        let near: Vec<KillAt> = all.filter(|kill| (at - HISTORY_US..at + HOUR_US).contains(&kill.time_us)).collect();
+        let later = near.iter().filter(|kill| kill.time_us > at).count();
+        let first = near.len().saturating_sub(LIVES.saturating_sub(later).max(LIVES / 2) + later);
+        near[first..].iter().take(LIVES).cloned().collect()
+    }
+
+    /// When there were kills in a cgroup.
+    fn kills_in(&self, path: &str) -> Vec<i64> {
+        self.events.iter().filter_map(KillAt::of).filter(|kill| kill.path == path).map(|kill| kill.time_us).collect()
+    }
+
+    /// The rows of a path for as long as its lives matter.
+    fn rows_of(&mut self, path: &str, kills: &[KillAt], at: i64) -> Vec<Series> {
+        let begin = at - HISTORY_US;
+        // Of many lives the last ones are enough: what was before the first of them is not read.
+        let first = if kills.len() >= LIVES { kills.first().map_or(begin, |kill| kill.time_us) } else { begin };
+        let made = |event: &TimedEvent| {
+            matches!(event.event.what, What::CgroupCreated) && event.event.cgroup.as_deref() == Some(path)
         };
-        let before = self.events.iter().filter_map(killed).rfind(|time| *time < at - 1_000_000);
-        let from = before.map_or(at - HISTORY_US, |time| (time + 2_000_000).max(at - HISTORY_US));
-        let fields: Vec<FieldId> =
-            track::FIELDS.into_iter().filter(|f| ![FieldId::Current, FieldId::EventsOomKill].contains(f)).collect();
-        let halves = halves(&mut self.recording, from..at, |recording, time| {
-            let mut all = Vec::new();
-            recording.series_of(Table::Samples, &suspect, time, &fields, |series| all.push(series));
-            all
-        });
-        let mut track = Track::default();
-        halves.iter().flatten().for_each(|series| track.feed(series));
-        scene.take_history(&mut track);
+        let made = self.events.iter().find(|event| made(event)).map_or(begin, |event| event.time_us);
+        let last = kills.iter().filter(|kill| kill.path == path).map(|kill| kill.time_us).next_back();
+        let time = begin.max(first).max(made.min(at))..at.max(last.map_or(at, |last| last + 1)).min(at + HOUR_US);
+        let known = self.lives.get(path).filter(|(known, _)| known.start <= time.start && known.end >= time.end);
+        if known.is_none() {
+            let fields: Vec<FieldId> =
+                track::FIELDS.into_iter().filter(|f| ![FieldId::Current, FieldId::EventsOomKill].contains(f)).collect();
+            let parts = halves(&mut self.recording, time.clone(), |recording, time| {
+                let mut all = Vec::new();
+                recording.series_of(Table::Samples, path, time, &fields, |series| all.push(series));
+                all
+            });
+            self.lives.insert(path.to_owned(), (time, parts.into_iter().flatten().collect()));
+        }
+        self.lives.get(path).map(|(_, rows)| rows.clone()).unwrap_or_default()
+    }
+}
+
+/// A kill, as far as the lives of a workload ask for it.
+#[derive(Clone, Debug)]
+struct KillAt {
+    time_us: i64,
+    path: String,
+    limit: Option<u64>,
+}
+
+impl KillAt {
+    fn of(event: &TimedEvent) -> Option<KillAt> {
+        let What::OomKill(kill) = &event.event.what else { return None };
+        let path = kill.victim_cgroup.clone()?;
+        let own = kill.limit_cgroup.as_ref() == Some(&path);
+        Some(KillAt { time_us: event.time_us, limit: kill.limit().filter(|_| own), path })
+    }
+}
+
+/// Feeds rows to a track, with the kills that are due up to a time: no counter is in these rows.
+fn feed(track: &mut Track, series: &Series, due: &mut &[i64], until: i64) {
+    let Some(&last) = series.time_us.last() else { return };
+    let mut rest = series.clone();
+    while let Some((&kill, later)) = due.split_first().filter(|(kill, _)| **kill <= last.min(until)) {
+        let mut before = rest.clone();
+        before.clip(i64::MIN, kill + 1);
+        if !before.is_empty() {
+            track.feed(&before);
+        }
+        rest.clip(kill + 1, i64::MAX);
+        track.killed(kill);
+        *due = later;
+    }
+    if !rest.is_empty() {
+        track.feed(&rest);
     }
 }
 

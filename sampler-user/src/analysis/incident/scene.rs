@@ -6,8 +6,10 @@ use super::occurrence::{Afterwards, Kind, Occurrence, is_known};
 use super::trace::Trace;
 use super::{Limit, Owner, Trigger, Victim};
 use crate::analysis::limits::MACHINE;
+use crate::analysis::lives::{Life, Loop, loop_of};
 use crate::analysis::track::{Signal, Track};
-use crate::analysis::verdict::{Verdict, judge};
+use crate::analysis::verdict::{Verdict, judge_among};
+use crate::analysis::workloads::key;
 use crate::evidence::{Constraint, OomKill, TaskRow};
 use crate::fields::FieldId;
 use crate::identity::Names;
@@ -53,6 +55,10 @@ pub struct Scene {
     pub history: Option<Verdict>,
     /// How long that history is, seconds.
     pub history_s: f64,
+    /// The lives of the victim's workload, oldest first.
+    pub lives: Vec<Life>,
+    /// What they have in common, when kills ended several.
+    pub restarts: Option<Loop>,
 }
 
 /// One way to rank cgroups.
@@ -76,6 +82,8 @@ impl Scene {
             suspect: None,
             history: None,
             history_s: 0.0,
+            lives: Vec::new(),
+            restarts: None,
         }
     }
 
@@ -122,10 +130,8 @@ impl Scene {
                 };
                 let trace = self.cgroups.get(path);
                 let read = |field| trace.and_then(|trace| trace.limit(field, self.at_us));
-                let reported = kill.report.as_ref().and_then(|report| report.memory);
-                let request = kill.probe.as_ref().and_then(|probe| probe.request.as_ref());
-                let limit = reported.and_then(|m| m.limit).or(request.and_then(|r| r.limit));
-                let usage = reported.map(|m| m.usage).or(request.map(|r| r.usage));
+                let told = kill.usage();
+                let (limit, usage) = (told.and_then(|told| told.limit), told.map(|told| told.usage));
                 Limit {
                     owner,
                     cgroup: Some(path.clone()),
@@ -226,9 +232,51 @@ impl Scene {
         get(FieldId::File).saturating_sub(get(FieldId::Shmem)) + get(FieldId::SlabReclaimable)
     }
 
+    /// When the cgroup was made last, if that was seen.
+    fn made_us(&self, path: &str) -> Option<i64> {
+        let made = self.events.iter().rev().filter(|e| matches!(e.event.what, crate::event::What::CgroupCreated));
+        made.filter(|e| e.event.cgroup.as_deref() == Some(path)).map(|e| e.time_us).find(|time| *time < self.at_us)
+    }
+
+    /// Since when what is read of a cgroup is of the life that ended: an earlier one under the same path is another.
+    pub fn since_of(&self, path: &str) -> i64 {
+        let own = |life: &&Life| life.from_us < self.at_us && Some(path) == self.victim_cgroup();
+        let life = self.lives.iter().rev().find(own).filter(|_| self.restarts.is_some()).map(|life| life.from_us);
+        let trace = self.cgroups.get(path).map(|trace| trace.from_us);
+        [self.made_us(path), life, trace].into_iter().flatten().fold(self.since_us(), i64::max)
+    }
+
+    /// What the kernel's report of a kill says of the cgroup whose limit was hit, where no row does: its limit, and what it held.
+    pub fn take_facts(&mut self) {
+        let limit = self.limit();
+        let (Some(path), Owner::Own | Owner::Ancestor | Owner::WslUser) = (limit.cgroup, limit.owner) else { return };
+        let at = self.at_us;
+        let trace = self.cgroups.entry(path).or_default();
+        for (field, value) in [(FieldId::Max, limit.limit), (FieldId::Current, limit.usage)] {
+            if let Some(value) = value.filter(|value| trace.at(field, at) != Some(*value)) {
+                trace.put(field, at, value);
+            }
+        }
+    }
+
+    /// Takes the lives of the victim's workload and the times of its kills, rising.
+    pub fn take_lives(&mut self, lives: Vec<Life>, kills_us: &[i64]) {
+        self.restarts = loop_of(&lives, kills_us, self.at_us);
+        self.lives = lives;
+    }
+
+    /// What the lives say, where they are of the one that made the memory short.
+    pub fn suspect_loop(&self) -> Option<&Loop> {
+        let (suspect, victim) = (self.suspect.as_deref()?, self.victim_cgroup()?);
+        let workload = |path: &str| key(path, self.names.of(path, |_| None).as_ref());
+        self.restarts.as_ref().filter(|_| suspect == victim || workload(suspect) == workload(victim))
+    }
+
     /// How much a cgroup grew since a time, and since when it is known: one that appeared later grew from nothing.
     pub fn growth(&self, path: &str, trace: &Trace, since_us: i64) -> i64 {
+        let since_us = since_us.max(self.made_us(path).unwrap_or(since_us));
         let begin = match trace.footprints(since_us, self.before_us()).first() {
+            Some(_) if since_us > self.since_us() + 5_000_000 && self.made_us(path) == Some(since_us) => 0,
             // Seen from its first moment on.
             Some((first, _)) if *first > since_us + 5_000_000 && self.appeared(path) => 0,
             Some((_, value)) => *value,
@@ -252,7 +300,7 @@ impl Scene {
 
     /// How much a cgroup grew lately: in the second half of what is known of it. What it took as it started is left out.
     pub fn late_growth(&self, path: &str, trace: &Trace) -> i64 {
-        let from = self.since_us().max(trace.from_us);
+        let from = self.since_of(path);
         let middle = trace.footprint(from + (self.before_us() - from) / 2).unwrap_or(0);
         self.at_end(path, trace) as i64 - middle as i64
     }
@@ -291,13 +339,14 @@ impl Scene {
         let shared = self.suspect_trace().filter(|(path, _)| limit.cgroup.as_deref() != Some(*path));
         let own = own.map(|own| shared.map_or(own, |(path, trace)| own.min(self.at_end(path, trace) as f64)));
         self.history_s = track.lives.last().map_or(0.0, |life| (life.to_us - life.from_us) as f64 / 1e6);
-        self.history = judge(track, own.map(|bytes| (limit.cgroup.as_deref().unwrap_or(MACHINE), bytes)));
+        let own = own.map(|bytes| (limit.cgroup.as_deref().unwrap_or(MACHINE), bytes));
+        self.history = judge_among(track, own, self.suspect_loop());
     }
 
     /// The part of the suspect's memory that grew most in the hour.
     pub fn part_that_grew(&self) -> Option<(&'static str, u64)> {
-        let (_, trace) = self.suspect_trace()?;
-        let since = self.since_us();
+        let (path, trace) = self.suspect_trace()?;
+        let since = self.since_of(path);
         let parts = [
             ("anonymous memory", FieldId::Anon),
             ("shared memory and tmpfs", FieldId::Shmem),

@@ -49,6 +49,18 @@ impl Trace {
         }
     }
 
+    /// Takes a value that was learned otherwise than by a row; one that was read at that very time stays.
+    pub fn put(&mut self, field: FieldId, time_us: i64, value: u64) {
+        if self.points.is_empty() {
+            (self.from_us, self.to_us) = (time_us, time_us);
+        }
+        let points = self.points.entry(field).or_default();
+        let at = points.partition_point(|(time, _)| *time < time_us);
+        if points.get(at).is_none_or(|(time, _)| *time != time_us) {
+            points.insert(at, (time_us, value));
+        }
+    }
+
     /// The points of a field.
     pub fn points(&self, field: FieldId) -> &[(i64, u64)] {
         self.points.get(&field).map_or(&[], Vec::as_slice)

@@ -18,7 +18,10 @@ pub fn sentence(scene: &Scene, cause: Class) -> String {
     let by = by(scene);
     let why = why(scene, cause);
     let not = not(scene, cause);
-    format!("{who} was killed at {at} UTC by {by}{why}{not}.")
+    match &scene.restarts {
+        Some(said) => format!("{who}: {}. It was killed at {at} UTC by {by}{why}{not}.", said.words()),
+        None => format!("{who} was killed at {at} UTC by {by}{why}{not}."),
+    }
 }
 
 /// Who was killed.
@@ -65,10 +68,14 @@ fn why(scene: &Scene, cause: Class) -> String {
     let is_victim = scene.victim_cgroup() == Some(path);
     let end = scene.at_end(path, trace);
     let growth = scene.growth(path, trace, scene.since_us()).max(0) as u64;
-    let span = micros((scene.at_us - scene.since_us().max(trace.from_us)).max(0) as u64);
+    let span = micros((scene.at_us - scene.since_of(path)).max(0) as u64);
     let who =
         |verb: &str, own: &str| if is_victim { format!(" after {own}") } else { format!(" after `{suspect}` {verb}") };
     match cause {
+        // The loop has the pace already.
+        Class::Leak if scene.suspect_loop().is_some_and(|said| said.leaks()) => {
+            format!("{} {}", who("had leaked", "leaking"), scene.component())
+        }
         Class::Leak => {
             let rate = scene.history.as_ref().and_then(|history| history.rate_bytes_per_s);
             let pace = match rate.filter(|rate| *rate > 0.0) {
@@ -97,12 +104,15 @@ fn why(scene: &Scene, cause: Class) -> String {
             format!(" with {} of tmpfs files or shared memory{whose}, which no kill of a process frees", bytes(shmem))
         }
         Class::Cache => " with page cache that could not be reclaimed".into(),
+        Class::LimitTooLow if scene.suspect_loop().is_some_and(|said| said.brief) => {
+            ", which its start fills: too low for what it needs then, or a leak too fast to be told apart".into()
+        }
         Class::LimitTooLow => {
             let scope = scene.limit().cgroup.unwrap_or_default();
             let peak = scene
                 .cgroups
                 .get(&scope)
-                .map(|t| t.footprints(scene.since_us(), scene.at_us).iter().map(|(_, v)| *v).max().unwrap_or(0));
+                .map(|t| t.footprints(scene.since_of(&scope), scene.at_us).iter().map(|(_, v)| *v).max().unwrap_or(0));
             format!(", too low for a working set of up to {} that did not grow", bytes(peak.unwrap_or(end).max(end)))
         }
         Class::LimitsExceed => {

@@ -44,7 +44,12 @@ fn judge(scene: &Scene, says: &mut Judgement) {
     let who = scene.called(scene.suspect.as_deref().unwrap_or_default());
     let rise = end - before;
     let words = format!("{who} grew by {} in the last 5 s, from {} to {}", bytes(rise), bytes(before), bytes(end));
-    if is_one(scene) {
+    let said = scene.suspect_loop();
+    if let Some(said) = said.filter(|said| said.leaks()) {
+        says.contra(0.3, format!("{words}, but no faster than all through its lives: {}", said.evidence()));
+    } else if let Some(said) = said.filter(|said| said.brief) {
+        says.contra(0.5, format!("{words}; {}", said.evidence()));
+    } else if is_one(scene) {
         says.pro(0.88, words);
     } else {
         says.contra(0.2, format!("{words}: no more than {:.0} % of the limit", 100.0 * rise as f64 / limit as f64));

@@ -1,4 +1,4 @@
-//! Grew without bound: what the leak detectors say of the suspect's whole life.
+//! Grew without bound: what the lives of the suspect's workload say, or else the leak detectors of its one life.
 
 use super::{Cause, Class, Judgement};
 use crate::analysis::detectors::Class as Memory;
@@ -8,6 +8,8 @@ use crate::units::{bytes, micros};
 
 pub const CAUSE: Cause = Cause { class: Class::Leak, of: Kind::OomKill, judge };
 
+/// Below this the other reading of a loop is shown.
+const SURE: f64 = 0.8;
 /// A growth that comes in one piece is no leak: no eighth of its time may hold more than this of it.
 const LARGEST_PART: f64 = 0.4;
 
@@ -15,6 +17,21 @@ fn judge(scene: &Scene, says: &mut Judgement) {
     let Some((path, trace)) = scene.suspect_trace() else { return };
     let who = scene.called(path);
     let span = micros((scene.history_s * 1e6) as u64);
+    if let Some(said) = scene.suspect_loop() {
+        if said.leaks() {
+            says.pro(said.confidence, format!("{who}: {}", said.evidence()));
+            if said.confidence < SURE {
+                says.against.push(
+                    "so few or so short lives may also be starts that need more than the limit: one with more room would tell".into(),
+                );
+            }
+            return;
+        }
+        if said.brief || said.course.is_some() {
+            says.contra(0.3, format!("{who}: {}", said.evidence()));
+            return;
+        }
+    }
     let Some(history) = &scene.history else {
         says.contra(0.3, format!("{who} was seen too briefly to tell a leak"));
         return;
@@ -33,7 +50,7 @@ fn judge(scene: &Scene, says: &mut Judgement) {
             says.contra(0.3, format!("the leak detectors call {who} {word}, looking at {span}: {why}"));
         }
     }
-    let points = trace.footprints(scene.since_us(), scene.before_us());
+    let points = trace.footprints(scene.since_of(path), scene.before_us());
     if let (Some(first), Some(last)) = (points.first(), points.last())
         && last.1 > first.1 + (first.1 / 5)
         && last.0 - first.0 > 15_000_000

@@ -5,6 +5,7 @@ use crate::analysis::incident::Owner;
 use crate::analysis::incident::occurrence::Kind;
 use crate::analysis::incident::scene::Scene;
 use crate::analysis::linear::median;
+use crate::analysis::lives::Course;
 use crate::fields::FieldId;
 use crate::units::bytes;
 
@@ -20,8 +21,19 @@ fn judge(scene: &Scene, says: &mut Judgement) {
     }
     let (Some(total), Some(scope)) = (limit.limit, limit.cgroup.as_deref()) else { return };
     let Some(trace) = scene.cgroups.get(scope) else { return };
+    if let Some(said) = scene.suspect_loop().filter(|_| limit.owner == Owner::Own) {
+        let does_not_fit = said.brief || matches!(said.course, Some(Course::Stands | Course::Flattens));
+        if said.leaks() {
+            says.contra(0.3, said.evidence());
+            return;
+        }
+        if does_not_fit {
+            says.pro(said.confidence, said.evidence());
+            return;
+        }
+    }
     // The last seconds are the kill's own.
-    let points = trace.footprints(scene.since_us(), scene.before_us() - 3_000_000);
+    let points = trace.footprints(scene.since_of(scope), scene.before_us() - 3_000_000);
     if points.len() < 8 {
         return;
     }
@@ -32,7 +44,7 @@ fn judge(scene: &Scene, says: &mut Judgement) {
     let (early, late) = (median(&values[values.len() / 4..values.len() / 2]), median(&values[values.len() / 2..]));
     let rose = (late - early) / total as f64;
     let who = scene.called(scope);
-    let hits = trace.rise(FieldId::EventsMax, scene.since_us(), scene.at_us - 3_000_000).unwrap_or(0);
+    let hits = trace.rise(FieldId::EventsMax, scene.since_of(scope), scene.at_us - 3_000_000).unwrap_or(0);
     let words = format!(
         "{who} used up to {} of {} in {near} of 8 parts of the time before",
         bytes(peaks.iter().copied().fold(0.0, f64::max) as u64),

@@ -16,10 +16,13 @@ const BUSY: f64 = 0.1;
 fn judge(scene: &Scene, says: &mut Judgement) {
     let Some((path, trace)) = scene.suspect_trace() else { return };
     let who = scene.called(path);
-    if scene.history.as_ref().is_some_and(|history| history.verdict == Memory::Load) {
+    if scene.suspect_loop().is_none() && scene.history.as_ref().is_some_and(|history| history.verdict == Memory::Load) {
         says.pro(0.7, format!("the memory of {who} follows its work"));
     }
-    let (from, to) = (scene.since_us().max(trace.from_us), scene.before_us());
+    if let Some(said) = scene.suspect_loop().filter(|said| said.leaks()) {
+        says.contra(0.45, said.evidence());
+    }
+    let (from, to) = (scene.since_of(path), scene.before_us());
     let span = to - from;
     let busy =
         |from: i64, to: i64| trace.rise(FieldId::CpuUsage, from, to).map(|us| us as f64 / (to - from).max(1) as f64);
@@ -27,7 +30,7 @@ fn judge(scene: &Scene, says: &mut Judgement) {
         let words = format!("{who} used {:.0} % of a CPU right before, {:.0} % earlier", 100.0 * now, 100.0 * calm);
         let grew_late =
             trace.footprint(from + span / 2).zip(trace.footprint(to)).is_some_and(|(half, end)| end > half + half / 3);
-        if now > TIMES * calm && now > BUSY && grew_late {
+        if now > TIMES * calm && now > BUSY && grew_late && says.against.is_empty() {
             says.pro(0.55, words);
         } else {
             says.contra(0.49, words);

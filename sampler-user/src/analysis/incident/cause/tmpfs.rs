@@ -15,7 +15,7 @@ fn judge(scene: &Scene, says: &mut Judgement) {
     let cgroup = memory::cgroups(scene).into_iter().find(|cgroup| cgroup.path == path);
     let Some(shmem) = cgroup.as_ref().and_then(|cgroup| cgroup.shmem) else { return };
     let current = cgroup.and_then(|cgroup| cgroup.current).unwrap_or(1).max(1);
-    let first = trace.between(FieldId::Shmem, scene.since_us(), scene.before_us()).first().map_or(0, |(_, v)| *v);
+    let first = trace.between(FieldId::Shmem, scene.since_of(path), scene.before_us()).first().map_or(0, |(_, v)| *v);
     let part = shmem as f64 / current as f64;
     let grew = shmem.saturating_sub(first);
     let words = format!(
