@@ -10,6 +10,7 @@ use serde::Serialize;
 use self::kills::Kills;
 use self::rules::{Kind, Look, Rule, Rules, TABLE};
 use crate::analysis::detectors::Class;
+use crate::analysis::lives::Loop;
 use crate::analysis::track::Track;
 use crate::analysis::verdict::{Verdict, judge};
 use crate::board::{Board, Cgroup, Line};
@@ -64,6 +65,8 @@ pub struct Watch {
 /// What holds is announced again when it is so many times as bad as it was, and not before this time, microseconds.
 const WORSE: f64 = 2.0;
 const WORSE_US: i64 = 60 * 1_000_000;
+/// The rule of growth without bound.
+const GROWTH: &str = "growth";
 /// Looks at growth are this far apart at least, microseconds.
 const LOOK_US: i64 = 60 * 1_000_000;
 /// A growth without bound has to be seen in this many looks in a row.
@@ -89,6 +92,14 @@ impl Watch {
                 alerts.extend(self.kills.look(board, lines, rule));
                 continue;
             }
+            if kind.name == kills::LOOP {
+                alerts.extend(self.kills.look_at_loops(board, rule, kind.name, |_| true));
+                continue;
+            }
+            if kind.name == GROWTH {
+                // No life of a loop is long enough to be watched: all of them together show the leak.
+                alerts.extend(self.kills.look_at_loops(board, rule, kind.name, Loop::leaks));
+            }
             let mut step = |path: &str, name: &str, look: &Look<'_>| {
                 let state = self.states.entry((number, path.to_owned())).or_default();
                 state.seen = true;
@@ -102,7 +113,7 @@ impl Watch {
             }
             for line in lines.iter().filter(|line| !line.gone && rule.wants(&line.path)) {
                 // The recorder knows every field, the board what was lately: both have to see it.
-                let leaks = kind.name == "growth"
+                let leaks = kind.name == GROWTH
                     && line.leaks.unwrap_or(true)
                     && board.cgroups.get(&line.path).is_some_and(|cgroup| {
                         self.growth.entry(line.path.clone()).or_default().leaks(cgroup, line, now)

@@ -6,9 +6,10 @@ mod cgroup;
 mod killed;
 mod line;
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 
 use crate::analysis::limits::{Limits, MACHINE, Room, nearest};
+use crate::analysis::lives::{Lives, Loop};
 use crate::event::{Event, What};
 use crate::fields::{FieldId, Table, UNLIMITED};
 use crate::identity::{Identity, Names};
@@ -41,10 +42,14 @@ pub struct Board {
     time_us: i64,
     kills: VecDeque<Killed>,
     next_kill: u64,
+    /// The lives of each workload, by what it is called.
+    lives: BTreeMap<String, Lives>,
 }
 
 /// Removed cgroups stay for this time.
 const GONE_US: i64 = 5 * 60 * 1_000_000;
+/// The lives of a workload that is gone are kept for this time after its last kill.
+const LOOP_US: i64 = 60 * 60 * 1_000_000;
 /// Events of a cgroup that are kept.
 const TOLD: usize = 64;
 /// Kills that are kept: each is looked at within a moment.
@@ -65,6 +70,7 @@ impl Board {
             time_us: 0,
             kills: VecDeque::new(),
             next_kill: 0,
+            lives: BTreeMap::new(),
         }
     }
 
@@ -84,12 +90,40 @@ impl Board {
         };
         known.become_one(id);
         known.take(time_us, row, depth, false);
+        if row.get(FieldId::Anon.field()).is_some()
+            && let Some(held) = known.point(time_us).firm
+        {
+            let limit = known.get(FieldId::Max).filter(|limit| *limit != UNLIMITED);
+            self.lives_of(path).level(time_us, held, limit);
+        }
+    }
+
+    fn lives_of(&mut self, path: &str) -> &mut Lives {
+        let known = self.cgroups.get(path).and_then(|cgroup| cgroup.title.clone());
+        let title = known.unwrap_or_else(|| {
+            let title = self.title(path);
+            if let Some(cgroup) = self.cgroups.get_mut(path) {
+                cgroup.title = Some(title.clone());
+            }
+            title
+        });
+        self.lives.entry(title).or_default()
+    }
+
+    /// The restart loop of what is called so, from its second OOM kill on.
+    pub fn restart_loop(&self, title: &str) -> Option<Loop> {
+        self.lives.get(title)?.restart_loop()
     }
 
     /// Takes an event at a wall-clock time.
     pub fn hear(&mut self, time_us: i64, event: &Event) {
         match &event.what {
             What::OomKill(kill) => {
+                if let Some(path) = &event.cgroup {
+                    let own = kill.limit_cgroup.as_ref() == Some(path);
+                    let limit = kill.limit().filter(|_| own);
+                    self.lives_of(path).kill(time_us, limit);
+                }
                 let comm = kill.victim.as_ref().map(|victim| victim.comm.clone());
                 self.kill(time_us, event.cgroup.as_deref(), 1, comm);
             }
@@ -98,7 +132,13 @@ impl Board {
         }
         let Some(path) = &event.cgroup else { return };
         match &event.what {
-            What::Named(identity) => self.names.learn(path, identity),
+            What::Named(identity) => {
+                self.names.learn(path, identity);
+                let before = self.cgroups.get_mut(path).and_then(|cgroup| cgroup.title.take());
+                if let Some(lives) = before.and_then(|title| self.lives.remove(&title)) {
+                    self.lives.entry(self.title(path)).or_insert(lives);
+                }
+            }
             What::Leak { leaks, .. } => {
                 if let Some(cgroup) = self.cgroups.get_mut(path) {
                     cgroup.leaks = Some(*leaks);
@@ -107,6 +147,7 @@ impl Board {
             What::CgroupRemoved => {
                 if let Some(cgroup) = self.cgroups.get_mut(path) {
                     cgroup.gone = true;
+                    self.lives_of(path).end(time_us);
                 }
             }
             What::OomKill(_) | What::MoreOomKills(_) | What::Stalls { .. } => {
@@ -149,6 +190,9 @@ impl Board {
     pub fn tidy(&mut self) {
         let now = self.now_us;
         self.cgroups.retain(|_, cgroup| !(cgroup.gone && now.saturating_sub(cgroup.time_us) > GONE_US));
+        let there: HashSet<&str> = self.cgroups.values().filter_map(|cgroup| cgroup.title.as_deref()).collect();
+        self.lives
+            .retain(|title, lives| there.contains(&**title) || now.saturating_sub(lives.last_kill_us()) < LOOP_US);
     }
 
     /// Who a cgroup is.

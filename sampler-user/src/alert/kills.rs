@@ -4,12 +4,17 @@ use std::collections::BTreeMap;
 
 use super::Alert;
 use super::rules::Rule;
+use crate::analysis::lives::Loop;
 use crate::analysis::workloads::workload;
 use crate::board::{Board, Killed, Line};
 use crate::units::{micros, printable, time_of_day};
 
-/// The name of the rule, and of its alerts.
+/// The rule of kills, and its alerts.
 pub const KIND: &str = "oom_kill";
+/// The rule of restart loops.
+pub const LOOP: &str = "restart_loop";
+/// A loop has so many kills at least: two may be chance.
+const LEAST_KILLS: u64 = 3;
 /// After the first, kills are announced no sooner than after these times, and then after the last of them again and again.
 const GAPS_US: [i64; 5] = [10_000_000, 30_000_000, 60_000_000, 120_000_000, 290_000_000];
 /// A counter that rose without an event is a kill after this time: the event may be on its way.
@@ -30,6 +35,8 @@ struct Run {
     count: u64,
     /// When it was announced last, how many had been killed then, and how many announcements there were.
     announced: Option<(i64, u64, usize)>,
+    /// Which alerts are raised of its lives together.
+    raised: Vec<&'static str>,
 }
 
 impl Run {
@@ -47,8 +54,12 @@ impl Run {
         (self.count > 1).then(|| (self.last_us - self.first_us) / (self.count as i64 - 1))
     }
 
+    fn who(&self) -> String {
+        self.comm.as_deref().map_or_else(|| "a process".into(), |comm| format!("`{}`", printable(comm)))
+    }
+
     fn words(&self) -> String {
-        let who = self.comm.as_deref().map_or_else(|| "a process".into(), |comm| format!("`{}`", printable(comm)));
+        let who = self.who();
         match self.pace_us() {
             None => format!("the OOM killer killed {who}"),
             Some(pace) => format!(
@@ -92,17 +103,38 @@ impl Kills {
         for run in self.runs.values_mut().filter(|run| run.is_due(now)) {
             let times = run.announced.map_or(0, |(_, _, times)| times);
             run.announced = Some((now, run.count, times + 1));
-            alerts.push(alert(run, true, now, run.words()));
+            let seen = board.restart_loop(&run.name).filter(|seen| seen.kills == run.count && seen.kills > 1);
+            let words = seen.map_or_else(|| run.words(), |seen| format!("{}: {}", run.who(), seen.words()));
+            alerts.push(alert(KIND, run, true, now, words));
         }
         self.runs.retain(|_, run| {
             let quiet = rule.clear_after_us.max(QUIET_TIMES * run.pace_us().unwrap_or(0));
             let over = now - run.last_us >= quiet && !run.is_due(now);
             if over {
+                alerts.extend(run.raised.iter().map(|kind| alert(kind, run, false, now, "over".into())));
                 let all = if run.count == 1 { "the one kill".into() } else { format!("{} kills", run.count) };
-                alerts.push(alert(run, false, now, format!("over: {all}, none for {}", micros(quiet as u64))));
+                alerts.push(alert(KIND, run, false, now, format!("over: {all}, none for {}", micros(quiet as u64))));
             }
             !over
         });
+        alerts
+    }
+
+    /// What the lives of each workload that is killed again and again have in common: raised once, over with the kills.
+    pub fn look_at_loops(
+        &mut self,
+        board: &Board,
+        rule: &Rule,
+        kind: &'static str,
+        holds: impl Fn(&Loop) -> bool,
+    ) -> Vec<Alert> {
+        let mut alerts = Vec::new();
+        for run in self.runs.values_mut().filter(|run| rule.wants(&run.cgroup) && !run.raised.contains(&kind)) {
+            if let Some(seen) = board.restart_loop(&run.name).filter(|seen| seen.kills >= LEAST_KILLS && holds(seen)) {
+                run.raised.push(kind);
+                alerts.push(alert(kind, run, true, board.now_us, seen.words()));
+            }
+        }
         alerts
     }
 
@@ -140,6 +172,7 @@ impl Kills {
             last_us: killed.time_us,
             count: 0,
             announced: None,
+            raised: Vec::new(),
         });
         (run.cgroup, run.name) = (killed.cgroup.clone(), board.title(&killed.cgroup));
         if run.name.is_empty() {
@@ -152,8 +185,8 @@ impl Kills {
     }
 }
 
-fn alert(run: &Run, raised: bool, time_us: i64, text: String) -> Alert {
-    Alert { kind: KIND, raised, time_us, cgroup: run.cgroup.clone(), name: run.name.clone(), text }
+fn alert(kind: &'static str, run: &Run, raised: bool, time_us: i64, text: String) -> Alert {
+    Alert { kind, raised, time_us, cgroup: run.cgroup.clone(), name: run.name.clone(), text }
 }
 
 #[cfg(test)]
@@ -164,6 +197,8 @@ mod tests {
     use crate::board::Depth;
     use crate::event::{Event, What};
     use crate::evidence::{Constraint, OomKill, Victim};
+    use crate::fields::FieldId;
+    use crate::sample::Row;
     use crate::time::Anchor;
 
     const S: i64 = 1_000_000;
@@ -218,7 +253,49 @@ mod tests {
         assert_eq!(times[0], 5);
         assert!(times.windows(2).all(|pair| pair[1] - pair[0] <= 300 + 130), "{times:?}");
         let last = &alerts[alerts.len() - 1].3;
-        assert!(last.contains("kills since 00:00:05, one every 2.2 min"), "{last}");
+        assert!(last.contains("OOM kill since 00:00, one every 2.2 min"), "{last}");
+    }
+
+    #[test]
+    fn a_leak_in_a_restart_loop_is_announced_although_no_life_is_long_enough_for_its_rule() {
+        const MIB: u64 = 1 << 20;
+        let mut board =
+            Board::new(Depth { step_us: S, points: 60 }, Anchor { mono_ns: 0, wall_ns: 0 }, ("h".into(), None));
+        let mut watch = Watch::new(Rules::default());
+        let mut alerts = Vec::new();
+        for t in 0..700i64 {
+            let (life, age) = (t / 130, t % 130);
+            let mut feed = |path: &str, id: i64, anon: u64| {
+                let mut row = Row::new(1);
+                for (field, value) in [
+                    (FieldId::Current, anon),
+                    (FieldId::Anon, anon),
+                    (FieldId::File, 0),
+                    (FieldId::Shmem, 0),
+                    (FieldId::Max, 160 * MIB),
+                ] {
+                    row.put(field.field(), value);
+                }
+                board.feed(Some((path, id as u64)), t * S, &row);
+            };
+            feed("/leak", 10 + life, (10 + age as u64 * 150 / 130) * MIB);
+            feed("/rest", 1, 150 * MIB);
+            if age == 129 {
+                board.hear(t * S + 1, &kill("/leak"));
+                board.hear(t * S + 2, &Event::of("/leak", What::CgroupRemoved));
+            }
+            let lines = board.lines(board.now_us);
+            alerts.extend(watch.look(&board, &lines).into_iter().map(|alert| (alert.kind, alert.cgroup, alert.text)));
+        }
+        let of = |kind: &str| alerts.iter().filter(|alert| alert.0 == kind).collect::<Vec<_>>();
+        let (loops, growth) = (of(LOOP), of("growth"));
+        assert_eq!((loops.len(), growth.len()), (1, 1), "{alerts:#?}");
+        assert!(
+            loops[0].2.starts_with("3rd OOM kill since 00:02, one every 2.2 min; each life leaks"),
+            "{}",
+            loops[0].2
+        );
+        assert_eq!(growth[0].1, "/leak");
     }
 
     #[test]
@@ -226,7 +303,7 @@ mod tests {
         let alerts = run(600, |t| if t < 500 { (0..3).map(|_| kill("/storm")).collect() } else { vec![] });
         let raised = alerts.iter().filter(|alert| alert.1).count();
         assert!((3..=8).contains(&raised), "{alerts:?}");
-        let counts = alerts.iter().filter(|alert| alert.3.contains("kills since")).count();
+        let counts = alerts.iter().filter(|alert| alert.3.contains(" kills since ")).count();
         assert!(counts >= 2, "{alerts:?}");
     }
 }

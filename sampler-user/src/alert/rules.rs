@@ -53,7 +53,7 @@ pub struct Kind {
 }
 
 /// The kinds.
-pub static TABLE: [Kind; 7] = [
+pub static TABLE: [Kind; 8] = [
     Kind {
         name: "near_limit",
         about: "what reclaim cannot take is above this part of the limit",
@@ -120,6 +120,18 @@ pub static TABLE: [Kind; 7] = [
     Kind {
         name: super::kills::KIND,
         about: "the OOM killer killed a process of it",
+        of_machine: false,
+        on: true,
+        measure: Measure::Fact,
+        threshold: (0.0, 0.0),
+        after_s: (0, 300),
+        // Kills are announced from events, as they come.
+        holds: |_, _| None,
+        severity: |_| None,
+    },
+    Kind {
+        name: super::kills::LOOP,
+        about: "a workload was killed by the OOM killer in three lives: what they have in common",
         of_machine: false,
         on: true,
         measure: Measure::Fact,

@@ -611,7 +611,7 @@ mod tests {
             }
         }
         let one = life(130.0, |t| 8.0 + 152.0 * t / 130.0);
-        assert_eq!(told(&[one.clone()], 160), None, "one life is no loop");
+        assert_eq!(told(std::slice::from_ref(&one), 160), None, "one life is no loop");
         let sure = |span: f64| {
             let one = life(span, |t| 8.0 + 152.0 * t / span);
             told(&vec![one; 12], 160).unwrap().confidence

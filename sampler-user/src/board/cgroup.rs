@@ -55,6 +55,8 @@ pub struct Cgroup {
     pub history: VecDeque<Point>,
     /// Whether the recorder's detectors call it a leak; absent when they told nothing.
     pub leaks: Option<bool>,
+    /// What people call it, once that was asked.
+    pub(super) title: Option<String>,
     /// Kills and stalls that events told: time, kills, microseconds.
     pub(super) told: VecDeque<(i64, u64, u64)>,
 }
@@ -79,6 +81,7 @@ impl Cgroup {
             gone: false,
             history,
             leaks: None,
+            title: None,
             told,
         }
     }

@@ -212,7 +212,8 @@ impl Incidents {
         let tracks: Vec<(&str, &Track)> = tracks.iter().map(|(path, track)| (&**path, track)).collect();
         let killed: Vec<Kill<'_>> =
             kills.iter().map(|kill| Kill { time_us: kill.time_us, cgroup: &kill.path, limit: kill.limit }).collect();
-        let times: Vec<i64> = self.kills_of(&self.workload(&victim), i64::MAX).iter().map(|kill| kill.time_us).collect();
+        let times: Vec<i64> =
+            self.kills_of(&self.workload(&victim), i64::MAX).iter().map(|kill| kill.time_us).collect();
         scene.take_lives(lives::of_tracks(&tracks, &killed), &times);
         let mut history = history.unwrap_or_default();
         history.keep(1);
