@@ -1,4 +1,5 @@
 //! OOM kills: the kernel's log as evidence, and the merge of what several witnesses saw.
 
 pub mod kmsg;
+pub mod log;
 pub mod merge;
