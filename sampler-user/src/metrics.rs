@@ -5,6 +5,7 @@ use std::fmt::Write;
 use crate::board::{Board, Cgroup};
 use crate::fields::{FieldId, UNLIMITED};
 use crate::identity::Identity;
+use crate::paths::raw_byte;
 
 /// Content type of what [`render`] writes.
 pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -304,7 +305,10 @@ fn escape(text: &str) -> String {
             '"' => out.push_str("\\\""),
             '\n' => out.push_str("\\n"),
             c if c.is_control() => out.push('\u{fffd}'),
-            c => out.push(c),
+            c => match raw_byte(c) {
+                Some(byte) => out.push_str(&format!("\\\\x{byte:02x}")),
+                None => out.push(c),
+            },
         }
     }
     out
@@ -327,9 +331,9 @@ mod tests {
         row.put(FieldId::Max.field(), UNLIMITED);
         row.put(FieldId::EventsOomKill.field(), 3);
         row.put(FieldId::PressureSome.field(), 1_500_000);
-        board.feed(Some(("/x\"} 1\n# EOF\\", 1)), 2_000_000, &row);
+        board.feed(Some(("/x\"} 1\n# EOF\\\u{10ffff}", 1)), 2_000_000, &row);
         let text = render(&board);
-        let id = "{id=\"/x\\\"} 1\\n# EOF\\\\\"}";
+        let id = "{id=\"/x\\\"} 1\\n# EOF\\\\\\\\xff\"}";
         for line in [
             format!("container_memory_working_set_bytes{id} 60\n"),
             format!("container_spec_memory_limit_bytes{id} +Inf\n"),

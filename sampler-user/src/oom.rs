@@ -3,4 +3,5 @@
 pub mod bucket;
 mod fold;
 pub mod kmsg;
+pub mod log;
 pub mod merge;

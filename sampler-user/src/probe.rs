@@ -21,7 +21,7 @@ use sampler_ebpf::{MISSING, count};
 use self::btf::Btf;
 use self::events::PerCpuStalls;
 use self::walk::Walker;
-use crate::cgroupfs::layout::{Layout, Version};
+use crate::cgroupfs::layout::{Layout, Version, own_cgroups};
 use crate::cgroupfs::plan::Plan;
 use crate::sample::PassKind;
 
@@ -481,7 +481,7 @@ fn plain(error: &dyn std::error::Error) -> String {
 
 /// Number of the memory controller's hierarchy; 0 is v2.
 fn hierarchy() -> u32 {
-    let own = fs::read_to_string("/proc/self/cgroup").unwrap_or_default();
+    let own = own_cgroups();
     let number = |line: &str| {
         let mut parts = line.splitn(3, ':');
         let (number, controllers) = (parts.next()?, parts.next()?);

@@ -17,9 +17,8 @@ pub mod schedule;
 pub mod slow;
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
-use std::fs::File;
 use std::future::Future;
-use std::io::{self, Read, Seek, SeekFrom};
+use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -45,7 +44,7 @@ use crate::cgroupfs::tree::{Change, Selection, Tree};
 use crate::event::{Event, What};
 use crate::fields::FieldId;
 use crate::oom::bucket::TokenBucket;
-use crate::oom::kmsg::{KmsgRecord, OomParser};
+use crate::oom::log::{Log, count};
 use crate::oom::merge::{Expected, Merge, Witness};
 use crate::probe::events::Told;
 use crate::probe::{self, Probe};
@@ -135,6 +134,8 @@ const BUDGET_EVERY: u64 = 5;
 const CLOCK_STEP_NS: i64 = 100_000_000;
 /// So many kills are recorded as each witness saw them, and then so many a second.
 const WITNESSES: (f64, f64) = (100.0, 20.0);
+/// The host's counts.
+const VMSTAT: &str = "/proc/vmstat";
 /// How long the end waits for the kernel's report of a kill that just happened.
 const LAST_WORDS: Duration = Duration::from_millis(150);
 
@@ -173,7 +174,8 @@ impl Worker {
     }
 }
 
-/// Records until `stop` resolves to the reason. Returns the sink, flushed and synced.
+/// Records until `stop` resolves to the reason. Returns the sink, flushed and synced. `stop` is polled first when the log, the
+/// counters and the tree are watched: what it starts is recorded from its first moment.
 pub async fn record(
     config: Config,
     sink: Box<dyn Sink>,
@@ -206,7 +208,7 @@ struct Control {
     tree: Tree,
     notices: Notices,
     naming: Naming,
-    kmsg: Option<Kmsg>,
+    kmsg: Option<Log>,
     probe: Option<Probe>,
     loading: Option<Loading>,
     merge: Merge,
@@ -310,7 +312,7 @@ impl Control {
             gone: VecDeque::with_capacity(GONE),
             made: VecDeque::with_capacity(GONE),
             brief: VecDeque::with_capacity(GONE),
-            vmstat: (mono_ns(), oom_kills()),
+            vmstat: (mono_ns(), count(VMSTAT.as_ref(), "oom_kill")),
             config,
             _own: own,
         };
@@ -322,7 +324,7 @@ impl Control {
         if !control.notices.add_host() {
             degraded.push("no pressure (PSI) on this kernel: stalls are known from reclaim and refaults only".into());
         }
-        match Kmsg::open() {
+        match Log::open() {
             Ok(kmsg) => {
                 control.kmsg = Some(kmsg);
                 control.expect_witnesses();
@@ -350,7 +352,7 @@ impl Control {
         };
         let tree = watch(self.tree.as_fd().try_clone_to_owned());
         let notices = watch(self.notices.as_fd().try_clone_to_owned());
-        let kmsg = self.kmsg.as_ref().and_then(|kmsg| watch(kmsg.file.as_fd().try_clone_to_owned()));
+        let kmsg = self.kmsg.as_ref().and_then(|kmsg| watch(kmsg.as_fd().try_clone_to_owned()));
         let mut probe = None;
         let mut loading = self.loading.take();
         let mut second = tokio::time::interval(Duration::from_secs(1));
@@ -595,7 +597,7 @@ impl Control {
     }
 
     fn read_kmsg(&mut self) {
-        for report in self.kmsg.as_mut().map(Kmsg::read).unwrap_or_default() {
+        for report in self.kmsg.as_mut().map(Log::read).unwrap_or_default() {
             let cgroup = report.task_memcg.clone();
             let what = What::OomWitness {
                 witness: "kmsg".into(),
@@ -724,7 +726,7 @@ impl Control {
 
     fn watch_vmstat(&mut self) {
         let (since_ns, before) = self.vmstat;
-        let now = (mono_ns(), oom_kills());
+        let now = (mono_ns(), count(VMSTAT.as_ref(), "oom_kill"));
         if let (Some(before), Some(kills)) = (before, now.1)
             && kills > before
         {
@@ -841,50 +843,5 @@ async fn ready(fd: Option<&AsyncFd<OwnedFd>>) {
             }
         }
         None => std::future::pending().await,
-    }
-}
-
-/// Processes killed by any OOM killer since boot.
-fn oom_kills() -> Option<u64> {
-    let text = std::fs::read_to_string("/proc/vmstat").ok()?;
-    text.lines().find_map(|line| line.strip_prefix("oom_kill ")?.parse().ok())
-}
-
-/// The kernel's log from now on.
-struct Kmsg {
-    file: File,
-    parser: OomParser,
-    buffer: Box<[u8]>,
-}
-
-impl Kmsg {
-    fn open() -> io::Result<Kmsg> {
-        use std::os::unix::fs::OpenOptionsExt;
-        let flags = rustix::fs::OFlags::NONBLOCK.bits() as i32;
-        let mut file = std::fs::OpenOptions::new().read(true).custom_flags(flags).open("/dev/kmsg")?;
-        file.seek(SeekFrom::End(0))?;
-        Ok(Kmsg {
-            file,
-            parser: OomParser::with_page_size(rustix::param::page_size() as u64),
-            buffer: vec![0; 16 << 10].into(),
-        })
-    }
-
-    fn read(&mut self) -> Vec<crate::evidence::OomReport> {
-        let mut reports = Vec::new();
-        loop {
-            match self.file.read(&mut self.buffer) {
-                Ok(0) => break,
-                Ok(length) => {
-                    if let Some(record) = KmsgRecord::parse(&self.buffer[..length]) {
-                        reports.extend(self.parser.push(&record));
-                    }
-                }
-                // Overwritten before it was read: the next record follows.
-                Err(error) if error.raw_os_error() == Some(rustix::io::Errno::PIPE.raw_os_error()) => {}
-                Err(_) => break,
-            }
-        }
-        reports
     }
 }

@@ -9,6 +9,7 @@ use serde::Serialize;
 
 use self::packed::Packed;
 use crate::analysis::incident::Incident;
+use crate::paths::raw_byte;
 
 /// What the file shows. Texts are hostile: the page sets them as text, never as markup.
 #[derive(Debug, Default, Serialize)]
@@ -112,9 +113,13 @@ pub fn html(report: &Report) -> Result<String, serde_json::Error> {
     Ok(page)
 }
 
-/// JSON that cannot end the element it stands in.
+/// JSON that cannot end the element it stands in. Bytes of names that are not UTF-8 are shown as everywhere, `\xff`.
 fn embedded(report: &Report) -> Result<String, serde_json::Error> {
-    let json = serde_json::to_string(report)?;
+    let mut json = serde_json::to_string(report)?;
+    if json.chars().any(|c| raw_byte(c).is_some()) {
+        let shown = |c: char| raw_byte(c).map_or_else(|| c.to_string(), |byte| format!("\\\\x{byte:02x}"));
+        json = json.chars().map(shown).collect();
+    }
     Ok(json.replace('<', "\\u003c").replace('>', "\\u003e").replace('&', "\\u0026"))
 }
 

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use crate::fields::{UNLIMITED, Unit};
+use crate::paths::raw_byte;
 
 /// Bytes with a binary prefix: `512 MiB`, `1.5 GiB`.
 pub fn bytes(value: u64) -> String {
@@ -110,13 +111,21 @@ pub fn parse_duration(text: &str) -> Result<Duration, String> {
 }
 
 /// Makes text from outside (paths, names, kernel lines) safe for a terminal or a log line: control and formatting characters
-/// are shown as escapes.
+/// are shown as escapes, and bytes that are not UTF-8 (see [`crate::paths::from_bytes`]) as `\xff`.
 pub fn printable(text: &str) -> String {
     let hostile = |c: char| {
         c.is_control()
             || matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}')
     };
-    text.chars().map(|c| if hostile(c) { c.escape_unicode().to_string() } else { c.to_string() }).collect()
+    let mut out = String::with_capacity(text.len());
+    for c in text.chars() {
+        match raw_byte(c) {
+            Some(byte) => out.push_str(&format!("\\x{byte:02x}")),
+            None if hostile(c) => out.extend(c.escape_unicode()),
+            None => out.push(c),
+        }
+    }
+    out
 }
 
 /// Text from outside as a cell of CSV: nothing that steers a terminal, and nothing that a spreadsheet takes for a formula.
@@ -167,5 +176,6 @@ mod tests {
         assert_eq!(cell("=HYPERLINK(1)\t"), "'=HYPERLINK(1)\\u{9}");
         assert_eq!((cell("@a"), cell("/docker/=1")), ("'@a".into(), "/docker/=1".into()));
         assert_eq!(printable("café \u{202e}"), "café \\u{202e}");
+        assert_eq!(printable(&crate::paths::from_bytes(b"/a\xff\xc3")), "/a\\xff\\xc3");
     }
 }

@@ -16,7 +16,7 @@ use sampler::sample::{HOST, PassHead, PassKind, Row};
 use sampler::sink::Sink;
 
 const COMM: &str = "=cmd|'/c calc'!A1\u{1b}[2J</script><script>alert(1)</script>\u{202e}\n";
-const PATH: &str = "/docker/<img src=x onerror=alert(2)>\u{1b}]0;owned\u{7}\"'&\r\n";
+const PATH: &str = "/docker/<img src=x onerror=alert(2)>\u{1b}]0;owned\u{7}\"'&\u{10ffff}\u{10fffe}\r\n";
 
 /// A leak of a process with such a name in a cgroup with such a name, until its kill.
 fn recording(dir: &Path) {
@@ -97,7 +97,7 @@ fn sampler(args: &[&str]) -> String {
 
 /// Whether a text could steer a terminal.
 fn steers(text: &str) -> bool {
-    text.chars().any(|c| (c.is_control() && c != '\n') || c == '\u{202e}')
+    text.chars().any(|c| (c.is_control() && c != '\n') || c == '\u{202e}' || (c as u32) >= 0x10_ff80)
 }
 
 #[test]
@@ -115,7 +115,11 @@ fn nothing_reaches_a_terminal_unescaped() {
     ] {
         let text = sampler(args);
         assert!(
-            !steers(&text.replace('\u{202e}', if args.contains(&"--json") { "" } else { "\u{202e}" })),
+            !steers(&if args.contains(&"--json") {
+                text.replace(['\u{202e}', '\u{10ffff}', '\u{10fffe}'], "")
+            } else {
+                text.clone()
+            }),
             "{args:?}: {text}"
         );
     }

@@ -8,6 +8,7 @@ mod postmortem;
 mod probe;
 mod size;
 mod stats;
+mod storm;
 mod top;
 
 use std::process::Command;
@@ -29,6 +30,8 @@ pub enum Bench {
     Size(size::Args),
     /// CPU of `docker stats --no-stream` over ours, for a container and sample
     Stats(stats::Args),
+    /// Storms of OOM kills: whether each is counted, how soon it is recorded, and the agent's memory
+    Storm(storm::Args),
     /// A post-mortem on a day of 100 cgroups, over a full scan of the same files
     Postmortem(postmortem::Args),
     /// `sampler top` on a screen against the reading alone and against `docker stats`
@@ -57,6 +60,7 @@ pub fn run(bench: Bench) -> anyhow::Result<()> {
         Bench::Day(args) => day::run(&args),
         Bench::Size(args) => size::run(&args),
         Bench::Stats(args) => stats::run(&args),
+        Bench::Storm(args) => storm::run(&args),
         Bench::Postmortem(args) => postmortem::run(&args),
         Bench::Top(args) => top::run(&args),
         Bench::Probe(args) => probe::run(&args),

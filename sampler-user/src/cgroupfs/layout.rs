@@ -3,6 +3,8 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use crate::paths::{from_bytes, to_os};
+
 /// Why there is nothing to sample.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -49,8 +51,8 @@ impl Layout {
     /// Finds the layout of this machine.
     pub fn detect() -> Result<Layout, Error> {
         let path = Path::new("/proc/self/mounts");
-        let mounts = fs::read_to_string(path).map_err(|source| Error::Mounts { path: path.into(), source })?;
-        Layout::from_mounts(&mounts, |root| {
+        let mounts = fs::read(path).map_err(|source| Error::Mounts { path: path.into(), source })?;
+        Layout::from_mounts(&from_bytes(&mounts), |root| {
             fs::read_to_string(root.join("cgroup.controllers"))
                 .is_ok_and(|controllers| controllers.split_whitespace().any(|word| word == "memory"))
         })
@@ -68,7 +70,7 @@ impl Layout {
             };
             let has = |controller| options.split(',').any(|option| option == controller);
             let place = |slot: &mut Option<PathBuf>| {
-                slot.get_or_insert_with(|| PathBuf::from(unescape(point)));
+                slot.get_or_insert_with(|| PathBuf::from(to_os(&unescape(point)).into_owned()));
             };
             match kind {
                 "cgroup2" => place(&mut unified),
@@ -105,7 +107,20 @@ impl Layout {
             Version::V1 if file.starts_with("pids.") => self.pids.as_ref(),
             Version::V1 => Some(&self.memory),
         };
-        root.map(|root| root.join(cgroup.trim_start_matches('/')))
+        root.map(|root| at(root, cgroup))
+    }
+
+    /// The cgroup that this process is in, of the hierarchy that holds memory; `None` when the kernel does not say.
+    pub fn own_cgroup(&self) -> Option<String> {
+        own_cgroups().lines().find_map(|line| {
+            let mut words = line.splitn(3, ':');
+            let (_, controllers, path) = (words.next()?, words.next()?, words.next()?);
+            let memory = match self.version {
+                Version::V2 => controllers.is_empty(),
+                Version::V1 => controllers.split(',').any(|name| name == "memory"),
+            };
+            memory.then(|| path.to_owned())
+        })
     }
 
     /// `v2` or `hybrid`, as recordings say it.
@@ -122,6 +137,16 @@ fn unescape(text: &str) -> String {
     ["040 ", "011\t", "012\n", "134\\"]
         .iter()
         .fold(text.to_owned(), |text, rule| text.replace(&format!("\\{}", &rule[..3]), &rule[3..]))
+}
+
+/// A cgroup's folder below a root.
+pub fn at(root: &Path, cgroup: &str) -> PathBuf {
+    root.join(to_os(cgroup.trim_start_matches('/')))
+}
+
+/// The cgroups that this process is in, one line a hierarchy; empty when it cannot be read.
+pub fn own_cgroups() -> String {
+    from_bytes(&fs::read("/proc/self/cgroup").unwrap_or_default())
 }
 
 #[cfg(test)]

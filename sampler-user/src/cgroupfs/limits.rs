@@ -2,9 +2,9 @@
 
 use std::fs;
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
-use super::layout::{Layout, Version};
+use super::layout::{Layout, Version, at};
 use crate::fields::UNLIMITED;
 
 /// A file that could not be written.
@@ -71,7 +71,7 @@ pub fn reclaim(layout: &Layout, cgroup: &str, bytes: u64) -> Result<(), Error> {
 }
 
 fn folder(layout: &Layout, cgroup: &str) -> PathBuf {
-    layout.memory.join(Path::new(cgroup.trim_start_matches('/')))
+    at(&layout.memory, cgroup)
 }
 
 fn number(bytes: u64, unlimited: &str) -> String {

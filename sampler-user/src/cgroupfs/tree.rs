@@ -4,11 +4,15 @@ use std::collections::HashMap;
 use std::fs;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use globset::{Glob, GlobSet, GlobSetBuilder};
 use rustix::fs::inotify;
+
+use super::layout::at;
+use crate::paths::from_bytes;
 
 /// Which cgroups to sample; all unless it says otherwise.
 #[derive(Clone, Debug, Default)]
@@ -112,8 +116,7 @@ impl Tree {
                 continue;
             }
             let (Some(parent), Some(name)) = (self.watches.get(&event.wd()), event.file_name()) else { continue };
-            let Ok(name) = name.to_str() else { continue };
-            let path = join(parent, name);
+            let path = join(parent, name.to_bytes());
             if flags.contains(inotify::ReadFlags::CREATE) {
                 created.push(path);
             } else if let Some(id) = self.known.remove(&path) {
@@ -149,7 +152,7 @@ impl Tree {
     }
 
     fn visit(&mut self, path: &str, seen: &mut HashMap<String, u64>) {
-        let folder = self.root.join(path.trim_start_matches('/'));
+        let folder = at(&self.root, path);
         let flags = inotify::WatchFlags::CREATE | inotify::WatchFlags::DELETE | inotify::WatchFlags::ONLYDIR;
         if let Ok(watch) = inotify::add_watch(&self.inotify, &folder, flags) {
             self.watches.insert(watch, path.to_owned());
@@ -160,10 +163,8 @@ impl Tree {
         }
         let Ok(entries) = fs::read_dir(&folder) else { return };
         for entry in entries.flatten() {
-            if entry.file_type().is_ok_and(|kind| kind.is_dir())
-                && let Some(name) = entry.file_name().to_str()
-            {
-                self.visit(&join(path, name), seen);
+            if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+                self.visit(&join(path, entry.file_name().as_bytes()), seen);
             }
         }
     }
@@ -175,8 +176,8 @@ impl AsFd for Tree {
     }
 }
 
-fn join(parent: &str, name: &str) -> String {
-    format!("{}/{name}", parent.trim_end_matches('/'))
+fn join(parent: &str, name: &[u8]) -> String {
+    format!("{}/{}", parent.trim_end_matches('/'), from_bytes(name))
 }
 
 #[cfg(test)]
@@ -219,6 +220,38 @@ mod tests {
         changes.clear();
         tree.rescan(&mut changes);
         assert_eq!(paths(&changes), Vec::<String>::new());
+    }
+
+    #[test]
+    fn a_name_that_is_not_utf_8_hides_nothing_below_it() {
+        use std::ffi::OsStr;
+        let dir = tempfile::tempdir().unwrap();
+        let folder = |bytes: &[u8]| dir.path().join(OsStr::from_bytes(bytes));
+        fs::create_dir_all(folder(b"there\xff\xfe/below")).unwrap();
+        let mut tree = Tree::watch(dir.path()).unwrap();
+        let mut changes = Vec::new();
+        tree.rescan(&mut changes);
+        let there = from_bytes(b"/there\xff\xfe");
+        assert_eq!(paths(&changes), [format!("+{there}"), format!("+{there}/below")]);
+
+        changes.clear();
+        fs::create_dir_all(folder(b"new\xe9/below")).unwrap();
+        fs::create_dir(folder(&[0xee; 255])).unwrap();
+        fs::remove_dir(folder(b"there\xff\xfe/below")).unwrap();
+        tree.read_notices(&mut changes).unwrap();
+        let mut got = paths(&changes);
+        got.sort();
+        let new = from_bytes(b"+/new\xe9");
+        let mut want = vec![
+            new.clone(),
+            format!("{new}/below"),
+            format!("-{there}/below"),
+            from_bytes(&[&b"+/"[..], &[0xee; 255]].concat()),
+        ];
+        want.sort();
+        assert_eq!(got, want);
+        let selection = Selection::new(&["/new*/**".into()], &[]).unwrap();
+        assert!(selection.wants(&from_bytes(b"/new\xe9/below")) && !selection.wants(&there));
     }
 
     #[test]

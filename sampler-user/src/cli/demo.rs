@@ -65,8 +65,9 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
         memory_max: Some(LIMIT_MIB << 20),
         memory_high: None,
         out: Some(out.clone()),
+        report: None,
         what: What {
-            interval: Duration::from_millis(10),
+            interval: None,
             slow_interval: Duration::from_millis(500),
             burst: Some(Duration::from_millis(1)),
             cgroup: Vec::new(),
@@ -80,8 +81,9 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
         },
         command: vec![program.display().to_string(), "demo".into(), "--leak".into(), "512".into()],
     };
-    let (status, cgroup) = run::caged(child, &out)?;
-    say(&run::report(&out, Some(&cgroup))?);
+    let ending = run::caged(child, &out)?;
+    say(&run::report(&out, Some(&ending))?);
+    let status = ending.status;
     if run::code(status) != exit::SIGNAL + 9 {
         bail!(
             "the child was not killed (it ended with {status}): is swap larger than the leak, or the OOM killer off?"

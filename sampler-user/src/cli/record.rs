@@ -55,12 +55,15 @@ pub struct Args {
     no_protect: bool,
 }
 
+/// Default interval.
+const INTERVAL: Duration = Duration::from_millis(100);
+
 /// What to record: shared by `record` and `run`.
 #[derive(Debug, clap::Args)]
 pub struct What {
-    /// Interval of the fast files, 1 ms to 1 min; also as a rate (10Hz).
-    #[arg(long, value_name = "TIME", default_value = "100ms", value_parser = interval)]
-    pub interval: Duration,
+    /// Interval of the fast files, 1 ms to 1 min; also as a rate (10Hz) [default: 100ms; of `run` 10ms]
+    #[arg(long, value_name = "TIME", value_parser = interval)]
+    pub interval: Option<Duration>,
     /// Interval of memory.stat, limits and work. Not longer than --interval: one pass reads all.
     #[arg(long, value_name = "TIME", default_value = "1s", value_parser = interval)]
     pub slow_interval: Duration,
@@ -94,13 +97,13 @@ pub struct What {
 }
 
 impl What {
-    /// The recorder's configuration on this machine.
-    pub fn config(&self, layout: Layout, protect: bool) -> anyhow::Result<Config> {
+    /// The recorder's configuration on this machine, with the interval that is taken when none is given.
+    pub fn config(&self, layout: Layout, protect: bool, interval: Duration) -> anyhow::Result<Config> {
         let selection = Selection::new(&self.cgroup, &self.exclude).context("read --cgroup and --exclude")?;
         Ok(Config {
             layout,
             selection,
-            interval: self.interval,
+            interval: self.interval.unwrap_or(interval),
             slow_interval: self.slow_interval,
             burst: self.burst,
             max_cpu: self.max_cpu,
@@ -150,16 +153,17 @@ fn percent(text: &str) -> Result<f64, String> {
 pub fn run(args: Args) -> anyhow::Result<ExitCode> {
     let layout = Layout::detect()?;
     let out = args.out.clone().unwrap_or_else(data_folder);
+    let config = args.what.config(layout, !args.no_protect, INTERVAL)?;
+    say(&format!("recording to {} every {:?}; stop with Ctrl-C", out.display(), config.interval));
     let agent = Agent {
         out: out.clone(),
-        config: args.what.config(layout, !args.no_protect)?,
+        config,
         rotation: Rotation { age: args.seal_every, ..Rotation::default() },
         retention: Retention { keep: Some(args.keep), max_disk: Some(args.max_disk) },
         on_oom: args.on_oom.clone(),
         beside: args.beside,
         guard: None,
     };
-    say(&format!("recording to {} every {:?}; stop with Ctrl-C", out.display(), args.what.interval));
     runtime()?.block_on(async move { agent.run(stopped(args.duration)?).await })?;
     say(&format!("recorded; look at it with: sampler info {}", out.display()));
     Ok(ExitCode::SUCCESS)

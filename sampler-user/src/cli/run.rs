@@ -1,5 +1,8 @@
 //! `sampler run`
 
+mod cage;
+mod ending;
+
 use std::fs;
 use std::io;
 use std::os::unix::process::ExitStatusExt;
@@ -8,16 +11,18 @@ use std::process::{ExitCode, ExitStatus};
 use std::time::Duration;
 
 use anyhow::{Context, bail};
-use cgroups_rs::cgroup_builder::CgroupBuilder;
-use sampler::cgroupfs::layout::{Layout, Version};
-use sampler::fields::UNLIMITED;
+use sampler::cgroupfs::layout::Layout;
 use sampler::journal::writer::Rotation;
+use sampler::paths::is_below;
 use sampler::store::retention::Retention;
 use sampler::store::scan::{Query, Recording};
 use sampler::units::parse_bytes;
 use tokio::process::Command;
 use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::mpsc::UnboundedReceiver;
 
+use self::cage::Cage;
+use self::ending::{Before, Ending, Paper};
 use super::agent::{Agent, runtime};
 use super::record::What;
 use super::summary::{Summary, explain};
@@ -39,6 +44,9 @@ pub struct Args {
     /// Folder of the recording [default: a new one below the data folder]
     #[arg(long, value_name = "DIR")]
     pub out: Option<PathBuf>,
+    /// Write how the command ended to this file as JSON, within 100 ms of its end; `-` is standard error.
+    #[arg(long, value_name = "FILE")]
+    pub report: Option<PathBuf>,
     #[command(flatten)]
     pub what: What,
     /// The command and its arguments.
@@ -49,98 +57,12 @@ pub struct Args {
 /// Default interval: a command's life is short.
 const INTERVAL: Duration = Duration::from_millis(10);
 
-/// A cgroup made for one command, removed when dropped.
-struct Cage {
-    cgroup: Option<cgroups_rs::Cgroup>,
-    /// Folder in the v2 tree of a hybrid host, for its pressure.
-    unified: Option<PathBuf>,
-    path: String,
-}
-
-impl Cage {
-    fn new(layout: &Layout, args: &Args) -> anyhow::Result<Cage> {
-        let name = format!("sampler-run-{}", std::process::id());
-        let path = format!("/{name}");
-        let controllers = match layout.version {
-            Version::V1 => ["memory", "pids", "cpuacct"].as_slice(),
-            Version::V2 => ["memory", "pids", "cpu"].as_slice(),
-        };
-        let offered = fs::read_to_string(layout.memory.join("cgroup.controllers")).unwrap_or_default();
-        let has = |name: &&&str| layout.version == Version::V1 || offered.split_whitespace().any(|word| word == **name);
-        let controllers = controllers.iter().filter(has).map(|name| (*name).to_owned()).collect();
-        let hierarchy = cgroups_rs::hierarchies::auto();
-        let mut builder = CgroupBuilder::new(&name).set_specified_controllers(controllers).memory();
-        for (limit, set) in [(args.memory_max, true), (args.memory_high, false)] {
-            let Some(bytes) = limit.filter(|bytes| *bytes != UNLIMITED) else { continue };
-            let bytes = i64::try_from(bytes).context("the limit is too large")?;
-            builder = if set { builder.memory_hard_limit(bytes) } else { builder.memory_soft_limit(bytes) };
-        }
-        let folder = layout.memory.join(&name);
-        // The library makes folders without saying when it could not.
-        fs::create_dir(&folder).with_context(|| {
-            format!("make the cgroup {}; this needs root (or a delegated cgroup): sudo sampler run …", folder.display())
-        })?;
-        let cgroup = builder.done().build(hierarchy).with_context(|| format!("set up the cgroup {path}"))?;
-        let mut cage = Cage { cgroup: Some(cgroup), unified: None, path: path.clone() };
-        if layout.version == Version::V2 {
-            if let Some(bytes) = args.memory_high.filter(|bytes| *bytes != UNLIMITED) {
-                cage.limit(layout, "memory.high", bytes)?;
-            }
-            if let Some(bytes) = args.memory_max.filter(|bytes| *bytes != UNLIMITED) {
-                cage.limit(layout, "memory.max", bytes)?;
-            }
-        } else if let Some(unified) = &layout.unified {
-            let folder = unified.join(&name);
-            cage.unified = fs::create_dir(&folder).ok().map(|()| folder);
-        }
-        Ok(cage)
-    }
-
-    /// The library writes the soft limit to memory.low and memory.high alike on v2; these are exact.
-    fn limit(&self, layout: &Layout, file: &str, bytes: u64) -> anyhow::Result<()> {
-        let path = layout.memory.join(self.path.trim_start_matches('/')).join(file);
-        fs::write(&path, bytes.to_string()).with_context(|| format!("write {bytes} to {}", path.display()))
-    }
-
-    /// The files through which a process enters.
-    fn doors(&self, layout: &Layout) -> Vec<PathBuf> {
-        let name = self.path.trim_start_matches('/');
-        let mut folders = vec![layout.memory.join(name)];
-        for root in [&layout.cpuacct, &layout.pids].into_iter().flatten() {
-            folders.push(root.join(name));
-        }
-        folders.extend(self.unified.clone());
-        folders.into_iter().map(|folder| folder.join("cgroup.procs")).filter(|door| door.exists()).collect()
-    }
-}
-
-impl Drop for Cage {
-    fn drop(&mut self) {
-        // A process that is still ending keeps the folder busy for a moment.
-        for _ in 0..20 {
-            if let Some(folder) = &self.unified
-                && fs::remove_dir(folder).is_ok()
-            {
-                self.unified = None;
-            }
-            let Some(cgroup) = &self.cgroup else { break };
-            if cgroup.delete().is_ok() && !cgroup.exists() {
-                self.cgroup = None;
-            }
-            if self.cgroup.is_none() && self.unified.is_none() {
-                break;
-            }
-            std::thread::sleep(Duration::from_millis(25));
-        }
-    }
-}
-
 /// Runs the command.
 pub fn run(args: Args) -> anyhow::Result<ExitCode> {
     let out = args.out.clone().unwrap_or_else(|| fresh_folder("run"));
-    let (status, cgroup) = caged(args, &out)?;
-    say(&report(&out, Some(&cgroup))?);
-    Ok(ExitCode::from(code(status)))
+    let ending = caged(args, &out)?;
+    say(&report(&out, Some(&ending))?);
+    Ok(ExitCode::from(code(ending.status)))
 }
 
 /// The command's own code, or 128 and the signal, as shells have it.
@@ -149,12 +71,10 @@ pub fn code(status: ExitStatus) -> u8 {
     signal.or_else(|| status.code().map(|code| code as u8)).unwrap_or(exit::FAILED)
 }
 
-/// Runs a command in its cgroup under the recorder; returns how it ended and the cgroup's path.
-pub fn caged(mut args: Args, out: &Path) -> anyhow::Result<(ExitStatus, String)> {
+/// Runs a command in its cgroup under the recorder; returns how it ended.
+pub fn caged(mut args: Args, out: &Path) -> anyhow::Result<Ending> {
     let layout = Layout::detect()?;
-    if args.what.interval == Duration::from_millis(100) {
-        args.what.interval = INTERVAL;
-    }
+    let paper = args.report.as_deref().map(Paper::open).transpose()?;
     let cage = match Cage::new(&layout, &args) {
         Ok(cage) => Some(cage),
         // Without root the command runs where it is, if that can be read; a limit cannot be had, so it is not ignored.
@@ -168,10 +88,11 @@ pub fn caged(mut args: Args, out: &Path) -> anyhow::Result<(ExitStatus, String)>
         Some(cage) => cage.path.clone(),
         None => own_cgroup(&layout)?,
     };
-    args.what.cgroup = vec![cgroup.clone(), format!("{cgroup}/**")];
+    let escaped = globset::escape(&cgroup);
+    args.what.cgroup = vec![escaped.clone(), format!("{escaped}/**")];
     let agent = Agent {
         out: out.to_owned(),
-        config: args.what.config(layout.clone(), false)?,
+        config: args.what.config(layout.clone(), false, INTERVAL)?,
         rotation: Rotation::default(),
         retention: Retention::default(),
         on_oom: None,
@@ -179,19 +100,38 @@ pub fn caged(mut args: Args, out: &Path) -> anyhow::Result<(ExitStatus, String)>
         guard: None,
     };
     let doors = cage.as_ref().map(|cage| cage.doors(&layout)).unwrap_or_default();
-    let status = runtime()?.block_on(async {
-        let mut child = spawn(&args.command, &doors)?;
+    let (command, recording) = (args.command, out.to_owned());
+    let ending = runtime()?.block_on(async {
         let (tell, told) = tokio::sync::oneshot::channel();
-        let wait = async move {
-            let status = pass_signals(&mut child).await;
-            let _ = tell.send(status);
-            "the command ended".to_owned()
+        // Polled first when the recorder listens: a kill in the first microsecond is seen.
+        let stop = async move {
+            let before = Before::now(layout, cgroup, cage.is_some());
+            let ended = watched(&command, &doors, before).await.and_then(|mut ending| {
+                ending.recording = recording.display().to_string();
+                paper.map_or(Ok(()), |paper| paper.write(&ending))?;
+                Ok(ending)
+            });
+            let reason = if ended.is_ok() { "the command ended" } else { "the command did not start" };
+            let _ = tell.send(ended.map(|ending| (ending, cage)));
+            reason.to_owned()
         };
-        agent.run(wait).await?;
-        told.await.context("wait for the command")?.context("wait for the command")
-    })?;
-    drop(cage);
-    Ok((status, cgroup))
+        agent.run(stop).await?;
+        told.await.context("wait for the command")?
+    });
+    // The recorder has read the last counters: now the cgroup may go.
+    ending.map(|(ending, _cage)| ending)
+}
+
+/// Runs the command to its end.
+async fn watched(command: &[String], doors: &[PathBuf], before: Before) -> anyhow::Result<Ending> {
+    let mut signals = signals().context("listen for signals")?;
+    let (line, into) = (command.to_vec(), doors.to_vec());
+    // Its exec may have to wait for memory, and the recorder must not wait with it.
+    let child = tokio::task::spawn_blocking(move || spawn(&line, &into)).await.context("start the command")?;
+    let mut child = child?;
+    let pid = child.id().map_or(0, |pid| pid as i32);
+    let status = pass_signals(&mut child, &mut signals).await.context("wait for the command")?;
+    Ok(before.ended(command, pid, status).await)
 }
 
 fn spawn(command: &[String], doors: &[PathBuf]) -> anyhow::Result<tokio::process::Child> {
@@ -218,8 +158,8 @@ fn spawn(command: &[String], doors: &[PathBuf]) -> anyhow::Result<tokio::process
 #[error("{0}: command not found")]
 pub struct CommandNotFound(String);
 
-/// Waits for the command; signals that come meanwhile go to it.
-async fn pass_signals(child: &mut tokio::process::Child) -> io::Result<ExitStatus> {
+/// The signals that are the command's, from now on.
+fn signals() -> io::Result<UnboundedReceiver<SignalKind>> {
     let kinds = [
         SignalKind::interrupt(),
         SignalKind::terminate(),
@@ -228,7 +168,7 @@ async fn pass_signals(child: &mut tokio::process::Child) -> io::Result<ExitStatu
         SignalKind::user_defined1(),
         SignalKind::user_defined2(),
     ];
-    let (tell, mut told) = tokio::sync::mpsc::unbounded_channel();
+    let (tell, told) = tokio::sync::mpsc::unbounded_channel();
     for kind in kinds {
         let mut signals = signal(kind)?;
         let tell = tell.clone();
@@ -238,6 +178,14 @@ async fn pass_signals(child: &mut tokio::process::Child) -> io::Result<ExitStatu
             }
         });
     }
+    Ok(told)
+}
+
+/// Waits for the command; signals that come meanwhile go to it.
+async fn pass_signals(
+    child: &mut tokio::process::Child,
+    told: &mut UnboundedReceiver<SignalKind>,
+) -> io::Result<ExitStatus> {
     loop {
         tokio::select! {
             status = child.wait() => return status,
@@ -254,17 +202,7 @@ async fn pass_signals(child: &mut tokio::process::Child) -> io::Result<ExitStatu
 
 /// The cgroup this process is in already, for a caller without the right to make one.
 fn own_cgroup(layout: &Layout) -> anyhow::Result<String> {
-    let text = fs::read_to_string("/proc/self/cgroup").context("read /proc/self/cgroup")?;
-    let path = text.lines().find_map(|line| {
-        let mut words = line.splitn(3, ':');
-        let (_, controllers, path) = (words.next()?, words.next()?, words.next()?);
-        let memory = match layout.version {
-            Version::V2 => controllers.is_empty(),
-            Version::V1 => controllers.split(',').any(|c| c == "memory"),
-        };
-        memory.then(|| path.to_owned())
-    });
-    match path.as_deref() {
+    match layout.own_cgroup().as_deref() {
         None | Some("/") => {
             bail!("this process is in the root cgroup, which has no memory files to sample; run as root")
         }
@@ -275,11 +213,11 @@ fn own_cgroup(layout: &Layout) -> anyhow::Result<String> {
     }
 }
 
-/// What happened to a cgroup, or else to the largest, in words.
-pub fn report(out: &Path, cgroup: Option<&str>) -> anyhow::Result<String> {
+/// What happened to the cgroup of a command, or else to the largest, in words.
+pub fn report(out: &Path, ending: Option<&Ending>) -> anyhow::Result<String> {
     let mut recording = Recording::open(out)?;
     let summary = Summary::of(&mut recording, &Query::all());
-    let own = summary.cgroups.iter().find(|c| cgroup.is_none_or(|cgroup| c.path == cgroup));
+    let own = summary.cgroups.iter().find(|c| ending.is_none_or(|ending| c.path == ending.cgroup));
     let mut text = String::from("\nsampler: ");
     match own {
         Some(own) => {
@@ -288,11 +226,15 @@ pub fn report(out: &Path, cgroup: Option<&str>) -> anyhow::Result<String> {
         }
         None => text.push_str("the command ended before a sample was taken\n"),
     }
-    for kill in &summary.oom_kills {
-        text.push_str(&explain(kill, None));
-    }
-    if summary.oom_kills.is_empty() {
-        text.push_str("no OOM kill\n");
+    // Others on the machine are killed meanwhile.
+    let here = |cgroup: &Option<String>| {
+        ending.is_none_or(|ending| cgroup.as_deref().is_some_and(|cgroup| is_below(cgroup, &ending.cgroup)))
+    };
+    let kills: Vec<_> = summary.oom_kills.iter().filter(|kill| here(&kill.cgroup)).collect();
+    kills.iter().for_each(|kill| text.push_str(&explain(kill, None)));
+    if kills.is_empty() {
+        text.push_str(&ending.map_or_else(|| "no OOM kill".to_owned(), Ending::words));
+        text.push('\n');
     }
     text.push_str(&format!("recording: {} (sampler info {})", out.display(), out.display()));
     Ok(text)

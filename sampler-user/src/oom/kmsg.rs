@@ -5,11 +5,14 @@
 //! initial pid namespace.
 
 use crate::evidence::{Constraint, OomReport, TaskRow, Trigger, Usage, Victim};
+use crate::paths::from_bytes;
 
 /// Tasks kept of one report.
 const MOST_TASKS: usize = 1024;
 /// memory.stat values kept of one report.
 const MOST_STATS: usize = 128;
+/// Bytes kept of the line that names the cgroups.
+const MOST_SUMMARY: usize = 16 << 10;
 /// A report's lines come within this time of each other, microseconds.
 const REPORT_US: u64 = 10_000_000;
 
@@ -59,7 +62,7 @@ fn unescape(text: &[u8]) -> String {
             rest = tail;
         }
     }
-    String::from_utf8_lossy(&out).into_owned()
+    from_bytes(&out)
 }
 
 /// Builds reports from records.
@@ -72,12 +75,22 @@ pub struct OomParser {
     /// Whether lines are those of `Memory cgroup stats for …`.
     in_stats: bool,
     in_tasks: bool,
+    /// The line that names the cgroups: with long names it goes on in further records.
+    summary: Option<String>,
     last: Option<(u64, u64)>,
 }
 
 impl Default for OomParser {
     fn default() -> Self {
-        OomParser { page_size: 4096, open: None, before: None, in_stats: false, in_tasks: false, last: None }
+        OomParser {
+            page_size: 4096,
+            open: None,
+            before: None,
+            in_stats: false,
+            in_tasks: false,
+            summary: None,
+            last: None,
+        }
     }
 }
 
@@ -103,6 +116,14 @@ impl OomParser {
             open.truncated = true;
         }
         let text = record.text.as_str();
+        if let Some(mut summary) = self.summary.take().filter(|_| record.continues && !lost) {
+            if summary.len() + text.len() <= MOST_SUMMARY {
+                summary.push_str(text);
+                parse_summary(&summary, self.open.get_or_insert_default());
+            }
+            self.summary = Some(summary);
+            return None;
+        }
         if let Some(trigger) = parse_trigger(text) {
             self.open = Some(OomReport { trigger: Some(trigger), ..OomReport::default() });
             self.in_stats = false;
@@ -136,6 +157,7 @@ impl OomParser {
         }
         if let Some(rest) = text.strip_prefix("oom-kill:") {
             parse_summary(rest, self.open.get_or_insert_default());
+            self.summary = Some(rest.to_owned());
             self.in_tasks = false;
             self.in_stats = false;
             return None;
@@ -244,10 +266,10 @@ fn parse_summary(text: &str, report: &mut OomReport) {
         Some("CONSTRAINT_MEMORY_POLICY") => Constraint::MemoryPolicy,
         _ => Constraint::Unknown,
     };
-    let Some((before, _)) = text.rsplit_once(",pid=") else { return };
-    let Some((before, _task)) = before.rsplit_once(",task=") else { return };
-    let Some((before, task_memcg)) = before.rsplit_once(",task_memcg=") else { return };
-    report.task_memcg = Some(task_memcg.to_owned());
+    let Some((before, rest)) = text.rsplit_once(",task_memcg=") else { return };
+    // Where the line was cut, the path may be cut too.
+    let whole = rest.rsplit_once(",pid=").and_then(|(rest, _)| rest.rsplit_once(",task="));
+    report.task_memcg = whole.map(|(path, _)| path.to_owned());
     report.oom_memcg = before.split_once(",oom_memcg=").map(|(_, path)| path.to_owned());
 }
 
@@ -359,6 +381,50 @@ mod tests {
         let report = &reports(&[global, KILLED])[0];
         assert_eq!((report.constraint, report.oom_memcg.as_deref()), (Constraint::None, None));
         assert_eq!(report.task_memcg.as_deref(), Some("/g"));
+    }
+
+    #[test]
+    fn a_name_that_is_not_utf_8_is_the_same_text_as_in_the_tree() {
+        let line = b"6,1,2,-;oom-kill:constraint=CONSTRAINT_MEMCG,nodemask=(null),cpuset=/,mems_allowed=0,oom_memcg=/\\xff\\xfe,task_memcg=/\\xff\\xfe/c\\xc3\\xa4\\x1b\\x5cx41,task=hog,pid=103,uid=0";
+        let mut parser = OomParser::default();
+        assert_eq!(parser.push(&KmsgRecord::parse(line).unwrap()), None);
+        let killed = KmsgRecord { text: KILLED.into(), seq: 2, ..KmsgRecord::parse(line).unwrap() };
+        let report = parser.push(&killed).unwrap();
+        assert_eq!(report.oom_memcg, Some(from_bytes(b"/\xff\xfe")));
+        assert_eq!(
+            report.task_memcg,
+            Some(from_bytes("\0/c\u{e4}\u{1b}\\x41".as_bytes()).replace('\0', &from_bytes(b"/\xff\xfe")))
+        );
+    }
+
+    #[test]
+    fn cgroups_with_long_names_are_named_by_more_than_one_record() {
+        let long = "/a".repeat(300);
+        let pieces = [
+            format!("oom-kill:constraint=CONSTRAINT_MEMCG,nodemask=(null),cpuset=/,mems_allowed=0,oom_memcg={long}"),
+            ",task_memcg=".into(),
+            format!("{long}/b"),
+            ",task=x,pid=103,uid=0".into(),
+        ];
+        let report = |cut: usize, lost: u64| {
+            let mut parser = OomParser::default();
+            let lines = pieces[..cut].iter().map(String::as_str).chain([KILLED]);
+            let record = |(at, text): (usize, &str)| KmsgRecord {
+                facility: 0,
+                level: 6,
+                seq: at as u64 + if at > 1 { lost } else { 0 },
+                time_us: 1000,
+                continues: at > 0 && text != KILLED,
+                text: text.to_owned(),
+            };
+            lines.enumerate().map(record).filter_map(|record| parser.push(&record)).last().unwrap()
+        };
+        let whole = report(4, 0);
+        assert_eq!((whole.oom_memcg, whole.task_memcg), (Some(long.clone()), Some(format!("{long}/b"))));
+        let cut = report(3, 0);
+        assert_eq!((cut.oom_memcg, cut.task_memcg), (Some(long.clone()), None), "half a path is no path");
+        let lost = report(4, 1);
+        assert_eq!((lost.constraint, lost.task_memcg), (Constraint::Memcg, None));
     }
 
     #[test]

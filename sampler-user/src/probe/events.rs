@@ -9,6 +9,7 @@ use sampler_ebpf::{
 use super::Probe;
 use super::offsets::page;
 use crate::evidence::{Constraint, OomRequest, ProbeReport, Victim};
+use crate::paths::from_bytes;
 
 /// Something the probe saw. cgroups are kernfs ids: only the agent knows their paths.
 #[derive(Clone, Debug, PartialEq)]
@@ -153,6 +154,10 @@ fn told(bytes: &[u8]) -> Option<Told> {
         Kind::OomKill => kill(&take(bytes)?),
         kind @ (Kind::CgroupMade | Kind::CgroupRemoved) => {
             let event: Lifecycle = take(bytes)?;
+            // A path that fills its room may go on: inotify finds the cgroup under its whole name.
+            if event.path[event.path.len() - 2] != 0 {
+                return None;
+            }
             let (time_ns, id, path) = (event.time_ns, event.id, text(&event.path));
             let last = (event.has_last == 1).then(|| (event.peak.saturating_mul(page()), event.oom_kills));
             Some(match kind {
@@ -249,7 +254,7 @@ fn take<T: Plain>(bytes: &[u8]) -> Option<T> {
 
 fn text(bytes: &[u8]) -> String {
     let end = bytes.iter().position(|byte| *byte == 0).unwrap_or(bytes.len());
-    String::from_utf8_lossy(&bytes[..end]).into_owned()
+    from_bytes(&bytes[..end])
 }
 
 #[cfg(test)]
@@ -265,6 +270,25 @@ mod tests {
             let told = told(&bytes);
             prop_assert!(told.is_none() || bytes.len() >= size_of::<Joined>());
         }
+    }
+
+    #[test]
+    fn a_cgroup_is_never_told_by_a_path_that_was_cut() {
+        let made = |path: &[u8]| {
+            // SAFETY: any bytes are a value.
+            let mut event: Lifecycle = unsafe { std::mem::zeroed() };
+            event.kind = Kind::CgroupMade as u64;
+            event.path[..path.len()].copy_from_slice(path);
+            // SAFETY: integers without padding.
+            told(unsafe { std::slice::from_raw_parts(std::ptr::from_ref(&event).cast(), size_of::<Lifecycle>()) })
+        };
+        let path = |told: Option<Told>| match told {
+            Some(Told::Made { path, .. }) => Some(path),
+            _ => None,
+        };
+        assert_eq!(path(made(b"/a\xff")), Some(from_bytes(b"/a\xff")));
+        assert_eq!(path(made(&[b'a'; 254])), Some("a".repeat(254)));
+        assert_eq!(path(made(&[b'a'; 255])), None, "255 bytes and their end: the name may be longer");
     }
 
     #[test]

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use rustix::mm::{Advice, MlockAllFlags, mlockall, munlockall};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
-use crate::cgroupfs::layout::{Layout, Version};
+use crate::cgroupfs::layout::{Layout, Version, at};
 
 /// Descriptors wanted: some eight files a cgroup.
 const DESCRIPTORS: u64 = 1 << 16;
@@ -107,9 +107,8 @@ impl OwnCgroup {
         if layout.version != Version::V2 {
             return Err(why("memory is on cgroup v1, which has no memory.min"));
         }
-        let own = fs::read_to_string("/proc/self/cgroup").unwrap_or_default();
-        let own = own.lines().find_map(|line| line.strip_prefix("0::")).unwrap_or("/");
-        let home = layout.memory.join(own.trim_start_matches('/'));
+        let own = layout.own_cgroup().unwrap_or_else(|| "/".into());
+        let home = at(&layout.memory, &own);
         if own.ends_with(".service") {
             let kept =
                 fs::read_to_string(home.join("memory.min")).ok().and_then(|text| text.trim().parse::<u64>().ok());
