@@ -176,6 +176,20 @@ fn without_a_cgroup_of_its_own_a_kill_is_not_ruled_out() {
 }
 
 #[test]
+fn a_report_that_cannot_be_written_costs_no_exit_code() {
+    let Some(_cgroups) = Cgroup::make("unwritten", b"probe") else { return };
+    let dir = tempfile::tempdir().unwrap();
+    let folder = dir.path().join("folder");
+    std::fs::create_dir(&folder).unwrap();
+    let mut sampler = Command::new(env!("CARGO_BIN_EXE_sampler"));
+    sampler.arg("run").arg("--out").arg(dir.path().join("recording")).arg("--report").arg(folder.join("report.json"));
+    let output = sampler.args(["--", "sh", "-c", "rm -r \"$0\"; exit 6"]).arg(&folder).output().unwrap();
+    let said = text(&output.stderr);
+    assert_eq!(output.status.code(), Some(6), "{said}");
+    assert!(said.contains("report.json") && said.contains("no OOM kill"), "{said}");
+}
+
+#[test]
 fn a_report_of_an_earlier_command_is_not_taken_for_that_of_one_that_did_not_start() {
     let Some(_cgroups) = Cgroup::make("stale", b"probe") else { return };
     let dir = tempfile::tempdir().unwrap();

@@ -106,10 +106,13 @@ pub fn caged(mut args: Args, out: &Path) -> anyhow::Result<Ending> {
         // Polled first when the recorder listens: a kill in the first microsecond is seen.
         let stop = async move {
             let before = Before::now(layout, cgroup, cage.is_some());
-            let ended = watched(&command, &doors, before).await.and_then(|mut ending| {
+            let ended = watched(&command, &doors, before).await.map(|mut ending| {
                 ending.recording = recording.display().to_string();
-                paper.map_or(Ok(()), |paper| paper.write(&ending))?;
-                Ok(ending)
+                // The command has run: its exit code passes through all the same.
+                if let Some(Err(error)) = paper.map(|paper| paper.write(&ending)) {
+                    say(&format!("sampler: {error:#}"));
+                }
+                ending
             });
             let reason = if ended.is_ok() { "the command ended" } else { "the command did not start" };
             let _ = tell.send(ended.map(|ending| (ending, cage)));
