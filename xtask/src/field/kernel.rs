@@ -212,12 +212,16 @@ fn look_at_cgroups(seen: &Mutex<Seen>) {
         let pids = fs::read_to_string(folder.join("cgroup.procs")).unwrap_or_default();
         let control = fs::read_to_string(folder.join("memory.oom_control")).unwrap_or_default();
         let kills = control.lines().find_map(|line| line.strip_prefix("oom_kill ")?.parse().ok());
-        let hits = fs::read_to_string(folder.join("memory.failcnt")).unwrap_or_default().trim().parse();
+        // Where both limits are the same, that of memory and swap is hit first.
+        let hits: Option<u64> = ["memory.failcnt", "memory.memsw.failcnt"]
+            .iter()
+            .map(|file| fs::read_to_string(folder.join(file)).ok()?.trim().parse::<u64>().ok())
+            .sum();
         let mut seen = lock(seen);
         for pid in pids.lines().filter_map(|pid| pid.parse().ok()) {
             seen.homes.insert(pid, path.clone());
         }
-        if let (Some(kills), Ok(hits)) = (kills, hits) {
+        if let (Some(kills), Some(hits)) = (kills, hits) {
             seen.hits.insert(path.clone(), hits);
             seen.counters.insert(path, kills);
         }

@@ -311,7 +311,8 @@ field() {
     DIED=$(($(sed -n 's/^oom_kill //p' /proc/vmstat) - BEFORE)); STORMED=$(oom_kills storm)
     recorded
     sampler postmortem /tmp/f --all --json 2>>/tmp/f.err | tr -s ' \n' '  ' | sed 's/{ "format": "sampler.incident/\n&/g' > /tmp/pages
-    IN_STORM=$(tr -d ' \n' < /tmp/f.json | grep -o '"victim_cgroup":"/storm"' | wc -l)
+    tr -d ' \n' < /tmp/f.json | grep -o '"cgroup":"[^"]*"' | sort | uniq -c > /tmp/places; cat /tmp/places
+    IN_STORM=$(sed -n 's/ *\([0-9]*\) "cgroup":"\/storm"/\1/p' /tmp/places)
     # The group's chosen task is counted once more by the kernel.
     truth counts '[ $(kills) = $((DIED - 1)) ]' '[ $STORMED -gt 30 ]' '[ $IN_STORM = $STORMED ]'
     truth soon '[ $AFTER != none ]' '[ $AFTER -le 8 ]' '[ $(ls /tmp/hooks/*.json | wc -l) -ge 7 ]'
