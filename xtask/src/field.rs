@@ -17,7 +17,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, bail};
 
 use self::check::{End, Lines, Said, check};
-use self::kernel::{Kernel, lock};
+use self::kernel::{Kernel, lock, now};
 use self::reports::Reports;
 use self::stack::{Stack, data};
 use self::truth::Truth;
@@ -103,11 +103,14 @@ fn field(args: &Args, sampler: &std::path::Path, home: &std::path::Path) -> anyh
     for truth in storms {
         stack.docker.read(&["pause", &of(&kernel, &truth.service)?])?;
     }
-    sleep(Duration::from_secs(4));
+    // What was killed until here has to be reported; the recorder has time for it.
     let host_kills = kernel.host_kills()?;
+    let until = now();
+    sleep(Duration::from_secs(4));
     let reported = reports.end();
     let seen = kernel.seen();
-    let seen = std::mem::take(&mut *lock(&seen));
+    let mut seen = std::mem::take(&mut *lock(&seen));
+    seen.kills.retain(|kill| kill.at <= until);
     println!("note the recorder's resident memory: {} KiB, at the end {} KiB", before >> 10, resident >> 10);
     let longest = reported.lists.iter().copied().fold(0.0, f64::max);
     println!("note {} lists while it recorded, the slowest took {longest:.1} s", reported.lists.len());

@@ -152,12 +152,12 @@ impl Service<'_> {
         let right = self.truth.victim.as_deref().is_none_or(|name| victims.iter().all(|victim| *victim == name));
         let counted = self.end.seen.counted(&self.truth.service);
         let agrees = counted.is_none_or(|counted| counted == count as u64);
-        let hits = self.end.seen.hits(&self.truth.service);
-        let full = !self.truth.at_limit || hits > 100;
+        let peak = self.end.seen.peak(&self.truth.service);
+        let full = self.truth.at_limit.is_none_or(|limit| peak >= limit - limit / 20);
         let holds = (least..=most).contains(&count) && as_true && right && agrees && full;
         let counted = counted.map_or_else(String::new, |counted| format!(", {counted} by the counter"));
-        let seen =
-            format!("{count} kills of {victims:?} by the log{counted}, exits {codes:?}, {hits} times at the limit");
+        let peak = peak >> 20;
+        let seen = format!("{count} kills of {victims:?} by the log{counted}, exits {codes:?}, {peak} MiB at most");
         self.line(lines, "the story took place", holds, seen);
     }
 

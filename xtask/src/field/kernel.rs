@@ -49,8 +49,8 @@ pub struct Seen {
     pub containers: Vec<Container>,
     /// OOM kills by the counter of each cgroup, its last value.
     counters: BTreeMap<String, u64>,
-    /// How often each was at its limit.
-    hits: BTreeMap<String, u64>,
+    /// Most that each used, bytes.
+    peaks: BTreeMap<String, u64>,
     homes: BTreeMap<i64, String>,
 }
 
@@ -75,12 +75,10 @@ impl Seen {
         by_cgroup.unwrap_or_else(|| by_name.get(&kill.comm).cloned())
     }
 
-    /// How often the containers of a service were at their limit.
-    pub fn hits(&self, service: &str) -> u64 {
-        let of = |container: &Container| -> u64 {
-            self.hits.iter().filter(|(path, _)| path.contains(&container.id)).map(|(_, hits)| hits).sum()
-        };
-        self.of(service).map(of).sum()
+    /// Most that a container of a service used, bytes.
+    pub fn peak(&self, service: &str) -> u64 {
+        let ours = |path: &str| self.of(service).any(|container| path.contains(&container.id));
+        self.peaks.iter().filter(|(path, _)| ours(path)).map(|(_, peak)| *peak).max().unwrap_or(0)
     }
 
     /// Kills by the counters of a service whose containers have not ended yet.
@@ -212,17 +210,13 @@ fn look_at_cgroups(seen: &Mutex<Seen>) {
         let pids = fs::read_to_string(folder.join("cgroup.procs")).unwrap_or_default();
         let control = fs::read_to_string(folder.join("memory.oom_control")).unwrap_or_default();
         let kills = control.lines().find_map(|line| line.strip_prefix("oom_kill ")?.parse().ok());
-        // Where both limits are the same, that of memory and swap is hit first.
-        let hits: Option<u64> = ["memory.failcnt", "memory.memsw.failcnt"]
-            .iter()
-            .map(|file| fs::read_to_string(folder.join(file)).ok()?.trim().parse::<u64>().ok())
-            .sum();
+        let peak = fs::read_to_string(folder.join("memory.max_usage_in_bytes")).unwrap_or_default().trim().parse();
         let mut seen = lock(seen);
         for pid in pids.lines().filter_map(|pid| pid.parse().ok()) {
             seen.homes.insert(pid, path.clone());
         }
-        if let (Some(kills), Some(hits)) = (kills, hits) {
-            seen.hits.insert(path.clone(), hits);
+        if let (Some(kills), Ok(peak)) = (kills, peak) {
+            seen.peaks.insert(path.clone(), peak);
             seen.counters.insert(path, kills);
         }
     }

@@ -54,8 +54,9 @@ impl Stack {
         stack.image()?;
         let pages = stack.files.join("pages");
         fs::create_dir_all(&pages).with_context(|| format!("make {}", pages.display()))?;
-        // Not in the cache yet, which would be charged to who wrote them.
-        let write = "for f in $(seq 30); do dd if=/dev/zero of=\"$0/$f\" bs=4M count=1 conv=fsync oflag=nocache status=none || exit; done";
+        // Written, then out of the cache again, which would be charged to who wrote them.
+        let write = "for f in $(seq 30); do dd if=/dev/zero of=\"$0/$f\" bs=4M count=1 conv=fsync status=none \
+            && dd of=\"$0/$f\" oflag=nocache conv=notrunc,fdatasync count=0 status=none || exit; done";
         sh::run(Command::new("sh").args(["-c", write]).arg(&pages))?;
         let heap = data().join("programs/Heap.java");
         sh::run(Command::new("javac").arg("-d").arg(stack.files.join("classes")).arg(heap))?;

@@ -37,8 +37,8 @@ pub struct Truth {
     pub sender: Vec<String>,
     /// Nothing may be said against it.
     pub healthy: bool,
-    /// It stands at its limit.
-    pub at_limit: bool,
+    /// It stands at this limit, bytes, by itself.
+    pub at_limit: Option<u64>,
     /// It costs no more rows than this service, which is at rest.
     pub rows_as: Option<String>,
 }
@@ -82,7 +82,7 @@ impl Truth {
             says: words(take("says")),
             sender: words(take("sender")),
             healthy: is(take("healthy")),
-            at_limit: is(take("at_limit")),
+            at_limit: number(take("at_limit")),
             rows_as: word(take("rows_as")),
         };
         match keys.pop_first() {
