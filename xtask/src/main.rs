@@ -9,6 +9,7 @@ mod docker;
 mod docs;
 mod ebpf;
 mod eval;
+mod field;
 mod fuzz;
 mod page;
 mod replay;
@@ -37,6 +38,8 @@ enum Task {
     Ebpf(ebpf::Args),
     /// How good the analysis is, on series with a known truth
     Eval(eval::Args),
+    /// Many real containers with trouble at the same time, and whether each is reported as it is (root, cgroup v1)
+    Field(field::Args),
     /// Fuzz every reader, bounded
     Fuzz(fuzz::Args),
     /// Look at the HTML report in headless Chromium
@@ -61,6 +64,7 @@ fn main() -> anyhow::Result<()> {
         Task::Docs => docs::run(),
         Task::Ebpf(args) => ebpf::run(&args),
         Task::Eval(args) => eval::run(&args),
+        Task::Field(args) => field::run(&args),
         Task::Fuzz(args) => fuzz::run(&args),
         Task::Page(args) => page::run(&args),
         Task::Replay(args) => replay::run(&args),

@@ -40,7 +40,7 @@ pub struct Args {
 }
 
 /// Name, hierarchy. The bodies are functions of `vm/init.sh`.
-const SCENARIOS: [(&str, &str); 19] = [
+const SCENARIOS: [(&str, &str); 20] = [
     ("doctor", "v2"),
     ("memcg_kill", "v2"),
     ("oom_group", "v2"),
@@ -57,6 +57,7 @@ const SCENARIOS: [(&str, &str); 19] = [
     ("probe_and_files", "v2"),
     ("many_kills", "v2"),
     ("advised", "v2"),
+    ("field", "v2"),
     ("guard", "v2"),
     ("hybrid_kill", "hybrid"),
     ("guard", "hybrid"),

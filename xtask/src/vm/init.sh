@@ -267,6 +267,68 @@ readonly_disk() {
     TO=$(date -d "$(tr -d ' \n' < /tmp/ro.json | sed 's/.*"to":"\([^T]*\)T\([0-9:]*\).*/\1 \2/')" +%s)
     check readonly_disk '[ $ALIVE = 0 ]' '[ $INFO = 0 ]' '[ $((BEFORE - TO)) -le 1 ]' 'has \"problems\":..}'
 }
+# The field on v2: a restart loop, a storm of kills in a tmpfs, oom.group, a nested child, a shared limit, cgroup.kill, a SIGKILL of
+# somebody like earlyoom, and the machine out of memory, all in one recording. One verdict; what failed is named in it.
+# truth NAME CONDITION...: each word of shell must hold. BAD collects what does not.
+truth() { t=$1; shift; for w in "$@"; do eval "$w" && HELD=$((HELD+1)) || BAD="$BAD, $t: $w"; done; }
+# incidents PATTERN...: pages of the recording, a line each, that match each pattern.
+incidents() { cp /tmp/pages /tmp/found; for p in "$@"; do grep -e "$p" /tmp/found > /tmp/found2; mv /tmp/found2 /tmp/found; done; cat /tmp/found; }
+many() { incidents "$@" | wc -l; }
+of_limit() { echo "\"limit\": { \"owner\": \"$1\", \"cgroup\": \"$2\""; }
+oom_kills() { sed -n 's/^oom_kill //p' $CG/$1/memory.events.local; }
+limited() { mkdir -p $CG/$1; echo $2 > $CG/$1/memory.max; echo 0 > $CG/$1/memory.swap.max; }
+field() {
+    H=0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcde; BAD=; HELD=0
+    mkdir $CG/docker /tmp/full; echo "+memory +pids" > $CG/docker/cgroup.subtree_control
+    printf '#!/bin/sh\nkill -9 $1\n' > /tmp/earlyoom; chmod +x /tmp/earlyoom
+    mkdir /tmp/hooks
+    record f --interval 100ms --burst 20ms --on-oom 'cat > /tmp/hooks/$$.json'
+    BEFORE=$(sed -n 's/^oom_kill //p' /proc/vmstat)
+    # Kills that never pause: the files stay, so that every dd is killed from now on.
+    limited storm 12M; mount -t tmpfs -o size=100m full /tmp/full
+    ( i=0; until [ -e /tmp/enough ]; do i=$((i+1)); put storm dd if=/dev/zero of=/tmp/full/$i bs=512k count=2; usleep 300000; done ) 2>/dev/null & STORM=$!
+    # Lives of a workload, each in a cgroup that is made again.
+    ( i=0; while [ $i -lt 4 ]; do i=$((i+1)); limited docker/${H}0 48M; put docker/${H}0 sampler demo --base 8 --leak 200 --step 20; rmdir $CG/docker/${H}0; sleep 2; done ) & LOOP=$!
+    sleep 15
+    limited group 40M; echo 1 > $CG/group/memory.oom.group
+    put group sleep 1000 & put group sampler demo --leak 128 --step 64; KILLED=$(cut -d. -f1 /proc/uptime)
+    # While it storms on: the list has this kill, soon.
+    AFTER=none; until [ $(($(cut -d. -f1 /proc/uptime) - KILLED)) -gt 20 ]; do
+        sleep 2; sampler postmortem /tmp/f --list 2>/dev/null | grep -v 'storm' | grep -q 'group' && { AFTER=$(($(cut -d. -f1 /proc/uptime) - KILLED)); break; }
+    done
+    limited docker/${H}1 96M; echo "+memory" > $CG/docker/${H}1/cgroup.subtree_control
+    limited docker/${H}1/job 32M; put docker/${H}1/job sampler demo --base 4 --leak 100 --step 40
+    limited pod 80M; echo "+memory" > $CG/pod/cgroup.subtree_control; mkdir $CG/pod/db $CG/pod/batch
+    put pod/db sampler demo --base 48 --leak 1 --hold 1000 & DB=$!
+    put pod/batch sampler demo --base 4 --leak 200 --step 30 & wait $DB; DBRC=$?; for p in $(cat $CG/pod/batch/cgroup.procs); do kill -9 $p; done
+    for k in 2 3; do limited docker/${H}$k 96M; put docker/${H}$k sampler demo --base 40 --leak 1 --hold 1000 & done; sleep 8
+    [ ! -e $CG/docker/${H}2/cgroup.kill ] || echo 1 > $CG/docker/${H}2/cgroup.kill
+    /tmp/earlyoom $(head -1 $CG/docker/${H}3/cgroup.procs)
+    wait $LOOP
+    mkdir $CG/big; echo 1000 > /proc/self/oom_score_adj; echo 0 > /proc/$AGENT/oom_score_adj
+    put big sampler demo --leak 2000 --step 4096; echo 0 > /proc/self/oom_score_adj
+    sleep 5; touch /tmp/enough; wait $STORM; sleep 4
+    DIED=$(($(sed -n 's/^oom_kill //p' /proc/vmstat) - BEFORE)); STORMED=$(oom_kills storm)
+    recorded
+    sampler postmortem /tmp/f --all --json 2>>/tmp/f.err | tr -s ' \n' '  ' | sed 's/{ "format": "sampler.incident/\n&/g' > /tmp/pages
+    tr -d ' \n' < /tmp/f.json | grep -o '"cgroup":"[^"]*"' | sort | uniq -c > /tmp/places; cat /tmp/places
+    IN_STORM=$(sed -n 's/ *\([0-9]*\) "cgroup":"\/storm"/\1/p' /tmp/places)
+    # The group's chosen task is counted once more by the kernel.
+    truth counts '[ $(kills) = $((DIED - 1)) ]' '[ $STORMED -gt 30 ]' '[ $IN_STORM = $STORMED ]'
+    truth soon '[ $AFTER != none ]' '[ $AFTER -le 8 ]' '[ $(ls /tmp/hooks/*.json | wc -l) -ge 7 ]'
+    truth storm 'incidents "$(of_limit own /storm)" | grep -q "\"cause\": \"tmpfs\""' '[ $(many "$(of_limit own /storm)") = $(many "\"cgroup\": \"/storm\", \"anon\"") ]'
+    truth loop '[ $(many "$(of_limit own /docker/${H}0)") = 4 ]' '[ $(incidents "$(of_limit own /docker/${H}0)" | tail -n +2 | grep -c "\"cause\": \"leak\"") = 3 ]'
+    truth group 'has \"group\":true' '[ $(many "$(of_limit own /group)") = 1 ]'
+    truth nested '[ $(many "$(of_limit own /docker/${H}1/job)") = 1 ]'
+    truth pod '[ $DBRC = 137 ]' '[ $(many "$(of_limit ancestor /pod)" "\"cause\": \"neighbour\"") = 1 ]'
+    truth machine '[ $(many "\"owner\": \"machine\"" "\"cgroup\": \"/big\"") -ge 1 ]'
+    [ ! -e $CG/docker/${H}2/cgroup.kill ] || truth cgroup.kill '[ $(many "\"kind\": \"death\"" "/docker/${H}2\"" "\"verdict\": \"[^\"]*SIGKILL") = 1 ]'
+    truth earlyoom '[ $(many "\"kind\": \"death\"" "/docker/${H}3\"" "\"verdict\": \"[^\"]*SIGKILL") = 1 ]'
+    [ $PROBE = 0 ] || truth sender '[ $(many "\"kind\": \"death\"" "/docker/${H}3\"" "\"verdict\": \"[^\"]*earlyoom") = 1 ]'
+    truth deaths '[ $(many "\"kind\": \"death\"") -le 2 ]'
+    cut -c1-400 /tmp/pages | head -30
+    [ -z "$BAD" ] && say field "ok $HELD truths, $DIED kills, $STORMED of them in the storm, listed after $AFTER s" || say field "fail $HELD hold, not$BAD [kills $(kills) of $DIED, storm $IN_STORM of $STORMED, listed after $AFTER s]"
+}
 # Twenty workloads, each again under the limit it was advised. On the disk, because files of a tmpfs are no page cache.
 advised() {
     mkdir -p /mnt; mount -t ext4 /dev/nvme0n1 /mnt 2>/tmp/mount.err || { say advised "fail no disk: $(head -1 /tmp/mount.err)"; return; }
