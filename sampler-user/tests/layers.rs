@@ -15,6 +15,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("event", &["evidence", "identity", "time"]),
     ("recording", &["event", "fields", "sample", "time"]),
     ("paths", &[]),
+    ("memory", &["fields"]),
     ("sink", &["event", "recording", "sample"]),
     ("cgroupfs", &["cgroupfs", "fields", "sample"]),
     ("oom", &["oom", "evidence", "paths"]),
@@ -26,7 +27,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("processes", &["cgroupfs", "fields", "recording", "sample"]),
     (
         "analysis",
-        &["analysis", "event", "evidence", "fields", "identity", "paths", "recording", "sample", "time", "units"],
+        &["analysis", "event", "evidence", "fields", "identity", "memory", "paths", "recording", "sample", "time", "units"],
     ),
     ("report", &["report", "analysis"]),
     ("advise", &["advise", "analysis", "fields", "identity", "paths", "recording", "sample", "units", "wslconfig"]),
