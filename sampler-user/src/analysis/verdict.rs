@@ -73,11 +73,7 @@ fn own_loop(track: &Track) -> Option<Loop> {
 }
 
 /// As [`judge`], of a cgroup that is one of the lives of a workload: `restarts` is what all of these say.
-pub fn judge_among<'a>(
-    track: &mut Track,
-    limits: impl Into<Limits<'a>>,
-    restarts: Option<&Loop>,
-) -> Option<Verdict> {
+pub fn judge_among<'a>(track: &mut Track, limits: impl Into<Limits<'a>>, restarts: Option<&Loop>) -> Option<Verdict> {
     let limits = limits.into();
     let restarts = restarts.filter(|said| track.lives.last().is_some_and(|life| said.is_on(life.to_us)));
     for life in &mut track.lives {

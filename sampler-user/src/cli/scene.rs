@@ -119,6 +119,12 @@ impl Incidents {
         format!("{}  {what}", format_us(occurrence.at_us))
     }
 
+    /// The workload whose limit was hit, by which kills of a loop belong together; `None` of what is no kill.
+    pub fn loop_of(&self, occurrence: &Occurrence) -> Option<String> {
+        let (_, kill) = occurrence.kills.first()?;
+        Some(self.workload(kill.limit_cgroup.as_deref().or(kill.victim_cgroup.as_deref())?))
+    }
+
     /// What could not be read.
     pub fn problems(&self) -> &[sampler::recording::Problem] {
         &self.recording.problems
@@ -212,7 +218,8 @@ impl Incidents {
         let tracks: Vec<(&str, &Track)> = tracks.iter().map(|(path, track)| (&**path, track)).collect();
         let killed: Vec<Kill<'_>> =
             kills.iter().map(|kill| Kill { time_us: kill.time_us, cgroup: &kill.path, limit: kill.limit }).collect();
-        let times: Vec<i64> = self.kills_of(&self.workload(&victim), i64::MAX).iter().map(|kill| kill.time_us).collect();
+        let times: Vec<i64> =
+            self.kills_of(&self.workload(&victim), i64::MAX).iter().map(|kill| kill.time_us).collect();
         scene.take_lives(lives::of_tracks(&tracks, &killed), &times);
         let mut history = history.unwrap_or_default();
         history.keep(1);
