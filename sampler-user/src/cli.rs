@@ -16,6 +16,7 @@ mod import;
 mod info;
 mod install;
 mod listening;
+mod loops;
 mod named;
 mod page;
 mod pages;

@@ -84,6 +84,17 @@ impl Segment {
 }
 
 impl Demand {
+    /// What a kill told of the limit that was hit, at a time: the limit where no row has it, and what was held where there is no row.
+    pub fn told(&mut self, time_us: i64, limit: u64, usage: Option<u64>) {
+        if self.limit.is_none_or(|known| known == UNLIMITED) {
+            self.limit = Some(limit);
+        }
+        if let (None, Some(usage)) = (self.span_us, usage) {
+            self.span_us = Some((time_us, time_us));
+            self.highest = usage;
+        }
+    }
+
     /// Takes rows, which follow those taken before.
     pub fn feed(&mut self, series: &Series) {
         let (Some(&from), Some(&to)) = (series.time_us.first(), series.time_us.last()) else { return };

@@ -18,6 +18,8 @@ pub const MOST: usize = 32;
 pub const GAP_US: i64 = 6 * 3_600_000_000;
 /// Kills closer together than this are one: of a group, or of what is started again and again in a cgroup that stays full.
 pub const MOMENT_US: i64 = 1_000_000;
+/// Kills that are all within this time are one incident, of siblings perhaps, and no loop.
+const INCIDENT_US: i64 = 10_000_000;
 /// A life shorter than this may be nothing but a start, which needs more than the limit.
 pub const START_US: i64 = 10_000_000;
 /// After a kill memory falls within this time, or the life goes on.
@@ -263,7 +265,7 @@ pub fn ordinal(n: u64) -> String {
 pub fn loop_of(lives: &[Life], kills_us: &[i64], at_us: i64) -> Option<Loop> {
     let moments = chain(kills_us, at_us);
     let (&since_us, &last_us) = (moments.first()?, moments.last()?);
-    if moments.len() < 2 {
+    if moments.len() < 2 || last_us - since_us <= INCIDENT_US {
         return None;
     }
     let until = moments.partition_point(|time| *time <= at_us + MOMENT_US).max(1);
@@ -529,7 +531,7 @@ impl Lives {
 
     /// The restart loop; `None` before the second kill.
     pub fn restart_loop(&self) -> Option<Loop> {
-        if self.kills < 2 {
+        if self.kills < 2 || self.last_us - self.since_us <= INCIDENT_US {
             return None;
         }
         // The life that was just killed counts, although its cgroup may still be there.

@@ -6,6 +6,7 @@ use serde::Serialize;
 use super::blocks::Block;
 use super::detectors::Class;
 use super::linear::median;
+use super::lives::Loop;
 use super::track::{Life, Signal};
 use crate::identity::Identity;
 use crate::units::bytes;
@@ -180,9 +181,12 @@ pub struct Workload {
 }
 
 /// Judges a workload of several lives; `None` of a single one, which speaks for itself.
-pub fn roll_up(name: &str, lives: &[(String, Course)]) -> Option<Workload> {
+///
+/// `restarts`: what the lives that kills ended say; they are told apart better there, and short ones count.
+pub fn roll_up(name: &str, lives: &[(String, Course)], restarts: Option<&Loop>) -> Option<Workload> {
     let n = lives.len();
-    if n < 2 {
+    let restarts = restarts.filter(|said| said.lives >= n.min(2) && (said.brief || said.course.is_some()));
+    if n < 2 && restarts.is_none() {
         return None;
     }
     let paces: Vec<f64> = lives.iter().filter(|(_, course)| course.rises()).map(|(_, c)| c.pace()).collect();
@@ -204,6 +208,23 @@ pub fn roll_up(name: &str, lives: &[(String, Course)]) -> Option<Workload> {
             100.0 * chance,
             bytes((60.0 * rate) as u64)
         ));
+    }
+    if let Some(said) = restarts {
+        let (verdict, rate) = match said.leaks() {
+            true => (Class::Leak, said.rate_bytes_per_s),
+            false => (Class::Undetermined, None),
+        };
+        let (rising, evidence) =
+            (if said.leaks() { said.lives } else { k.min(said.lives) }, vec![said.words(), said.evidence()]);
+        return Some(Workload {
+            workload: name.into(),
+            hosts,
+            lives: said.lives,
+            rising,
+            verdict,
+            rate_bytes_per_s: rate,
+            evidence,
+        });
     }
     Some(Workload { workload: name.into(), hosts, lives: n, rising: k, verdict, rate_bytes_per_s: rate, evidence })
 }
@@ -289,7 +310,7 @@ mod tests {
 
     #[test]
     fn a_leak_slower_than_the_restarts_shows_in_all_lives_together() {
-        let of = |growths: &[f64]| roll_up("/w", &growths.iter().map(|g| course(*g)).collect::<Vec<_>>());
+        let of = |growths: &[f64]| roll_up("/w", &growths.iter().map(|g| course(*g)).collect::<Vec<_>>(), None);
         let leak = of(&[4.0, 5.0, 3.5, 6.0, 4.2]).unwrap();
         assert_eq!((leak.verdict, leak.lives, leak.rising), (Class::Leak, 5, 5));
         assert!((leak.rate_bytes_per_s.unwrap() - 4.2 * 1048576.0 / 3600.0).abs() < 1.0);
@@ -329,7 +350,7 @@ mod tests {
     fn most_lives_have_to_rise() {
         let of = |rising: usize, all: usize| {
             let lives: Vec<_> = (0..all).map(|n| course(if n < rising { 5.0 } else { 0.0 })).collect();
-            roll_up("/w", &lives).unwrap()
+            roll_up("/w", &lives, None).unwrap()
         };
         assert_eq!((of(70, 100).verdict, of(80, 100).verdict), (Class::Steady, Class::Leak));
         assert_eq!(of(80, 100).hosts, ["h"]);

@@ -154,7 +154,7 @@ fn word(value: &impl Serialize) -> String {
 pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let here = Here::of(args.path.as_slice(), &EVER)?;
     let mut gathered = gather::gather(here.dir(), &args.part)?;
-    let kills = kills::kills(here.dir(), &args.part)?;
+    let kills = kills::kills(here.dir(), &args.part, &gathered.named)?;
     let (mut containers, are_containers) = containers(&mut gathered, &kills, args);
     let compose = args.compose.as_ref().map(|path| files::read_compose(path, &mut containers)).transpose()?;
     let budget = args.budget.map(|asked| spend(&mut containers, asked));
@@ -270,7 +270,7 @@ fn container(
     args: &Args,
 ) -> Container {
     let path = &workload.path;
-    let killed = kills.get(path);
+    let killed = kills.get(&gather::key(&all.named, path));
     // A leak in it, seen by the analysis or by a post-mortem.
     let leak = match (all.leak_in(path), killed.is_some_and(|killed| killed.leaks)) {
         (Some(verdict), _) => {

@@ -11,10 +11,11 @@ use anyhow::{Context, bail};
 use sampler::analysis::detectors::TABLE;
 use sampler::analysis::groups::{Group, Rises, groups};
 use sampler::analysis::limits::{Limits, Room, nearest};
+use sampler::analysis::lives::Loop;
 use sampler::analysis::neighbour::blame;
 use sampler::analysis::pressure::{self, Episode, HostWatch, Watch};
 use sampler::analysis::track::{self, Track};
-use sampler::analysis::verdict::{Verdict, judge};
+use sampler::analysis::verdict::{Verdict, judge_among};
 use sampler::analysis::workloads::{Course, Workload, course, roll_up, workload};
 use sampler::fields::Table;
 use sampler::recording::Problem;
@@ -23,6 +24,7 @@ use sampler::time::format_us;
 use sampler::units::printable;
 use serde::Serialize;
 
+use super::loops::{Loops, facts_of};
 use super::named::Named;
 use super::remote::{EVER, Here};
 
@@ -94,6 +96,9 @@ struct Together {
     to: String,
 }
 
+/// The courses of a workload's lives, each with its host, and its restart loop.
+type Lived = (Vec<(String, Course)>, Option<Loop>);
+
 /// What is followed of a cgroup.
 #[derive(Default)]
 struct Follow {
@@ -164,7 +169,7 @@ fn analyze(paths: &[PathBuf], part: &super::Part) -> anyhow::Result<Analysis> {
     }
     let mut progress = Progress { rows: 0, shown: std::io::stderr().is_terminal() };
     let (mut first, mut last) = (i64::MAX, i64::MIN);
-    let mut lives: BTreeMap<String, Vec<(String, Course)>> = BTreeMap::new();
+    let mut lives: BTreeMap<String, Lived> = BTreeMap::new();
     let mut analysis = Analysis {
         format: "sampler.analyze.v1",
         from: None,
@@ -194,15 +199,23 @@ fn analyze(paths: &[PathBuf], part: &super::Part) -> anyhow::Result<Analysis> {
         let mut machine = HostWatch::default();
         let of_host = Query { cgroups: &|_| true, time: part.range(), fields: &pressure::HOST_FIELDS, lags: false };
         recording.series(Table::Host, &of_host, |series| machine.feed(&series));
+        let events = recording.events(i64::MIN..i64::MAX);
         let mut named = Named::default();
-        named.add(&mut recording);
+        named.learn(&events);
+        let wanted: Vec<_> = events.into_iter().filter(|event| part.range().contains(&event.time_us)).collect();
+        for (path, told) in facts_of(&wanted).filter(|(path, _)| selection.wants(path)) {
+            cgroups.entry(path.to_owned()).or_default().track.told(told.0, told.1, told.2);
+        }
+        let tracks = || cgroups.iter().map(|(path, follow)| (path.as_str(), &follow.track));
+        let loops = Loops::of(tracks(), &wanted, &named);
         analysis.problems.append(&mut recording.problems);
         let available = machine.available();
         press(&host, machine, &mut cgroups, &mut analysis.pressure);
-        finish(&host, cgroups, available, &named, &mut analysis, &mut lives);
+        finish(&host, cgroups, available, (&named, &loops), &mut analysis, &mut lives);
     }
     progress.end();
-    analysis.workloads = lives.iter().filter_map(|(name, lives)| roll_up(name, lives)).collect();
+    let judged = |(name, (lives, said)): (&String, &Lived)| roll_up(name, lives, said.as_ref());
+    analysis.workloads = lives.iter().filter_map(judged).collect();
     analysis.from = (first != i64::MAX).then(|| format_us(first));
     analysis.to = (last != i64::MIN).then(|| format_us(last));
     Ok(analysis)
@@ -229,9 +242,9 @@ fn finish(
     host: &str,
     mut cgroups: BTreeMap<String, Follow>,
     available: Option<u64>,
-    named: &Named,
+    (named, loops): (&Named, &Loops),
     analysis: &mut Analysis,
-    lives: &mut BTreeMap<String, Vec<(String, Course)>>,
+    lives: &mut BTreeMap<String, Lived>,
 ) {
     let rises: Vec<(&str, &Rises)> = cgroups.iter().map(|(path, follow)| (&**path, &follow.rises)).collect();
     analysis.groups.extend(groups(&rises).into_iter().map(|group| Together {
@@ -245,10 +258,12 @@ fn finish(
     for (path, follow) in &mut cgroups {
         if let Some(name) = workload(path, named.who(path).as_ref()) {
             let courses = follow.track.lives.iter().filter_map(course).map(|course| (host.to_owned(), course));
-            lives.entry(name).or_default().extend(courses);
+            let (all, said) = lives.entry(name).or_default();
+            all.extend(courses);
+            *said = loops.of_path(path).cloned().or(said.take());
         }
         let limits = Limits { cgroup: nearest(path, &rooms), available };
-        if let Some(verdict) = judge(&mut follow.track, limits) {
+        if let Some(verdict) = judge_among(&mut follow.track, limits, loops.of_path(path)) {
             let onset = verdict.onset_us.map(format_us);
             let (host, path) = (host.to_owned(), path.clone());
             let name = named.title(&path).unwrap_or_else(|| last_part(&path));

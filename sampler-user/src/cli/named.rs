@@ -29,7 +29,12 @@ impl Named {
 
     /// Takes those of one more recording.
     pub fn add(&mut self, recording: &mut Recording) {
-        learn(&mut self.0, &recording.events(i64::MIN..i64::MAX));
+        self.learn(&recording.events(i64::MIN..i64::MAX));
+    }
+
+    /// Takes those that events tell.
+    pub fn learn(&mut self, events: &[TimedEvent]) {
+        learn(&mut self.0, events);
     }
 
     /// Who a cgroup is, as far as its path or its runtime told.

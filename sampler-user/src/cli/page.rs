@@ -9,7 +9,8 @@ use sampler::analysis::incident::occurrence::Kind;
 use sampler::analysis::incident::timeline::Point;
 use sampler::analysis::incident::verdict::sure;
 use sampler::analysis::incident::{Incident, Owner};
-use sampler::units::{bytes, printable};
+use sampler::analysis::lives::Ended;
+use sampler::units::{bytes, micros, printable, time_of_day};
 
 /// How a page looks.
 #[derive(Clone, Copy, Debug)]
@@ -113,6 +114,7 @@ pub fn page(incident: &Incident, style: Style) -> String {
         item(&mut out, "seen by ", &incident.witnesses.join(", "));
     }
 
+    lives(&mut out, incident, style);
     memory(&mut out, incident, style);
     timeline(&mut out, incident, style);
 
@@ -158,6 +160,41 @@ fn limit(incident: &Incident) -> Option<String> {
     let used = limit.usage.map_or_else(String::new, |usage| format!("{} of ", bytes(usage)));
     let size = limit.limit.map_or_else(|| "a size that is not known".into(), bytes);
     Some(format!("{used}{size}: {owner}"))
+}
+
+/// Lives that a page shows, the last ones up to its kill.
+const LIVES: usize = 12;
+
+/// The lives of a restart loop side by side.
+fn lives(out: &mut String, incident: &Incident, style: Style) {
+    if incident.restarts.is_none() || incident.lives.is_empty() {
+        return;
+    }
+    let _ = writeln!(out, "\n{}", style.paint("1", "Lives"));
+    let until = incident.lives.iter().rposition(|life| life.from_us <= incident.time_us).unwrap_or(0);
+    let first = (until + 1).saturating_sub(LIVES);
+    let _ = writeln!(out, "  {:<9}{:>9}{:>11}{:>11}{:>15}  ended by", "start", "lived", "from", "to", "pace");
+    for life in &incident.lives[first..=until] {
+        let size = |value: Option<u64>| value.map_or_else(|| "-".into(), bytes);
+        let pace = life.rate_bytes_per_s.filter(|rate| *rate > 0.0);
+        let pace = pace.map_or_else(|| "-".into(), |rate| format!("{}/min", bytes((rate * 60.0) as u64)));
+        let ended = match life.ended {
+            Ended::OomKill => "OOM kill",
+            Ended::Other => "not seen",
+            Ended::Runs => "it runs",
+        };
+        let _ = writeln!(
+            out,
+            "  {:<9}{:>9}{:>11}{:>11}{pace:>15}  {ended}",
+            time_of_day(life.from_us),
+            micros(life.span_us() as u64),
+            size(life.start_bytes),
+            size(life.end_bytes),
+        );
+    }
+    if first > 0 {
+        let _ = writeln!(out, "  {first} earlier lives are left out; --json has them");
+    }
 }
 
 fn memory(out: &mut String, incident: &Incident, style: Style) {
@@ -224,9 +261,10 @@ fn timeline(out: &mut String, incident: &Incident, style: Style) {
     }
     let peak = shown.iter().filter_map(|p| p.suspect).max().unwrap_or(1).max(1);
     for point in shown {
-        let Some(suspect) = point.suspect.or(point.available) else { continue };
+        // What the machine has left is no size of the cgroup: it gets no bar.
+        let suspect = point.suspect.unwrap_or(0);
         let bar = (suspect as f64 / peak as f64 * 20.0).round().clamp(0.0, 20.0) as usize;
-        let mut words = format!("{:>9}", bytes(suspect));
+        let mut words = format!("{:>9}", point.suspect.map_or_else(|| "-".into(), bytes));
         for (title, value) in [("victim", point.victim), ("limit's", point.limit), ("available", point.available)] {
             if let Some(value) = value {
                 let _ = write!(words, "  {title} {}", bytes(value));

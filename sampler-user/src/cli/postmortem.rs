@@ -1,13 +1,15 @@
 //! `sampler postmortem`
 
+use std::collections::BTreeMap;
 use std::io::IsTerminal;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::{Context, bail};
 use sampler::analysis::incident::Incident;
+use sampler::analysis::lives::GAP_US;
 use sampler::time::format_us;
-use sampler::units::printable;
+use sampler::units::{micros, printable};
 use serde::Serialize;
 
 use super::page::{Style, page};
@@ -31,9 +33,12 @@ pub struct Args {
     /// Every incident.
     #[arg(long, conflicts_with = "list")]
     all: bool,
-    /// List the incidents, a line each.
+    /// List the incidents, a line each; the kills of a restart loop are one line.
     #[arg(long)]
     list: bool,
+    /// List each kill of a restart loop.
+    #[arg(long, requires = "list")]
+    unfold: bool,
     /// One JSON document (format `sampler.postmortem.v1`).
     #[arg(long)]
     json: bool,
@@ -55,6 +60,9 @@ struct Listed {
     kind: sampler::analysis::incident::occurrence::Kind,
     kills: u64,
     what: String,
+    /// The workload whose limit was hit: kills that have the same may be one restart loop.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    workload: Option<String>,
 }
 
 /// Runs the command.
@@ -67,11 +75,17 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
             let listed: Vec<Listed> = incidents
                 .all
                 .iter()
-                .map(|o| Listed { time: format_us(o.at_us), kind: o.kind, kills: o.count(), what: incidents.line(o) })
+                .map(|o| Listed {
+                    time: format_us(o.at_us),
+                    kind: o.kind,
+                    kills: o.count(),
+                    what: incidents.line(o),
+                    workload: incidents.loop_of(o),
+                })
                 .collect();
             serde_json::to_string_pretty(&listed).context("write JSON")? + "\n"
         } else {
-            incidents.all.iter().map(|occurrence| incidents.line(occurrence) + "\n").collect()
+            lines(&incidents, args.unfold)
         };
         super::print(if text.is_empty() { "no incident\n" } else { &text })?;
         return Ok(ExitCode::SUCCESS);
@@ -121,4 +135,44 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
         super::say(&format!("{} incidents in all: --list, --at TIME", incidents.all.len()));
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// Kills of one workload that are folded at least.
+const FOLDED: usize = 3;
+
+/// The list as text: the kills of a restart loop in one line, where the first of them stands.
+fn lines(incidents: &Incidents, unfold: bool) -> String {
+    let all = &incidents.all;
+    let mut loops: BTreeMap<String, Vec<Vec<usize>>> = BTreeMap::new();
+    for (at, occurrence) in all.iter().enumerate() {
+        let Some(workload) = incidents.loop_of(occurrence) else { continue };
+        let chains = loops.entry(workload).or_default();
+        match chains.last_mut() {
+            Some(chain) if chain.last().is_some_and(|last| occurrence.at_us - all[*last].at_us <= GAP_US) => {
+                chain.push(at)
+            }
+            _ => chains.push(vec![at]),
+        }
+    }
+    let folded: Vec<Vec<usize>> =
+        loops.into_values().flatten().filter(|chain| !unfold && chain.len() >= FOLDED).collect();
+    let mut out = String::new();
+    for (at, occurrence) in all.iter().enumerate() {
+        let chain = folded.iter().find(|chain| chain.contains(&at));
+        if chain.is_some_and(|chain| chain.first() != Some(&at)) {
+            continue;
+        }
+        out += &incidents.line(occurrence);
+        if let Some(last) = chain.and_then(|chain| chain.last()) {
+            let count = chain.map_or(1, Vec::len);
+            let span = all[*last].at_us - occurrence.at_us;
+            let every = micros(u64::try_from(span / (count as i64 - 1).max(1)).unwrap_or(0));
+            out += &format!(
+                ", and again: {count} times until {}, one every {every} (--unfold)",
+                format_us(all[*last].at_us)
+            );
+        }
+        out.push('\n');
+    }
+    out
 }

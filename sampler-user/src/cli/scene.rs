@@ -119,6 +119,12 @@ impl Incidents {
         format!("{}  {what}", format_us(occurrence.at_us))
     }
 
+    /// The workload whose limit was hit, by which kills of a loop belong together; `None` of what is no kill.
+    pub fn loop_of(&self, occurrence: &Occurrence) -> Option<String> {
+        let (_, kill) = occurrence.kills.first()?;
+        Some(self.workload(kill.limit_cgroup.as_deref().or(kill.victim_cgroup.as_deref())?))
+    }
+
     /// What could not be read.
     pub fn problems(&self) -> &[sampler::recording::Problem] {
         &self.recording.problems

@@ -48,6 +48,9 @@ pub struct CgroupSummary {
     pub split: BTreeMap<&'static str, u64>,
     #[serde(skip)]
     counters: BTreeMap<&'static str, (u64, u64)>,
+    /// When the limit was read last.
+    #[serde(skip)]
+    limit_us: i64,
 }
 
 /// A kill with its time.
@@ -115,13 +118,19 @@ impl Summary {
             cgroups.entry(key).or_default().add(&series);
         });
         let named = Named::read(recording);
+        let events = recording.events(query.time.clone());
+        for TimedEvent { time_us, event } in &events {
+            if let What::OomKill(kill) = &event.what {
+                take_limit(&mut cgroups, *time_us, kill, query.cgroups);
+            }
+        }
         summary.cgroups = cgroups.into_values().collect();
         for cgroup in &mut summary.cgroups {
             cgroup.identity = named.who(&cgroup.path);
             cgroup.name = cgroup.identity.as_ref().and_then(Identity::title);
         }
         summary.cgroups.sort_by_key(|cgroup| std::cmp::Reverse(cgroup.peak_bytes));
-        for TimedEvent { time_us, event } in recording.events(query.time.clone()) {
+        for TimedEvent { time_us, event } in events {
             *summary.events.entry(event.what.kind()).or_default() += 1;
             if let What::MoreOomKills(more) = &event.what {
                 summary.more_oom_kills.push((**more).clone());
@@ -147,6 +156,37 @@ impl Summary {
     }
 }
 
+/// The limit that a kill names is that of its cgroup, although no row may have it: what lives for a moment is read late or never.
+fn take_limit(
+    cgroups: &mut BTreeMap<(String, u64), CgroupSummary>,
+    time_us: i64,
+    kill: &OomKill,
+    wants: &dyn Fn(&str) -> bool,
+) {
+    let (Some(path), Some(told)) = (kill.limit_cgroup.as_ref().filter(|path| wants(path)), kill.usage()) else {
+        return;
+    };
+    let begun = |cgroup: &&mut CgroupSummary| cgroup.first_us <= time_us + MOMENT_US;
+    let of_path = cgroups.range_mut((path.clone(), 0)..=(path.clone(), u64::MAX)).map(|(_, cgroup)| cgroup);
+    let known = of_path.filter(begun).max_by_key(|cgroup| cgroup.first_us);
+    let cgroup = match known {
+        Some(cgroup) => cgroup,
+        None => {
+            let new = CgroupSummary { first_us: time_us, last_us: time_us, path: path.clone(), ..Default::default() };
+            cgroups.entry((path.clone(), 0)).or_insert(new)
+        }
+    };
+    if cgroup.limit_us <= time_us || cgroup.limit_bytes.is_none() {
+        cgroup.limit_bytes = told.limit.or(cgroup.limit_bytes);
+    }
+    if cgroup.peak_bytes.is_none_or(|peak| told.usage > peak) {
+        (cgroup.peak_bytes, cgroup.peak_us) = (Some(told.usage), time_us);
+    }
+}
+
+/// The first row of a cgroup may be read a moment after the kill in it.
+const MOMENT_US: i64 = 1_000_000;
+
 impl CgroupSummary {
     fn add(&mut self, series: &Series) {
         let column = |id: FieldId| series.column(id.field());
@@ -167,8 +207,9 @@ impl CgroupSummary {
                 }
             }
         }
-        if let Some(limit) = column(FieldId::Max).and_then(|c| c.values.last().copied()) {
+        if let Some((row, limit)) = column(FieldId::Max).and_then(|c| c.iter().last()) {
             self.limit_bytes = (limit != UNLIMITED).then_some(limit);
+            self.limit_us = series.time_us.get(row).copied().unwrap_or(self.last_us);
         }
         for id in [FieldId::EventsMax, FieldId::LocalOomKill] {
             let Some(values) = column(id).map(|c| &c.values) else { continue };
@@ -195,7 +236,10 @@ impl CgroupSummary {
             (Some(limit), Some(peak)) => {
                 let _ = write!(out, " of {} ({} %)", bytes(limit), peak * 100 / limit.max(1));
             }
-            _ => out.push_str(", no limit of its own"),
+            (Some(limit), None) => {
+                let _ = write!(out, " of {}", bytes(limit));
+            }
+            (None, _) => out.push_str(", no limit of its own"),
         }
         if let (Some(first), Some(peak), Some(last)) = (self.first_bytes, self.peak_bytes, self.last_bytes) {
             let span = |us: i64| micros(u64::try_from(us).unwrap_or(0));
@@ -238,9 +282,7 @@ pub fn explain(kill: &Kill, rise: Option<&CgroupSummary>) -> String {
         (Constraint::Cpuset | Constraint::MemoryPolicy, _) => out.push_str("because its memory nodes ran out"),
         _ => out.push_str("for a reason that no witness told"),
     }
-    if let Some(usage) = merged.report.as_ref().and_then(|r| r.memory)
-        && let Some(limit) = usage.limit
-    {
+    if let Some(limit) = merged.limit() {
         let _ = write!(out, " of {}", bytes(limit));
     }
     out.push_str(".\n");

@@ -13,6 +13,7 @@ use crate::analysis::workloads::key;
 use crate::evidence::{Constraint, OomKill, TaskRow};
 use crate::fields::FieldId;
 use crate::identity::Names;
+use crate::memory;
 use crate::paths::{is_below, name};
 use crate::recording::{Origin, ProcessKey, TimedEvent};
 use crate::units::printable;
@@ -228,8 +229,7 @@ impl Scene {
 
     /// What could be reclaimed of a cgroup, right before.
     pub fn cache(&self, trace: &Trace) -> u64 {
-        let get = |field| trace.at(field, self.before_us()).unwrap_or(0);
-        get(FieldId::File).saturating_sub(get(FieldId::Shmem)) + get(FieldId::SlabReclaimable)
+        memory::reclaimable(|field| trace.at(field, self.before_us()))
     }
 
     /// When the cgroup was made last, if that was seen.

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 
 use crate::fields::{self, FieldId, UNLIMITED};
+use crate::memory;
 use crate::recording::Series;
 
 /// Points by field; times are wall-clock microseconds and rise.
@@ -101,19 +102,9 @@ impl Trace {
         self.at(field, at_us).filter(|limit| *limit != UNLIMITED)
     }
 
-    /// What cannot be reclaimed at a time: usage and swap, less the page cache and reclaimable slab that were read last.
+    /// What cannot be reclaimed at a time, by the parts that were read last; memory.current where none were.
     pub fn footprint(&self, at_us: i64) -> Option<u64> {
-        let get = |field| self.at(field, at_us).unwrap_or(0);
-        match self.at(FieldId::Anon, at_us) {
-            Some(anon) => {
-                let kernel = self.at(FieldId::Kernel, at_us).unwrap_or_else(|| {
-                    get(FieldId::Slab) + get(FieldId::KernelStack) + get(FieldId::Pagetables) + get(FieldId::Sock)
-                });
-                let held = anon + get(FieldId::Shmem) + get(FieldId::SwapCurrent) + kernel;
-                Some(held.saturating_sub(get(FieldId::SlabReclaimable)))
-            }
-            None => self.at(FieldId::Current, at_us),
-        }
+        memory::footprint(|field| self.at(field, at_us)).or_else(|| self.at(FieldId::Current, at_us))
     }
 
     /// Footprint at each time its parts were read, between two times.
@@ -131,6 +122,27 @@ mod tests {
     use crate::recording::Subject;
     use crate::sample::Row;
     use std::sync::Arc;
+
+    #[test]
+    fn sockets_are_held_where_the_kernel_sums_up_its_own_memory_too() {
+        let mut row = Row::new(1);
+        for (field, value) in [(FieldId::Anon, 100), (FieldId::Kernel, 40), (FieldId::Slab, 30), (FieldId::Sock, 1000)]
+        {
+            row.put(field.field(), value);
+        }
+        let subject = Arc::new(Subject { cgroup: "/a".into(), id: 1, process: None });
+        let mut series = Series::new(subject, Table::Samples);
+        series.push(10, &row);
+        let (mut trace, mut track) = (Trace::default(), crate::analysis::track::Track::default());
+        trace.feed(&series);
+        track.feed(&series);
+        let analysis = track.lives[0].blocks.means(crate::analysis::track::Signal::Footprint as usize).next();
+        assert_eq!(
+            (trace.footprint(10), analysis),
+            (Some(1140), Some(1140.0)),
+            "the post-mortem and the analysis agree"
+        );
+    }
 
     #[test]
     fn points_are_found_by_time_and_absent_ones_are_not_made_up() {

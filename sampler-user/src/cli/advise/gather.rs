@@ -11,14 +11,15 @@ use sampler::analysis::groups::{Group, Rises, groups};
 use sampler::analysis::limits::{Room, nearest};
 use sampler::analysis::pressure::{self, Episode, Watch};
 use sampler::analysis::track::{self, Track};
-use sampler::analysis::verdict::{Verdict, judge};
+use sampler::analysis::verdict::{Verdict, judge_among};
 use sampler::event::What;
 use sampler::fields::{FieldId, Table};
 use sampler::paths::is_below;
-use sampler::recording::Problem;
+use sampler::recording::{Problem, TimedEvent};
 use sampler::store::scan::{Query, Recording};
 
 use crate::cli::Part;
+use crate::cli::loops::{Loops, facts_of};
 use crate::cli::named::Named;
 
 /// One workload: a container, which may have had several cgroups one after the other.
@@ -79,8 +80,10 @@ pub fn gather(dir: &Path, part: &Part) -> anyhow::Result<Gathered> {
         );
     }
     let (partition, mut recording) = hosts.pop_first().context("an empty recording")?;
+    let events = recording.events(i64::MIN..i64::MAX);
     let mut named = Named::default();
-    named.add(&mut recording);
+    named.learn(&events);
+    let events: Vec<_> = events.into_iter().filter(|event| part.range().contains(&event.time_us)).collect();
     let mut all = Gathered {
         workloads: BTreeMap::new(),
         verdicts: BTreeMap::new(),
@@ -114,28 +117,37 @@ pub fn gather(dir: &Path, part: &Part) -> anyhow::Result<Gathered> {
             (workload.path, workload.last_us) = (path.clone(), last_us);
         }
     });
+    for (path, told) in facts_of(&events).filter(|(path, _)| selection.wants(path)) {
+        follows.entry(path.to_owned()).or_default().track.told(told.0, told.1, told.2);
+        let workload = all.workloads.entry(key(&all.named, path)).or_default();
+        workload.demand.told(told.0, told.1, told.2);
+        if workload.path.is_empty() {
+            (workload.path, workload.last_us) = (path.to_owned(), told.0);
+        }
+    }
+    let loops = Loops::of(follows.iter().map(|(path, follow)| (path.as_str(), &follow.track)), &events, &all.named);
     machine(&mut recording, part, &mut all.machine);
     processes(&mut recording, part, &mut all);
-    starts(&mut recording, part, &mut all);
+    starts(&events, &mut all);
     all.workloads.values_mut().for_each(|workload| workload.demand.end());
     all.problems.append(&mut recording.problems);
-    finish(follows, &mut all);
+    finish(follows, &loops, &mut all);
     Ok(all)
 }
 
 /// What names a workload: its name, which a new container of it has again, or its path.
-fn key(named: &Named, path: &str) -> String {
+pub fn key(named: &Named, path: &str) -> String {
     let who = named.who(path).filter(|who| who.container.is_some() && who.inner.is_none() && who.pod.is_none());
     who.and_then(|who| who.name).unwrap_or_else(|| path.to_owned())
 }
 
-fn finish(mut follows: BTreeMap<String, Follow>, all: &mut Gathered) {
+fn finish(mut follows: BTreeMap<String, Follow>, loops: &Loops, all: &mut Gathered) {
     let rises: Vec<(&str, &Rises)> = follows.iter().map(|(path, follow)| (&**path, &follow.rises)).collect();
     all.groups = groups(&rises);
     let room = |(path, follow): (&String, &Follow)| Some((path.clone(), follow.track.room()?));
     let rooms: BTreeMap<String, Room> = follows.iter().filter_map(room).collect();
     for (path, follow) in &mut follows {
-        if let Some(verdict) = judge(&mut follow.track, nearest(path, &rooms)) {
+        if let Some(verdict) = judge_among(&mut follow.track, nearest(path, &rooms), loops.of_path(path)) {
             all.verdicts.insert(path.clone(), verdict);
         }
         all.episodes.insert(path.clone(), std::mem::take(&mut follow.watch).end());
@@ -172,8 +184,8 @@ fn processes(recording: &mut Recording, part: &Part, all: &mut Gathered) {
     });
 }
 
-fn starts(recording: &mut Recording, part: &Part, all: &mut Gathered) {
-    for event in recording.events(part.range()) {
+fn starts(events: &[TimedEvent], all: &mut Gathered) {
+    for event in events {
         let Some(path) = &event.event.cgroup else { continue };
         if matches!(event.event.what, What::CgroupCreated)
             && let Some(workload) = all.workloads.get_mut(&key(&all.named, path))

@@ -7,7 +7,9 @@ use sampler::advise::facts::OtherKill;
 use sampler::analysis::incident::cause::Class;
 use sampler::analysis::incident::{Incident, Owner};
 
+use super::gather::key;
 use crate::cli::Part;
+use crate::cli::named::Named;
 use crate::cli::scene::Incidents;
 
 /// Kills of one cgroup.
@@ -26,8 +28,9 @@ pub struct Killed {
 /// Pages that are told at most, the last of each limit: each reads an hour of the recording.
 const MOST: usize = 12;
 
-/// By path of the cgroup. The last kill of each limit is looked into.
-pub fn kills(dir: &Path, part: &Part) -> anyhow::Result<BTreeMap<String, Killed>> {
+/// By workload, as [`super::gather::key`] has it. The last kill of each limit is looked into.
+pub fn kills(dir: &Path, part: &Part, named: &Named) -> anyhow::Result<BTreeMap<String, Killed>> {
+    let key = |path: &str| key(named, path);
     let mut incidents = Incidents::of(dir)?;
     let mut of: BTreeMap<String, Killed> = BTreeMap::new();
     let range = part.range();
@@ -37,26 +40,26 @@ pub fn kills(dir: &Path, part: &Part) -> anyhow::Result<BTreeMap<String, Killed>
     for occurrence in all.iter().rev() {
         for (_, kill) in &occurrence.kills {
             if let Some(victim) = &kill.victim_cgroup {
-                of.entry(victim.clone()).or_default().victims += 1;
+                of.entry(key(victim)).or_default().victims += 1;
             }
         }
         let Some((_, first)) = occurrence.kills.first() else { continue };
-        let whose = (first.limit_cgroup.clone(), first.victim_cgroup.clone());
+        let whose = (first.limit_cgroup.as_deref().map(key), first.victim_cgroup.as_deref().map(key));
         if known.len() >= MOST || !known.insert(whose) {
             continue;
         }
-        take(&incidents.tell(occurrence)?, &mut of);
+        take(&incidents.tell(occurrence)?, &key, &mut of);
     }
     Ok(of)
 }
 
-fn take(page: &Incident, of: &mut BTreeMap<String, Killed>) {
+fn take(page: &Incident, key: &dyn Fn(&str) -> String, of: &mut BTreeMap<String, Killed>) {
     let leaks = page.cause == Class::Leak || page.contributing.contains(&Class::Leak);
     if let Some(suspect) = page.suspect.as_ref().filter(|_| leaks) {
-        of.entry(suspect.clone()).or_default().leaks = true;
+        of.entry(key(suspect)).or_default().leaks = true;
     }
     let Some(limited) = page.limit.cgroup.as_ref().filter(|_| page.limit.owner != Owner::Machine) else { return };
-    let killed = of.entry(limited.clone()).or_default();
+    let killed = of.entry(key(limited)).or_default();
     match page.cause {
         Class::LimitTooLow | Class::Burst | Class::LoadSpike => killed.at.extend(page.limit.limit),
         // What is below it leaks: more would only take longer to fill.

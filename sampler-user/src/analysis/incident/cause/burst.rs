@@ -47,8 +47,8 @@ fn judge(scene: &Scene, says: &mut Judgement) {
     let said = scene.suspect_loop();
     if let Some(said) = said.filter(|said| said.leaks()) {
         says.contra(0.3, format!("{words}, but no faster than all through its lives: {}", said.evidence()));
-    } else if let Some(said) = said.filter(|said| said.brief) {
-        says.contra(0.5, format!("{words}; {}", said.evidence()));
+    } else if let Some(said) = said.filter(|said| said.brief && is_one(scene)) {
+        says.pro(said.confidence, format!("{words}; {}", said.evidence()));
     } else if is_one(scene) {
         says.pro(0.88, words);
     } else {
