@@ -180,13 +180,9 @@ impl Incidents {
         let from = before.map_or(at - HISTORY_US, |time| (time + 2_000_000).max(at - HISTORY_US));
         let fields: Vec<FieldId> =
             track::FIELDS.into_iter().filter(|f| ![FieldId::Current, FieldId::EventsOomKill].contains(f)).collect();
-        let halves = halves(&mut self.recording, from..at, |recording, time| {
-            let mut all = Vec::new();
-            recording.series_of(Table::Samples, &suspect, time, &fields, |series| all.push(series));
-            all
-        });
         let mut track = Track::default();
-        halves.iter().flatten().for_each(|series| track.feed(series));
+        // As its rows come: one that burst for long has more of them than should be held.
+        self.recording.series_of(Table::Samples, &suspect, from..at, &fields, |series| track.feed(&series));
         scene.take_history(&mut track);
     }
 }
