@@ -7,5 +7,6 @@
 pub mod block;
 pub mod follow;
 pub mod format;
+pub mod index;
 pub mod reader;
 pub mod writer;

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::event::Event;
 use crate::fields::{self, Field, Table};
-use crate::sample::{Row, slots};
+use crate::sample::{Mask, Row, slots};
 use crate::time::Anchor;
 
 /// Whose values a row holds.
@@ -172,12 +172,23 @@ impl Series {
         Series { subject, table, time_us: Vec::new(), lag_us: Vec::new(), columns: vec![None; fields::count(table)] }
     }
 
+    /// Makes room for as many rows more.
+    pub fn reserve(&mut self, rows: usize) {
+        self.time_us.reserve_exact(rows);
+        self.lag_us.reserve_exact(rows);
+    }
+
     /// Adds a row.
     pub fn push(&mut self, time_us: i64, row: &Row) {
+        self.push_slots(time_us, row, Mask::MAX);
+    }
+
+    /// Adds a row with those of its values that are in some slots.
+    pub fn push_slots(&mut self, time_us: i64, row: &Row, wanted: Mask) {
         let at = self.time_us.len();
         self.time_us.push(time_us);
         self.lag_us.push(row.lag_us);
-        for slot in slots(row.mask) {
+        for slot in slots(row.mask & wanted) {
             if let Some(column) = self.columns.get_mut(slot) {
                 column.get_or_insert_default().push(at, row.values[slot]);
             }

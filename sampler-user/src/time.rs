@@ -58,7 +58,8 @@ impl Anchor {
 
     /// Monotonic nanoseconds of wall-clock microseconds; the inverse of [`Anchor::wall_us`] to the microsecond.
     pub fn mono_ns(&self, wall_us: i64) -> u64 {
-        (i128::from(wall_us) * 1000 - i128::from(self.wall_ns) + i128::from(self.mono_ns)).max(0) as u64
+        let ns = i128::from(wall_us) * 1000 - i128::from(self.wall_ns) + i128::from(self.mono_ns);
+        u64::try_from(ns.max(0)).unwrap_or(u64::MAX)
     }
 
     /// How far the wall clock ran ahead of the monotonic one since this anchor, nanoseconds.

@@ -4,6 +4,7 @@ mod agent;
 mod day;
 mod floor;
 mod forest;
+mod fresh;
 mod postmortem;
 mod probe;
 mod size;
@@ -34,6 +35,8 @@ pub enum Bench {
     Storm(storm::Args),
     /// A post-mortem on a day of 100 cgroups, over a full scan of the same files
     Postmortem(postmortem::Args),
+    /// What each command costs on a quarter of an hour that is not sealed yet, with a kill in its last second
+    Fresh(fresh::Args),
     /// `sampler top` on a screen against the reading alone and against `docker stats`
     Top(top::Args),
     /// The kernel probe: its walk against reads of the same fields, and what it costs those who are watched
@@ -62,6 +65,7 @@ pub fn run(bench: Bench) -> anyhow::Result<()> {
         Bench::Stats(args) => stats::run(&args),
         Bench::Storm(args) => storm::run(&args),
         Bench::Postmortem(args) => postmortem::run(&args),
+        Bench::Fresh(args) => fresh::run(&args),
         Bench::Top(args) => top::run(&args),
         Bench::Probe(args) => probe::run(&args),
         Bench::Floor(args) => floor::run(&args),

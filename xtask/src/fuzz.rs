@@ -103,7 +103,7 @@ fn seed(target: &str, to: &Path) -> anyhow::Result<usize> {
                 put(&segment)?;
             } else {
                 let found = sampler::journal::reader::Segment::parse(Path::new("seed"), segment)?;
-                found.blocks().try_for_each(&mut put)?;
+                found.blocks().try_for_each(|block| put(&block))?;
             }
         }
     }

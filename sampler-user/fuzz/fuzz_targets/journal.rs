@@ -12,6 +12,11 @@ fuzz_target!(|bytes: &[u8]| {
     let mut rows = 0usize;
     let left = segment.rows(|_, _| rows += 1);
     assert!(rows as u64 + left <= bytes.len() as u64, "a row takes a byte at least");
+    let index = segment.index();
+    assert_eq!(index.bad_bytes, left);
+    let mut found = 0usize;
+    segment.choose(&mut index.decoder(), |_, _| true, |_, _, _| found += 1);
+    assert_eq!(found, rows, "the index leads to every row");
     segment.events().for_each(drop);
     drop((segment.subjects(), segment.problems()));
 });

@@ -7,7 +7,6 @@ use std::process::ExitCode;
 
 use anyhow::Context;
 use sampler::fields::Table;
-use sampler::journal::reader::Segment;
 use sampler::store::scan::{Query, Recording};
 use sampler::store::schema::Folder;
 use sampler::time::format_us;
@@ -95,11 +94,11 @@ fn read(recording: &mut Recording, args: &Args) -> anyhow::Result<Info> {
     let mut journal = JournalInfo { segments: recording.journal().len(), ..JournalInfo::default() };
     for path in recording.journal() {
         journal.bytes += std::fs::metadata(path).map_or(0, |meta| meta.len());
-        if let Ok(segment) = Segment::open(path) {
-            journal.frames += segment.frames;
-            journal.torn_bytes += segment.torn_bytes;
-            journal.corrupt_bytes += segment.corrupt_bytes;
-        }
+    }
+    for segment in recording.segments() {
+        journal.frames += segment.frames;
+        journal.torn_bytes += segment.torn_bytes;
+        journal.corrupt_bytes += segment.corrupt_bytes;
     }
     let mut tables = BTreeMap::new();
     for folder in Folder::ALL {

@@ -67,7 +67,8 @@ pub struct What {
     /// Interval of memory.stat, limits and work. Not longer than --interval: one pass reads all.
     #[arg(long, value_name = "TIME", default_value = "1s", value_parser = interval)]
     pub slow_interval: Duration,
-    /// Sample a cgroup near its limit, growing fast or under pressure at this interval, and keep the seconds before.
+    /// Sample a cgroup near its limit, growing fast or under pressure at this interval, and keep the seconds before. Page cache that
+    /// can be reclaimed does not count; a burst ends by itself, and all together add at most 360,000 rows an hour.
     #[arg(long, value_name = "TIME", value_parser = interval)]
     pub burst: Option<Duration>,
     /// Only cgroups whose path matches (`*` within a name, `**` across); may be given again.

@@ -206,11 +206,14 @@ fn replay(dir: &Path, selection: &Selection) -> anyhow::Result<Shared> {
         let query = Query { cgroups: &wanted, time: i64::MIN..i64::MAX, fields: chosen, lags: false };
         recording.series(table, &query, |series| {
             let mut row = Row::new(0);
+            let columns = series.columns.iter().enumerate();
+            let mut left: Vec<_> =
+                columns.filter_map(|(slot, c)| Some((slot, c.as_ref()?.iter().peekable()))).collect();
             for at in 0..series.len() {
                 row.mask = 0;
-                for (slot, column) in series.columns.iter().enumerate() {
-                    if let Some(value) = column.as_ref().and_then(|column| column.get(at)) {
-                        row.set(slot, value);
+                for (slot, values) in &mut left {
+                    if let Some((_, value)) = values.next_if(|(row, _)| *row == at) {
+                        row.set(*slot, value);
                     }
                 }
                 let subject = (series.subject.cgroup.as_str(), series.subject.id);

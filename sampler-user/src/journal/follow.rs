@@ -5,7 +5,7 @@ use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::PathBuf;
 
-use super::block;
+use super::block::Decoder;
 use super::format::{FrameKind, HEAD, MAGIC, MAX_PAYLOAD, SubjectFrame, parse_frame};
 use super::reader::segments;
 use crate::event::Event;
@@ -21,12 +21,13 @@ pub struct Follow {
     dir: PathBuf,
     segment: Option<(PathBuf, File, u64)>,
     rest: Vec<u8>,
+    decoder: Decoder,
 }
 
 impl Follow {
     /// Of the journal in a folder, from the beginning of its newest segment.
     pub fn new(dir: PathBuf) -> Follow {
-        Follow { dir, segment: None, rest: Vec::new() }
+        Follow { dir, segment: None, rest: Vec::new(), decoder: Decoder::default() }
     }
 
     /// Gives what came since the last call; `origin` is called when a segment begins. Returns whether anything came.
@@ -67,7 +68,7 @@ impl Follow {
             any = true;
             let mut at = 0;
             while let Some((kind, range)) = next_frame(&self.rest, &mut at) {
-                give(kind, &self.rest[range], sink, origin);
+                give(kind, &self.rest[range], &mut self.decoder, sink, origin);
             }
             self.rest.drain(..at);
         }
@@ -96,7 +97,13 @@ fn next_frame(bytes: &[u8], at: &mut usize) -> Option<(u8, std::ops::Range<usize
     }
 }
 
-fn give<S: Sink>(kind: u8, payload: &[u8], sink: &mut S, origin: &mut impl FnMut(&mut S, &Origin)) {
+fn give<S: Sink>(
+    kind: u8,
+    payload: &[u8],
+    decoder: &mut Decoder,
+    sink: &mut S,
+    origin: &mut impl FnMut(&mut S, &Origin),
+) {
     match FrameKind::from_number(kind) {
         Some(FrameKind::Origin) => {
             if let Ok(found) = serde_json::from_slice(payload) {
@@ -109,7 +116,7 @@ fn give<S: Sink>(kind: u8, payload: &[u8], sink: &mut S, origin: &mut impl FnMut
             }
         }
         Some(FrameKind::Block) => {
-            block::decode(payload, |head, row| {
+            decoder.read(payload, |head, row| {
                 sink.pass(head);
                 sink.row(head, row);
             });

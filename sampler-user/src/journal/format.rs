@@ -91,8 +91,20 @@ pub fn put_varint(out: &mut Vec<u8>, mut value: u64) {
 }
 
 /// Takes an unsigned integer; `None` at the end or when it is longer than 64 bits.
-#[inline]
+#[inline(always)]
 pub fn take_varint(bytes: &mut &[u8]) -> Option<u64> {
+    // Most are one byte.
+    match bytes.split_first() {
+        Some((&byte, rest)) if byte < 0x80 => {
+            *bytes = rest;
+            Some(u64::from(byte))
+        }
+        _ => take_long(bytes),
+    }
+}
+
+#[inline(never)]
+fn take_long(bytes: &mut &[u8]) -> Option<u64> {
     let (mut value, mut shift) = (0u64, 0u32);
     loop {
         let (&byte, rest) = bytes.split_first()?;

@@ -1,14 +1,16 @@
 //! Reads segments, whole or damaged. Never panics on any bytes: what is not understood is counted.
 
 use std::collections::HashMap;
-use std::fs::{self, OpenOptions};
+use std::fs::{self, File, OpenOptions};
 use std::io;
 use std::ops::Range;
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
-use super::block;
-use super::format::{FrameKind, HEAD, MAGIC, SUFFIX, SubjectFrame, VERSION, parse_frame};
+use super::block::Decoder;
+use super::format::{FrameKind, HEAD, MAGIC, MAX_PAYLOAD, SUFFIX, SubjectFrame, VERSION, parse_frame};
+use super::index::{Count, Index, Part};
 use crate::event::Event;
 use crate::recording::{Origin, Problem, Subject};
 use crate::sample::{HOST, PassHead, Row, SubjectRef};
@@ -50,7 +52,99 @@ pub enum Error {
     },
 }
 
-/// A segment in memory.
+/// Where the bytes of a segment are.
+#[derive(Debug)]
+enum Source {
+    /// In a file, up to the length that it had when it was opened: it may grow, and it may lose its name.
+    File(File, usize),
+    Bytes(Vec<u8>),
+}
+
+impl Source {
+    fn length(&self) -> usize {
+        match self {
+            Source::File(_, length) => *length,
+            Source::Bytes(bytes) => bytes.len(),
+        }
+    }
+
+    /// Reads into `out`; `false` when the file has them no more.
+    fn read(&self, range: Range<usize>, out: &mut Vec<u8>) -> bool {
+        out.clear();
+        match self {
+            Source::File(file, _) => {
+                out.resize(range.len(), 0);
+                file.read_exact_at(out, range.start as u64).is_ok()
+            }
+            Source::Bytes(bytes) => bytes.get(range).map(|bytes| out.extend_from_slice(bytes)).is_some(),
+        }
+    }
+}
+
+/// Bytes of a file that are held at once while its frames are found.
+const WINDOW: usize = 1 << 20;
+
+/// Goes over the bytes of a segment, from its begin to its end.
+struct Window<'a> {
+    source: &'a Source,
+    held: Vec<u8>,
+    from: usize,
+}
+
+impl Window<'_> {
+    /// The bytes from a place on, `least` of them at least where there are so many.
+    fn at(&mut self, at: usize, least: usize) -> io::Result<&[u8]> {
+        let (file, length) = match self.source {
+            Source::Bytes(bytes) => return Ok(bytes.get(at..).unwrap_or_default()),
+            Source::File(file, length) => (file, *length),
+        };
+        let end = at.saturating_add(least).min(length);
+        if at < self.from || end > self.from + self.held.len() {
+            let wanted = length.saturating_sub(at).min(least.max(WINDOW));
+            self.held.resize(wanted, 0);
+            self.from = at;
+            let mut filled = 0;
+            while filled < wanted {
+                match file.read_at(&mut self.held[filled..], (at + filled) as u64) {
+                    // It was cut meanwhile.
+                    Ok(0) => break,
+                    Ok(read) => filled += read,
+                    Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                    Err(error) => return Err(error),
+                }
+            }
+            self.held.truncate(filled);
+        }
+        Ok(self.held.get(at - self.from..).unwrap_or_default())
+    }
+
+    /// The whole frame at a place.
+    fn frame(&mut self, at: usize) -> io::Result<Option<(u8, &[u8])>> {
+        let head = self.at(at, HEAD)?;
+        let &[.., a, b, c, d] = head.get(..12).unwrap_or_default() else { return Ok(None) };
+        let length = u32::from_le_bytes([a, b, c, d]) as usize;
+        if head[..4] != MAGIC || length > MAX_PAYLOAD {
+            return Ok(None);
+        }
+        self.at(at, HEAD + length).map(parse_frame)
+    }
+
+    /// Where the next frame may begin, from a place on.
+    fn magic(&mut self, mut at: usize) -> io::Result<Option<usize>> {
+        loop {
+            let bytes = self.at(at, MAGIC.len())?;
+            if let Some(skip) = bytes.windows(MAGIC.len()).position(|window| window == MAGIC) {
+                return Ok(Some(at + skip));
+            }
+            match (bytes.len() + 1).checked_sub(MAGIC.len()) {
+                None | Some(0) => return Ok(None),
+                Some(searched) => at += searched,
+            }
+        }
+    }
+}
+
+/// A segment: its small frames in memory, its rows where they are.
 #[derive(Debug)]
 pub struct Segment {
     /// The file.
@@ -63,47 +157,81 @@ pub struct Segment {
     pub corrupt_bytes: u64,
     /// Whole frames.
     pub frames: u64,
-    bytes: Vec<u8>,
-    index: Vec<(FrameKind, Range<usize>)>,
+    source: Source,
+    subjects: HashMap<SubjectRef, Arc<Subject>>,
+    events: Vec<Event>,
+    /// Where the payloads of its blocks are.
+    blocks: Vec<Range<usize>>,
+    index: OnceLock<Index>,
 }
 
 impl Segment {
-    /// Reads a segment.
+    /// Opens a segment as it is now: it may grow meanwhile, of which this one sees nothing.
     pub fn open(path: &Path) -> Result<Segment, Error> {
-        let bytes = fs::read(path).map_err(|source| Error::Read { path: path.into(), source })?;
-        Segment::parse(path, bytes)
+        let read = |source| Error::Read { path: path.into(), source };
+        let file = File::open(path).map_err(read)?;
+        let length = file.metadata().map_err(read)?.len();
+        Segment::of(path, Source::File(file, usize::try_from(length).unwrap_or(usize::MAX)))
     }
 
     /// Reads a segment from bytes; `path` is for messages.
     pub fn parse(path: &Path, bytes: Vec<u8>) -> Result<Segment, Error> {
-        let (mut index, mut at, mut end, mut corrupt) = (Vec::new(), 0, 0, 0);
+        Segment::of(path, Source::Bytes(bytes))
+    }
+
+    fn of(path: &Path, source: Source) -> Result<Segment, Error> {
+        let length = source.length();
+        let mut window = Window { source: &source, held: Vec::new(), from: 0 };
+        let (mut at, mut end, mut corrupt_bytes, mut frames) = (0, 0, 0, 0);
         let mut origin: Option<Origin> = None;
-        while at < bytes.len() {
-            let Some((kind, payload)) = parse_frame(&bytes[at..]) else {
-                match find_magic(&bytes[at + 1..]) {
-                    Some(skip) => at += 1 + skip,
+        let (mut subjects, mut events, mut blocks) = (HashMap::new(), Vec::new(), Vec::new());
+        subjects.insert(HOST, Arc::new(Subject::host()));
+        let read = |source| Error::Read { path: path.into(), source };
+        while at < length {
+            let Some((kind, payload)) = window.frame(at).map_err(read)? else {
+                match window.magic(at + 1).map_err(read)? {
+                    Some(next) => at = next,
                     None => break,
                 }
                 continue;
             };
-            corrupt += (at - end) as u64;
-            let range = at + HEAD..at + HEAD + payload.len();
+            corrupt_bytes += (at - end) as u64;
+            end = at + HEAD + payload.len();
             // Frames of a kind that this version does not know are stepped over.
-            match FrameKind::from_number(kind) {
+            let kind = FrameKind::from_number(kind);
+            match kind {
                 Some(FrameKind::Origin) if origin.is_none() => origin = serde_json::from_slice(payload).ok(),
-                Some(kind) => index.push((kind, range.clone())),
-                None => {}
+                Some(FrameKind::Subject) => {
+                    if let Ok(frame) = serde_json::from_slice::<SubjectFrame>(payload) {
+                        subjects.insert(frame.r, Arc::new(frame.subject));
+                    }
+                }
+                Some(FrameKind::Block) => blocks.push(at + HEAD..end),
+                // Those of a newer version are stepped over.
+                Some(FrameKind::Event) => events.extend(serde_json::from_slice::<Event>(payload).ok()),
+                Some(FrameKind::Origin) | None => {}
             }
-            at = range.end;
-            end = at;
+            frames += u64::from(kind.is_some());
+            at = end;
         }
-        let origin = origin.ok_or(Error::NoHead { path: path.into(), bytes: bytes.len() as u64 })?;
+        let origin = origin.ok_or(Error::NoHead { path: path.into(), bytes: length as u64 })?;
         if origin.format > VERSION {
             return Err(Error::TooNew { path: path.into(), found: origin.format });
         }
-        let frames = index.len() as u64 + 1;
-        let torn_bytes = (bytes.len() - end) as u64;
-        Ok(Segment { path: path.into(), origin, torn_bytes, corrupt_bytes: corrupt, frames, bytes, index })
+        let torn_bytes = (length - end) as u64;
+        let index = OnceLock::new();
+        Ok(Segment {
+            path: path.into(),
+            origin,
+            torn_bytes,
+            corrupt_bytes,
+            frames,
+            source,
+            subjects,
+            events,
+            blocks,
+            index,
+        })
     }
 
     /// Cuts the torn tail off the file, so that it ends with a whole frame.
@@ -113,36 +241,67 @@ impl Segment {
         }
         let cut = || {
             let file = OpenOptions::new().write(true).open(&self.path)?;
-            file.set_len(self.bytes.len() as u64 - self.torn_bytes)?;
+            file.set_len(self.source.length() as u64 - self.torn_bytes)?;
             file.sync_all()
         };
         cut().map_err(|source| Error::Cut { path: self.path.clone(), source })
     }
 
     /// The subjects by number.
-    pub fn subjects(&self) -> HashMap<SubjectRef, Arc<Subject>> {
-        let mut subjects = HashMap::from([(HOST, Arc::new(Subject::host()))]);
-        for payload in self.payloads(FrameKind::Subject) {
-            if let Ok(frame) = serde_json::from_slice::<SubjectFrame>(payload) {
-                subjects.insert(frame.r, Arc::new(frame.subject));
-            }
-        }
-        subjects
+    pub fn subjects(&self) -> &HashMap<SubjectRef, Arc<Subject>> {
+        &self.subjects
     }
 
     /// Gives every row to `each`. Returns bytes of blocks that were not understood.
     pub fn rows(&self, mut each: impl FnMut(PassHead, &Row)) -> u64 {
-        self.blocks().map(|payload| block::decode(payload, &mut each) as u64).sum()
+        let (mut decoder, mut payload, mut bad) = (Decoder::default(), Vec::new(), 0);
+        for bytes in &self.blocks {
+            bad += match self.source.read(bytes.clone(), &mut payload) {
+                true => decoder.read(&payload, &mut each),
+                false => bytes.len(),
+            };
+        }
+        bad as u64
+    }
+
+    /// What is where; found at the first call.
+    pub fn index(&self) -> &Index {
+        self.index.get_or_init(|| Index::of(self.blocks.iter().cloned(), |bytes, out| self.source.read(bytes, out)))
+    }
+
+    /// Gives the rows of those parts that `wants` is true for, with the numbers of their subjects in the index. `decoder`: of the
+    /// index.
+    pub fn choose(
+        &self,
+        decoder: &mut Decoder,
+        wants: impl Fn(&Part, &[Count]) -> bool,
+        mut each: impl FnMut(PassHead, &Row, u32),
+    ) {
+        let index = self.index();
+        let mut payload = Vec::new();
+        for block in &index.blocks {
+            let mut runs = index.runs(block, &wants).peekable();
+            if runs.peek().is_none() || !self.source.read(block.bytes.clone(), &mut payload) {
+                continue;
+            }
+            decoder.begin();
+            for run in runs {
+                decoder.passes(&payload[run.bytes.clone()], run.before_ns, &mut each);
+            }
+        }
     }
 
     /// The blocks of rows, as they were written.
-    pub fn blocks(&self) -> impl Iterator<Item = &[u8]> {
-        self.payloads(FrameKind::Block)
+    pub fn blocks(&self) -> impl Iterator<Item = Vec<u8>> {
+        self.blocks.iter().filter_map(|bytes| {
+            let mut payload = Vec::new();
+            self.source.read(bytes.clone(), &mut payload).then_some(payload)
+        })
     }
 
-    /// The events, in the order they were written. Those of a newer version are stepped over.
-    pub fn events(&self) -> impl Iterator<Item = Event> + '_ {
-        self.payloads(FrameKind::Event).filter_map(|payload| serde_json::from_slice(payload).ok())
+    /// The events, in the order they were written. Those of a newer version are left out.
+    pub fn events(&self) -> impl Iterator<Item = &Event> {
+        self.events.iter()
     }
 
     /// What was damaged, in words.
@@ -157,14 +316,6 @@ impl Segment {
         }
         problems
     }
-
-    fn payloads(&self, kind: FrameKind) -> impl Iterator<Item = &[u8]> {
-        self.index.iter().filter(move |(k, _)| *k == kind).map(|(_, range)| &self.bytes[range.clone()])
-    }
-}
-
-fn find_magic(bytes: &[u8]) -> Option<usize> {
-    bytes.windows(MAGIC.len()).position(|window| window == MAGIC)
 }
 
 /// The segments in a folder, oldest first; none when there is no such folder.
@@ -239,7 +390,8 @@ mod tests {
     #[test]
     fn a_torn_or_zero_filled_tail_is_cut_and_counted_at_every_length() {
         let whole = written(4);
-        let head = Segment::parse(Path::new("x"), whole.clone()).unwrap().index[0].1.start - HEAD;
+        let origin = parse_frame(&whole).unwrap().1;
+        let head = HEAD + origin.len();
         for end in head..whole.len() {
             let mut bytes = whole[..end].to_vec();
             bytes.resize(end + 100, 0);
@@ -251,16 +403,153 @@ mod tests {
         }
     }
 
+    /// A segment with rows of four subjects in all kinds, some later than others, told over several blocks.
+    fn busy(seed: u64) -> Vec<u8> {
+        let dir = tempfile::tempdir().unwrap();
+        let origin = crate::recording::Origin::example(crate::time::Anchor { mono_ns: 0, wall_ns: 0 });
+        let mut writer = Writer::create(dir.path(), origin, Rotation::default(), Box::new(Nobody)).unwrap();
+        let mut dice = seed | 1;
+        let mut roll = |sides: u64| {
+            dice ^= dice << 13;
+            dice ^= dice >> 7;
+            dice ^= dice << 17;
+            dice % sides
+        };
+        for n in 1..5 {
+            writer.subject(n, &Subject { cgroup: format!("/{n}"), id: u64::from(n), process: None });
+        }
+        for tick in 0..200u64 {
+            let kind = PassKind::from_number(roll(6) as u8).unwrap();
+            // The ring before a burst is written after later ticks.
+            let mono_ns = 1_000_000 + tick * 1000 - roll(20) * 700;
+            let rows = roll(5) as u32;
+            let head = PassHead { kind, mono_ns, rows };
+            writer.pass(head);
+            for n in 0..rows {
+                let mut row = Row::new(n + roll(2) as u32);
+                for slot in 0..roll(4) + 1 {
+                    row.set(slot as usize, tick * roll(3));
+                }
+                writer.row(head, &row);
+            }
+            if roll(12) == 0 {
+                writer.flush(false);
+            }
+        }
+        let path = writer.segment().unwrap().to_owned();
+        drop(writer);
+        fs::read(path).unwrap()
+    }
+
+    type Plain = (PassHead, SubjectRef, u128, Vec<u64>);
+
+    fn plain(head: PassHead, row: &Row) -> Plain {
+        (head, row.subject, row.mask, crate::sample::slots(row.mask).map(|slot| row.values[slot]).collect())
+    }
+
+    /// Compares what the index leads to with a search through all rows.
+    fn agrees(segment: &Segment, kind: PassKind, subject: SubjectRef, time: Range<u64>) {
+        let (mut all, mut by_index) = (Vec::new(), Vec::new());
+        let bad = segment.rows(|head, row| all.push(plain(head, row)));
+        let wanted = |(head, of, _, _): &Plain| head.kind == kind && *of == subject && time.contains(&head.mono_ns);
+        let index = segment.index();
+        assert_eq!(index.bad_bytes, bad);
+        let number = index.numbers.get(&subject).copied();
+        let may_hold = |part: &Part, counts: &[Count]| {
+            let is_there = counts.iter().any(|count| Some(count.number) == number);
+            part.kind == kind && is_there && part.last_ns >= time.start && part.first_ns < time.end
+        };
+        segment.choose(&mut index.decoder(), may_hold, |head, row, of| {
+            assert_eq!(index.numbers[&row.subject], of);
+            by_index.push(plain(head, row));
+        });
+        by_index.retain(wanted);
+        let counted: u32 = index.parts().flat_map(|(_, counts)| counts).map(|count| count.rows).sum();
+        assert_eq!(counted as usize, all.len());
+        all.retain(wanted);
+        assert_eq!(by_index, all);
+    }
+
+    #[test]
+    fn the_host_or_a_moment_is_found_without_decoding_the_rest() {
+        let segment = Segment::parse(Path::new("x"), busy(3)).unwrap();
+        let mut all = 0;
+        segment.rows(|_, _| all += 1);
+        let decoded = |wants: &dyn Fn(&Part) -> bool| {
+            let mut rows = 0;
+            segment.choose(&mut segment.index().decoder(), |part, _| wants(part), |_, _, _| rows += 1);
+            rows
+        };
+        assert_eq!(decoded(&|_| true), all);
+        let mut host = 0;
+        segment.rows(|head, _| host += u32::from(head.kind == PassKind::Host));
+        assert!(host > 0 && decoded(&|part| part.kind == PassKind::Host) == host, "of {all} rows");
+        assert!(decoded(&|part| part.first_ns < 1_020_000) * 2 < all);
+    }
+
+    #[test]
+    fn a_segment_that_grows_or_is_cut_meanwhile_is_read_as_it_was_opened() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("x.journal");
+        let whole = busy(7);
+        let half = Segment::parse(Path::new("x"), whole.clone()).unwrap().blocks[3].start + 5;
+        fs::write(&path, &whole[..half]).unwrap();
+        let early = Segment::open(&path).unwrap();
+        assert!(early.torn_bytes > 0);
+        fs::write(&path, &whole).unwrap();
+        let late = Segment::open(&path).unwrap();
+        assert_eq!(late.torn_bytes, 0);
+        let rows = |segment: &Segment| {
+            let mut rows = Vec::new();
+            segment.choose(&mut segment.index().decoder(), |_, _| true, |head, row, _| rows.push(plain(head, row)));
+            rows
+        };
+        let (before, after) = (rows(&early), rows(&late));
+        assert!(!before.is_empty() && before.len() < after.len());
+        assert_eq!(before, after[..before.len()]);
+        // The sealer of another process has removed it, or somebody has emptied it: what is gone is counted.
+        let gone = Segment::open(&path).unwrap();
+        fs::OpenOptions::new().write(true).open(&path).unwrap().set_len(half as u64).unwrap();
+        assert_eq!(rows(&gone), before);
+        let lost: usize = late.blocks[3..].iter().map(Range::len).sum();
+        assert_eq!(gone.index().bad_bytes, lost as u64);
+        assert_eq!(gone.rows(|_, _| ()), lost as u64);
+    }
+
+    #[test]
+    fn a_file_and_its_bytes_are_the_same_segment_whatever_is_damaged() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("x.journal");
+        let whole = busy(11);
+        // Longer than the window that is held, so that frames and damage lie across its border.
+        let mut long = whole.clone();
+        long.extend(std::iter::repeat_n(0xf5, WINDOW - whole.len() % 16 - 3));
+        long.extend_from_slice(&whole);
+        long.extend_from_slice(b"\xf5sm");
+        for bytes in [whole.clone(), long.clone(), [&long[..], &whole[..], &whole[..whole.len() - 9]].concat()] {
+            fs::write(&path, &bytes).unwrap();
+            let (file, memory) = (Segment::open(&path).unwrap(), Segment::parse(&path, bytes).unwrap());
+            let told = |s: &Segment| (s.frames, s.torn_bytes, s.corrupt_bytes, s.blocks.clone(), s.events.len());
+            assert_eq!(told(&file), told(&memory));
+            let rows = |segment: &Segment| {
+                let mut rows = Vec::new();
+                segment.rows(|head, row| rows.push(plain(head, row)));
+                rows
+            };
+            assert_eq!(rows(&file), rows(&memory));
+        }
+    }
+
     #[test]
     fn damage_in_the_middle_costs_its_frame_only() {
         let whole = written(6);
         let segment = Segment::parse(Path::new("x"), whole.clone()).unwrap();
-        let blocks: Vec<_> = segment.index.iter().filter(|(kind, _)| *kind == FrameKind::Block).collect();
+        let blocks = &segment.blocks;
         let mut bytes = whole.clone();
-        bytes[blocks[2].1.start] ^= 0xff;
+        bytes[blocks[2].start] ^= 0xff;
         let damaged = Segment::parse(Path::new("x"), bytes).unwrap();
         assert_eq!(values(&damaged), [0, 7, 21, 28, 35]);
-        assert_eq!(damaged.corrupt_bytes, (HEAD + blocks[2].1.len()) as u64);
+        assert_eq!(damaged.corrupt_bytes, (HEAD + blocks[2].len()) as u64);
         assert_eq!(damaged.events().count(), 6);
     }
 
@@ -275,6 +564,40 @@ mod tests {
     }
 
     proptest! {
+        /// By kind, subject and time, the index leads to the same rows as a search through all of them, also in what is damaged.
+        #[test]
+        fn the_index_leads_to_every_row(
+            seed in any::<u64>(), kind in 0u8..6, subject in 0u32..6, from in 0u64..250, length in 0u64..250,
+            cut in any::<prop::sample::Index>(), flips in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 0..3),
+        ) {
+            let whole = busy(seed);
+            let kind = PassKind::from_number(kind).unwrap();
+            let time = 1_000_000 + from * 1000 - 25_000..1_000_000 + (from + length) * 1000;
+            agrees(&Segment::parse(Path::new("x"), whole.clone()).unwrap(), kind, subject, time.clone());
+            let mut torn = whole[..cut.index(whole.len())].to_vec();
+            for (at, flip) in &flips {
+                if !torn.is_empty() {
+                    let at = at.index(torn.len());
+                    torn[at] ^= flip;
+                }
+            }
+            if let Ok(segment) = Segment::parse(Path::new("x"), torn) {
+                agrees(&segment, kind, subject, time.clone());
+            }
+            // Damage that the checksum does not show: the block was written so.
+            let segment = Segment::parse(Path::new("x"), whole).unwrap();
+            let mut bytes = Vec::new();
+            super::super::format::frame(&mut bytes, FrameKind::Origin, &serde_json::to_vec(&segment.origin).unwrap());
+            for mut block in segment.blocks() {
+                for (at, flip) in &flips {
+                    let at = at.index(block.len());
+                    block[at] ^= flip;
+                }
+                super::super::format::frame(&mut bytes, FrameKind::Block, &block);
+            }
+            agrees(&Segment::parse(Path::new("x"), bytes).unwrap(), kind, subject, time);
+        }
+
         #[test]
         fn no_bytes_make_it_panic(bytes in prop::collection::vec(any::<u8>(), 0..400), at in 0usize..2000, flip in any::<u8>()) {
             let _ = Segment::parse(Path::new("x"), bytes.clone());
@@ -286,6 +609,7 @@ mod tests {
                 segment.rows(|_, _| ());
                 segment.events().count();
                 segment.subjects();
+                segment.choose(&mut segment.index().decoder(), |_, _| true, |_, _, _| ());
             }
         }
     }

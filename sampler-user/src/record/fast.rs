@@ -8,8 +8,8 @@ use std::time::Duration;
 use rtrb::{Consumer, Producer};
 
 use super::history::History;
-use super::sampler::{Sampler, Target};
-use super::schedule::{Activity, Pace, Signal};
+use super::sampler::{Sampler, Target, Vitals};
+use super::schedule::{Activity, Allowance, Pace, Signal};
 use crate::fields::{Field, FieldId};
 use crate::probe::walk::Walker;
 use crate::sample::{PassKind, Row, SubjectRef};
@@ -45,6 +45,10 @@ pub struct Shared {
     pub cgroups: AtomicU64,
     /// The kernel refused a walk of the probe; files are read since.
     pub walk_failed: AtomicBool,
+    /// Bursts have taken their rows of this hour.
+    pub bursts_spent: AtomicBool,
+    /// The interval at which cgroups with a reason are recorded now, microseconds.
+    pub burst_us: AtomicU64,
 }
 
 impl Shared {
@@ -96,6 +100,7 @@ pub struct Fast {
     burst: Option<Pace>,
     base_interval_ns: u64,
     history: History,
+    allowance: Allowance,
     scratch: Vec<u64>,
     cpu_due_ns: u64,
     slots: SignalSlots,
@@ -106,16 +111,19 @@ struct SignalSlots {
     current: &'static Field,
     pressure: &'static Field,
     hits: &'static Field,
+    kills: &'static Field,
 }
 
 impl SignalSlots {
     #[inline]
-    fn signal(&self, row: &Row, limit: u64) -> Option<Signal> {
+    fn signal(&self, row: &Row, vitals: &Vitals) -> Option<Signal> {
         Some(Signal {
             current: row.get(self.current)?,
-            limit,
+            limit: vitals.limit(),
+            cache: vitals.cache(),
             pressure_us: row.get(self.pressure),
             limit_hits: row.get(self.hits),
+            kills: row.get(self.kills),
         })
     }
 }
@@ -142,6 +150,7 @@ impl Fast {
             base: Pace::new(interval_ns, now),
             history: History::new(if burst.is_some() { HISTORY_WORDS } else { 0 }),
             burst,
+            allowance: Allowance::new(now),
             base_interval_ns: interval_ns,
             scratch: Vec::with_capacity(16 << 10),
             cpu_due_ns: 0,
@@ -149,6 +158,7 @@ impl Fast {
                 current: FieldId::Current.field(),
                 pressure: FieldId::PressureSome.field(),
                 hits: FieldId::EventsMax.field(),
+                kills: FieldId::EventsOomKill.field(),
             },
         }
     }
@@ -183,11 +193,17 @@ impl Fast {
             if now >= self.cpu_due_ns {
                 self.shared.fast_cpu_ns.store(thread_cpu_ns(), Ordering::Relaxed);
                 self.cpu_due_ns = now + CPU_EVERY_NS;
+                if self.allowance.is_spent() {
+                    self.may_record(now, 0);
+                }
             }
         } else if let Some(burst) = &mut self.burst
             && burst.due(now).is_some()
         {
             self.burst_tick(now);
+        }
+        if self.burst.is_some() && self.any_died() {
+            self.send_history(now);
         }
         match &self.burst {
             Some(burst) if self.any_active() => self.base.next_ns().min(burst.next_ns()),
@@ -199,7 +215,17 @@ impl Fast {
         self.sampler.targets.iter().any(|target| target.watch.activity() != Activity::Calm)
     }
 
+    /// Whether one is gone of which the ring may hold the death.
+    fn any_died(&mut self) -> bool {
+        let mut died = false;
+        for target in self.sampler.targets.iter_mut().filter(|target| target.gone) {
+            died |= target.watch.end();
+        }
+        died
+    }
+
     fn obey(&mut self) {
+        let mut died = false;
         while let Ok(command) = self.commands.pop() {
             match command {
                 Command::Add(target) => {
@@ -211,13 +237,17 @@ impl Fast {
                     self.scratch.reserve(words);
                 }
                 Command::Remove(subject) => {
-                    if let Some(target) = self.sampler.remove(subject) {
+                    if let Some(mut target) = self.sampler.remove(subject) {
+                        died |= target.watch.end();
                         // The control thread closes the descriptors.
                         let _ = self.graveyard.push(target);
                     }
                 }
                 Command::Walk(walker) => self.sampler.walk_with(*walker),
             }
+        }
+        if died {
+            self.send_history(mono_ns());
         }
     }
 
@@ -229,7 +259,7 @@ impl Fast {
             now,
             |_| true,
             |target, row| {
-                if let Some(signal) = slots.signal(row, target.vitals.limit()) {
+                if let Some(signal) = slots.signal(row, &target.vitals) {
                     target.vitals.set_activity(target.watch.observe(now, signal));
                 }
             },
@@ -248,20 +278,43 @@ impl Fast {
             now,
             |target| target.watch.activity() != Activity::Calm,
             |target, row| {
-                if let Some(signal) = slots.signal(row, target.vitals.limit()) {
+                if let Some(signal) = slots.signal(row, &target.vitals) {
                     let activity = target.watch.observe(now, signal);
                     target.vitals.set_activity(activity);
                     bursts |= activity == Activity::Burst;
                 }
             },
         );
-        if bursts {
-            while self.history.pop(&mut self.scratch) {
-                self.outlet.send(&self.scratch);
-            }
+        if bursts && self.may_record(now, u64::from(self.sampler.pass.rows())) {
+            self.send_history(now);
             self.outlet.send(self.sampler.pass.words());
         } else {
             self.history.push(self.sampler.pass.words());
         }
+    }
+
+    /// Records what the ring holds, as far as there are rows left for bursts.
+    fn send_history(&mut self, now: u64) {
+        while self.history.pop(&mut self.scratch) {
+            let rows = self.scratch.first().map_or(0, |head| head >> 32);
+            if self.may_record(now, rows) {
+                self.outlet.send(&self.scratch);
+            }
+        }
+    }
+
+    /// Takes rows from what bursts may add to the recording; the relay reports when that is spent, and when it is back.
+    fn may_record(&mut self, now: u64, rows: u64) -> bool {
+        let before = self.allowance.is_spent();
+        let may = self.allowance.take(now, rows);
+        if self.allowance.is_spent() != before {
+            let interval_ns = match &self.burst {
+                Some(burst) if may => burst.interval_ns(),
+                _ => self.base.interval_ns(),
+            };
+            self.shared.burst_us.store(interval_ns / 1000, Ordering::Relaxed);
+            self.shared.bursts_spent.store(!may, Ordering::Release);
+        }
+        may
     }
 }

@@ -9,6 +9,7 @@ use std::time::Duration;
 use rtrb::Consumer;
 
 use super::fast::Shared;
+use super::schedule::BURST_ROWS;
 use crate::event::{Event, What};
 use crate::recording::Subject;
 use crate::sample::{Row, SubjectRef, take_pass};
@@ -97,6 +98,7 @@ pub fn run(
 struct Losses {
     missed_ticks: u64,
     lost_passes: u64,
+    bursts_spent: bool,
     since_ns: u64,
 }
 
@@ -109,6 +111,15 @@ impl Losses {
             sink.event(&Event::now(What::MissedTicks { count: missed - self.missed_ticks }));
             self.missed_ticks = missed;
             self.since_ns = now;
+        }
+        let spent = shared.bursts_spent.load(Ordering::Acquire);
+        if spent != self.bursts_spent {
+            let reason = match spent {
+                true => format!("the {BURST_ROWS} rows that bursts may add in an hour are spent"),
+                false => "bursts may add rows again".into(),
+            };
+            sink.event(&Event::now(What::RateChanged { interval_us: shared.burst_us.load(Ordering::Relaxed), reason }));
+            self.bursts_spent = spent;
         }
         let lost = shared.lost_passes.load(Ordering::Relaxed);
         if lost > self.lost_passes {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use super::schedule::{Activity, Watch};
+use super::schedule::{Activity, Cache, Watch};
 use crate::cgroupfs::handle::{BUFFER, Handle, Outcome};
 use crate::cgroupfs::plan::Plan;
 use crate::fields::UNLIMITED;
@@ -15,24 +15,43 @@ use crate::time::mono_ns;
 #[derive(Debug)]
 pub struct Vitals {
     limit: AtomicU64,
+    cache: AtomicU64,
+    cache_ns: AtomicU64,
     activity: AtomicU64,
 }
 
 impl Default for Vitals {
     fn default() -> Self {
-        Vitals { limit: AtomicU64::new(UNLIMITED), activity: AtomicU64::new(0) }
+        Vitals {
+            limit: AtomicU64::new(UNLIMITED),
+            cache: AtomicU64::new(0),
+            cache_ns: AtomicU64::new(0),
+            activity: AtomicU64::new(0),
+        }
     }
 }
 
 impl Vitals {
     /// The limit that the slow pass read last, bytes.
     pub fn limit(&self) -> u64 {
-        self.limit.load(Ordering::Relaxed)
+        self.limit.load(Ordering::Acquire)
     }
 
     /// Told by the slow pass.
     pub fn set_limit(&self, bytes: u64) {
-        self.limit.store(bytes, Ordering::Relaxed);
+        self.limit.store(bytes, Ordering::Release);
+    }
+
+    /// The page cache that the slow pass read last, if it reads it.
+    pub fn cache(&self) -> Option<Cache> {
+        let at_ns = self.cache_ns.load(Ordering::Acquire);
+        (at_ns != 0).then(|| Cache { bytes: self.cache.load(Ordering::Relaxed), at_ns })
+    }
+
+    /// Set by the slow pass, before the limit: usage near a limit means nothing without it.
+    pub fn set_cache(&self, cache: Cache) {
+        self.cache.store(cache.bytes, Ordering::Relaxed);
+        self.cache_ns.store(cache.at_ns, Ordering::Release);
     }
 
     /// Whether the fast pass has a reason to watch the cgroup closely.

@@ -14,7 +14,7 @@ use rtrb::{Consumer, Producer};
 use super::fast::{Command, Outlet, Shared};
 use super::relay::Message;
 use super::sampler::{Sampler, Target};
-use super::schedule::Pace;
+use super::schedule::{Cache, Pace};
 use crate::cgroupfs::handle::{BUFFER, Handle};
 use crate::cgroupfs::layout::Layout;
 use crate::cgroupfs::plan::Plan;
@@ -266,6 +266,11 @@ impl Slow {
 impl Memory {
     /// Tells changed limits, and notices slow growth.
     fn observe(&mut self, now: u64, target: &Target, row: &Row, messages: &Sender<Message>) {
+        let files = [FieldId::InactiveFile, FieldId::ActiveFile].map(|id| row.get(id.field()));
+        if let [Some(inactive), Some(active)] = files {
+            let at_ns = now + u64::from(row.lag_us) * 1000;
+            target.vitals.set_cache(Cache { bytes: inactive.saturating_add(active), at_ns });
+        }
         if let Some(limit) = row.get(FieldId::Max.field()) {
             target.vitals.set_limit(limit);
         }

@@ -10,6 +10,7 @@ use std::ops::Range;
 use std::os::unix::fs::FileExt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use parquet::errors::ParquetError;
 use parquet::file::metadata::ParquetStatisticsPolicy;
@@ -18,7 +19,7 @@ use parquet::file::serialized_reader::{ReadOptionsBuilder, SerializedFileReader}
 
 pub(super) use self::group::Columns;
 use self::group::{Group, ReadGroups, columns};
-use super::batch::batches;
+use super::batch::{Choice, Room, batches};
 use super::prune;
 use super::retention::files;
 use super::schema::{Folder, Lead, ORIGIN, VERSION, leads};
@@ -27,8 +28,9 @@ use super::{Error, JOURNAL, at};
 use crate::event::Event;
 use crate::fields::{self, FieldId, Table};
 use crate::journal::format::SUFFIX;
-use crate::journal::reader::{Segment, segments};
+use crate::journal::reader::{self, Segment, segments};
 use crate::recording::{Origin, Problem, Series, Subject, TimedEvent};
+use crate::sample::Mask;
 
 /// Which rows and columns of a table.
 pub struct Query<'a> {
@@ -59,6 +61,8 @@ pub struct Recording {
     journal: Vec<PathBuf>,
     /// First and last time of the files that were opened.
     spans: HashMap<PathBuf, (i64, i64)>,
+    /// Segments that were opened, as they were then: what is asked later is answered of the same.
+    opened: HashMap<PathBuf, Arc<Segment>>,
     /// What could not be read; readers add to it.
     pub problems: Vec<Problem>,
 }
@@ -90,7 +94,7 @@ impl Recording {
     }
 
     /// The recordings of the hosts in it: a folder may hold a fleet's.
-    pub fn hosts(self) -> BTreeMap<String, Recording> {
+    pub fn hosts(mut self) -> BTreeMap<String, Recording> {
         let mut hosts: BTreeMap<String, Recording> = BTreeMap::new();
         for (folder, stem, path) in self.sealed {
             let partition =
@@ -103,18 +107,22 @@ impl Recording {
         }
         for path in self.journal {
             // What cannot be read says so when its rows are.
-            let host =
-                Segment::open(&path).map_or_else(|_| String::new(), |segment| partition_of(&segment.origin.host));
-            hosts.entry(host).or_default().journal.push(path);
+            let segment = open_segment(&mut self.opened, &path).ok();
+            let host = segment.as_ref().map_or_else(String::new, |segment| partition_of(&segment.origin.host));
+            let recording = hosts.entry(host).or_default();
+            recording.opened.extend(segment.map(|segment| (path.clone(), segment)));
+            recording.journal.push(path);
         }
         hosts
     }
 
     /// The name of the host, by the first part that can be read.
-    pub fn host(&self) -> Option<String> {
+    pub fn host(&mut self) -> Option<String> {
         let sealed = self.sealed.iter().find_map(|(_, _, path)| origin_of(path));
-        let journal = || self.journal.iter().find_map(|path| Some(Segment::open(path).ok()?.origin));
-        sealed.or_else(journal).map(|origin| origin.host)
+        let opened = &mut self.opened;
+        let mut journal =
+            || self.journal.iter().find_map(|path| Some(open_segment(opened, path).ok()?.origin.host.clone()));
+        sealed.map(|origin| origin.host).or_else(&mut journal)
     }
 
     /// Takes the files of another recording of the same host.
@@ -122,6 +130,7 @@ impl Recording {
         self.sealed.extend(other.sealed);
         self.journal.extend(other.journal);
         self.spans.extend(other.spans);
+        self.opened.extend(other.opened);
         let problems = other.problems.into_iter().filter(|problem| !self.problems.contains(problem));
         let problems: Vec<Problem> = problems.collect();
         self.problems.extend(problems);
@@ -157,6 +166,12 @@ impl Recording {
         &self.journal
     }
 
+    /// Those of them that can be read.
+    pub fn segments(&mut self) -> Vec<Arc<Segment>> {
+        let opened = &mut self.opened;
+        self.journal.iter().filter_map(|path| open_segment(opened, path).ok()).collect()
+    }
+
     /// Gives the rows of a table to `each`, a bounded number at a time: by file in time order, within a file by subject, each
     /// series in time order. A subject comes again with its later rows. Damaged files become problems.
     pub fn series(&mut self, table: Table, query: &Query<'_>, each: impl FnMut(Series)) {
@@ -188,20 +203,18 @@ impl Recording {
                     Ok(())
                 }
             },
-            Part::Journal(segment) => batches(segment, table, wanted, |batch| {
-                for mut series in batch {
-                    if !query.fields.is_empty() {
-                        for field in fields::of(table).filter(|field| !query.fields.contains(&field.id)) {
-                            series.columns[field.slot] = None;
-                        }
-                    }
-                    series.clip(query.time.start, query.time.end);
-                    if !series.is_empty() {
-                        each(series);
-                    }
-                }
-                Ok(())
-            }),
+            Part::Journal(segment) => {
+                let asked = fields::of(table).filter(|field| query.fields.contains(&field.id));
+                let slots = match query.fields {
+                    [] => Mask::MAX,
+                    _ => asked.fold(0, |slots, field| slots | 1 << field.slot),
+                };
+                let choice = Choice { table, wants: &wanted, time: query.time.clone(), slots, room: Room::Values };
+                batches(segment, &choice, |batch| {
+                    batch.into_iter().for_each(&mut each);
+                    Ok(())
+                })
+            }
         });
         self.spans = spans;
     }
@@ -212,7 +225,8 @@ impl Recording {
         self.parts(Folder::Events, |part| match part {
             Part::Sealed(path) => read_events(path, &mut events),
             Part::Journal(segment) => {
-                let timed = |event: Event| TimedEvent { time_us: segment.origin.anchor.wall_us(event.mono_ns), event };
+                let anchor = segment.origin.anchor;
+                let timed = |event: &Event| TimedEvent { time_us: anchor.wall_us(event.mono_ns), event: event.clone() };
                 events.extend(segment.events().map(timed));
                 Ok(())
             }
@@ -233,7 +247,7 @@ impl Recording {
             }
         }
         for path in self.journal.clone().into_iter().filter(|path| !done.contains(&stem_of(path))) {
-            let result = match Segment::open(&path) {
+            let result = match open_segment(&mut self.opened, &path) {
                 Ok(segment) => read(Part::Journal(&segment)),
                 Err(error) => match sealed_since(&path) {
                     // It went away once all of it was sealed.
@@ -254,11 +268,11 @@ impl Recording {
         let mut stems = HashSet::new();
         let mut sealed = self.sealed.clone();
         for path in self.journal.clone() {
-            match Segment::open(&path) {
+            match open_segment(&mut self.opened, &path) {
                 Ok(segment) => {
                     stems.insert(stem_of(&path));
                     self.problems.extend(segment.problems());
-                    origins.push(segment.origin);
+                    origins.push(segment.origin.clone());
                 }
                 Err(error) => match sealed_since(&path) {
                     Some(since) => sealed.extend(since.into_iter().map(|(of, path)| (of, stem_of(&path), path))),
@@ -298,6 +312,16 @@ impl Recording {
 enum Part<'a> {
     Sealed(&'a Path),
     Journal(&'a Segment),
+}
+
+/// A segment, opened once.
+fn open_segment(opened: &mut HashMap<PathBuf, Arc<Segment>>, path: &Path) -> Result<Arc<Segment>, reader::Error> {
+    if let Some(segment) = opened.get(path) {
+        return Ok(segment.clone());
+    }
+    let segment = Arc::new(Segment::open(path)?);
+    opened.insert(path.to_owned(), segment.clone());
+    Ok(segment)
 }
 
 /// The files that a segment was sealed into since it was listed; `None` where it was not.

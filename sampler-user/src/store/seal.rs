@@ -9,7 +9,7 @@ use parquet::data_type::{ByteArray, ByteArrayType, DataType, DoubleType, Int32Ty
 use parquet::file::writer::{SerializedColumnWriter, SerializedFileWriter, SerializedRowGroupWriter};
 use serde::Serialize;
 
-use super::batch::{ROWS, batches};
+use super::batch::{Choice, ROWS, Room, batches};
 use super::schema::{Folder, Lead, leads, properties, schema};
 use super::{Error, at};
 use crate::event::{Event, What};
@@ -19,6 +19,7 @@ use crate::journal::format::SUFFIX;
 use crate::journal::reader::Segment;
 use crate::recording::{Origin, Series, Subject, TimedEvent};
 use crate::runtime::identify;
+use crate::sample::Mask;
 use crate::time::date_of_us;
 
 /// What sealing made of a segment.
@@ -61,13 +62,14 @@ pub fn seal(path: &Path, dir: &Path) -> Result<Sealed, Error> {
     for folder in Folder::ALL {
         let written = match folder {
             Folder::Wide(table) => {
-                let all = |_: &Subject| true;
-                store.wide(table, |each| batches(&segment, table, all, each))?
+                let time = i64::MIN..i64::MAX;
+                let choice = Choice { table, wants: &|_| true, time, slots: Mask::MAX, room: Room::Rows };
+                store.wide(table, |each| batches(&segment, &choice, each))?
             }
             Folder::Cgroups => store.cgroups(&segment)?,
             Folder::Events => {
                 let anchor = segment.origin.anchor;
-                let events = segment.events().chain(recovered(&segment, &sealed.stem));
+                let events = segment.events().cloned().chain(recovered(&segment, &sealed.stem));
                 let events: Vec<TimedEvent> =
                     events.map(|event| TimedEvent { time_us: anchor.wall_us(event.mono_ns), event }).collect();
                 store.events(events)?

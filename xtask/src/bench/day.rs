@@ -1,6 +1,6 @@
 //! The cost of `sampler analyze` on a day of a hundred cgroups, against DuckDB reading the same columns of the same files.
 
-mod life;
+pub(super) mod life;
 
 use std::cell::Cell;
 use std::fs;
@@ -71,15 +71,33 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
 /// Begin of the day: 2026-11-24T00:00:00Z.
 const BEGIN_NS: u64 = 1_795_478_400_000_000_000;
 /// Uptime at its begin.
-const UPTIME_NS: u64 = 86_400_000_000_000;
+pub(super) const UPTIME_NS: u64 = 86_400_000_000_000;
 thread_local! {
     /// The time that this thread writes, nanoseconds since the begin.
-    static NOW_NS: Cell<u64> = const { Cell::new(0) };
+    pub(super) static NOW_NS: Cell<u64> = const { Cell::new(0) };
 }
 
-fn clock() -> Anchor {
+pub(super) fn clock() -> Anchor {
     let now = NOW_NS.get();
     Anchor { mono_ns: UPTIME_NS + now, wall_ns: BEGIN_NS + now }
+}
+
+/// Of the machine that the rows are of, as a segment begins.
+pub(super) fn origin() -> Origin {
+    Origin {
+        format: 0,
+        host: "bench".into(),
+        boot_id: "00000000-0000".into(),
+        kernel: "6.12.0".into(),
+        wsl: None,
+        hierarchy: "v2".into(),
+        agent: env!("CARGO_PKG_VERSION").into(),
+        cpus: 8,
+        page_size: 4096,
+        interval_us: 100_000,
+        slow_interval_us: 1_000_000,
+        anchor: clock(),
+    }
 }
 
 /// Keeps the segments for the sealer.
@@ -134,20 +152,7 @@ fn make(dir: &Path, args: &Args) -> anyhow::Result<()> {
 fn write(dir: &Path, hour: u64, lives: &mut [Life]) -> anyhow::Result<()> {
     let first = hour * 36_000;
     NOW_NS.set(first * 100_000_000);
-    let origin = Origin {
-        format: 0,
-        host: "bench".into(),
-        boot_id: "00000000-0000".into(),
-        kernel: "6.12.0".into(),
-        wsl: None,
-        hierarchy: "v2".into(),
-        agent: env!("CARGO_PKG_VERSION").into(),
-        cpus: 8,
-        page_size: 4096,
-        interval_us: 100_000,
-        slow_interval_us: 1_000_000,
-        anchor: clock(),
-    };
+    let origin = origin();
     let journal = dir.join(format!("journal-{hour:02}"));
     let _ = fs::remove_dir_all(&journal);
     let (segments, inbox) = channel();
@@ -203,7 +208,7 @@ fn write(dir: &Path, hour: u64, lives: &mut [Life]) -> anyhow::Result<()> {
     fs::remove_dir(&journal).with_context(|| format!("remove {}", journal.display()))
 }
 
-fn kill(cgroup: &str, time_ns: u64) -> Event {
+pub(super) fn kill(cgroup: &str, time_ns: u64) -> Event {
     let kill = OomKill {
         time_ns,
         constraint: Constraint::Memcg,
