@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt::Write;
 
+use sampler::analysis::incident::death::{self, Death};
 use sampler::event::What;
 use sampler::evidence::{Constraint, OomKill};
 use sampler::fields::{FieldId, Table, UNLIMITED};
@@ -79,6 +80,8 @@ pub struct Summary {
     pub events: BTreeMap<&'static str, u64>,
     /// Kills, in order.
     pub oom_kills: Vec<Kill>,
+    /// Deaths that were no OOM kills, in order.
+    pub deaths: Vec<Death>,
     /// Rows of the samples.
     pub rows: u64,
     /// First and last time, wall-clock microseconds.
@@ -119,7 +122,9 @@ impl Summary {
             cgroup.name = cgroup.identity.as_ref().and_then(Identity::title);
         }
         summary.cgroups.sort_by_key(|cgroup| std::cmp::Reverse(cgroup.peak_bytes));
-        for TimedEvent { time_us, event } in recording.events(query.time.clone()) {
+        let events = recording.events(query.time.clone());
+        summary.deaths = death::find(&events);
+        for TimedEvent { time_us, event } in events {
             *summary.events.entry(event.what.kind()).or_default() += 1;
             if let What::OomKill(kill) = event.what {
                 summary.oom_kills.push(Kill {

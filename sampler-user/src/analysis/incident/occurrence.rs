@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::death::{self, Death};
 use crate::event::What;
 use crate::evidence::{Constraint, OomKill};
 use crate::recording::{Origin, TimedEvent};
@@ -17,6 +18,8 @@ pub enum Kind {
     OomKill,
     /// The recording ends without the agent's goodbye.
     AbruptEnd,
+    /// A process ended by a signal or a failure, and not by the OOM killer.
+    Death,
 }
 
 /// What came after an end without a goodbye.
@@ -42,6 +45,8 @@ pub struct Occurrence {
     pub kills: Vec<(i64, OomKill)>,
     /// What came after it, of an abrupt end.
     pub afterwards: Option<Afterwards>,
+    /// The process that ended, of a death.
+    pub death: Option<Box<Death>>,
 }
 
 /// The incidents in the order of time. `last_us` tells the last row or event before a time; `runs_on` that an agent still
@@ -64,6 +69,7 @@ pub fn find(
                     at_us: event.time_us,
                     kills: vec![(event.time_us, (**kill).clone())],
                     afterwards: None,
+                    death: None,
                 }),
             },
             What::AgentStart { .. } => {
@@ -77,6 +83,13 @@ pub fn find(
     if begun.is_some() && !runs_on {
         found.extend(end(i64::MAX, origins, last_us));
     }
+    found.extend(death::find(events).into_iter().map(|death| Occurrence {
+        kind: Kind::Death,
+        at_us: death.time_us,
+        kills: Vec::new(),
+        afterwards: None,
+        death: Some(death.into()),
+    }));
     found.sort_by_key(|occurrence| occurrence.at_us);
     found
 }
@@ -92,7 +105,7 @@ fn end(before_us: i64, origins: &[Origin], last_us: &dyn Fn(i64) -> Option<i64>)
         (_, Some(_)) => Afterwards::NewBoot,
         (_, None) => Afterwards::Nothing,
     };
-    Some(Occurrence { kind: Kind::AbruptEnd, at_us, kills: Vec::new(), afterwards: Some(afterwards) })
+    Some(Occurrence { kind: Kind::AbruptEnd, at_us, kills: Vec::new(), afterwards: Some(afterwards), death: None })
 }
 
 /// Whether a witness told whose limit it was.
