@@ -40,10 +40,11 @@ pub struct Args {
 }
 
 /// Name, hierarchy. The bodies are functions of `vm/init.sh`.
-const SCENARIOS: [(&str, &str); 19] = [
+const SCENARIOS: [(&str, &str); 20] = [
     ("doctor", "v2"),
     ("memcg_kill", "v2"),
     ("oom_group", "v2"),
+    ("deaths", "v2"),
     ("global_kill", "v2"),
     ("run_137", "v2"),
     ("high_throttle", "v2"),
