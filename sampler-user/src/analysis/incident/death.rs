@@ -97,6 +97,9 @@ pub struct Death {
     /// Other processes of its container that ended with it, by a signal or a failure.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub others: usize,
+    /// Whether an OOM kill explains it.
+    #[serde(skip)]
+    explained: bool,
 }
 
 #[allow(clippy::trivially_copy_pass_by_ref, reason = "serde asks so")]
@@ -279,14 +282,14 @@ impl Deaths {
                 let unplaced = kill.constraint == Constraint::Unknown || kill.limit_cgroup.is_none();
                 let blind = victim == 0 && kill.victim_cgroup.is_none() && unplaced;
                 let pids = [victim, thread];
-                push(&mut self.kills, Kill { time_us, pids, cgroup: kill.victim_cgroup.clone(), limit, blind });
+                self.kill(Kill { time_us, pids, cgroup: kill.victim_cgroup.clone(), limit, blind });
             }
             // The witnesses come before the merged kill.
             What::OomWitness { report, probe, kills, .. } if *kills > 0 => {
                 let reported = report.as_ref().map_or(0, |report| report.victim.pid);
                 let seen = probe.as_ref().map_or(0, |probe| probe.victim.pid);
                 if reported != 0 || seen != 0 || cgroup.is_some() {
-                    push(&mut self.kills, Kill { time_us, pids: [reported, seen], cgroup, limit: None, blind: false });
+                    self.kill(Kill { time_us, pids: [reported, seen], cgroup, limit: None, blind: false });
                 }
             }
             What::ContainerEvent { runtime, container, action, signal, code } => {
@@ -318,7 +321,7 @@ impl Deaths {
                     runtime: Some(account),
                     ..Death::default()
                 };
-                push(&mut self.waiting, death);
+                self.death(death);
             }
             What::ProcessExit { signal: None, code: Some(0) | None, .. } => {}
             What::ProcessExit {
@@ -358,10 +361,23 @@ impl Deaths {
                     cgroup,
                     ..Death::default()
                 };
-                push(&mut self.waiting, death);
+                self.death(death);
             }
             _ => {}
         }
+    }
+
+    /// Kills and deaths are matched as they come: in a storm neither is kept until the other is looked at.
+    fn kill(&mut self, kill: Kill) {
+        for death in &mut self.waiting {
+            death.explained |= kill.explains(death);
+        }
+        push(&mut self.kills, kill);
+    }
+
+    fn death(&mut self, mut death: Death) {
+        death.explained = self.kills.iter().any(|kill| kill.explains(&death));
+        push(&mut self.waiting, death);
     }
 
     /// The deaths that are known by now to be none of the OOM killer's, in order.
@@ -381,7 +397,7 @@ impl Deaths {
                     at += 1;
                 }
             }
-            found.extend(one(together, |death| self.kills.iter().any(|kill| kill.explains(death))));
+            found.extend(one(together));
         }
         while self.kills.front().is_some_and(|kill| kill.time_us.saturating_add(KILL_US) < now_us) {
             self.kills.pop_front();
@@ -391,7 +407,7 @@ impl Deaths {
 }
 
 /// The death that stands for all of a container that ended together, if they matter and the OOM killer does not explain them.
-fn one(mut together: Vec<Death>, explained: impl Fn(&Death) -> bool) -> Option<Death> {
+fn one(mut together: Vec<Death>) -> Option<Death> {
     // What the runtime says is of the main process.
     if let Some(at) = together.iter().position(|death| death.pid.is_none())
         && let Some(main) = together.iter().position(|death| death.main && death.pid.is_some())
@@ -400,7 +416,7 @@ fn one(mut together: Vec<Death>, explained: impl Fn(&Death) -> bool) -> Option<D
         (together[main].runtime, together[main].container) = (account.runtime, account.container);
         together.retain(|death| death.pid.is_some());
     }
-    together.retain(|death| !explained(death));
+    together.retain(|death| !death.explained);
     // The main process was asked to end and did: what ended with it is cleared up.
     if together.iter().any(|death| death.main && !death.matters()) && !together.iter().any(Death::crashed) {
         return None;

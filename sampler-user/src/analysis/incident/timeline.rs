@@ -150,8 +150,8 @@ fn moments(scene: &Scene) -> Vec<Moment> {
     told.sort_by_key(|t| t.first_us);
     // The kill and what is near it matter most.
     while told.len() > MOST {
-        let others = |death: &Box<death::Death>| told.iter().position(|t| t.cgroup != death.cgroup);
-        told.remove(scene.death.as_ref().and_then(others).unwrap_or(0));
+        let other = scene.death.as_ref().and_then(|death| told.iter().position(|t| t.cgroup != death.cgroup));
+        told.remove(other.unwrap_or(0));
     }
     let moment = |t: Told| {
         let times = if t.times > 1 { format!(", {} times", count(t.times)) } else { String::new() };

@@ -134,6 +134,13 @@ fn what_the_oom_killer_took_or_what_ended_because_of_it_is_no_death() {
 }
 
 #[test]
+fn a_storm_of_kills_elsewhere_makes_no_death_of_an_oom_kill() {
+    let mut events = vec![at(5.0, WEB, oom(11, WEB)), at(5.1, WEB, exit(10, "main", 20, true, -1, vec![]))];
+    events.extend((0..3 * MOST).map(|n| at(5.2 + n as f64 / 5000.0, DB, oom(1000 + n as i32, DB))));
+    assert_eq!(find(&events), []);
+}
+
+#[test]
 fn a_healthy_hour_has_no_deaths() {
     let scope = "/user.slice/user-0.slice/session-3.scope";
     let mut events = Vec::new();
