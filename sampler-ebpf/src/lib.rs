@@ -96,6 +96,18 @@ offsets! {
     task_exit_code,
     /// `task_struct.start_time`.
     task_start,
+    /// `task_struct.flags`.
+    task_flags,
+    /// `task_struct.sighand`.
+    task_sighand,
+    /// The handler of the first of `sighand_struct.action`.
+    sighand_action,
+    /// From one of `sighand_struct.action` to the next.
+    sighand_stride,
+    /// `kernel_siginfo.si_code`.
+    info_code,
+    /// `css_set.nr_tasks`.
+    set_tasks,
     /// `cred.uid`.
     cred_uid,
     /// `signal_struct.oom_score_adj`.
@@ -106,6 +118,8 @@ offsets! {
     signal_live,
     /// `signal_struct.group_exit_code`.
     signal_exit_code,
+    /// `signal_struct.rlim[RLIMIT_AS].rlim_cur`.
+    signal_address_limit,
     /// `mm_struct.total_vm`.
     mm_total_vm,
     /// `mm_struct.pgtables_bytes`.
@@ -152,7 +166,7 @@ offsets! {
     tp_victim_comm,
     /// Hierarchy of the memory controller, as /proc/self/cgroup numbers it.
     hierarchy,
-    /// Smallest peak of an exited process that is told, KiB; one that was killed is always told.
+    /// Smallest peak of an exited process that is reported, KiB; one that was killed, and a main process that failed, always is.
     exit_least_kib,
 }
 
@@ -310,12 +324,14 @@ pub enum Kind {
     Exit = 4,
     /// [`Joined`].
     Joined = 5,
+    /// [`Signal`].
+    Signal = 6,
 }
 
 impl Kind {
     /// The kind of a number.
     pub fn from_number(number: u64) -> Option<Kind> {
-        let all = [Kind::OomKill, Kind::CgroupMade, Kind::CgroupRemoved, Kind::Exit, Kind::Joined];
+        let all = [Kind::OomKill, Kind::CgroupMade, Kind::CgroupRemoved, Kind::Exit, Kind::Joined, Kind::Signal];
         all.into_iter().find(|kind| *kind as u64 == number)
     }
 }
@@ -437,6 +453,12 @@ pub struct Exit {
     pub cgroup: u64,
     /// Highest resident size, pages.
     pub peak: u64,
+    /// Usage of its memory cgroup at this moment, pages; on older kernels its own memory is gone by then.
+    pub usage: u64,
+    /// Limit of its memory cgroup, pages.
+    pub limit: u64,
+    /// Its limit of address space (`RLIMIT_AS`), bytes; all ones is none.
+    pub address_limit: u64,
     /// Pid in the initial pid namespace.
     pub pid: u32,
     /// Pid in its own pid namespace.
@@ -445,8 +467,63 @@ pub struct Exit {
     pub status: u32,
     /// Owner.
     pub uid: u32,
+    /// `IS_INIT`, `IS_LAST`.
+    pub flags: u32,
+    /// Nothing.
+    pub padding: u32,
     /// Name, NUL padded; any bytes.
     pub comm: [u8; 16],
+}
+
+/// [`Exit::flags`]: it was the first process of a pid namespace: the main process of a container.
+pub const IS_INIT: u32 = 1;
+/// [`Exit::flags`]: no other task was left in its cgroups.
+pub const IS_LAST: u32 = 2;
+
+/// Where a signal came from.
+pub mod origin {
+    /// A process, by `kill` or the like, or a fault of its own: then the sender is itself and the code is above zero.
+    pub const PROCESS: u32 = 0;
+    /// The kernel: the OOM killer, the end of a pid namespace, a terminal, a limit.
+    pub const KERNEL: u32 = 1;
+    /// Somebody who wrote to `cgroup.kill`.
+    pub const CGROUP: u32 = 2;
+    /// The kernel, because the parent ended and the process had asked for it (`PR_SET_PDEATHSIG`).
+    pub const PARENT: u32 = 3;
+}
+
+/// A signal that may end a process of a sampled cgroup was sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(C)]
+pub struct Signal {
+    /// [`Kind::Signal`].
+    pub kind: u64,
+    /// `CLOCK_MONOTONIC`, nanoseconds.
+    pub time_ns: u64,
+    /// kernfs id of the memory cgroup of the receiver.
+    pub cgroup: u64,
+    /// kernfs id of the memory cgroup of the sender.
+    pub sender_cgroup: u64,
+    /// Receiver, in the initial pid namespace.
+    pub pid: u32,
+    /// Receiver, in its own pid namespace.
+    pub own_pid: u32,
+    /// Sender, in the initial pid namespace: the task that ran, which of a signal by the kernel may be anybody.
+    pub sender_pid: u32,
+    /// Owner of the sender.
+    pub sender_uid: u32,
+    /// Number of the signal.
+    pub signal: u32,
+    /// `si_code`: 0 `kill`, -6 `tgkill`, above zero the kernel.
+    pub code: i32,
+    /// See [`origin`].
+    pub origin: u32,
+    /// `TRACE_SIGNAL_*`: 0 delivered, 1 ignored.
+    pub result: u32,
+    /// Name of the receiver, NUL padded; any bytes.
+    pub comm: [u8; 16],
+    /// Name of the sender, NUL padded; any bytes.
+    pub sender_comm: [u8; 16],
 }
 
 /// Direct reclaim by the tasks of one cgroup since the probe was loaded.
@@ -482,5 +559,6 @@ const _: () = assert!(size_of::<WalkRow>() == (3 + ROW_WORDS) * 8);
 const _: () = assert!(size_of::<OomKill>() == 13 * 8 + 10 * 4 + 32);
 const _: () = assert!(size_of::<Lifecycle>() == 6 * 8 + PATH);
 const _: () = assert!(size_of::<Joined>() == 3 * 8 + 2 * 4 + 16);
-const _: () = assert!(size_of::<Exit>() == 5 * 8 + 4 * 4 + 16);
+const _: () = assert!(size_of::<Exit>() == 8 * 8 + 6 * 4 + 16);
+const _: () = assert!(size_of::<Signal>() == 4 * 8 + 8 * 4 + 32);
 const _: () = assert!(size_of::<Stalls>() == (4 + BUCKETS) * 8);

@@ -6,6 +6,7 @@ mod lifecycle;
 mod oom;
 mod open_walk;
 mod reclaim;
+mod signals;
 mod walk;
 
 use core::ffi::c_void;

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::evidence::{MoreOomKills, OomKill, OomReport, ProbeReport};
+use crate::evidence::{MoreOomKills, OomKill, OomReport, ProbeReport, SentSignal};
 use crate::identity::Identity;
 
 /// What happened. The serde tag is the event's `kind` in every format.
@@ -104,7 +104,8 @@ pub enum What {
         /// Name; hostile.
         comm: String,
     },
-    /// A process of the cgroup ended, by the probe: one that was killed, or that had at least 4 MiB resident.
+    /// A process of the cgroup ended, by the probe: one that was killed, that had at least 4 MiB resident, or a main process that
+    /// failed. At most 250 a second: `exits_left_out` counts the others.
     ProcessExit {
         /// Pid in the initial pid namespace.
         pid: i32,
@@ -124,6 +125,44 @@ pub enum What {
         /// Signal that killed it.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         signal: Option<u8>,
+        /// Whether it was the first of its pid namespace: the main process of a container.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        main: bool,
+        /// Whether no other task was left in its cgroups.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        last: bool,
+        /// Usage of the cgroup then, bytes; on kernels before 6.18 without the process's own.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        usage: Option<u64>,
+        /// Limit of the cgroup then, bytes; absent where it has none.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        limit: Option<u64>,
+        /// Its limit of address space (`RLIMIT_AS`), bytes; absent where it had none.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        address_limit: Option<u64>,
+        /// The signals that it was sent, the last four that may end a process.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        signals: Vec<SentSignal>,
+    },
+    /// Ends of processes that were not recorded one by one, because there were too many in a second.
+    ExitsLeftOut {
+        /// How many since the event before.
+        count: u64,
+    },
+    /// What a runtime itself says of the end of a container.
+    ContainerEvent {
+        /// The runtime: `docker`.
+        runtime: String,
+        /// Id of the container.
+        container: String,
+        /// Its word for it: `kill`, `stop`, `oom` or `die`.
+        action: String,
+        /// The signal that it sent, of `kill`.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        signal: Option<u8>,
+        /// Exit code, of `die`: 128 and the number of the signal where one ended it.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        code: Option<u8>,
     },
     /// One kill, merged from its witnesses.
     OomKill(Box<OomKill>),
@@ -228,6 +267,8 @@ impl What {
             What::Stalls { .. } => "stalls",
             What::ProcessJoined { .. } => "process_joined",
             What::ProcessExit { .. } => "process_exit",
+            What::ExitsLeftOut { .. } => "exits_left_out",
+            What::ContainerEvent { .. } => "container_event",
             What::OomKill(_) => "oom_kill",
             What::MoreOomKills(_) => "more_oom_kills",
             What::Leak { .. } => "leak",

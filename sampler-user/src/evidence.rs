@@ -248,3 +248,42 @@ impl OomKill {
         self.usage()?.limit
     }
 }
+
+/// Where a signal came from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SignalOrigin {
+    /// A process that asked for it; a fault or an `abort` of its own when the sender is the receiver.
+    Process,
+    /// The kernel: the OOM killer, the end of a pid namespace, a terminal, a limit.
+    Kernel,
+    /// A write to `cgroup.kill`.
+    CgroupKill,
+    /// The end of its parent, as it had asked for (`PR_SET_PDEATHSIG`).
+    ParentEnd,
+}
+
+/// A signal that a process was sent, as the kernel probe saw it (tracepoint `signal_generate`).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SentSignal {
+    /// `CLOCK_MONOTONIC`, nanoseconds.
+    pub time_ns: u64,
+    /// Number.
+    pub signal: u8,
+    /// `si_code`: 0 by `kill`, -6 by `tgkill`, above zero a fault.
+    pub code: i32,
+    /// Where it came from.
+    pub origin: SignalOrigin,
+    /// Whether the process ignored it: the first of a pid namespace ignores what it has no handler for.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub ignored: bool,
+    /// Pid of the sender, initial pid namespace.
+    pub sender_pid: i32,
+    /// Owner of the sender.
+    pub sender_uid: u32,
+    /// Name of the sender; hostile.
+    pub sender_comm: String,
+    /// cgroup of the sender.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sender_cgroup: Option<String>,
+}

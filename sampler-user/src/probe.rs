@@ -108,7 +108,7 @@ pub struct Job {
 }
 
 /// All jobs, in the order they are attached: what feeds another comes before it.
-pub static JOBS: [Job; 11] = [
+pub static JOBS: [Job; 12] = [
     Job {
         name: "oom_request",
         gives: "limit, flags and order of the request that led to an OOM kill",
@@ -160,6 +160,11 @@ pub static JOBS: [Job; 11] = [
         name: "process_exit",
         gives: "peak, exit code and signal of processes that end",
         ladder: &[("process_exit", Rung::BtfTracepoint("sched_process_exit", 1))],
+    },
+    Job {
+        name: "signal_sent",
+        gives: "who sent a signal that ended a process",
+        ladder: &[("signal_sent", Rung::BtfTracepoint("signal_generate", 5))],
     },
     Job {
         name: "walk",

@@ -6,6 +6,7 @@
 //!  control loop ─queue─┘     (control: inotify, memory.events, pressure, kmsg, clock, budget, stop)
 //! ```
 
+pub mod deaths;
 pub mod fast;
 pub mod history;
 pub mod naming;
@@ -30,6 +31,7 @@ use rtrb::{Consumer, Producer, RingBuffer};
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 
+use self::deaths::Deaths;
 use self::fast::{Command, Fast, Outlet, Shared};
 use self::naming::{Naming, Sources};
 use self::notices::{Notice, Notices};
@@ -214,6 +216,7 @@ struct Control {
     merge: Merge,
     /// How many kills each witness saw that are not recorded one by one.
     witnesses: BTreeMap<&'static str, (TokenBucket, u64)>,
+    deaths: Deaths,
     known: HashMap<String, Known>,
     /// cgroups that were removed last: news of them may still come.
     gone: VecDeque<(u64, String)>,
@@ -308,6 +311,7 @@ impl Control {
             loading,
             merge: Merge::default(),
             witnesses: BTreeMap::new(),
+            deaths: Deaths::default(),
             known: HashMap::new(),
             gone: VecDeque::with_capacity(GONE),
             made: VecDeque::with_capacity(GONE),
@@ -675,17 +679,13 @@ impl Control {
                     }
                 }
                 Told::Exit { time_ns, cgroup, exit } => {
-                    let what = What::ProcessExit {
-                        pid: exit.pid,
-                        own_pid: exit.own_pid,
-                        comm: exit.comm,
-                        uid: exit.uid,
-                        lived_us: exit.lived_us,
-                        peak_rss: exit.peak_rss,
-                        code: exit.code,
-                        signal: exit.signal,
-                    };
-                    self.event(Event { mono_ns: time_ns, cgroup: self.path_of(cgroup), what });
+                    if let Some(what) = self.deaths.exit(time_ns, exit) {
+                        self.event(Event { mono_ns: time_ns, cgroup: self.path_of(cgroup), what });
+                    }
+                }
+                Told::Signal { pid, sender_cgroup, mut sent, .. } => {
+                    sent.sender_cgroup = self.path_of(sender_cgroup);
+                    self.deaths.signal(pid, sent);
                 }
             }
         }
@@ -713,6 +713,9 @@ impl Control {
                 histogram: stall.buckets[..used].to_vec(),
             };
             self.event(Event::of(&path, what));
+        }
+        if let Some(count) = self.deaths.left_out() {
+            self.event(Event::now(What::ExitsLeftOut { count }));
         }
         if lost > 0 {
             self.event(Event::now(What::Gap {

@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 use sampler::cgroupfs::handle::{BUFFER, Handle, Outcome};
 use sampler::cgroupfs::layout::{Layout, Version};
 use sampler::cgroupfs::plan::Plan;
+use sampler::evidence::SignalOrigin;
 use sampler::fields::{FieldId, Kind, UNLIMITED};
 use sampler::probe::events::Told;
 use sampler::probe::{Probe, Rung};
@@ -260,6 +261,208 @@ fn a_cgroup_of_a_moment_leaves_its_peak() {
     assert_eq!(seen.len(), 2);
     assert_eq!((seen[0].0, seen[0].1, seen[1].0, seen[1].1), ("made", id, "removed", id));
     assert!(seen[1].3.unwrap().0 > 1 << 20, "its peak");
+}
+
+/// Runs a line of shell outside, by a shell of another name: what the kernel calls a program is the name of its file.
+fn outside(folder: &std::path::Path, comm: &str, line: &str) -> u32 {
+    let program = folder.join(comm);
+    if !program.exists() {
+        fs::copy(fs::canonicalize("/bin/sh").unwrap(), &program).unwrap();
+    }
+    let mut child = Command::new(program).args(["-c", line]).stderr(Stdio::null()).spawn().unwrap();
+    let pid = child.id();
+    assert!(child.wait().unwrap().success(), "{line}");
+    pid
+}
+
+/// A folder of the v2 hierarchy, which alone has `cgroup.kill`, beside the memory hierarchy or the same.
+fn killable(layout: &Layout, cgroup: &Cgroup) -> Option<PathBuf> {
+    if layout.version == Version::V2 {
+        return Some(cgroup.folder.clone()).filter(|folder| folder.join("cgroup.kill").exists());
+    }
+    let folder = PathBuf::from("/sys/fs/cgroup/unified").join(&cgroup.path[1..]);
+    fs::create_dir(&folder).ok()?;
+    Some(folder).filter(|folder| folder.join("cgroup.kill").exists())
+}
+
+fn wait_for(pids: &dyn Fn() -> Vec<u32>, count: usize) -> Vec<u32> {
+    let begun = Instant::now();
+    loop {
+        let found = pids();
+        if found.len() >= count {
+            return found;
+        }
+        assert!(begun.elapsed() < Duration::from_secs(10), "{found:?}");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+}
+
+/// Processes of a cgroup by this name.
+fn named(folder: &std::path::Path, comm: &str) -> Vec<u32> {
+    let all = fs::read_to_string(folder.join("cgroup.procs")).unwrap_or_default();
+    let is = |pid: &u32| fs::read_to_string(format!("/proc/{pid}/comm")).is_ok_and(|name| name.trim() == comm);
+    all.lines().filter_map(|line| line.parse().ok()).filter(is).collect()
+}
+
+#[test]
+fn a_signal_is_seen_with_who_sent_it_and_how() {
+    let Some((layout, mut probe)) = load() else { return };
+    if !(probe.has("signal_sent") && probe.has("process_exit")) {
+        return eprintln!("SKIPPED: signals are not seen here");
+    }
+    let Some(mut cgroup) = Cgroup::make(&layout, "signals") else { return };
+    let Some(bystander) = Cgroup::make(&layout, "signals-other") else { return };
+    let id = cgroup.id();
+    probe.sample(id);
+    let programs = tempfile::tempdir().unwrap();
+    let victim = cgroup.run("exec sleep 100");
+    let aborts = cgroup.run("sleep 0.3; kill -ABRT $$");
+    let mut other = Command::new("sleep").arg("100").spawn().unwrap();
+    fs::write(bystander.folder.join("cgroup.procs"), other.id().to_string()).unwrap();
+    wait_for(&|| named(&cgroup.folder, "sleep"), 1);
+    let killer = outside(programs.path(), "tester", &format!("kill -9 {victim} {}; true", other.id()));
+    other.wait().unwrap();
+    cgroup.children[1].wait().unwrap();
+    let whole = killable(&layout, &cgroup);
+    let mut last = 0;
+    if let Some(folder) = &whole {
+        last = cgroup.run(&format!("echo $$ > {}/cgroup.procs; exec sleep 100", folder.display()));
+        wait_for(&|| named(folder, "sleep"), 1);
+        outside(programs.path(), "tester", &format!("echo 1 > {}/cgroup.kill", folder.display()));
+        cgroup.children[2].wait().unwrap();
+        if *folder != cgroup.folder {
+            fs::remove_dir(folder).unwrap();
+        }
+    }
+    std::thread::sleep(Duration::from_millis(100));
+    let (mut signals, mut exits) = (Vec::new(), HashMap::new());
+    probe.read_events(|told| match told {
+        Told::Signal { cgroup, pid, sent, .. } => {
+            assert_eq!(cgroup, id, "one of a cgroup that is not sampled");
+            signals.push((pid as u32, sent));
+        }
+        Told::Exit { cgroup, exit, .. } if cgroup == id => drop(exits.insert(exit.pid as u32, exit)),
+        _ => {}
+    });
+    eprintln!("{signals:?} {exits:?}");
+    let of = |pid| signals.iter().find(|(to, _)| *to == pid).map(|(_, sent)| sent).unwrap();
+    let sent = of(victim);
+    assert_eq!((sent.signal, sent.sender_comm.as_str(), sent.sender_pid as u32), (9, "tester", killer));
+    assert_eq!((sent.origin, sent.code, sent.ignored), (SignalOrigin::Process, 0, false));
+    assert_eq!((of(aborts).signal, of(aborts).sender_pid as u32), (6, aborts), "itself");
+    assert_eq!((exits[&victim].signal, exits[&aborts].signal), (Some(9), Some(6)));
+    assert!(exits[&victim].usage.is_some() && exits[&victim].limit.is_none());
+    if whole.is_some() {
+        assert_eq!((of(last).origin, of(last).sender_comm.as_str()), (SignalOrigin::CgroupKill, "tester"));
+        assert!(exits[&last].last, "nobody was left");
+    }
+    assert_eq!(probe.lost(), 0);
+}
+
+#[test]
+fn each_death_of_a_busy_machine_is_told_with_who_did_it_and_no_healthy_end_is() {
+    let Some((layout, probe)) = load() else { return };
+    if !["signal_sent", "process_exit", "oom_victim"].iter().all(|job| probe.has(job)) {
+        return eprintln!("SKIPPED: signals and ends are not seen here");
+    }
+    drop(probe);
+    if Cgroup::make(&layout, "may").is_none() {
+        return;
+    }
+    let out = tempfile::tempdir().unwrap();
+    let programs = tempfile::tempdir().unwrap();
+    let sampler = env!("CARGO_BIN_EXE_sampler");
+    let mut agent = Command::new(sampler)
+        .args(["record", "--interval", "100ms", "--probe", "require", "--out"])
+        .arg(out.path())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let said = std::io::BufRead::lines(std::io::BufReader::new(agent.stderr.take().unwrap()));
+    assert!(said.map_while(Result::ok).any(|line| line.contains("probe is in place")));
+    let make = |name: &str| Cgroup::make(&layout, name).unwrap();
+    let begin = |name: &str, line: &str| {
+        let mut cgroup = make(name);
+        cgroup.limit(&layout, 256 << 20);
+        cgroup.run(line);
+        cgroup
+    };
+    // A container's main process is the first of its pid namespace.
+    let container = "exec unshare --pid --fork sleep 100";
+    let [killed, late, saved] = ["killed", "late", "saved"].map(|name| begin(name, container));
+    let whole = begin("whole", "sleep 100 & sleep 100 & exec sleep 100");
+    let polite = begin("polite", "exec sleep 100");
+    let polite_pid = polite.children[0].id();
+    let mut oom = make("oom");
+    oom.limit(&layout, 24 << 20);
+    let in_ns = |cgroup: &Cgroup| wait_for(&|| named(&cgroup.folder, "sleep"), 1)[0];
+    let pids = [in_ns(&killed), in_ns(&late), in_ns(&saved)];
+    wait_for(&|| named(&whole.folder, "sleep"), 3);
+    wait_for(&|| named(&polite.folder, "sleep"), 1);
+    std::thread::sleep(Duration::from_millis(500));
+
+    oom.run("tail /dev/zero; exit 1");
+    outside(programs.path(), "runc", &format!("kill -TERM {}", pids[1]));
+    outside(programs.path(), "runc", &format!("kill -9 {}", pids[0]));
+    outside(programs.path(), "systemd-oomd", &format!("kill -9 {}", pids[2]));
+    outside(programs.path(), "runc", &format!("kill -TERM {polite_pid}"));
+    let aborted = begin("aborted", "sleep 0.2; kill -ABRT $$");
+    let failed = begin("failed", "exec unshare --pid --fork sh -c 'sleep 0.2; exit 3'");
+    let fine = begin("fine", "exec unshare --pid --fork sh -c 'sleep 0.2; sh -c \"exit 1\"; exit 0'");
+    let kills = killable(&layout, &whole);
+    if let Some(folder) = &kills {
+        for pid in named(&whole.folder, "sleep") {
+            fs::write(folder.join("cgroup.procs"), pid.to_string()).unwrap();
+        }
+        outside(programs.path(), "tester", &format!("echo 1 > {}/cgroup.kill", folder.display()));
+    }
+    std::thread::sleep(Duration::from_millis(1500));
+    outside(programs.path(), "runc", &format!("kill -9 {}", pids[1]));
+    std::thread::sleep(Duration::from_millis(500));
+    drop((killed, late, saved, polite, oom, aborted, failed, fine));
+    if let Some(folder) = kills.as_ref().filter(|folder| **folder != whole.folder) {
+        let _ = fs::remove_dir(folder);
+    }
+    drop(whole);
+    // SAFETY: sends a signal to a child that was not waited for.
+    unsafe { libc::kill(agent.id() as i32, libc::SIGTERM) };
+    assert!(agent.wait().unwrap().success());
+
+    let postmortem =
+        Command::new(sampler).arg("postmortem").arg(out.path()).args(["--all", "--json"]).output().unwrap();
+    let told: serde_json::Value = serde_json::from_slice(&postmortem.stdout).unwrap();
+    let prefix = format!("/sampler-test-{}-", std::process::id());
+    let mut got: Vec<(String, String, String)> = Vec::new();
+    for incident in told["incidents"].as_array().unwrap() {
+        let path =
+            incident["death"]["cgroup"].as_str().or(incident["victims"][0]["cgroup"].as_str()).unwrap_or_default();
+        eprintln!("{} {}", incident["cause"], incident["verdict"]);
+        if let Some(name) = path.strip_prefix(&prefix) {
+            let word = |key: &str| incident[key].as_str().unwrap().to_owned();
+            let cause = if incident["kind"] == "death" { word("cause") } else { String::new() };
+            got.push((name.into(), word("kind"), cause));
+        }
+    }
+    got.sort();
+    let mut want = vec![
+        ("aborted", "death", "crash"),
+        ("failed", "death", "exit-code"),
+        ("killed", "death", "killed"),
+        ("late", "death", "stop-timeout"),
+        ("oom", "oom-kill", ""),
+        ("saved", "death", "oom-daemon"),
+    ];
+    if kills.is_some() {
+        want.push(("whole", "death", "killed"));
+    }
+    let want: Vec<(String, String, String)> =
+        want.into_iter().map(|(a, b, c)| (a.into(), b.into(), c.into())).collect();
+    assert_eq!(got, want);
+    let list = Command::new(sampler).arg("postmortem").arg(out.path()).arg("--list").output().unwrap();
+    let list = String::from_utf8_lossy(&list.stdout).into_owned();
+    assert!(list.contains("was killed (SIGKILL) by `runc`") && list.contains("not an OOM kill"), "{list}");
+    let info = Command::new(sampler).arg("info").arg(out.path()).output().unwrap();
+    assert!(String::from_utf8_lossy(&info.stdout).contains("Deaths that were no OOM kills"));
 }
 
 /// Deeper than a watch on folders reaches in time, and gone before anybody looks: only the probe knows it.

@@ -44,6 +44,7 @@ const SCENARIOS: [(&str, &str); 20] = [
     ("doctor", "v2"),
     ("memcg_kill", "v2"),
     ("oom_group", "v2"),
+    ("deaths", "v2"),
     ("global_kill", "v2"),
     ("run_137", "v2"),
     ("high_throttle", "v2"),

@@ -1,7 +1,8 @@
-//! The story of one incident: an OOM kill, or a recording that ends abruptly. From what was recorded around it to one page.
+//! The story of one incident: an OOM kill, a death that is none, or a recording that ends abruptly. From what was recorded around it to one page.
 
 pub mod advice;
 pub mod cause;
+pub mod death;
 pub mod memory;
 pub mod occurrence;
 pub mod scene;
@@ -16,6 +17,7 @@ use serde::{Deserialize, Serialize};
 
 use self::advice::Advice;
 use self::cause::{Class, Judgement};
+use self::death::Death;
 use self::memory::{CgroupMemory, HostMemory, ProcessMemory};
 use self::occurrence::Kind;
 use self::scene::Scene;
@@ -55,6 +57,9 @@ pub struct Incident {
     /// Who asked for the memory that was not there.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub trigger: Option<Trigger>,
+    /// The process that ended, of a death.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub death: Option<Box<Death>>,
     /// Who was killed, in order.
     pub victims: Vec<Victim>,
     /// Victims beyond these, which a storm brought and of which no more is known.
@@ -203,6 +208,7 @@ pub fn tell(scene: &Scene) -> Incident {
         limit: scene.limit(),
         names: names(scene),
         trigger: scene.trigger(),
+        death: scene.death.clone(),
         victims: scene.victims(),
         more_victims: scene.more,
         suspect: scene.suspect.clone(),
@@ -249,8 +255,15 @@ mod tests {
             probe: None,
         };
         let kills = vec![(AT_US, kill)];
-        let occurrence =
-            Occurrence { kind: Kind::OomKill, at_us: AT_US, kills, more: 0, last_us: AT_US, afterwards: None };
+        let occurrence = Occurrence {
+            kind: Kind::OomKill,
+            at_us: AT_US,
+            kills,
+            more: 0,
+            last_us: AT_US,
+            afterwards: None,
+            death: None,
+        };
         let mut scene = Scene::new(&occurrence, Origin::example(Anchor { mono_ns: 0, wall_ns: 0 }));
         for (path, first, last, own) in cgroups {
             let subject = Arc::new(Subject { cgroup: (*path).into(), id: 1, process: None });

@@ -6,7 +6,9 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::Context;
+use sampler::analysis::incident::death::{Death, words};
 use sampler::fields::Table;
+use sampler::paths::name as name_of;
 use sampler::store::scan::{Query, Recording};
 use sampler::store::schema::Folder;
 use sampler::time::format_us;
@@ -52,6 +54,7 @@ struct Info {
     cgroups: Vec<CgroupSummary>,
     events: BTreeMap<&'static str, u64>,
     oom_kills: Vec<Kill>,
+    deaths: Vec<Death>,
     problems: Vec<sampler::recording::Problem>,
 }
 
@@ -80,7 +83,7 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let text = if args.json {
         serde_json::to_string_pretty(&info).context("write JSON")? + "\n"
     } else {
-        words(&info, args.most)
+        text_of(&info, args.most)
     };
     super::print(&text)?;
     Ok(ExitCode::SUCCESS)
@@ -153,6 +156,7 @@ fn read(recording: &mut Recording, args: &Args) -> anyhow::Result<Info> {
         cgroups: summary.cgroups,
         events: summary.events,
         oom_kills: summary.oom_kills,
+        deaths: summary.deaths,
         problems: recording.problems.clone(),
     })
 }
@@ -161,7 +165,7 @@ fn query_of<'a>(query: &Query<'a>) -> Query<'a> {
     Query { cgroups: query.cgroups, time: query.time.clone(), fields: query.fields, lags: query.lags }
 }
 
-fn words(info: &Info, most: usize) -> String {
+fn text_of(info: &Info, most: usize) -> String {
     let mut out = String::new();
     let wsl = info.wsl.as_deref().map(|wsl| format!(", {wsl}")).unwrap_or_default();
     let _ = writeln!(
@@ -202,6 +206,16 @@ fn words(info: &Info, most: usize) -> String {
         for kill in &info.oom_kills {
             let rise = info.cgroups.iter().find(|c| Some(&c.path) == kill.cgroup.as_ref());
             out.push_str(&explain(kill, rise));
+        }
+    }
+    if !info.deaths.is_empty() {
+        let _ = writeln!(out, "\nDeaths that were no OOM kills");
+        let called = |path: &str| {
+            let name = info.cgroups.iter().find(|cgroup| cgroup.path == path).and_then(|cgroup| cgroup.name.clone());
+            printable(name.as_deref().unwrap_or(name_of(path)))
+        };
+        for death in &info.deaths {
+            let _ = writeln!(out, "{}  {} {}", format_us(death.time_us), words::who(death, called), words::what(death));
         }
     }
     let _ = writeln!(out, "\ncgroups, largest peak first");

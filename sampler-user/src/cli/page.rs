@@ -4,6 +4,7 @@ use std::fmt::Write;
 use std::io::IsTerminal;
 
 use sampler::analysis::incident::cause::ENOUGH;
+use sampler::analysis::incident::death::{Death, words};
 use sampler::analysis::incident::memory::CgroupMemory;
 use sampler::analysis::incident::occurrence::Kind;
 use sampler::analysis::incident::timeline::Point;
@@ -99,6 +100,9 @@ pub fn page(incident: &Incident, style: Style) -> String {
         });
         item(&mut out, "victim  ", &format!("{comm}{pid}{cgroup}{held}"));
     }
+    if let Some(death) = &incident.death {
+        ended(death).into_iter().for_each(|(title, words)| item(&mut out, &format!("{title:<8}"), &words));
+    }
     if let Some(trigger) = &incident.trigger {
         let who = if trigger.is_victim { "the victim itself".into() } else { printable(&trigger.comm) };
         let pages = trigger
@@ -145,6 +149,33 @@ pub fn page(incident: &Incident, style: Style) -> String {
         incident.unknown.iter().for_each(|what| item(&mut out, "?", what));
     }
     out
+}
+
+/// Who ended and who sent what, of a death.
+fn ended(death: &Death) -> Vec<(&'static str, String)> {
+    let comm = death.comm.as_deref().map_or_else(|| "the main process".into(), printable);
+    let pid = death.pid.map_or_else(String::new, |pid| format!(" (pid {pid})"));
+    let main = if death.main && death.comm.is_some() { ", the main process" } else { "" };
+    let peak = death.peak_rss.map_or_else(String::new, |peak| format!(", with up to {}", bytes(peak)));
+    let mut all = vec![("ended", format!("{comm}{pid}{main}: {}{peak}", words::end(death)))];
+    for (title, sender) in [("asked", &death.asked), ("by", &death.sender)] {
+        let Some(sender) = sender else { continue };
+        let before_s = (death.time_us - sender.time_us) as f64 / 1e6;
+        let before = if before_s >= 0.1 { format!(", {before_s:.1} s before") } else { String::new() };
+        let from = sender.cgroup.as_deref().filter(|_| !sender.itself).map(|path| format!(" in {}", printable(path)));
+        let ignored = if sender.ignored { ", which ignored it" } else { "" };
+        let from = from.unwrap_or_default();
+        all.push((title, format!("{}: {}{from}{before}{ignored}", words::signal(sender.signal), words::by(sender))));
+    }
+    if let Some(account) = &death.runtime {
+        let sent = account
+            .sent
+            .iter()
+            .map(|(before_s, number)| format!("{} {before_s:.1} s before, ", words::signal(*number)));
+        let code = account.code.map_or_else(|| "no exit code".into(), |code| format!("exit code {code}"));
+        all.push(("runtime", format!("{} says: {}{code}", printable(&account.by), sent.collect::<String>())));
+    }
+    all
 }
 
 fn limit(incident: &Incident) -> Option<String> {

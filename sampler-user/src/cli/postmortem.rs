@@ -16,7 +16,7 @@ use super::page::{Style, page};
 use super::remote::{EVER, Here};
 use super::scene::Incidents;
 
-/// Tell of an OOM kill, or of a recording that ends abruptly: what ate the memory, since when, and what to change.
+/// Tell of an OOM kill, of a process that died otherwise, or of a recording that ends abruptly: what ate the memory, since when, and what to change.
 ///
 /// Needs nothing but the recording: no root, and not the machine it was made on.
 #[derive(Debug, clap::Args)]
@@ -100,7 +100,7 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
         None => wanted = wanted.pop().into_iter().collect(),
     }
     if wanted.is_empty() && args.at.is_some() {
-        bail!("{} holds no incident: no OOM kill, and each run ends with the recorder's goodbye", dir.display());
+        bail!("{}: {}", dir.display(), incidents.all_clear());
     }
     let mut told = Vec::new();
     for occurrence in &wanted {
@@ -118,7 +118,7 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
         let document = Postmortem { format: "sampler.postmortem.v1", incidents: told, problems };
         serde_json::to_string_pretty(&document).context("write JSON")? + "\n"
     } else if told.is_empty() {
-        "no incident: no OOM kill, and each run ends with the recorder's goodbye\n".into()
+        format!("{}\n", incidents.all_clear())
     } else {
         let style = Style::of_terminal();
         let mut pages: Vec<String> = told.iter().map(|incident| page(incident, style)).collect();

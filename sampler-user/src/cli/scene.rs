@@ -9,6 +9,7 @@ use std::thread;
 
 use anyhow::Context;
 use rustix::fs::{FlockOperation, flock};
+use sampler::analysis::incident::death;
 use sampler::analysis::incident::occurrence::{Occurrence, find};
 use sampler::analysis::incident::scene::{AFTER_US, HOUR_US, MINUTE_US, Scene};
 use sampler::analysis::incident::trace::Trace;
@@ -102,13 +103,17 @@ impl Incidents {
 
     /// One line of a list.
     pub fn line(&self, occurrence: &Occurrence) -> String {
+        let called = |path: &str| {
+            let told = self.names.of(path, |_| None).and_then(|who| who.title());
+            printable(told.as_deref().unwrap_or(name(path)))
+        };
+        if let Some(death) = &occurrence.death {
+            let line = format!("{} {}", death::words::who(death, called), death::words::what(death));
+            return format!("{}  {line}: not an OOM kill", format_us(occurrence.at_us));
+        }
         let what = match occurrence.kills.first() {
             Some((_, kill)) => {
                 let who = kill.victim.as_ref().map_or_else(|| "a process".into(), |victim| printable(&victim.comm));
-                let called = |path| {
-                    let told = self.names.of(path, |_| None).and_then(|who| who.title());
-                    printable(told.as_deref().unwrap_or(name(path)))
-                };
                 let cgroup = kill.victim_cgroup.as_deref().map(|path| format!(" in {}", called(path)));
                 let more = occurrence.count() - 1;
                 let more = if more > 0 { format!(" and {more} more") } else { String::new() };
@@ -123,6 +128,11 @@ impl Incidents {
     pub fn loop_of(&self, occurrence: &Occurrence) -> Option<String> {
         let (_, kill) = occurrence.kills.first()?;
         Some(self.workload(kill.limit_cgroup.as_deref().or(kill.victim_cgroup.as_deref())?))
+    }
+
+    /// What a recording without an incident says.
+    pub fn all_clear(&self) -> &'static str {
+        death::all_clear(&self.events)
     }
 
     /// What could not be read.

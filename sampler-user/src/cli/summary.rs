@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt::Write;
 
+use sampler::analysis::incident::death::{self, Death};
 use sampler::event::What;
 use sampler::evidence::{Constraint, MoreOomKills, OomKill};
 use sampler::fields::{FieldId, Table, UNLIMITED};
@@ -84,6 +85,8 @@ pub struct Summary {
     pub oom_kills: Vec<Kill>,
     /// Kills beyond these, which came too fast for an event each.
     pub more_oom_kills: Vec<MoreOomKills>,
+    /// Deaths that were no OOM kills, in order.
+    pub deaths: Vec<Death>,
     /// Rows of the samples.
     pub rows: u64,
     /// First and last time, wall-clock microseconds.
@@ -130,6 +133,7 @@ impl Summary {
             cgroup.name = cgroup.identity.as_ref().and_then(Identity::title);
         }
         summary.cgroups.sort_by_key(|cgroup| std::cmp::Reverse(cgroup.peak_bytes));
+        summary.deaths = death::find(&events);
         for TimedEvent { time_us, event } in events {
             *summary.events.entry(event.what.kind()).or_default() += 1;
             if let What::MoreOomKills(more) = &event.what {

@@ -49,6 +49,8 @@ struct Listed {
 
 #[derive(Deserialize)]
 struct Told {
+    #[serde(rename = "Action", default)]
+    action: String,
     #[serde(rename = "Actor")]
     actor: Actor,
 }
@@ -205,6 +207,26 @@ fn told(identity: Identity) -> Identity {
     Identity { told_by: Some(NAME.into()), ..identity }
 }
 
+/// Something that happened to a container.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Happening {
+    /// The container.
+    pub who: Identity,
+    /// What the daemon says of its end, if that is what it was.
+    pub end: Option<End>,
+}
+
+/// What the daemon says of the end of a container.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct End {
+    /// `kill`, `stop`, `oom` or `die`.
+    pub action: String,
+    /// The signal it sent.
+    pub signal: Option<u8>,
+    /// The exit code.
+    pub code: Option<u8>,
+}
+
 /// What happens to containers, as the daemon tells it.
 pub struct Stream {
     body: Incoming,
@@ -212,13 +234,13 @@ pub struct Stream {
 }
 
 impl Stream {
-    /// The container of the next event; `None` at the end of the stream.
-    pub async fn next(&mut self) -> Option<Identity> {
+    /// The next event; `None` at the end of the stream.
+    pub async fn next(&mut self) -> Option<Happening> {
         loop {
             while let Some(end) = self.line.iter().position(|byte| *byte == b'\n') {
                 let line: Vec<u8> = self.line.drain(..=end).collect();
-                if let Some(identity) = parse_event(&line) {
-                    return Some(identity);
+                if let Some(happening) = parse_event(&line) {
+                    return Some(happening);
                 }
             }
             let frame = self.body.frame().await?.ok()?;
@@ -232,18 +254,22 @@ impl Stream {
     }
 }
 
-/// The container of an event: its name, its image and its labels are all attributes.
-fn parse_event(line: &[u8]) -> Option<Identity> {
-    let Actor { id, mut attributes } = serde_json::from_slice::<Told>(line).ok()?.actor;
+/// An event: the name of the container, its image and its labels are all attributes.
+fn parse_event(line: &[u8]) -> Option<Happening> {
+    let Told { action, actor } = serde_json::from_slice::<Told>(line).ok()?;
+    let Actor { id, mut attributes } = actor;
     let mut identity = Identity::container("docker", &cut(&id));
     identity.name = Some(cut(&attributes.remove("name")?));
     identity.image = attributes.remove("image").as_deref().map(cut);
+    let number = |name: &str| attributes.get(name)?.parse().ok();
+    let end = ["kill", "stop", "oom", "die"].contains(&action.as_str());
+    let end = end.then(|| End { signal: number("signal"), code: number("exitCode"), action });
     // Of the event itself, not of the container.
     for own in ["exitCode", "signal", "execID", "execDuration", "oldName", "comment", "container"] {
         attributes.remove(own);
     }
     identity.label(attributes);
-    Some(told(identity))
+    Some(Happening { who: told(identity), end })
 }
 
 #[cfg(test)]
@@ -274,12 +300,23 @@ mod tests {
         let line =
             br#"{"status":"create","id":"ab12","Type":"container","Action":"create","Actor":{"ID":"ab12","Attributes":
             {"image":"box","name":"brief","com.docker.compose.project":"p","exitCode":"137"}},"time":1}"#;
-        let who = parse_event(line).unwrap();
+        let Happening { who, end } = parse_event(line).unwrap();
+        assert_eq!(end, None);
         assert_eq!(
             (who.container.as_deref(), who.name.as_deref(), who.image.as_deref()),
             (Some("ab12"), Some("brief"), Some("box"))
         );
         assert_eq!((who.project.as_deref(), who.labels.len()), (Some("p"), 1));
+        let end = |action: &str, more: &str| {
+            let line =
+                format!(r#"{{"Action":"{action}","Actor":{{"ID":"ab12","Attributes":{{"name":"brief"{more}}}}}}}"#);
+            parse_event(line.as_bytes()).unwrap().end.map(|end| (end.action, end.signal, end.code))
+        };
+        assert_eq!(end("kill", r#","signal":"9""#), Some(("kill".into(), Some(9), None)));
+        assert_eq!(end("die", r#","exitCode":"137""#), Some(("die".into(), None, Some(137))));
+        assert_eq!(end("oom", ""), Some(("oom".into(), None, None)));
+        assert_eq!(end("exec_die", r#","exitCode":"1""#), None, "of a process that was started in it");
+        assert_eq!(end("die", r#","exitCode":"-1""#), Some(("die".into(), None, None)), "not a code");
         assert_eq!(parse_event(b"not json"), None);
         assert_eq!(parse_event(br#"{"Actor":{"ID":"x","Attributes":{}}}"#), None);
     }

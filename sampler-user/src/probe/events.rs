@@ -3,12 +3,13 @@
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 
 use sampler_ebpf::{
-    BUCKETS, Exit, HAS_REQUEST, HAS_SIZES, Joined, KILL_UNKNOWN, Kind, Lifecycle, OomKill, Stalls, WAS_KILLED,
+    BUCKETS, Exit, HAS_REQUEST, HAS_SIZES, IS_INIT, IS_LAST, Joined, KILL_UNKNOWN, Kind, Lifecycle, OomKill, Signal,
+    Stalls, WAS_KILLED, origin,
 };
 
 use super::Probe;
 use super::offsets::page;
-use crate::evidence::{Constraint, OomRequest, ProbeReport, Victim};
+use crate::evidence::{Constraint, OomRequest, ProbeReport, SentSignal, SignalOrigin, Victim};
 use crate::paths::from_bytes;
 
 /// Something the probe saw. cgroups are kernfs ids: only the agent knows their paths.
@@ -65,6 +66,21 @@ pub enum Told {
         /// What is known of it.
         exit: ProcessExit,
     },
+    /// A process of a sampled cgroup was sent a signal that may end it.
+    Signal {
+        /// kernfs id of its memory cgroup.
+        cgroup: u64,
+        /// Pid in the initial pid namespace.
+        pid: i32,
+        /// Pid in its own pid namespace.
+        own_pid: i32,
+        /// Name; hostile.
+        comm: String,
+        /// Memory cgroup of the sender; 0 is unknown.
+        sender_cgroup: u64,
+        /// The signal, without the path of that.
+        sent: SentSignal,
+    },
 }
 
 /// A process that ended.
@@ -86,6 +102,16 @@ pub struct ProcessExit {
     pub code: Option<u8>,
     /// Signal that killed it.
     pub signal: Option<u8>,
+    /// Whether it was the first of a pid namespace.
+    pub main: bool,
+    /// Whether no other task was left in its cgroups.
+    pub last: bool,
+    /// Usage of its memory cgroup then, bytes.
+    pub usage: Option<u64>,
+    /// Limit of its memory cgroup, bytes; `None` without one.
+    pub limit: Option<u64>,
+    /// Its limit of address space, bytes; `None` without one.
+    pub address_limit: Option<u64>,
 }
 
 /// [`Stalls`] of one CPU, as the map holds them.
@@ -181,10 +207,47 @@ fn told(bytes: &[u8]) -> Option<Told> {
                 peak_rss: event.peak.saturating_mul(page()),
                 code: (signal == 0).then_some((event.status >> 8) as u8),
                 signal: (signal != 0).then_some(signal),
+                main: event.flags & IS_INIT != 0,
+                last: event.flags & IS_LAST != 0,
+                usage: (event.usage > 0).then(|| event.usage.saturating_mul(page())),
+                limit: limit(event.limit).filter(|limit| *limit > 0),
+                address_limit: (event.address_limit != u64::MAX).then_some(event.address_limit),
             };
             Some(Told::Exit { time_ns: event.time_ns, cgroup: event.cgroup, exit })
         }
+        Kind::Signal => {
+            let event: Signal = take(bytes)?;
+            let sent = SentSignal {
+                time_ns: event.time_ns,
+                signal: u8::try_from(event.signal).ok()?,
+                code: event.code,
+                origin: match event.origin {
+                    origin::KERNEL => SignalOrigin::Kernel,
+                    origin::CGROUP => SignalOrigin::CgroupKill,
+                    origin::PARENT => SignalOrigin::ParentEnd,
+                    _ => SignalOrigin::Process,
+                },
+                ignored: event.result == 1,
+                sender_pid: event.sender_pid as i32,
+                sender_uid: event.sender_uid,
+                sender_comm: text(&event.sender_comm),
+                sender_cgroup: None,
+            };
+            Some(Told::Signal {
+                cgroup: event.cgroup,
+                pid: event.pid as i32,
+                own_pid: event.own_pid as i32,
+                comm: text(&event.comm),
+                sender_cgroup: event.sender_cgroup,
+                sent,
+            })
+        }
     }
+}
+
+/// A limit in pages as bytes: as large as the kernel writes no limit.
+fn limit(pages: u64) -> Option<u64> {
+    (pages < i64::MAX as u64 / page()).then(|| pages.saturating_mul(page()))
 }
 
 fn kill(event: &OomKill) -> Option<Told> {
@@ -201,8 +264,7 @@ fn kill(event: &OomKill) -> Option<Told> {
         constraint,
         limit_cgroup: None,
         usage: bytes(event.usage),
-        // As large as the kernel writes no limit.
-        limit: (event.limit < i64::MAX as u64 / page()).then(|| bytes(event.limit)),
+        limit: limit(event.limit),
         gfp: event.gfp,
         order: event.order,
     });
@@ -246,6 +308,8 @@ unsafe impl Plain for Lifecycle {}
 unsafe impl Plain for Joined {}
 // SAFETY: as above.
 unsafe impl Plain for Exit {}
+// SAFETY: as above.
+unsafe impl Plain for Signal {}
 
 fn take<T: Plain>(bytes: &[u8]) -> Option<T> {
     // SAFETY: there are enough bytes, and any bytes are a value.
@@ -265,7 +329,7 @@ mod tests {
     proptest! {
         /// No bytes of the ring make the agent panic.
         #[test]
-        fn any_bytes_are_an_event_or_nothing(mut bytes in proptest::collection::vec(any::<u8>(), 0..400), kind in 0..7u64) {
+        fn any_bytes_are_an_event_or_nothing(mut bytes in proptest::collection::vec(any::<u8>(), 0..400), kind in 0..8u64) {
             if let Some(head) = bytes.get_mut(..8) { head.copy_from_slice(&kind.to_ne_bytes()); }
             let told = told(&bytes);
             prop_assert!(told.is_none() || bytes.len() >= size_of::<Joined>());

@@ -8,6 +8,9 @@ use super::btf::Btf;
 use crate::cgroupfs::layout::Version;
 use crate::fields::{self, FieldId, Key, Table, UNLIMITED};
 
+/// Index of the limit of address space, on x86 and ARM.
+const RLIMIT_AS: u32 = 9;
+
 /// How the kernel holds a value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Form {
@@ -116,6 +119,10 @@ pub fn find(btf: &Btf, version: Version, hierarchy: u32) -> Found {
     let (rss, stride) = rss(btf);
     let numbers = at("pid", "numbers");
     let level = btf.member("pid", "numbers").and_then(|array| btf.element(array.of));
+    let stride_of = |structure: &str, array: &str| {
+        let element = btf.member(structure, array).and_then(|array| btf.element(array.of));
+        element.and_then(|of| btf.size(of)).unwrap_or(MISSING)
+    };
     let mut offsets = Offsets {
         cgroup_memory: plus(at("cgroup", "subsys"), memory),
         cgroup_kn: at("cgroup", "kn"),
@@ -137,11 +144,19 @@ pub fn find(btf: &Btf, version: Version, hierarchy: u32) -> Found {
         task_thread_pid: at("task_struct", "thread_pid"),
         task_exit_code: at("task_struct", "exit_code"),
         task_start: at("task_struct", "start_time"),
+        task_flags: at("task_struct", "flags"),
+        task_sighand: at("task_struct", "sighand"),
+        // `sa_handler` is the first member of `struct k_sigaction`.
+        sighand_action: at("sighand_struct", "action"),
+        sighand_stride: stride_of("sighand_struct", "action"),
+        info_code: at("kernel_siginfo", "si_code"),
+        set_tasks: at("css_set", "nr_tasks"),
         cred_uid: at("cred", "uid"),
         signal_adj: at("signal_struct", "oom_score_adj"),
         signal_maxrss: at("signal_struct", "maxrss"),
         signal_live: at("signal_struct", "live"),
         signal_exit_code: at("signal_struct", "group_exit_code"),
+        signal_address_limit: plus(at("signal_struct", "rlim"), RLIMIT_AS * stride_of("signal_struct", "rlim").min(64)),
         mm_total_vm: at("mm_struct", "total_vm"),
         mm_pgtables: at("mm_struct", "pgtables_bytes"),
         mm_rss: rss,

@@ -16,7 +16,7 @@ use tokio::time::{Instant, sleep, sleep_until, timeout};
 use super::relay::Message;
 use crate::event::{Event, What};
 use crate::identity::Identity;
-use crate::names::docker_api::Api;
+use crate::names::docker_api::{Api, End};
 use crate::names::{Roots, from_files};
 use crate::runtime::identify;
 
@@ -125,8 +125,8 @@ async fn run(api: Api, mut asks: UnboundedReceiver<String>, messages: mpsc::Send
 enum News {
     /// Where it keeps its state.
     Folder(PathBuf),
-    /// Who a container is.
-    Who(Box<Identity>),
+    /// Who a container is, and how it ended.
+    Who(Box<Identity>, Option<End>),
 }
 
 /// Follows the daemon for as long as somebody listens; it may come and go.
@@ -138,10 +138,10 @@ async fn follow(api: Api, tell: UnboundedSender<News>) {
             }
             // After the stream has begun, so that none falls between.
             for identity in api.list().await.unwrap_or_default() {
-                let _ = tell.send(News::Who(identity.into()));
+                let _ = tell.send(News::Who(identity.into(), None));
             }
-            while let Some(identity) = stream.next().await {
-                if tell.send(News::Who(identity.into())).is_err() {
+            while let Some(happening) = stream.next().await {
+                if tell.send(News::Who(happening.who.into(), happening.end)).is_err() {
                     return;
                 }
             }
@@ -171,16 +171,22 @@ struct Names {
 
 impl Names {
     fn hear(&mut self, news: News) {
-        let identity = match news {
+        let (identity, end) = match news {
             News::Folder(folder) => {
                 if !self.roots.docker.contains(&folder) {
                     self.roots.docker.push(folder);
                 }
                 return;
             }
-            News::Who(identity) => *identity,
+            News::Who(identity, end) => (*identity, end),
         };
         let Some(id) = identity.container.clone() else { return };
+        if let Some(End { action, signal, code }) = end {
+            let runtime = identity.runtime.clone();
+            let what = What::ContainerEvent { runtime, container: id.clone(), action, signal, code };
+            let cgroup = self.known.get(&id).and_then(|(_, cgroup)| cgroup.clone());
+            let _ = self.messages.send(Message::Event(Event { cgroup, ..Event::now(what) }));
+        }
         if let Some(at) = self.open.iter().position(|open| open.identity.container.as_ref() == Some(&id)) {
             let open = self.open.swap_remove(at);
             self.keep(identity.clone(), None);

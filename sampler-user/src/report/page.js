@@ -183,7 +183,7 @@ function table(head, rows) {
 
 function incident(one) {
   const box = make("div");
-  box.append(make("h2", (one.kind === "oom-kill" ? "OOM kill, " : "Abrupt end, ") + one.time), make("p", one.verdict));
+  box.append(make("h2", ({ "oom-kill": "OOM kill, ", death: "Death, no OOM kill, " }[one.kind] || "Abrupt end, ") + one.time), make("p", one.verdict));
   box.append(make("h3", "What to change"));
   one.advice.forEach((advice) => {
     const p = make("p", advice.what + " ");

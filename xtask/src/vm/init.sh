@@ -66,6 +66,22 @@ oom_group() {
     check oom_group '[ $RC = 0 ]' '[ $(kills) = 2 ]' 'has \"group\":true' 'seen_by_probe'
     rmdir $CG/g
 }
+# What ends otherwise beside an OOM kill: by whom, and whether it is one.
+deaths() {
+    mkdir $CG/k $CG/w $CG/f $CG/o $CG/t; echo 24M > $CG/o/memory.max; echo 0 > $CG/o/memory.swap.max
+    record d --interval 50ms
+    [ $PROBE = 1 ] || { recorded; say deaths "skip no probe"; return; }
+    put k sleep 1000 & put t sleep 1000 & put w sh -c 'sleep 1000 & sleep 1000 & sleep 1000' &
+    sleep 2
+    sh -c "kill -9 $(cat $CG/k/cgroup.procs); true"; sh -c "kill -TERM $(cat $CG/t/cgroup.procs); true"
+    sh -c "echo 1 > $CG/w/cgroup.kill"
+    put f sh -c 'exit 3'; put t true; put o sampler demo --leak 64
+    sleep 4; recorded
+    sampler postmortem /tmp/d --list > /tmp/d.list; cat /tmp/d.list
+    check deaths '[ $RC = 0 ]' '[ $(kills) = 1 ]' '[ $(grep -c "not an OOM kill" /tmp/d.list) = 3 ]' '[ $(wc -l < /tmp/d.list) = 4 ]' \
+        'grep -q "in .k. was killed (SIGKILL) by .sh. " /tmp/d.list' 'grep -q "in .w. was killed.*through cgroup.kill" /tmp/d.list' 'grep -q "in .f. ended with exit code 3" /tmp/d.list'
+    rmdir $CG/k $CG/w $CG/f $CG/o $CG/t
+}
 global_kill() {
     mkdir $CG/big
     echo 1000 > /proc/self/oom_score_adj

@@ -4,7 +4,9 @@ use serde::{Deserialize, Serialize};
 
 use super::Owner;
 use super::cause::{Class, burst_rise, fork_tasks, storm_step};
+use super::death;
 use super::memory::limits;
+use super::occurrence::Kind;
 use super::scene::Scene;
 use crate::fields::FieldId;
 use crate::units::{bytes, printable};
@@ -26,6 +28,9 @@ const MARGIN: f64 = 0.25;
 
 /// What to change.
 pub fn of(scene: &Scene, cause: Class, contributing: &[Class]) -> Vec<Advice> {
+    if scene.kind == Kind::Death {
+        return death::words::advice(scene, cause);
+    }
     let mut all = Vec::new();
     for class in std::iter::once(&cause).chain(contributing) {
         all.extend(one(scene, *class));
@@ -163,6 +168,12 @@ fn one(scene: &Scene, class: Class) -> Option<Advice> {
             None,
             "the last readings show room".into(),
         ),
+        Class::Killed
+        | Class::StopTimeout
+        | Class::OomDaemon
+        | Class::OwnCeiling
+        | Class::Crash
+        | Class::ExitCode => None,
         Class::Unknown => new(
             "Record it again with `sampler record --burst 1ms` as root, so that the kernel's report and the last moments are seen.".into(),
             None,

@@ -8,20 +8,27 @@ use super::scene::Scene;
 
 mod burst;
 mod cache;
+mod crash;
 mod exhausted;
+mod exit_code;
 mod forks;
+mod killed;
 mod leak;
 mod limit_too_low;
 mod limits_exceed;
 mod load_spike;
 mod neighbour;
 mod not_memory;
+mod oom_daemon;
+mod own_ceiling;
+mod stop_timeout;
 mod storm;
 mod swap;
 mod tmpfs;
 
 pub use burst::rise as burst_rise;
 pub use forks::tasks as fork_tasks;
+pub use own_ceiling::{comm as ended_comm, known as own_ceiling};
 pub use storm::step as storm_step;
 
 /// A class of causes.
@@ -54,6 +61,18 @@ pub enum Class {
     Exhausted,
     /// The recording ended, and memory was not why.
     NotMemory,
+    /// Somebody killed a process: a person, a script, a runtime.
+    Killed,
+    /// A process was asked to end, did not, and was killed.
+    StopTimeout,
+    /// A program that watches the memory killed a process.
+    OomDaemon,
+    /// A process ran into a ceiling of its own, far below its limit.
+    OwnCeiling,
+    /// A process crashed.
+    Crash,
+    /// A process ended with a code that only its own output explains.
+    ExitCode,
     /// No class has enough for it.
     Unknown,
 }
@@ -109,7 +128,7 @@ pub struct Cause {
 }
 
 /// The causes.
-pub const TABLE: [Cause; 13] = [
+pub const TABLE: [Cause; 19] = [
     neighbour::CAUSE,
     limits_exceed::CAUSE,
     storm::CAUSE,
@@ -123,6 +142,12 @@ pub const TABLE: [Cause; 13] = [
     swap::CAUSE,
     exhausted::CAUSE,
     not_memory::CAUSE,
+    stop_timeout::CAUSE,
+    oom_daemon::CAUSE,
+    killed::CAUSE,
+    own_ceiling::CAUSE,
+    crash::CAUSE,
+    exit_code::CAUSE,
 ];
 
 /// From this on a class is said to be the cause.

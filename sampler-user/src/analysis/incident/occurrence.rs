@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::death::{self, Death};
 use crate::event::What;
 use crate::evidence::{Constraint, MoreOomKills, OomKill};
 use crate::recording::{Origin, TimedEvent};
@@ -19,6 +20,8 @@ pub enum Kind {
     OomKill,
     /// The recording ends without the agent's goodbye.
     AbruptEnd,
+    /// A process ended by a signal or a failure, and not by the OOM killer.
+    Death,
 }
 
 /// What came after an end without a goodbye.
@@ -48,6 +51,8 @@ pub struct Occurrence {
     pub last_us: i64,
     /// What came after it, of an abrupt end.
     pub afterwards: Option<Afterwards>,
+    /// The process that ended, of a death.
+    pub death: Option<Box<Death>>,
 }
 
 /// The incidents in the order of time. `last_us` tells the last row or event before a time; `runs_on` that an agent still
@@ -80,6 +85,15 @@ pub fn find(
     if begun.is_some() && !runs_on {
         found.extend(end(i64::MAX, origins, last_us));
     }
+    found.extend(death::find(events).into_iter().map(|death| Occurrence {
+        kind: Kind::Death,
+        at_us: death.time_us,
+        kills: Vec::new(),
+        more: 0,
+        last_us: death.time_us,
+        afterwards: None,
+        death: Some(death.into()),
+    }));
     found.sort_by_key(|occurrence| occurrence.at_us);
     found
 }
@@ -102,6 +116,7 @@ fn end(before_us: i64, origins: &[Origin], last_us: &dyn Fn(i64) -> Option<i64>)
         more: 0,
         last_us: at_us,
         afterwards: Some(afterwards),
+        death: None,
     })
 }
 
@@ -132,6 +147,7 @@ pub fn take(found: &mut Vec<Occurrence>, time_us: i64, kill: &OomKill, counted: 
             more: counted.saturating_sub(1),
             last_us: time_us,
             afterwards: None,
+            death: None,
         });
         return found.len() - 1;
     };

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use super::death::Death;
 use super::occurrence::{Afterwards, Kind, Occurrence, is_known};
 use super::trace::Trace;
 use super::{Limit, Owner, Trigger, Victim};
@@ -38,6 +39,8 @@ pub struct Scene {
     pub more: u64,
     /// What came after an abrupt end.
     pub afterwards: Option<Afterwards>,
+    /// The process that ended, of a death.
+    pub death: Option<Box<Death>>,
     /// Where it was recorded.
     pub origin: Origin,
     /// The cgroups: an hour of what is slow, a minute of all.
@@ -74,6 +77,7 @@ impl Scene {
             kills: occurrence.kills.clone(),
             more: occurrence.more,
             afterwards: occurrence.afterwards,
+            death: occurrence.death.clone(),
             origin,
             cgroups: BTreeMap::new(),
             host: Trace::default(),
@@ -101,7 +105,10 @@ impl Scene {
 
     /// cgroup of the first victim.
     pub fn victim_cgroup(&self) -> Option<&str> {
-        self.kill()?.victim_cgroup.as_deref()
+        match &self.death {
+            Some(death) => death.cgroup.as_deref(),
+            None => self.kill()?.victim_cgroup.as_deref(),
+        }
     }
 
     /// The first moment after which the traces show what the kill freed: nothing after it tells of before.
@@ -186,6 +193,11 @@ impl Scene {
 
     /// Who saw it.
     pub fn witnesses(&self) -> Vec<String> {
+        if let Some(death) = &self.death {
+            let seen =
+                [death.pid.map(|_| "probe".to_owned()), death.runtime.as_ref().map(|account| account.by.clone())];
+            return seen.into_iter().flatten().collect();
+        }
         let mut all: Vec<_> = self.kills.iter().flat_map(|(_, kill)| kill.witnesses.iter().copied()).collect();
         all.sort();
         all.dedup();
@@ -200,7 +212,8 @@ impl Scene {
     /// cgroups below the limit that hold processes of their own (no other is below them), at the incident.
     pub fn members(&self) -> Vec<(&str, &Trace)> {
         let limit = self.limit();
-        let scope = limit.cgroup.as_deref();
+        let of_death = self.death.as_ref().and_then(|death| death.cgroup.as_deref());
+        let scope = limit.cgroup.as_deref().or(of_death);
         let inside = |path: &str| match scope {
             Some(scope) => is_below(path, scope),
             None => path != "/",
@@ -307,6 +320,10 @@ impl Scene {
 
     /// Finds the cgroup that made the memory short: the one that grew most lately, or else most at all, or else holds most.
     pub fn find_suspect(&mut self) {
+        if let Some(death) = &self.death {
+            self.suspect.clone_from(&death.cgroup);
+            return;
+        }
         let since = self.since_us();
         let members = self.members();
         let held: u64 = members.iter().map(|(path, trace)| self.at_end(path, trace)).sum();

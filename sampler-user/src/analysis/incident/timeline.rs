@@ -2,8 +2,10 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::death;
 use super::scene::{AFTER_US, HOUR_US, MINUTE_US, Scene};
 use crate::event::What;
+use crate::evidence::SignalOrigin;
 use crate::fields::FieldId;
 use crate::time::format_us;
 use crate::units::{bytes, count, micros, printable};
@@ -148,7 +150,8 @@ fn moments(scene: &Scene) -> Vec<Moment> {
     told.sort_by_key(|t| t.first_us);
     // The kill and what is near it matter most.
     while told.len() > MOST {
-        told.remove(0);
+        let other = scene.death.as_ref().and_then(|death| told.iter().position(|t| t.cgroup != death.cgroup));
+        told.remove(other.unwrap_or(0));
     }
     let moment = |t: Told| {
         let times = if t.times > 1 { format!(", {} times", count(t.times)) } else { String::new() };
@@ -230,9 +233,26 @@ pub fn words(what: &What) -> Option<(u64, String)> {
             ),
         ),
         What::ProcessJoined { comm, pid, .. } => (1, format!("{} (pid {pid}) was moved into it", printable(comm))),
-        What::ProcessExit { comm, pid, peak_rss, signal: Some(signal), .. } => {
-            (1, format!("{} (pid {pid}) ended by signal {signal}; it had up to {}", printable(comm), bytes(*peak_rss)))
+        What::ProcessExit { comm, pid, peak_rss, signal: Some(number), signals, .. } => {
+            let by = signals.iter().rev().find(|sent| sent.signal == *number);
+            let by = match by {
+                Some(sent) if sent.origin == SignalOrigin::Kernel => " from the kernel".into(),
+                Some(sent) if sent.sender_pid == *pid => " of its own".into(),
+                Some(sent) => format!(" from {} (pid {})", printable(&sent.sender_comm), sent.sender_pid),
+                None => String::new(),
+            };
+            let signal = death::words::signal(*number);
+            (1, format!("{} (pid {pid}) ended by {signal}{by}; it had up to {}", printable(comm), bytes(*peak_rss)))
         }
+        What::ProcessExit { comm, pid, peak_rss, code: Some(code @ 1..), .. } => {
+            (1, format!("{} (pid {pid}) ended with code {code}; it had up to {}", printable(comm), bytes(*peak_rss)))
+        }
+        What::ContainerEvent { runtime, action, signal, code, .. } => {
+            let signal = signal.map_or_else(String::new, |number| format!(" ({})", death::words::signal(number)));
+            let code = code.map_or_else(String::new, |code| format!(", exit code {code}"));
+            (1, format!("{} says: {}{signal}{code}", printable(runtime), printable(action)))
+        }
+        What::ExitsLeftOut { count } => (*count, "processes ended, too many to record each".into()),
         What::Gap { from_ns, to_ns, reason, .. } => (
             1,
             format!("nothing was seen for {}: {}", micros(to_ns.saturating_sub(*from_ns) / 1000), printable(reason)),

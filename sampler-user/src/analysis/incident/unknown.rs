@@ -1,5 +1,6 @@
 //! What could not be known, and why.
 
+use super::death;
 use super::occurrence::Kind;
 use super::scene::{MINUTE_US, Scene};
 use crate::event::What;
@@ -29,6 +30,7 @@ pub fn of(scene: &Scene) -> Vec<String> {
         What::Degraded { what } => Some(format!("the recorder went without: {}", printable(what))),
         _ => None,
     }));
+    all.extend(scene.death.iter().flat_map(|death| death::words::unknown(death)));
     if scene.kind == Kind::OomKill {
         let seen = |kind| scene.kills.iter().any(|(_, kill)| kill.witnesses.contains(&kind));
         let (kmsg, probe) = (seen(WitnessKind::Kmsg), seen(WitnessKind::Probe));

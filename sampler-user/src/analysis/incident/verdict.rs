@@ -2,6 +2,7 @@
 
 use super::Owner;
 use super::cause::{Class, Judgement, burst_rise, fork_tasks, storm_step};
+use super::death;
 use super::memory::limits;
 use super::occurrence::{Afterwards, Kind};
 use super::scene::Scene;
@@ -10,8 +11,10 @@ use crate::units::{bytes, micros, printable, time_of_day};
 
 /// What happened, in one sentence.
 pub fn sentence(scene: &Scene, cause: Class) -> String {
-    if scene.kind == Kind::AbruptEnd {
-        return end(scene, cause);
+    match scene.kind {
+        Kind::AbruptEnd => return end(scene, cause),
+        Kind::Death => return death::words::sentence(scene, cause),
+        Kind::OomKill => {}
     }
     let who = victim(scene);
     let at = time_of_day(scene.at_us);
@@ -127,7 +130,16 @@ fn why(scene: &Scene, cause: Class) -> String {
             let (first, last) = fork_tasks(scene).unwrap_or((0, 0));
             format!("{} from {first} to {last} tasks", who("had gone", "going"))
         }
-        Class::Swap | Class::Exhausted | Class::NotMemory | Class::Unknown => {
+        Class::Swap
+        | Class::Exhausted
+        | Class::NotMemory
+        | Class::Killed
+        | Class::StopTimeout
+        | Class::OomDaemon
+        | Class::OwnCeiling
+        | Class::Crash
+        | Class::ExitCode
+        | Class::Unknown => {
             format!("; why is not clear, `{suspect}` held most that grew ({})", bytes(end))
         }
     }

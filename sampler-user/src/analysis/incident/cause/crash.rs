@@ -1,0 +1,40 @@
+//! It crashed: a fault or an abort of its own, and memory was not why.
+
+use super::{Cause, Class, Judgement, own_ceiling};
+use crate::analysis::incident::death::words::{end, level};
+use crate::analysis::incident::occurrence::Kind;
+use crate::analysis::incident::scene::Scene;
+use crate::units::bytes;
+
+pub const CAUSE: Cause = Cause { class: Class::Crash, of: Kind::Death, judge };
+
+fn judge(scene: &Scene, says: &mut Judgement) {
+    let Some(death) = scene.death.as_ref().filter(|death| death.crashed()) else { return };
+    let sender = death.sender.as_ref();
+    if let Some(other) = sender.filter(|sender| !sender.itself) {
+        says.contra(0.2, format!("another process sent the signal: {}", super::super::death::words::by(other)));
+        return;
+    }
+    let how = match sender {
+        Some(sender) if sender.fault => "the kernel saw a fault of the process itself",
+        Some(_) => "the kernel saw that it sent the signal to itself (abort)",
+        None => "such a signal comes from the program itself",
+    };
+    says.pro(0.8, format!("{}: {how}", end(death)));
+    if let Some((what, sure)) = own_ceiling::known(scene)
+        && sure > 0.6
+        && level(scene).end >= 24 << 20
+    {
+        says.contra(0.45, format!("this is also how it ends at {what}"));
+    } else if death.address_limit.is_some_and(|limit| death.peak_rss.unwrap_or(0) * 3 >= limit) {
+        says.contra(0.45, "it was near its limit of address space, where an allocation fails");
+    }
+    let held = level(scene).end;
+    match death.limit {
+        Some(limit) if held * 100 >= limit * 92 => {
+            says.against.push(format!("the limit of its cgroup, {}, was near", bytes(limit)));
+        }
+        Some(limit) => says.speaks_for.push(format!("memory was {} of {}", bytes(held), bytes(limit))),
+        None => {}
+    }
+}

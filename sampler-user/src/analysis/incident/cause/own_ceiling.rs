@@ -1,0 +1,104 @@
+//! It ran into a ceiling of its own, far below the limit: a heap limit of V8 or of a JVM, RLIMIT_AS. The kernel has no part in it.
+
+use super::{Cause, Class, Judgement};
+use crate::analysis::incident::death::LARGE;
+use crate::analysis::incident::death::words::level;
+use crate::analysis::incident::occurrence::Kind;
+use crate::analysis::incident::scene::Scene;
+use crate::analysis::incident::trace::Trace;
+use crate::fields::FieldId;
+use crate::units::{bytes, micros};
+
+pub const CAUSE: Cause = Cause { class: Class::OwnCeiling, of: Kind::Death, judge };
+
+/// A runtime with a heap limit: its processes, the signals and codes it ends with when that is reached, and how sure each is.
+struct Runtime {
+    comms: &'static [&'static str],
+    what: &'static str,
+    /// Signals, also as codes above 128.
+    signals: &'static [u8],
+    codes: &'static [(u8, f64)],
+}
+
+const RUNTIMES: [Runtime; 3] = [
+    Runtime {
+        // The newest name their main thread.
+        comms: &["node", "nodejs", "MainThread", "node-MainThread", "electron", "deno"],
+        what: "V8's heap limit (--max-old-space-size)",
+        // abort, or a crash on purpose.
+        signals: &[4, 5, 6, 11],
+        codes: &[],
+    },
+    Runtime {
+        comms: &["java"],
+        what: "the JVM's heap limit (-Xmx)",
+        signals: &[6],
+        // -XX:+ExitOnOutOfMemoryError has a code of its own; any uncaught exception ends with 1.
+        codes: &[(3, 0.9), (1, 0.65)],
+    },
+    Runtime { comms: &["python", "python3"], what: "a limit of address space", signals: &[], codes: &[(1, 0.4)] },
+];
+
+/// The ceiling that a process of this name has, and how sure it is by the way it ended.
+pub fn known(scene: &Scene) -> Option<(&'static str, f64)> {
+    let death = scene.death.as_ref()?;
+    let comm = comm(scene)?;
+    let is = |name: &&&str| comm == **name || (**name == "python3" && comm.starts_with("python3."));
+    let runtime = RUNTIMES.iter().find(|runtime| runtime.comms.iter().any(|name| is(&name)))?;
+    let by_signal = death.fatal().filter(|signal| runtime.signals.contains(signal)).map(|_| 0.88);
+    let by_code = || runtime.codes.iter().find(|(code, _)| Some(*code) == death.code).map(|(_, sure)| *sure);
+    Some((runtime.what, by_signal.or_else(by_code)?))
+}
+
+/// The name of the process that ended; where nobody saw it end, that of the largest of its cgroup as it was sampled.
+pub fn comm(scene: &Scene) -> Option<&str> {
+    let death = scene.death.as_ref()?;
+    let size = |trace: &Trace| trace.at(FieldId::ProcessAnon, scene.at_us).unwrap_or(0);
+    let of = scene.processes.iter().filter(|(path, ..)| death.cgroup.as_ref() == Some(path));
+    let largest = || Some(of.max_by_key(|(.., trace)| size(trace))?.1.comm.as_str());
+    death.comm.as_deref().or_else(largest)
+}
+
+fn judge(scene: &Scene, says: &mut Judgement) {
+    let Some(death) = &scene.death else { return };
+    let by_itself = death.crashed() || (death.fatal().is_none() && death.code.is_some());
+    if !by_itself || death.sender.as_ref().is_some_and(|sender| !sender.itself) {
+        return;
+    }
+    let level = level(scene);
+    if let Some(limit) = death.address_limit {
+        let held = death.peak_rss.unwrap_or(0);
+        let words = format!("it may have {} of address space (RLIMIT_AS) and held up to {}", bytes(limit), bytes(held));
+        if held * 3 >= limit { says.pro(0.88, words) } else { says.contra(0.4, words) }
+    }
+    if let Some((what, sure)) = known(scene) {
+        says.pro(sure, format!("{} is how it ends at {what}", super::super::death::words::end(death)));
+    } else if level.flat_us >= 5_000_000 && level.grew && death.peak_rss >= Some(LARGE) {
+        says.pro(0.55, "memory grew, stood at a level below its limit, and then it ended by itself");
+    }
+    if says.score == 0.0 {
+        return;
+    }
+    let (end, top) = (level.end, level.top);
+    if end * 10 < top * 8 {
+        says.contra(0.3, format!("memory was {} at the end, far below the {} it had had", bytes(end), bytes(top)));
+    } else if level.flat_us >= 1_000_000 {
+        let flat = micros(level.flat_us as u64);
+        says.speaks_for.push(format!("memory stood at its highest, {}, for the last {flat}", bytes(end)));
+    } else {
+        says.speaks_for.push(format!("memory was at its highest, {}", bytes(end)));
+    }
+    if end < 24 << 20 {
+        says.contra(0.3, format!("{} is less than such a program begins with", bytes(end)));
+    }
+    match death.limit.or(level.limit) {
+        Some(limit) if end * 100 >= limit * 92 => {
+            says.contra(0.4, format!("the limit of its cgroup, {}, was near as well", bytes(limit)));
+        }
+        Some(limit) => says.speaks_for.push(format!("the limit of its cgroup, {}, was not reached", bytes(limit))),
+        None => says.speaks_for.push("its cgroup has no limit".into()),
+    }
+    if death.lived_us.is_some_and(|lived| lived < 1_500_000) && death.code == Some(1) {
+        says.contra(0.45, "it lived so short that a start which fails looks the same");
+    }
+}
