@@ -93,7 +93,9 @@ impl Said {
                 (limit, ..) if limit == "/wsl-user" => "wsl-user",
                 _ => "ancestor",
             };
-            if page["limit"]["owner"] != owner || page["limit"]["cgroup"] != kill["limit_cgroup"] {
+            // A kill that no witness placed says nothing; its page has the limit of the kills around it.
+            let is_placed = owner != "unknown";
+            if is_placed && (page["limit"]["owner"] != owner || page["limit"]["cgroup"] != kill["limit_cgroup"]) {
                 wrong.push(format!(
                     "{}: info says {owner} {}, the page {}",
                     kill["time"], kill["limit_cgroup"], page["limit"]
