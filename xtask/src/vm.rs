@@ -40,7 +40,7 @@ pub struct Args {
 }
 
 /// Name, hierarchy. The bodies are functions of `vm/init.sh`.
-const SCENARIOS: [(&str, &str); 20] = [
+const SCENARIOS: [(&str, &str); 21] = [
     ("doctor", "v2"),
     ("memcg_kill", "v2"),
     ("oom_group", "v2"),

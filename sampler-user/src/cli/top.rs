@@ -99,7 +99,7 @@ struct Document<'a> {
 /// Where the board is filled from.
 enum Source {
     /// The journal of an agent.
-    Attached(Follow),
+    Attached(Box<Follow>),
     /// A recorder of our own, which ends when its channel is dropped.
     Direct { stop: Option<tokio::sync::oneshot::Sender<()>>, thread: Option<JoinHandle<anyhow::Result<()>>> },
     /// A recording that does not change.
@@ -143,7 +143,7 @@ fn open(args: &Args, selection: &Selection) -> anyhow::Result<(Source, Shared, S
     if !args.direct && is_written(dir) {
         let board = Shared::new(depth, String::new(), None);
         let name = format!("agent in {}", dir.display());
-        return Ok((Source::Attached(Follow::new(dir.join(JOURNAL))), board, name));
+        return Ok((Source::Attached(Box::new(Follow::new(dir.join(JOURNAL)))), board, name));
     }
     if let Some(dir) = &args.dir {
         let here = Here::of(std::slice::from_ref(dir), &EVER)?;
