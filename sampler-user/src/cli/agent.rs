@@ -88,8 +88,10 @@ impl Agent {
         let (tell, told) = mpsc::channel();
         let mut gathering = Gathering::default();
         let sink = Listening::new(journal, told, move |event| {
-            aloud.hear(event);
-            let _ = gathering.take(event).map(|kill| heard.send(kill));
+            event.into_iter().for_each(|event| aloud.hear(event));
+            for new in gathering.take(event) {
+                let _ = heard.send(new);
+            }
         });
         let sink = Watch::new(Box::new(sink), &self.config.fields);
         let guard = self.guard.zip(beside.as_ref()).map(|(guard, beside)| guard.begin(beside.board.clone(), tell));

@@ -1,5 +1,5 @@
 //! What happens as the OOM killer came: the page of each incident is written beside the recording, and a command of the user is
-//! run. All of it by child processes and bounded in time; the sampling waits for none of it.
+//! run. Deaths that are no OOM kill get a page and a line. All of it by child processes and bounded in time; the sampling waits for none of it.
 
 use std::collections::VecDeque;
 use std::fs::{self, File};
@@ -9,8 +9,11 @@ use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
 
 use anyhow::{Context, bail};
+use sampler::analysis::incident::Incident;
+use sampler::analysis::incident::death::{Death, Deaths};
 use sampler::analysis::incident::occurrence::{APART_US, Occurrence, take, take_more};
 use sampler::event::{Event, What};
+use sampler::recording::TimedEvent;
 use sampler::time::{Anchor, format_us};
 use tokio::process::Command;
 use tokio::sync::mpsc::UnboundedReceiver;
@@ -34,24 +37,38 @@ const AT_END: Duration = Duration::from_secs(3);
 /// Commands that run at once.
 const COMMANDS: usize = 16;
 
-/// A kill that was recorded, as one of an incident.
-pub struct Kill {
+/// A kill that was recorded, as one of an incident, or a death.
+pub struct News {
     /// The incident, by its first kill.
     incident: Wanted,
     /// The event, of the first kill alone, in case no page can be made.
     json: Option<String>,
 }
 
-/// Finds the incident of each kill: the same rule as in the post-mortem, with no more kept than it needs.
+/// Finds the incident of each kill, and the deaths: the same rules as in the post-mortem, with no more kept than they need.
 #[derive(Default)]
 pub struct Gathering {
     open: Vec<Occurrence>,
+    deaths: Deaths,
 }
 
 impl Gathering {
-    /// Takes an event; gives a kill if it is one.
-    pub fn take(&mut self, event: &Event) -> Option<Kill> {
-        let time_us = Anchor::now().wall_us(event.mono_ns);
+    /// Takes an event, or the time alone; gives what is new.
+    pub fn take(&mut self, event: Option<&Event>) -> Vec<News> {
+        let anchor = Anchor::now();
+        let now_us = anchor.wall_us(anchor.mono_ns);
+        let mut news: Vec<News> = self.deaths.poll(now_us).into_iter().map(of_death).collect();
+        if let Some(event) = event {
+            let time_us = anchor.wall_us(event.mono_ns);
+            if Deaths::wants(&event.what) {
+                self.deaths.hear(&TimedEvent { time_us, event: event.clone() });
+            }
+            news.extend(self.kill(time_us, event));
+        }
+        news
+    }
+
+    fn kill(&mut self, time_us: i64, event: &Event) -> Option<News> {
         self.open.retain(|occurrence| time_us - occurrence.last_us <= 2 * APART_US);
         let known = self.open.len();
         let at = match &event.what {
@@ -67,10 +84,16 @@ impl Gathering {
         let occurrence = self.open.get_mut(at)?;
         occurrence.kills.truncate(1);
         let cgroup = occurrence.kills.first()?.1.victim_cgroup.clone().unwrap_or_default();
-        let incident = Wanted { at_us: occurrence.at_us, cgroup };
+        let incident = Wanted { is_death: false, at_us: occurrence.at_us, cgroup };
         let json = is_first.then(|| serde_json::to_string(event).unwrap_or_default());
-        Some(Kill { incident, json })
+        Some(News { incident, json })
     }
+}
+
+fn of_death(death: Death) -> News {
+    let cgroup = death.cgroup.clone().unwrap_or_default();
+    let json = serde_json::to_string(&death).ok();
+    News { incident: Wanted { is_death: true, at_us: death.time_us, cgroup }, json }
 }
 
 /// An incident whose page is to be written, now or once it is over.
@@ -82,14 +105,14 @@ struct Due {
 
 /// Writes a page for each incident and runs the command for it, in their order, until no more kills come. `ends` is dropped as
 /// the recording ends.
-pub async fn report(out: PathBuf, command: Option<String>, mut kills: UnboundedReceiver<Kill>, ends: Receiver<()>) {
+pub async fn report(out: PathBuf, command: Option<String>, mut news: UnboundedReceiver<News>, ends: Receiver<()>) {
     let mut due: VecDeque<Due> = VecDeque::new();
     let mut commands = JoinSet::new();
     loop {
         let next = due.iter().map(|due| due.at).min();
         tokio::select! {
-            kill = kills.recv() => match kill {
-                Some(kill) => schedule(&mut due, kill),
+            new = news.recv() => match new {
+                Some(new) => schedule(&mut due, new),
                 None => break,
             },
             () = tokio::time::sleep_until(next.unwrap_or_else(Instant::now)), if next.is_some() => {
@@ -105,10 +128,9 @@ pub async fn report(out: PathBuf, command: Option<String>, mut kills: UnboundedR
     while commands.join_next().await.is_some() {}
 }
 
-fn schedule(due: &mut VecDeque<Due>, kill: Kill) {
+fn schedule(due: &mut VecDeque<Due>, News { incident, json }: News) {
     let now = Instant::now();
-    let Kill { incident, json } = kill;
-    let same = |due: &&mut Due| (due.incident.at_us, &due.incident.cgroup) == (incident.at_us, &incident.cgroup);
+    let same = |due: &&mut Due| due.incident == incident;
     match due.iter_mut().find(same) {
         // The first page is due at once, however many kills are added.
         Some(known) if known.json.is_some() => {}
@@ -129,6 +151,12 @@ async fn write(out: &Path, command: Option<&str>, due: VecDeque<Due>, commands: 
     let mut left = due;
     let mut run_next = |page: Option<PathBuf>, left: &mut VecDeque<Due>| {
         let Some(due) = left.pop_front() else { return };
+        if due.incident.is_death {
+            // An alert reports a kill; of a death the page does.
+            let verdict = page.and_then(|page| serde_json::from_slice::<Incident>(&fs::read(page).ok()?).ok());
+            verdict.iter().for_each(|page| say(&format!("sampler: {}", page.verdict)));
+            return;
+        }
         if let (Some(command), Some(json)) = (command, due.json) {
             if commands.len() >= COMMANDS {
                 say(&format!("sampler: {COMMANDS} commands of --on-oom still run; not run for {}", due.incident));
@@ -141,7 +169,7 @@ async fn write(out: &Path, command: Option<&str>, due: VecDeque<Due>, commands: 
     let wanted: Vec<String> = left.iter().map(|due| due.incident.to_string()).collect();
     let mut written = |line: &str| run_next((line != "-").then(|| PathBuf::from(line)), &mut left);
     if let Err(error) = pages(out, &wanted, &mut written).await {
-        say(&format!("sampler: write the page of the OOM kill at {}: {error:#}", format_us(first)));
+        say(&format!("sampler: write the page of the incident at {}: {error:#}", format_us(first)));
     }
     while !left.is_empty() {
         run_next(None, &mut left);

@@ -7,7 +7,7 @@ use sampler::recording::Subject;
 use sampler::sample::{PassHead, Row, SubjectRef};
 use sampler::sink::Sink;
 
-/// Passes on what it is given, and lets each event be heard after it is recorded. What was told is taken at each event and each
+/// Passes on what it is given, and lets each event be heard after it is recorded, and each flush as `None`. What was told is taken at each event and each
 /// flush, which come several times a second, so the goodbye of the agent comes after all that was told before it. It runs on the
 /// relay's thread and waits for nothing; who hears puts the event into a queue.
 pub struct Listening<H> {
@@ -16,7 +16,7 @@ pub struct Listening<H> {
     hear: H,
 }
 
-impl<H: FnMut(&Event) + Send> Listening<H> {
+impl<H: FnMut(Option<&Event>) + Send> Listening<H> {
     /// A sink before another.
     pub fn new(sink: Box<dyn Sink>, told: Receiver<Event>, hear: H) -> Listening<H> {
         Listening { sink, told, hear }
@@ -24,7 +24,7 @@ impl<H: FnMut(&Event) + Send> Listening<H> {
 
     fn take(&mut self, event: &Event) {
         self.sink.event(event);
-        (self.hear)(event);
+        (self.hear)(Some(event));
     }
 
     fn take_told(&mut self) {
@@ -34,7 +34,7 @@ impl<H: FnMut(&Event) + Send> Listening<H> {
     }
 }
 
-impl<H: FnMut(&Event) + Send> Sink for Listening<H> {
+impl<H: FnMut(Option<&Event>) + Send> Sink for Listening<H> {
     fn subject(&mut self, number: SubjectRef, subject: &Subject) {
         self.sink.subject(number, subject);
     }
@@ -54,5 +54,6 @@ impl<H: FnMut(&Event) + Send> Sink for Listening<H> {
     fn flush(&mut self, sync: bool) {
         self.take_told();
         self.sink.flush(sync);
+        (self.hear)(None);
     }
 }

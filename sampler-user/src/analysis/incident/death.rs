@@ -270,6 +270,18 @@ fn push<T>(last: &mut VecDeque<T>, one: T) {
 }
 
 impl Deaths {
+    /// Whether an event says something of a death.
+    pub fn wants(what: &What) -> bool {
+        matches!(
+            what,
+            What::OomKill(_)
+                | What::MoreOomKills(_)
+                | What::OomWitness { .. }
+                | What::ContainerEvent { .. }
+                | What::ProcessExit { .. }
+        )
+    }
+
     /// Takes an event.
     pub fn hear(&mut self, event: &TimedEvent) {
         let (time_us, cgroup) = (event.time_us, event.event.cgroup.clone());
