@@ -334,7 +334,7 @@ field() {
     truth soon '[ $AFTER != none ]' '[ $AFTER -le 8 ]' '[ $(ls /tmp/hooks/*.json | wc -l) -ge 7 ]'
     truth storm 'incidents "$(of_limit own /storm)" | grep -q "\"cause\": \"tmpfs\""' '[ $(many "$(of_limit own /storm)") = $(many "\"cgroup\": \"/storm\", \"anon\"") ]'
     truth loop '[ $(many "$(of_limit own /docker/${H}0)") = 4 ]' '[ $(incidents "$(of_limit own /docker/${H}0)" | tail -n +2 | grep -c "\"cause\": \"leak\"") = 3 ]'
-    truth group 'has \"group\":true' '[ $(many "$(of_limit own /group)") = 1 ]'
+    truth group 'has \"group\":true' '[ $(many "$(of_limit own /group)") = 1 ]' '[ $(sed -n "s/ *\([0-9]*\) \"cgroup\":\"\/group\"/\1/p" /tmp/places) = 2 ]'
     truth nested '[ $(many "$(of_limit own /docker/${H}1/job)") = 1 ]'
     truth pod '[ $DBRC = 137 ]' '[ $(many "$(of_limit ancestor /pod)" "\"cause\": \"neighbour\"") = 1 ]'
     truth machine '[ $(many "\"owner\": \"machine\"" "\"cgroup\": \"/big\"") -ge 1 ]'
