@@ -178,7 +178,15 @@ impl Names {
         {
             own.complete(told);
         }
-        own
+        own.or_else(|| self.around(cgroup))
+    }
+
+    /// The container that a cgroup is inside of, by its name alone.
+    fn around(&self, cgroup: &str) -> Option<Identity> {
+        let ends = cgroup.match_indices('/').map(|(at, _)| at).filter(|at| *at > 0);
+        let mut outer = ends.rev().filter_map(|at| Some((at, self.told.get(&cgroup[..at])?)));
+        let (at, told) = outer.find(|(_, told)| told.container.is_some())?;
+        Some(Identity { inner: Some(cgroup[at + 1..].to_owned()), ..told.clone() })
     }
 }
 
@@ -229,5 +237,8 @@ mod tests {
         assert_eq!(names.of("/docker/x", by_path).unwrap().title().unwrap(), "web");
         assert_eq!(names.of("/docker/x/init.scope", by_path).unwrap().title().unwrap(), "web:init.scope");
         assert_eq!(names.of("/other", by_path), None);
+        // Also where the path itself says nothing.
+        assert_eq!(names.of("/docker/x/job", |_| None).unwrap().title().unwrap(), "web:job");
+        assert_eq!(names.of("/docker/xy/job", |_| None), None);
     }
 }

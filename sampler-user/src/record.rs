@@ -572,6 +572,9 @@ impl Control {
                     };
                     self.event(Event { cgroup: cgroup.map(|c| c.to_string()), ..Event::now(what) });
                 }
+                Notice::Oom { cgroup } => {
+                    self.merge.witness(Witness::Notified { time_ns: mono_ns(), cgroup: cgroup.to_string() });
+                }
                 Notice::Events { cgroup, since_ns, rose } => {
                     let by = |column: FieldId| {
                         rose.iter().find(|(name, _)| *name == column.field().column).map_or(0, |(_, by)| *by)

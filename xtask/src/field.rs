@@ -103,6 +103,10 @@ fn field(args: &Args, sampler: &std::path::Path, home: &std::path::Path) -> anyh
     for truth in storms {
         stack.docker.read(&["pause", &of(&kernel, &truth.service)?])?;
     }
+    // A loop may be between two lives; the next is not killed within the seconds that are left.
+    for truth in truths.iter().filter(|truth| truth.is_loop) {
+        let _ = of(&kernel, &truth.service).and_then(|container| stack.docker.read(&["pause", &container]));
+    }
     // What was killed until here has to be reported; the recorder has time for it.
     let host_kills = kernel.host_kills()?;
     let until = now();

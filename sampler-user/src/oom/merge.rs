@@ -39,6 +39,14 @@ pub enum Witness {
         /// Group kills.
         group_kills: u64,
     },
+    /// The OOM notification of cgroup v1 (memory.oom_control by eventfd), which the cgroup whose limit was hit gets before a kill, and
+    /// all below it.
+    Notified {
+        /// When it came, monotonic nanoseconds.
+        time_ns: u64,
+        /// Who got it.
+        cgroup: String,
+    },
     /// The host's count.
     Vmstat {
         /// When it was read, monotonic nanoseconds.
@@ -53,9 +61,10 @@ pub enum Witness {
 impl Witness {
     fn time_ns(&self) -> u64 {
         match self {
-            Witness::Kmsg { time_ns, .. } | Witness::Counter { time_ns, .. } | Witness::Vmstat { time_ns, .. } => {
-                *time_ns
-            }
+            Witness::Kmsg { time_ns, .. }
+            | Witness::Counter { time_ns, .. }
+            | Witness::Notified { time_ns, .. }
+            | Witness::Vmstat { time_ns, .. } => *time_ns,
             Witness::Probe { report } => report.time_ns,
         }
     }
@@ -116,6 +125,8 @@ struct Ooms {
     cgroup: String,
     since_ns: u64,
     time_ns: u64,
+    /// Whether those below were notified as well.
+    reaches_below: bool,
 }
 
 /// Collects witnesses and reports each kill once. A kill waits for its own witnesses, whatever else is killed meanwhile.
@@ -186,12 +197,16 @@ impl Merge {
             Witness::Probe { report } => self.add_probe(*report),
             Witness::Counter { time_ns, since_ns, cgroup, kills, ooms, group_kills } => {
                 if ooms > 0 {
-                    self.ooms.push_back(Ooms { cgroup: cgroup.clone(), since_ns, time_ns });
+                    self.ooms.push_back(Ooms { cgroup: cgroup.clone(), since_ns, time_ns, reaches_below: false });
                 }
                 if group_kills > 0 {
                     self.count_twice(Some(&cgroup), time_ns, |ledger| ledger.groups += group_kills);
                 }
                 self.count(Some(&cgroup), kills, time_ns);
+            }
+            Witness::Notified { time_ns, cgroup } => {
+                let since_ns = time_ns.saturating_sub(LOOK_NS);
+                self.ooms.push_back(Ooms { cgroup, since_ns, time_ns, reaches_below: true });
             }
             Witness::Vmstat { time_ns, kills, .. } => self.count(None, kills, time_ns),
         }
@@ -470,18 +485,27 @@ impl Merge {
         }
     }
 
-    /// Whose limit it was, by the local counts of OOMs, where only one cgroup comes into question.
+    /// Whose limit it was: by the local counts of OOMs, where only one cgroup comes into question, or by the notifications of v1,
+    /// of which the topmost is the limit's.
     fn find_owner(&self, kill: &mut OomKill) {
         let Some(victim) = kill.victim_cgroup.as_deref().filter(|_| lacks_owner(kill)) else { return };
         let near = |ooms: &&Ooms| {
+            let after_ns = if ooms.reaches_below { 2 * LOOK_NS } else { SETTLE_NS };
             is_below(victim, &ooms.cgroup)
                 && ooms.since_ns <= kill.time_ns.saturating_add(LOOK_NS)
-                && kill.time_ns <= ooms.time_ns.saturating_add(SETTLE_NS)
+                && kill.time_ns <= ooms.time_ns.saturating_add(after_ns)
         };
-        let mut owners: Vec<&str> = self.ooms.iter().filter(near).map(|ooms| ooms.cgroup.as_str()).collect();
-        owners.sort_unstable();
-        owners.dedup();
-        if let [owner] = owners[..] {
+        let by = |reaches_below: bool| {
+            let of = self.ooms.iter().filter(move |ooms| ooms.reaches_below == reaches_below).filter(near);
+            let mut owners: Vec<&str> = of.map(|ooms| ooms.cgroup.as_str()).collect();
+            // Those above the victim, topmost first.
+            owners.sort_unstable_by_key(|owner| owner.len());
+            owners.dedup();
+            owners
+        };
+        let counted = by(false);
+        let owner = if let [owner] = counted[..] { Some(owner) } else { by(true).first().copied() };
+        if let Some(owner) = owner {
             kill.constraint = Constraint::Memcg;
             kill.limit_cgroup = Some(owner.to_owned());
         }
@@ -729,6 +753,38 @@ mod tests {
         merge.witness(counter(2, "/p", 0, 1, 0));
         let kills = merge.poll(u64::MAX).kills;
         assert_eq!((kills[0].constraint, kills[0].limit_cgroup.as_deref()), (Constraint::Memcg, Some("/p")));
+    }
+
+    #[test]
+    fn on_v1_the_topmost_that_was_notified_has_the_limit() {
+        let bare = |time_ns: u64, pid: i32| {
+            let report = OomReport {
+                victim: Victim { pid, ..Victim::default() },
+                constraint: Constraint::Memcg,
+                ..OomReport::default()
+            };
+            Witness::Kmsg { time_ns, report: Box::new(report) }
+        };
+        let notified = |time_ns: u64, cgroup: &str| Witness::Notified { time_ns, cgroup: cgroup.into() };
+        let mut merge = Merge::default();
+        // A limit of its own and one above it, while another is hit all the time.
+        let seen = [
+            notified(SECOND, "/p/a"),
+            notified(SECOND, "/storm"),
+            bare(SECOND + 1, 7),
+            counter(SECOND + 2, "/p/a", 1, 0, 0),
+            notified(3 * SECOND, "/p/b"),
+            notified(3 * SECOND, "/p/a"),
+            notified(3 * SECOND, "/p"),
+            notified(3 * SECOND, "/storm"),
+        ];
+        seen.into_iter().for_each(|witness| merge.witness(witness));
+        let first = merge.poll(3 * SECOND).kills;
+        assert_eq!(first[0].limit_cgroup.as_deref(), Some("/p/a"));
+        merge.witness(bare(3 * SECOND + 1, 8));
+        merge.witness(counter(3 * SECOND + 2, "/p/b", 1, 0, 0));
+        let second = merge.poll(u64::MAX).kills;
+        assert_eq!((second[0].victim_cgroup.as_deref(), second[0].limit_cgroup.as_deref()), (Some("/p/b"), Some("/p")));
     }
 
     #[test]

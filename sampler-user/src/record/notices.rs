@@ -37,6 +37,11 @@ pub enum Notice {
         /// Column and by how much it rose.
         rose: Vec<(&'static str, u64)>,
     },
+    /// A limit was hit and nothing could be reclaimed, on v1. The kernel notifies the cgroup of the limit and all below it.
+    Oom {
+        /// Who was notified.
+        cgroup: Arc<str>,
+    },
     /// A pressure trigger fired; no cgroup means the host.
     Pressure {
         /// Whose.
@@ -170,6 +175,9 @@ impl Notices {
                 Some(Source::V1Oom { counters, eventfd }) => {
                     let _ = rustix::io::read(eventfd, &mut [0u8; 8][..]);
                     let (counters, now) = (*counters, mono_ns());
+                    if let Some(Source::Counters(counters)) = self.sources.get(&counters) {
+                        notices.push(Notice::Oom { cgroup: counters.cgroup.clone() });
+                    }
                     self.again
                         .extend(V1_AGAIN_NS.iter().map(|after| ((now + after).next_multiple_of(*after), counters)));
                 }

@@ -6,6 +6,7 @@ use std::fs;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::{Duration, Instant};
 
 use sampler::cgroupfs::layout::{Layout, Version};
@@ -76,16 +77,28 @@ impl Drop for Cgroup {
     }
 }
 
+/// Storms of a test binary run at the same time; who needs the kernel's whole reports has none beside it.
+static STORMS: RwLock<()> = RwLock::new(());
+
+/// Waits until no storm runs and the kernel's log, which is limited to ten reports in five seconds, has room again.
+pub fn quiet() -> RwLockWriteGuard<'static, ()> {
+    let turn = STORMS.write().unwrap_or_else(PoisonError::into_inner);
+    std::thread::sleep(Duration::from_millis(5500));
+    turn
+}
+
 /// A cgroup in which a process is killed several times a second, and others that come and go beside it.
 pub struct Storm {
     killed: Cgroup,
     shell: Child,
+    _turn: RwLockReadGuard<'static, ()>,
 }
 
 impl Storm {
     /// `pause` is that of `sleep` after each kill.
     pub fn begin(test: &str, pause: &str) -> Option<Storm> {
         let short: String = test.chars().take(40).collect();
+        let turn = STORMS.read().unwrap_or_else(PoisonError::into_inner);
         let killed = Cgroup::make(&short, b"storm")?;
         killed.limit(2 << 20);
         let line = "while :; do (echo 0 > \"$0\"/cgroup.procs; exec tail /dev/zero); mkdir \"$0\"-brief; rmdir \"$0\"-brief; sleep \"$1\"; done";
@@ -97,7 +110,7 @@ impl Storm {
             .stderr(Stdio::null())
             .spawn()
             .unwrap();
-        let storm = Storm { killed, shell };
+        let storm = Storm { killed, shell, _turn: turn };
         let begun = Instant::now();
         while storm.kills() == 0 {
             assert!(begun.elapsed() < Duration::from_secs(20), "the kernel kills nobody");

@@ -19,7 +19,9 @@ pub fn rise(scene: &Scene) -> Option<(u64, u64)> {
     let end = scene.at_end(path, trace);
     let from = scene.before_us() - MOMENT_US;
     // Without what could be reclaimed: a cache that fills is no allocation.
-    let before = trace.footprint(from).or_else(|| trace.at(FieldId::Current, from));
+    // What a life before this one held is none of it.
+    let lived = scene.since_of(path) <= from;
+    let before = trace.footprint(from).or_else(|| trace.at(FieldId::Current, from)).filter(|_| lived);
     match before {
         Some(before) => Some((before.min(end), end)),
         None if scene.appeared(path) => Some((0, end)),

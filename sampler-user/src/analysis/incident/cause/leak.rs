@@ -13,6 +13,29 @@ const SURE: f64 = 0.8;
 /// A growth that comes in one piece is no leak: no eighth of its time may hold more than this of it.
 const LARGEST_PART: f64 = 0.4;
 
+/// How sure an even growth is that began late in a life which is too short for the detectors.
+const FROM_ONSET: f64 = 0.6;
+/// It lasts so long at least, microseconds, and no eighth of it has more than this of the whole.
+const LEAST_US: i64 = 10_000_000;
+const EVEN_PART: f64 = 0.3;
+
+/// Where an even growth began that lasts until the end: the last point that is still near the lowest.
+fn even_end(points: &[(i64, u64)]) -> Option<(i64, u64)> {
+    let (&(last_us, last), &(_, lowest)) = (points.last()?, points.iter().min_by_key(|point| point.1)?);
+    let whole = last.checked_sub(lowest).filter(|whole| *whole > 0)? as f64;
+    let near = |point: &&(i64, u64)| point.1.saturating_sub(lowest) as f64 <= 0.1 * whole;
+    let since = *points.iter().rev().find(near)?;
+    let (span, grown) = (last_us - since.0, (last - since.1) as f64);
+    let level = |part: i64| {
+        let at = since.0 + span * part / 8;
+        points[..points.partition_point(|point| point.0 <= at)].last().map_or(since.1, |point| point.1) as f64
+    };
+    let rises: Vec<f64> = (0..8).map(|part| level(part + 1) - level(part)).collect();
+    let is_even =
+        rises.iter().filter(|rise| **rise > 0.0).count() >= 7 && rises.iter().all(|rise| *rise <= EVEN_PART * grown);
+    (span >= LEAST_US && is_even).then_some(since)
+}
+
 fn judge(scene: &Scene, says: &mut Judgement) {
     let Some((path, trace)) = scene.suspect_trace() else { return };
     let who = scene.called(path);
@@ -64,6 +87,11 @@ fn judge(scene: &Scene, says: &mut Judgement) {
         let is_leak = history.verdict == Memory::Leak;
         if super::burst::is_one(scene) {
             says.contra(0.45, "what it took in the last 5 s is no leak, whatever it did before");
+        } else if let Some(since) = even_end(&points)
+            && history.verdict == Memory::Undetermined
+        {
+            let (grown, span) = (last.1 - since.1, micros((last.0 - since.0) as u64));
+            says.pro(FROM_ONSET, format!("{who} grew by {} in the last {span}, at an even pace", bytes(grown)));
         } else if largest > LARGEST_PART * whole && !is_leak {
             says.contra(
                 0.4,
@@ -72,5 +100,23 @@ fn judge(scene: &Scene, says: &mut Judgement) {
         } else if rising >= 7 {
             says.pro(0.7, format!("{growth}, at an even pace"));
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_even_growth_that_begins_late_is_found_from_its_onset() {
+        let points = |level: &dyn Fn(i64) -> u64| (0..60).map(|s| (s * 1_000_000, level(s))).collect::<Vec<_>>();
+        let late = points(&|s| 16 + 12 * s.saturating_sub(40).max(0) as u64);
+        let (since, level) = even_end(&late).unwrap();
+        assert!((40_000_000..43_000_000).contains(&since) && level <= 40, "{since} {level}");
+        assert_eq!(even_end(&points(&|s| if s < 50 { 16 } else { 240 })), None, "a step");
+        assert_eq!(even_end(&points(&|s| 16 + 40 * s.saturating_sub(55).max(0) as u64)), None, "too short");
+        assert_eq!(even_end(&points(&|s| if s < 30 { 16 } else { 200 + s as u64 })), None, "a step and a slow rise");
+        assert_eq!(even_end(&points(&|_| 16)), None);
+        assert_eq!(even_end(&[]), None);
     }
 }
