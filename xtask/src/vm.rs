@@ -68,8 +68,8 @@ const SCENARIOS: [(&str, &str); 21] = [
 /// A script that prints this wants its machine to be killed.
 const KILL_ME: &[u8] = b"KILL ME";
 
-/// Only when named: two hundred kills, or forty lives, take long under emulation.
-const ON_REQUEST: [&str; 2] = ["many_kills", "advised"];
+/// Only when named: two hundred kills, forty lives, or the field take long under emulation.
+const ON_REQUEST: [&str; 3] = ["many_kills", "advised", "field"];
 
 /// Scenarios that run a task of this repository inside.
 const OF_TASKS: [&str; 1] = ["advised"];

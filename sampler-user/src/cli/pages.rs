@@ -71,8 +71,8 @@ impl Wanted {
 
 /// Runs the command. Prints a line for each incident as soon as its page is written: the path of the JSON file, or `-`.
 pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
-    // The agent asks, while memory may still be short.
-    super::seal::go_last();
+    // Memory may still be short. But it does not wait for others: the page is for the moment.
+    super::seal::give_way();
     let mut incidents = Incidents::of(&args.dir)?;
     let mut failed = None;
     for wanted in &args.incidents {

@@ -27,9 +27,15 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
 
 /// Any work goes first, and if memory is short this process should, too. Raising the score needs no right.
 pub fn go_last() {
-    let _ = fs::write("/proc/self/oom_score_adj", "500");
+    give_way();
     let _ = rustix::process::setpriority_process(None, 19);
     idle_io();
+}
+
+/// If memory is short it is this process that ends, and not what is recorded; it has the priority of the others, not the agent's.
+pub fn give_way() {
+    let _ = fs::write("/proc/self/oom_score_adj", "500");
+    let _ = rustix::process::setpriority_process(None, 0);
 }
 
 fn idle_io() {

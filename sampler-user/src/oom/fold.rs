@@ -7,7 +7,7 @@ use super::merge::Settled;
 use crate::evidence::{MoreOomKills, OomKill};
 
 /// So many kills of one cgroup are reported one by one, and then so many a second: a restart loop is slower.
-const SINGLES: (f64, f64) = (100.0, 2.0);
+const SINGLES: (f64, f64) = (100.0, 4.0);
 /// The same of all cgroups together.
 const ALL: (f64, f64) = (300.0, 20.0);
 /// Kills beyond are counted for this long, then an event has their number.

@@ -4,6 +4,7 @@ use super::{Cause, Class, Judgement};
 use crate::analysis::detectors::Class as Memory;
 use crate::analysis::incident::occurrence::Kind;
 use crate::analysis::incident::scene::Scene;
+use crate::analysis::linear::median;
 use crate::units::{bytes, micros};
 
 pub const CAUSE: Cause = Cause { class: Class::Leak, of: Kind::OomKill, judge };
@@ -15,17 +16,21 @@ const LARGEST_PART: f64 = 0.4;
 
 /// How sure an even growth is that began late in a life which is too short for the detectors.
 const FROM_ONSET: f64 = 0.6;
+/// What was watched for less, seconds, follows its work by chance: filling memory is work.
+const BRIEF_S: f64 = 120.0;
 /// It lasts so long at least, microseconds, and no eighth of it has more than this of the whole.
 const LEAST_US: i64 = 10_000_000;
 const EVEN_PART: f64 = 0.3;
 
-/// Where an even growth began that lasts until the end: the last point that is still near the lowest.
+/// Where an even growth began that lasts until the end: the last point that is still near the level of the first half.
 fn even_end(points: &[(i64, u64)]) -> Option<(i64, u64)> {
-    let (&(last_us, last), &(_, lowest)) = (points.last()?, points.iter().min_by_key(|point| point.1)?);
-    let whole = last.checked_sub(lowest).filter(|whole| *whole > 0)? as f64;
-    let near = |point: &&(i64, u64)| point.1.saturating_sub(lowest) as f64 <= 0.1 * whole;
+    let &(last_us, last) = points.last()?;
+    let first: Vec<f64> = points[..points.len().div_ceil(2)].iter().map(|point| point.1 as f64).collect();
+    let base = median(&first);
+    let whole = (last as f64 - base).max(0.0);
+    let near = |point: &&(i64, u64)| point.1 as f64 <= base + 0.1 * whole;
     let since = *points.iter().rev().find(near)?;
-    let (span, grown) = (last_us - since.0, (last - since.1) as f64);
+    let (span, grown) = (last_us - since.0, last.saturating_sub(since.1) as f64);
     let level = |part: i64| {
         let at = since.0 + span * part / 8;
         points[..points.partition_point(|point| point.0 <= at)].last().map_or(since.1, |point| point.1) as f64
@@ -88,7 +93,7 @@ fn judge(scene: &Scene, says: &mut Judgement) {
         if super::burst::is_one(scene) {
             says.contra(0.45, "what it took in the last 5 s is no leak, whatever it did before");
         } else if let Some(since) = even_end(&points)
-            && history.verdict == Memory::Undetermined
+            && (history.verdict == Memory::Undetermined || scene.history_s < BRIEF_S)
         {
             let (grown, span) = (last.1 - since.1, micros((last.0 - since.0) as u64));
             says.pro(FROM_ONSET, format!("{who} grew by {} in the last {span}, at an even pace", bytes(grown)));
@@ -117,6 +122,9 @@ mod tests {
         assert_eq!(even_end(&points(&|s| 16 + 40 * s.saturating_sub(55).max(0) as u64)), None, "too short");
         assert_eq!(even_end(&points(&|s| if s < 30 { 16 } else { 200 + s as u64 })), None, "a step and a slow rise");
         assert_eq!(even_end(&points(&|_| 16)), None);
+        let (since, _) =
+            even_end(&points(&|s| if s < 2 { 0 } else { 27 + 5 * s.saturating_sub(40).max(0) as u64 })).unwrap();
+        assert!(since >= 40_000_000, "a start is not the onset: {since}");
         assert_eq!(even_end(&[]), None);
     }
 }
