@@ -88,8 +88,8 @@ const ARM_WITHIN_NS: f64 = 30e9;
 const BURST_WITHIN_NS: f64 = 5e9;
 /// Part of the time stalled from which a cgroup bursts (Meta's oomd acts at 10 %).
 const BURST_PRESSURE: f64 = 0.05;
-/// The same of one that is full of page cache, which stalls a little with each page that it reclaims.
-const CACHE_PRESSURE: f64 = 0.40;
+/// The same of one that is full of page cache: it stalls with each page that it reclaims, on a busy machine for half of the time.
+const CACHE_PRESSURE: f64 = 0.70;
 /// Growth is measured over at least this long: memory.current moves in batches of 256 KiB a CPU.
 const GROWTH_WINDOW_NS: u64 = 200_000_000;
 /// Growth below this says nothing, for the same reason, bytes.
@@ -257,9 +257,11 @@ impl Watch {
         let within = |bytes: u64, growth: f64| reaches(signal.limit, bytes, growth, BURST_WITHIN_NS);
         self.doubt = part(most) >= BURST_AT || within(most, self.growth) || (hit && part(most) >= ARM_AT);
         let is_cached = part(signal.current) >= ARM_AT && part(held) < ARM_AT;
+        // Before the first slow pass neither the limit that was hit nor the cache is known.
+        let is_read = signal.limit != crate::fields::UNLIMITED;
         if killed {
             Some(Reason::Kill)
-        } else if hit && (signal.cache.is_none() || part(held) >= ARM_AT) {
+        } else if hit && is_read && (signal.cache.is_none() || part(held) >= ARM_AT) {
             Some(Reason::Hit)
         } else if self.pressure >= if is_cached { CACHE_PRESSURE } else { BURST_PRESSURE } {
             Some(Reason::Stall)

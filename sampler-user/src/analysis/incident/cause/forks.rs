@@ -18,11 +18,20 @@ pub fn tasks(scene: &Scene) -> Option<(u64, u64)> {
     Some((*first.get(first.len() / 2)?, end))
 }
 
+fn is_many((first, end): (u64, u64)) -> bool {
+    end >= first * 3 && end >= first + 20
+}
+
+/// Whether the suspect's tasks multiplied.
+pub fn is_one(scene: &Scene) -> bool {
+    tasks(scene).is_some_and(is_many)
+}
+
 fn judge(scene: &Scene, says: &mut Judgement) {
     let Some((first, end)) = tasks(scene) else { return };
     let who = scene.called(scene.suspect.as_deref().unwrap_or_default());
     let words = format!("{who} had {first} tasks at first and {end} right before");
-    if end >= first * 3 && end >= first + 20 {
+    if is_many((first, end)) {
         says.pro(0.93, words);
     } else {
         says.contra(0.1, words);

@@ -92,6 +92,8 @@ fn judge(scene: &Scene, says: &mut Judgement) {
         let is_leak = history.verdict == Memory::Leak;
         if super::burst::is_one(scene) {
             says.contra(0.45, "what it took in the last 5 s is no leak, whatever it did before");
+        } else if super::forks::is_one(scene) {
+            says.contra(0.4, format!("{growth}, with ever more tasks"));
         } else if let Some(since) = even_end(&points)
             && (history.verdict == Memory::Undetermined || scene.history_s < BRIEF_S)
         {
