@@ -316,6 +316,17 @@ mod tests {
     }
 
     #[test]
+    fn what_a_victim_held_counts_although_no_sample_saw_it() {
+        let seen = &[("/a", 24, 27, Some(128))];
+        assert!(score(&scene("/a", "/a", seen), Class::Burst) < 0.3);
+        let mut sudden = scene("/a", "/a", seen);
+        if let Some(victim) = &mut sudden.kills[0].1.victim {
+            victim.anon_rss = 127 * MIB;
+        }
+        assert!(score(&sudden, Class::Burst) > 0.8);
+    }
+
+    #[test]
     fn what_has_not_enough_for_it_is_no_cause() {
         let judged = |scores: &[(Class, f64)]| {
             let one = |(class, score): &(Class, f64)| Judgement {

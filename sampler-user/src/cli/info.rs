@@ -7,6 +7,7 @@ use std::process::ExitCode;
 
 use anyhow::Context;
 use sampler::analysis::incident::death::{Death, words};
+use sampler::evidence::MoreOomKills;
 use sampler::fields::Table;
 use sampler::paths::name as name_of;
 use sampler::store::scan::{Query, Recording};
@@ -54,6 +55,8 @@ struct Info {
     cgroups: Vec<CgroupSummary>,
     events: BTreeMap<&'static str, u64>,
     oom_kills: Vec<Kill>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    more_oom_kills: Vec<MoreOomKills>,
     deaths: Vec<Death>,
     problems: Vec<sampler::recording::Problem>,
 }
@@ -156,6 +159,7 @@ fn read(recording: &mut Recording, args: &Args) -> anyhow::Result<Info> {
         cgroups: summary.cgroups,
         events: summary.events,
         oom_kills: summary.oom_kills,
+        more_oom_kills: summary.more_oom_kills,
         deaths: summary.deaths,
         problems: recording.problems.clone(),
     })
@@ -206,6 +210,14 @@ fn text_of(info: &Info, most: usize) -> String {
         for kill in &info.oom_kills {
             let rise = info.cgroups.iter().find(|c| Some(&c.path) == kill.cgroup.as_ref());
             out.push_str(&explain(kill, rise));
+        }
+        // They came too fast for an event each.
+        let mut more: BTreeMap<&str, u64> = BTreeMap::new();
+        for folded in &info.more_oom_kills {
+            *more.entry(folded.victim_cgroup.as_deref().unwrap_or("an unknown cgroup")).or_default() += folded.count;
+        }
+        for (cgroup, kills) in more {
+            let _ = writeln!(out, "and {} more in {}", count(kills), printable(cgroup));
         }
     }
     if !info.deaths.is_empty() {

@@ -11,7 +11,7 @@ use crate::analysis::lives::{Life, Loop, loop_of};
 use crate::analysis::track::{Signal, Track};
 use crate::analysis::verdict::{Verdict, judge_among};
 use crate::analysis::workloads::key;
-use crate::evidence::{Constraint, OomKill, TaskRow};
+use crate::evidence::{self, Constraint, OomKill, TaskRow};
 use crate::fields::FieldId;
 use crate::identity::Names;
 use crate::memory;
@@ -67,6 +67,11 @@ pub struct Scene {
 
 /// One way to rank cgroups.
 type Way<'a> = &'a dyn Fn(&str, &Trace) -> i64;
+
+/// The victim of a kill, where its sizes are known.
+fn sizes(kill: &OomKill) -> Option<&evidence::Victim> {
+    kill.victim.as_ref().filter(|_| kill.report.is_some() || kill.probe.as_ref().is_some_and(|p| p.has_sizes))
+}
 
 impl Scene {
     /// A scene of which nothing is read yet.
@@ -175,8 +180,7 @@ impl Scene {
     /// Who was killed.
     pub fn victims(&self) -> Vec<Victim> {
         let one = |(time_us, kill): &(i64, OomKill)| {
-            let known = kill.victim.as_ref();
-            let sizes = known.filter(|_| kill.report.is_some() || kill.probe.as_ref().is_some_and(|p| p.has_sizes));
+            let (known, sizes) = (kill.victim.as_ref(), sizes(kill));
             Victim {
                 time_us: *time_us,
                 pid: known.map(|v| v.pid),
@@ -237,7 +241,11 @@ impl Scene {
         let cache = self.cache(trace);
         let limit = self.limit();
         let told = limit.usage.filter(|_| limit.cgroup.as_deref() == Some(path) && self.members().len() <= 1);
-        told.map_or(last, |usage| usage.saturating_sub(cache)).max(last).max(current.saturating_sub(cache))
+        // What was allocated since the last look is known of the victim alone.
+        let in_it = self.kills.iter().filter(|(_, kill)| kill.victim_cgroup.as_deref() == Some(path));
+        let of_victim = in_it.filter_map(|(_, kill)| sizes(kill)).map(|victim| victim.anon_rss).max().unwrap_or(0);
+        let held = told.map_or(last, |usage| usage.saturating_sub(cache));
+        held.max(last).max(current.saturating_sub(cache)).max(of_victim)
     }
 
     /// What could be reclaimed of a cgroup, right before.

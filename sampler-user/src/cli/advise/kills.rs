@@ -44,6 +44,9 @@ pub fn kills(dir: &Path, part: &Part, named: &Named) -> anyhow::Result<BTreeMap<
             }
         }
         let Some((_, first)) = occurrence.kills.first() else { continue };
+        if let Some(victim) = &first.victim_cgroup {
+            of.entry(key(victim)).or_default().victims += occurrence.more;
+        }
         let whose = (first.limit_cgroup.as_deref().map(key), first.victim_cgroup.as_deref().map(key));
         if known.len() >= MOST || !known.insert(whose) {
             continue;
