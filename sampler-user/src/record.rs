@@ -138,6 +138,8 @@ const CLOCK_STEP_NS: i64 = 100_000_000;
 const WITNESSES: (f64, f64) = (100.0, 20.0);
 /// The host's counts.
 const VMSTAT: &str = "/proc/vmstat";
+/// After so many kills the memory that they took is given back.
+const STORM: u64 = 50;
 /// How long the end waits for the kernel's report of a kill that just happened.
 const LAST_WORDS: Duration = Duration::from_millis(150);
 
@@ -216,6 +218,7 @@ struct Control {
     merge: Merge,
     /// How many kills each witness saw that are not recorded one by one.
     witnesses: BTreeMap<&'static str, (TokenBucket, u64)>,
+    kills_since_trim: u64,
     deaths: Deaths,
     known: HashMap<String, Known>,
     /// cgroups that were removed last: news of them may still come.
@@ -311,6 +314,7 @@ impl Control {
             loading,
             merge: Merge::default(),
             witnesses: BTreeMap::new(),
+            kills_since_trim: 0,
             deaths: Deaths::default(),
             known: HashMap::new(),
             gone: VecDeque::with_capacity(GONE),
@@ -392,6 +396,7 @@ impl Control {
                     self.watch_vmstat();
                     self.watch_probe();
                     self.record_skipped_witnesses();
+                    self.trim_after_storm();
                     if seconds.is_multiple_of(RESCAN_EVERY) {
                         let mut changes = Vec::new();
                         self.tree.rescan(&mut changes);
@@ -743,8 +748,17 @@ impl Control {
         self.vmstat = now;
     }
 
+    /// Gives back what a storm of kills took, once it is over.
+    fn trim_after_storm(&mut self) {
+        if self.kills_since_trim >= STORM && self.merge.deadline().is_none() {
+            self.kills_since_trim = 0;
+            protect::unlocked(self.config.protect, || ());
+        }
+    }
+
     fn report_kills(&mut self, now: u64) {
         let settled = self.merge.poll(now);
+        self.kills_since_trim += settled.kills.len() as u64 + settled.more.iter().map(|more| more.count).sum::<u64>();
         for kill in settled.kills {
             let (mono_ns, cgroup) = (kill.time_ns, kill.victim_cgroup.clone());
             self.event(Event { mono_ns, cgroup, what: What::OomKill(Box::new(kill)) });

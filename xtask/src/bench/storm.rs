@@ -113,7 +113,7 @@ fn reap(pid: libc::pid_t) {
 
 /// Kills that an event stands for: one, or as many as a summary counts.
 fn stands_for(what: &What) -> u64 {
-    if !matches!(what, What::OomKill(_)) {
+    if !matches!(what, What::OomKill(_) | What::MoreOomKills(_)) {
         return 0;
     }
     let json = serde_json::to_value(what).unwrap_or_default();
