@@ -77,7 +77,7 @@ pub struct TaskRow {
 }
 
 /// Usage and limit as the report prints them, bytes.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Usage {
     /// Usage.
     pub usage: u64,
@@ -213,6 +213,9 @@ pub struct OomKill {
     /// What the kernel probe saw.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub probe: Option<Box<ProbeReport>>,
+    /// What was read of the limit's cgroup as it was notified, on cgroup v1.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hit: Option<Usage>,
 }
 
 /// Kills of one cgroup by one limit that came too fast to be reported one by one.
@@ -235,12 +238,12 @@ pub struct MoreOomKills {
 }
 
 impl OomKill {
-    /// Usage and limit of the cgroup whose limit was hit, bytes, as the kernel's log or else the probe has them; `None` where
-    /// neither does.
+    /// Usage and limit of the cgroup whose limit was hit, bytes, as the kernel's log, or else the probe has them, or else as
+    /// they were read at the notification; `None` where none does.
     pub fn usage(&self) -> Option<Usage> {
         let reported = self.report.as_ref().and_then(|report| report.memory);
         let request = self.probe.as_ref().and_then(|probe| probe.request.as_ref());
-        reported.or_else(|| request.map(|r| Usage { usage: r.usage, limit: r.limit, failcnt: 0 }))
+        reported.or_else(|| request.map(|r| Usage { usage: r.usage, limit: r.limit, failcnt: 0 })).or(self.hit)
     }
 
     /// The limit that was hit, bytes.

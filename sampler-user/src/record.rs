@@ -577,8 +577,8 @@ impl Control {
                     };
                     self.event(Event { cgroup: cgroup.map(|c| c.to_string()), ..Event::now(what) });
                 }
-                Notice::Oom { cgroup } => {
-                    self.merge.witness(Witness::Notified { time_ns: mono_ns(), cgroup: cgroup.to_string() });
+                Notice::Oom { cgroup, usage } => {
+                    self.merge.witness(Witness::Notified { time_ns: mono_ns(), cgroup: cgroup.to_string(), usage });
                 }
                 Notice::Events { cgroup, since_ns, rose } => {
                     let by = |column: FieldId| {

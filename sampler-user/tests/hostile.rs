@@ -72,6 +72,7 @@ fn recording(dir: &Path) {
         witnesses: vec![WitnessKind::Kmsg],
         report: Some(Box::new(report)),
         probe: None,
+        hit: None,
     };
     let identity = Identity { name: Some(COMM.into()), service: Some(COMM.into()), ..Identity::of("docker") };
     let named = What::Named(Box::new(identity));

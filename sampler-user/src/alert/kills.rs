@@ -213,6 +213,7 @@ mod tests {
             witnesses: Vec::new(),
             report: None,
             probe: None,
+            hit: None,
         };
         Event::of(cgroup, What::OomKill(Box::new(kill)))
     }

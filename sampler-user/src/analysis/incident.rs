@@ -253,6 +253,7 @@ mod tests {
             witnesses: vec![WitnessKind::Kmsg],
             report: Some(Box::new(OomReport::default())),
             probe: None,
+            hit: None,
         };
         let kills = vec![(AT_US, kill)];
         let occurrence = Occurrence {

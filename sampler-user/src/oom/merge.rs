@@ -6,7 +6,7 @@
 use std::collections::{HashMap, VecDeque};
 
 use super::fold::Folding;
-use crate::evidence::{Constraint, MoreOomKills, OomKill, OomReport, ProbeReport, WitnessKind};
+use crate::evidence::{Constraint, MoreOomKills, OomKill, OomReport, ProbeReport, Usage, WitnessKind};
 use crate::paths::is_below;
 
 /// What a witness saw.
@@ -46,6 +46,8 @@ pub enum Witness {
         time_ns: u64,
         /// Who got it.
         cgroup: String,
+        /// What it held then, and its limit.
+        usage: Option<Usage>,
     },
     /// The host's count.
     Vmstat {
@@ -127,6 +129,7 @@ struct Ooms {
     time_ns: u64,
     /// Whether those below were notified as well.
     reaches_below: bool,
+    usage: Option<Usage>,
 }
 
 /// Collects witnesses and reports each kill once. A kill waits for its own witnesses, whatever else is killed meanwhile.
@@ -197,16 +200,22 @@ impl Merge {
             Witness::Probe { report } => self.add_probe(*report),
             Witness::Counter { time_ns, since_ns, cgroup, kills, ooms, group_kills } => {
                 if ooms > 0 {
-                    self.ooms.push_back(Ooms { cgroup: cgroup.clone(), since_ns, time_ns, reaches_below: false });
+                    self.ooms.push_back(Ooms {
+                        cgroup: cgroup.clone(),
+                        since_ns,
+                        time_ns,
+                        reaches_below: false,
+                        usage: None,
+                    });
                 }
                 if group_kills > 0 {
                     self.count_twice(Some(&cgroup), time_ns, |ledger| ledger.groups += group_kills);
                 }
                 self.count(Some(&cgroup), kills, time_ns);
             }
-            Witness::Notified { time_ns, cgroup } => {
+            Witness::Notified { time_ns, cgroup, usage } => {
                 let since_ns = time_ns.saturating_sub(LOOK_NS);
-                self.ooms.push_back(Ooms { cgroup, since_ns, time_ns, reaches_below: true });
+                self.ooms.push_back(Ooms { cgroup, since_ns, time_ns, reaches_below: true, usage });
             }
             Witness::Vmstat { time_ns, kills, .. } => self.count(None, kills, time_ns),
         }
@@ -294,6 +303,7 @@ impl Merge {
                 witnesses: vec![witness],
                 report: None,
                 probe: None,
+                hit: None,
             },
         }));
     }
@@ -393,6 +403,7 @@ impl Merge {
             witnesses: vec![WitnessKind::Kmsg],
             report: keeps.then(|| Box::new(report)),
             probe: None,
+            hit: None,
         });
     }
 
@@ -429,6 +440,7 @@ impl Merge {
                 witnesses: vec![WitnessKind::Probe],
                 report: None,
                 probe: keeps.then(|| Box::new(report)),
+                hit: None,
             });
         }
     }
@@ -506,6 +518,8 @@ impl Merge {
         let counted = by(false);
         let owner = if let [owner] = counted[..] { Some(owner) } else { by(true).first().copied() };
         if let Some(owner) = owner {
+            let read = self.ooms.iter().filter(near).filter(|ooms| ooms.cgroup == owner);
+            kill.hit = read.rev().find_map(|ooms| ooms.usage);
             kill.constraint = Constraint::Memcg;
             kill.limit_cgroup = Some(owner.to_owned());
         }
@@ -765,7 +779,11 @@ mod tests {
             };
             Witness::Kmsg { time_ns, report: Box::new(report) }
         };
-        let notified = |time_ns: u64, cgroup: &str| Witness::Notified { time_ns, cgroup: cgroup.into() };
+        let notified = |time_ns: u64, cgroup: &str| Witness::Notified {
+            time_ns,
+            cgroup: cgroup.into(),
+            usage: Some(Usage { usage: 1, limit: Some(cgroup.len() as u64), failcnt: 0 }),
+        };
         let mut merge = Merge::default();
         // A limit of its own and one above it, while another is hit all the time.
         let seen = [
@@ -780,7 +798,7 @@ mod tests {
         ];
         seen.into_iter().for_each(|witness| merge.witness(witness));
         let first = merge.poll(3 * SECOND).kills;
-        assert_eq!(first[0].limit_cgroup.as_deref(), Some("/p/a"));
+        assert_eq!((first[0].limit_cgroup.as_deref(), first[0].limit()), (Some("/p/a"), Some(4)));
         merge.witness(bare(3 * SECOND + 1, 8));
         merge.witness(counter(3 * SECOND + 2, "/p/b", 1, 0, 0));
         let second = merge.poll(u64::MAX).kills;

@@ -3,6 +3,7 @@
 use std::collections::{BTreeSet, HashMap};
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use rustix::event::{EventfdFlags, epoll, eventfd};
@@ -11,6 +12,7 @@ use rustix::fs::{Mode, OFlags, open};
 use crate::cgroupfs::handle::{BUFFER, Handle, Outcome};
 use crate::cgroupfs::layout::{Layout, Version};
 use crate::cgroupfs::plan::Plan;
+use crate::evidence::Usage;
 use crate::fields::{Field, FieldId};
 use crate::sample::{PassKind, Row, SubjectRef};
 use crate::time::mono_ns;
@@ -41,6 +43,8 @@ pub enum Notice {
     Oom {
         /// Who was notified.
         cgroup: Arc<str>,
+        /// What it held then, and its limit: one that lives for a moment may not be read otherwise.
+        usage: Option<Usage>,
     },
     /// A pressure trigger fired; no cgroup means the host.
     Pressure {
@@ -62,7 +66,7 @@ struct Counters {
 enum Source {
     Counters(Box<Counters>),
     Pressure { cgroup: Option<Arc<str>>, _fd: OwnedFd },
-    V1Oom { counters: u64, eventfd: OwnedFd },
+    V1Oom { counters: u64, eventfd: OwnedFd, folder: PathBuf },
 }
 
 /// All notices behind one descriptor.
@@ -123,10 +127,10 @@ impl Notices {
         };
         let counters = Counters { cgroup: cgroup.clone(), handle, last, read_ns: now, told_ns: 0 };
         self.sources.insert(token, Source::Counters(Box::new(counters)));
-        if let Some(eventfd) = oom {
+        if let Some((eventfd, folder)) = oom {
             let oom_token = self.token(subject);
             self.poll(eventfd.as_fd(), oom_token, epoll::EventFlags::IN);
-            self.sources.insert(oom_token, Source::V1Oom { counters: token, eventfd });
+            self.sources.insert(oom_token, Source::V1Oom { counters: token, eventfd, folder });
         }
         let pressure = layout.folder(cgroup, "memory.pressure").map(|folder| folder.join("memory.pressure"));
         if let Some(fd) = pressure.and_then(|path| pressure_trigger(&path)) {
@@ -172,11 +176,11 @@ impl Notices {
                         notices.push(Notice::Pressure { cgroup: cgroup.clone() });
                     }
                 }
-                Some(Source::V1Oom { counters, eventfd }) => {
+                Some(Source::V1Oom { counters, eventfd, folder }) => {
                     let _ = rustix::io::read(eventfd, &mut [0u8; 8][..]);
                     let (counters, now) = (*counters, mono_ns());
                     if let Some(Source::Counters(counters)) = self.sources.get(&counters) {
-                        notices.push(Notice::Oom { cgroup: counters.cgroup.clone() });
+                        notices.push(Notice::Oom { cgroup: counters.cgroup.clone(), usage: v1_usage(folder) });
                     }
                     self.again
                         .extend(V1_AGAIN_NS.iter().map(|after| ((now + after).next_multiple_of(*after), counters)));
@@ -251,18 +255,26 @@ impl AsFd for Notices {
     }
 }
 
-fn pressure_trigger(path: &std::path::Path) -> Option<OwnedFd> {
+fn pressure_trigger(path: &Path) -> Option<OwnedFd> {
     let fd = open(path, OFlags::RDWR | OFlags::NONBLOCK | OFlags::CLOEXEC, Mode::empty()).ok()?;
     // The kernel overwrites the last byte: it must be ours to lose.
     rustix::io::write(&fd, format!("some {STALL_US} {WINDOW_US}\0").as_bytes()).ok().map(|_| fd)
 }
 
-fn v1_oom_eventfd(layout: &Layout, cgroup: &str, handle: &Handle) -> Option<OwnedFd> {
+fn v1_usage(folder: &Path) -> Option<Usage> {
+    let read = |file: &str| std::fs::read_to_string(folder.join(file)).ok()?.trim().parse().ok();
+    let usage = read("memory.usage_in_bytes")?;
+    // No limit is the largest number of whole pages.
+    let limit = read("memory.limit_in_bytes").filter(|limit| *limit < i64::MAX as u64 >> 1);
+    Some(Usage { usage, limit, failcnt: read("memory.failcnt").unwrap_or(0) })
+}
+
+fn v1_oom_eventfd(layout: &Layout, cgroup: &str, handle: &Handle) -> Option<(OwnedFd, PathBuf)> {
     use std::os::fd::AsRawFd;
     let folder = layout.folder(cgroup, "memory.oom_control")?;
     let control = open(folder.join("cgroup.event_control"), OFlags::WRONLY | OFlags::CLOEXEC, Mode::empty()).ok()?;
     let oom_control = handle.fds().next()?;
     let eventfd = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK).ok()?;
     let line = format!("{} {}", eventfd.as_raw_fd(), oom_control.as_raw_fd());
-    rustix::io::write(&control, line.as_bytes()).ok().map(|_| eventfd)
+    rustix::io::write(&control, line.as_bytes()).ok().map(|_| (eventfd, folder))
 }

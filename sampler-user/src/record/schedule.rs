@@ -88,8 +88,10 @@ const ARM_WITHIN_NS: f64 = 30e9;
 const BURST_WITHIN_NS: f64 = 5e9;
 /// Part of the time stalled from which a cgroup bursts (Meta's oomd acts at 10 %).
 const BURST_PRESSURE: f64 = 0.05;
-/// The same of one that is full of page cache: it stalls with each page that it reclaims, on a busy machine for half of the time.
+/// The same of one that is full of page cache: it stalls with each page that it reclaims, on a busy machine for most of a moment.
 const CACHE_PRESSURE: f64 = 0.70;
+/// So it has to last for so long.
+const CACHE_STALL_NS: u64 = 2_000_000_000;
 /// Growth is measured over at least this long: memory.current moves in batches of 256 KiB a CPU.
 const GROWTH_WINDOW_NS: u64 = 200_000_000;
 /// Growth below this says nothing, for the same reason, bytes.
@@ -127,6 +129,8 @@ pub struct Watch {
     activity: Activity,
     reason_ns: u64,
     mark_ns: u64,
+    /// When it did not stall for most of the time last.
+    calm_ns: u64,
     mark: Signal,
     /// memory.current of the reading before, bytes.
     current: u64,
@@ -154,6 +158,7 @@ impl Default for Watch {
             activity: Activity::Calm,
             reason_ns: 0,
             mark_ns: 0,
+            calm_ns: 0,
             mark: Signal::default(),
             current: 0,
             kills: None,
@@ -257,13 +262,18 @@ impl Watch {
         let within = |bytes: u64, growth: f64| reaches(signal.limit, bytes, growth, BURST_WITHIN_NS);
         self.doubt = part(most) >= BURST_AT || within(most, self.growth) || (hit && part(most) >= ARM_AT);
         let is_cached = part(signal.current) >= ARM_AT && part(held) < ARM_AT;
+        if self.pressure < CACHE_PRESSURE {
+            self.calm_ns = now_ns;
+        }
+        let thrashes = now_ns.saturating_sub(self.calm_ns) >= CACHE_STALL_NS;
+        let stalls = if is_cached { thrashes } else { self.pressure >= BURST_PRESSURE };
         // Before the first slow pass neither the limit that was hit nor the cache is known.
         let is_read = signal.limit != crate::fields::UNLIMITED;
         if killed {
             Some(Reason::Kill)
         } else if hit && is_read && (signal.cache.is_none() || part(held) >= ARM_AT) {
             Some(Reason::Hit)
-        } else if self.pressure >= if is_cached { CACHE_PRESSURE } else { BURST_PRESSURE } {
+        } else if stalls {
             Some(Reason::Stall)
         } else if within(held, growth) {
             Some(Reason::Growth)
@@ -504,9 +514,14 @@ mod tests {
             assert_eq!(watch.observe(now, read), Activity::Calm, "at {tick}");
         }
         // One that thrashes does burst.
-        let cache = Some(Cache { bytes: 412 * MIB, at_ns: 60 * SECOND });
-        let read = Signal { cache, pressure_us: Some(6_000_000 + 300_000), ..signal(limit, limit) };
-        assert_eq!(watch.observe(60 * SECOND + 300 * MS, read), Activity::Burst);
+        let mut activity = Vec::new();
+        for tick in 1..30 {
+            let now = 60 * SECOND + tick * 100 * MS;
+            let cache = Some(Cache { bytes: 412 * MIB, at_ns: now / SECOND * SECOND });
+            let read = Signal { cache, pressure_us: Some(6_000_000 + tick * 95_000), ..signal(limit, limit) };
+            activity.push(watch.observe(now, read));
+        }
+        assert_eq!((activity[9], activity[28]), (Activity::Calm, Activity::Burst), "a second of it is none");
     }
 
     #[test]

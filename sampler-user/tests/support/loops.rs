@@ -246,6 +246,7 @@ fn kill(life: &Life, held: Held, pid: i32) -> What {
         witnesses: vec![WitnessKind::Kmsg],
         report: Some(Box::new(report)),
         probe: None,
+        hit: None,
     }))
 }
 

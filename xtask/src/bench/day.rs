@@ -218,6 +218,7 @@ pub(super) fn kill(cgroup: &str, time_ns: u64) -> Event {
         witnesses: vec![WitnessKind::MemoryEvents, WitnessKind::Vmstat],
         report: None,
         probe: None,
+        hit: None,
     };
     Event { mono_ns: time_ns, cgroup: Some(cgroup.to_owned()), what: What::OomKill(Box::new(kill)) }
 }

@@ -77,6 +77,7 @@ fn add_kill(day: &Path, folder: &Path) -> anyhow::Result<()> {
         witnesses: vec![WitnessKind::MemoryEvents],
         report: None,
         probe: None,
+        hit: None,
     };
     let event = Event { mono_ns, cgroup: Some(cgroup), what: What::OomKill(Box::new(kill)) };
     let mut bytes = Vec::new();

@@ -131,6 +131,7 @@ pub fn take_more(found: &mut Vec<Occurrence>, time_us: i64, more: &MoreOomKills)
         witnesses: Vec::new(),
         report: None,
         probe: None,
+        hit: None,
     };
     take(found, time_us, &one, more.count)
 }
@@ -210,6 +211,7 @@ mod tests {
             witnesses: Vec::new(),
             report: None,
             probe: None,
+            hit: None,
         }))
     }
 

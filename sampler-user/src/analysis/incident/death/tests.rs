@@ -70,6 +70,7 @@ fn oom(pid: i32, victim: &str) -> What {
         witnesses: Vec::new(),
         report: None,
         probe: None,
+        hit: None,
     }))
 }
 
