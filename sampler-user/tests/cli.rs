@@ -22,7 +22,7 @@ fn json(args: &[&str]) -> serde_json::Value {
 /// Whether this machine lets us make cgroups; says why not.
 fn can_cage(test: &str) -> bool {
     let root = rustix::process::geteuid().is_root();
-    let memory = sampler::cgroupfs::layout::Layout::detect();
+    let memory = sampler::kernel::cgroupfs::layout::Layout::detect();
     match (root, memory) {
         (true, Ok(layout)) => {
             let probe = layout.memory.join(format!("sampler-test-probe-{}", std::process::id()));
@@ -135,7 +135,7 @@ fn run_passes_exit_codes_and_explains_a_kill() {
     assert!(text(&seven.stderr).contains("no OOM kill"));
     let missing = sampler(&["run", "--out", &out("missing"), "--", "no-such-command"]);
     assert_eq!(missing.status.code(), Some(127), "{}", text(&missing.stderr));
-    let layout = sampler::cgroupfs::layout::Layout::detect().unwrap();
+    let layout = sampler::kernel::cgroupfs::layout::Layout::detect().unwrap();
     let left: Vec<_> = std::fs::read_dir(layout.memory).unwrap().flatten().map(|e| e.file_name()).collect();
     assert!(!left.iter().any(|name| name.to_string_lossy().starts_with("sampler-run-")), "a cgroup was left: {left:?}");
 
@@ -209,7 +209,8 @@ fn sigkill_loses_nothing_that_was_journalled() {
         return;
     }
     let trials = std::env::var("SAMPLER_KILLS").ok().and_then(|n| n.parse().ok()).unwrap_or(12u64);
-    let samples = |kind: sampler::sample::PassKind| u64::from(kind.table() == sampler::fields::Table::Samples);
+    let samples =
+        |kind: sampler::model::sample::PassKind| u64::from(kind.table() == sampler::model::fields::Table::Samples);
     let mut torn = 0;
     for trial in 0..trials {
         let dir = tempfile::tempdir().unwrap();

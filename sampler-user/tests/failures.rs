@@ -10,18 +10,18 @@ use std::process::{Command, Stdio};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use sampler::cgroupfs::layout::{Layout, Version};
-use sampler::cgroupfs::tree::Selection;
-use sampler::event::{Event, What};
-use sampler::fields::{FieldId, Table};
 use sampler::journal::writer::Writer;
+use sampler::kernel::cgroupfs::layout::{Layout, Version};
+use sampler::kernel::cgroupfs::tree::Selection;
+use sampler::model::event::{Event, What};
+use sampler::model::fields::{FieldId, Table};
+use sampler::model::recording::Subject;
+use sampler::model::sample::{PassHead, PassKind, Row, SubjectRef};
+use sampler::model::sink::Sink;
+use sampler::model::time::mono_ns;
 use sampler::record::naming::Sources;
 use sampler::record::{Config, UseProbe, record};
-use sampler::recording::Subject;
-use sampler::sample::{PassHead, PassKind, Row, SubjectRef};
-use sampler::sink::Sink;
 use sampler::store::scan::{Query, Recording};
-use sampler::time::mono_ns;
 
 /// A file system of its own, as small as a test wants; gone at the end.
 struct Mount(PathBuf, #[expect(dead_code, reason = "its folder stays until the end")] tempfile::TempDir);

@@ -6,10 +6,10 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
-use sampler::cgroupfs::layout::{Layout, Version};
-use sampler::fields::UNLIMITED;
 use sampler::guard::policy::{LEAK_RAISES, Policy, RAISES, Step};
 use sampler::guard::{Above, Action, Deed, Guard, Limits, Reading};
+use sampler::kernel::cgroupfs::layout::{Layout, Version};
+use sampler::model::fields::UNLIMITED;
 use serde_json::Value;
 
 const MIB: u64 = 1 << 20;

@@ -6,7 +6,7 @@ use std::path::Path;
 use std::process::{Child, Command};
 use std::time::{Duration, Instant};
 
-use sampler::cgroupfs::layout::{Layout, Version};
+use sampler::kernel::cgroupfs::layout::{Layout, Version};
 use serde_json::Value;
 
 /// The host's count of kills does not tell whose they are: the tests take turns.

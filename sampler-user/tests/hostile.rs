@@ -7,13 +7,13 @@ mod support;
 use std::path::Path;
 use std::process::Command;
 
-use sampler::event::{Event, What};
-use sampler::evidence::{Constraint, OomKill, OomReport, TaskRow, Trigger, Victim, WitnessKind};
-use sampler::fields::FieldId;
-use sampler::identity::Identity;
-use sampler::recording::{ProcessKey, Subject};
-use sampler::sample::{HOST, PassHead, PassKind, Row};
-use sampler::sink::Sink;
+use sampler::model::event::{Event, What};
+use sampler::model::evidence::{Constraint, OomKill, OomReport, TaskRow, Trigger, Victim, WitnessKind};
+use sampler::model::fields::FieldId;
+use sampler::model::identity::Identity;
+use sampler::model::recording::{ProcessKey, Subject};
+use sampler::model::sample::{HOST, PassHead, PassKind, Row};
+use sampler::model::sink::Sink;
 
 const COMM: &str = "=cmd|'/c calc'!A1\u{1b}[2J</script><script>alert(1)</script>\u{202e}\n";
 const PATH: &str = "/docker/<img src=x onerror=alert(2)>\u{1b}]0;owned\u{7}\"'&\u{10ffff}\u{10fffe}\r\n";
@@ -24,7 +24,7 @@ fn recording(dir: &Path) {
     writer.subject(1, &Subject { cgroup: PATH.into(), id: 7, process: None });
     let key = ProcessKey { pid: 9, start: 1, comm: COMM.into() };
     writer.subject(2, &Subject { cgroup: PATH.into(), id: 7, process: Some(key) });
-    let begin = sampler::time::mono_ns();
+    let begin = sampler::model::time::mono_ns();
     writer.event(&Event {
         mono_ns: begin,
         cgroup: None,

@@ -9,7 +9,7 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use cgroups::{Cgroup, Storm};
-use sampler::paths::from_bytes;
+use sampler::model::paths::from_bytes;
 
 fn sampler(args: &[&str]) -> String {
     let output = Command::new(env!("CARGO_BIN_EXE_sampler")).args(args).output().unwrap();
@@ -19,7 +19,7 @@ fn sampler(args: &[&str]) -> String {
 
 /// Path below the root, as it is recorded.
 fn path(cgroup: &Cgroup) -> String {
-    let root = sampler::cgroupfs::layout::Layout::detect().unwrap().memory;
+    let root = sampler::kernel::cgroupfs::layout::Layout::detect().unwrap().memory;
     from_bytes(&[b"/", cgroup.folder.strip_prefix(root).unwrap().as_os_str().as_bytes()].concat())
 }
 

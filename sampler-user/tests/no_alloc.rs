@@ -8,14 +8,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use rtrb::RingBuffer;
-use sampler::cgroupfs::handle::Handle;
-use sampler::cgroupfs::layout::{Layout, Version};
-use sampler::cgroupfs::plan::Plan;
+use sampler::kernel::cgroupfs::handle::Handle;
+use sampler::kernel::cgroupfs::layout::{Layout, Version};
+use sampler::kernel::cgroupfs::plan::Plan;
+use sampler::model::sample::PassKind;
 use sampler::record::fast::{Command, Fast, Outlet, Shared};
 use sampler::record::sampler::{Sampler, Target, Vitals};
 use sampler::record::schedule::Watch;
 use sampler::record::slow::{Parts, Slow};
-use sampler::sample::PassKind;
 
 thread_local!(static COUNT: Cell<u64> = const { Cell::new(0) });
 
@@ -104,8 +104,8 @@ fn ticks_allocate_nothing_after_warm_up() {
     let (mut ticks, mut allocated, mut words) = (0, 0, 0);
     for round in 0..400u64 {
         let before = COUNT.with(Cell::get);
-        fast.turn(sampler::time::mono_ns());
-        slow.turn(sampler::time::mono_ns());
+        fast.turn(sampler::model::time::mono_ns());
+        slow.turn(sampler::model::time::mono_ns());
         if round >= 20 {
             allocated += COUNT.with(Cell::get) - before;
             ticks += 1;

@@ -8,14 +8,14 @@ use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use sampler::cgroupfs::handle::{BUFFER, Handle, Outcome};
-use sampler::cgroupfs::layout::{Layout, Version};
-use sampler::cgroupfs::plan::Plan;
-use sampler::evidence::SignalOrigin;
-use sampler::fields::{FieldId, Kind, UNLIMITED};
-use sampler::probe::events::Told;
-use sampler::probe::{Probe, Rung};
-use sampler::sample::{PassKind, Row};
+use sampler::kernel::cgroupfs::handle::{BUFFER, Handle, Outcome};
+use sampler::kernel::cgroupfs::layout::{Layout, Version};
+use sampler::kernel::cgroupfs::plan::Plan;
+use sampler::kernel::probe::events::Told;
+use sampler::kernel::probe::{Probe, Rung};
+use sampler::model::evidence::SignalOrigin;
+use sampler::model::fields::{FieldId, Kind, UNLIMITED};
+use sampler::model::sample::{PassKind, Row};
 
 fn load() -> Option<(Layout, Probe)> {
     load_by(|_| true)

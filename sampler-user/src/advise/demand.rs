@@ -2,9 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use super::histogram::Histogram;
-use crate::fields::{FieldId, UNLIMITED};
-use crate::recording::Series;
+use crate::advise::histogram::Histogram;
+use crate::model::fields::{FieldId, UNLIMITED};
+use crate::model::recording::Series;
 
 /// Columns it reads.
 pub const FIELDS: [FieldId; 15] = [
@@ -271,11 +271,12 @@ fn floor(get: impl Fn(FieldId) -> Option<u64>) -> u64 {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
-    use crate::fields::Table;
-    use crate::recording::Subject;
-    use crate::sample::Row;
     use std::sync::Arc;
+
+    use super::*;
+    use crate::model::fields::Table;
+    use crate::model::recording::Subject;
+    use crate::model::sample::Row;
 
     const MIB: u64 = 1 << 20;
     const SECOND: i64 = 1_000_000;

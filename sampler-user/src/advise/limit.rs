@@ -2,11 +2,11 @@
 
 use serde::Serialize;
 
-use super::demand::{Demand, RECENT_H};
-use super::facts::{Confidence, Facts, Leak, Pressed};
-use super::profile::Profile;
-use crate::fields::UNLIMITED;
-use crate::units::{bytes, micros};
+use crate::advise::demand::{Demand, RECENT_H};
+use crate::advise::facts::{Confidence, Facts, Leak, Pressed};
+use crate::advise::profile::Profile;
+use crate::model::fields::UNLIMITED;
+use crate::model::units::{bytes, micros};
 
 /// What is to be said of a limit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -236,9 +236,9 @@ mod tests {
     use super::*;
     use crate::advise::facts::OtherKill;
     use crate::advise::profile::TABLE;
-    use crate::fields::{FieldId, Table};
-    use crate::recording::{Series, Subject};
-    use crate::sample::Row;
+    use crate::model::fields::{FieldId, Table};
+    use crate::model::recording::{Series, Subject};
+    use crate::model::sample::Row;
 
     const MIB: u64 = 1 << 20;
 

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::iter::successors;
 
-use crate::paths::parent;
+use crate::model::paths::parent;
 
 /// What a cgroup holds and may hold, bytes; infinity without a limit.
 #[derive(Clone, Copy, Debug, PartialEq)]

@@ -7,10 +7,11 @@ use std::collections::VecDeque;
 
 use serde::{Deserialize, Serialize};
 
-use super::blocks::{Block, Blocks};
-use super::linear::median;
-use super::track::{self, Signal};
-use crate::units::{bytes, micros, time_of_day};
+use crate::analysis::leak::blocks::{Block, Blocks};
+use crate::analysis::leak::linear::median;
+use crate::analysis::leak::track;
+use crate::analysis::leak::track::Signal;
+use crate::model::units::{bytes, micros, time_of_day};
 
 /// Lives that are kept of a workload, the last ones.
 pub const MOST: usize = 32;

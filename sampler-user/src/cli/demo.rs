@@ -5,9 +5,10 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
+use sampler::ui::terminal::say;
 
-use super::record::What;
-use super::{exit, fresh_folder, run, say};
+use crate::cli::record::What;
+use crate::cli::{exit, fresh_folder, run};
 
 /// Watch a real leak until the kernel kills it, then explain it.
 ///

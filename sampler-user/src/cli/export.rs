@@ -7,17 +7,18 @@ use std::process::ExitCode;
 
 use anyhow::{Context, bail};
 use clap::ValueEnum;
-use sampler::fields::{self, Field, FieldId, Kind, Table, UNLIMITED, find};
-use sampler::recording::Series;
+use sampler::model::fields;
+use sampler::model::fields::{Field, FieldId, Kind, Table, UNLIMITED, find};
+use sampler::model::recording::Series;
+use sampler::model::time::format_us;
+use sampler::model::units::cell;
+use sampler::reading::names::Named;
 use sampler::store::scan::{Query, Recording};
 use sampler::store::schema::{Lead, leads};
 use sampler::store::seal::write_series;
-use sampler::time::format_us;
-use sampler::units::cell;
 use serde_json::{Map, Value, json};
 
-use super::named::Named;
-use super::remote::Here;
+use crate::cli::remote::Here;
 
 /// Write a recording, sealed or not, as CSV, JSON lines or Parquet.
 #[derive(Debug, clap::Args)]
@@ -37,7 +38,7 @@ pub struct Args {
     #[arg(long, value_name = "FIELDS", value_delimiter = ',')]
     fields: Vec<String>,
     #[command(flatten)]
-    part: super::Part,
+    part: crate::cli::Part,
     /// File to write [default: standard output]; for Parquet the folder of a new recording.
     #[arg(long, value_name = "PATH")]
     out: Option<PathBuf>,
@@ -89,7 +90,7 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
         (None, _) => events(&mut recording, &query, args.format, output(args.out.as_ref())?)?,
     }
     for problem in &recording.problems {
-        super::say(&format!("sampler: {}: {}", problem.source, problem.what));
+        sampler::ui::terminal::say(&format!("sampler: {}: {}", problem.source, problem.what));
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -118,7 +119,7 @@ fn parquet(recording: &mut Recording, table: Table, query: &Query<'_>, out: Opti
     let mut all = Vec::new();
     recording.series(table, query, |series| all.push(series));
     let rows = write_series(out, &origin, "export", table, all)?;
-    super::say(&format!("wrote {rows} rows to {}", out.display()));
+    sampler::ui::terminal::say(&format!("wrote {rows} rows to {}", out.display()));
     Ok(())
 }
 

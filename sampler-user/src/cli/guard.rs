@@ -1,31 +1,27 @@
 //! `sampler guard`
 
-mod docker;
-mod eyes;
-mod hands;
-pub mod patrol;
-
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::Context;
-use sampler::cgroupfs::layout::Layout;
-use sampler::cgroupfs::tree::Selection;
-use sampler::fields::UNLIMITED;
+use sampler::agent::guard::observe::{self, Wanted};
+use sampler::agent::guard::runner::Patrol;
+use sampler::agent::{Agent, beside, runtime};
 use sampler::guard::policy::{Policy, Step};
 use sampler::journal::writer::Rotation;
+use sampler::kernel::cgroupfs::layout::Layout;
+use sampler::kernel::cgroupfs::tree::Selection;
+use sampler::model::fields::UNLIMITED;
+use sampler::model::units::{bytes, parse_bytes, parse_duration};
 use sampler::record::naming::Sources;
 use sampler::record::{Config, UseProbe};
 use sampler::store::retention::Retention;
-use sampler::units::{bytes, parse_bytes, parse_duration};
+use sampler::ui::terminal::say;
 
-use self::eyes::Wanted;
-use self::patrol::Patrol;
-use super::agent::{Agent, runtime};
-use super::record::{stopped, use_probe};
-use super::{beside, data_folder, say};
+use crate::cli::data_folder;
+use crate::cli::record::{stopped, use_probe};
 
 /// Record, and keep containers off the limit that would kill them, within a budget.
 ///
@@ -115,7 +111,7 @@ pub fn run(args: Args) -> anyhow::Result<ExitCode> {
     let selection = Selection::new(&args.cgroup, &args.exclude).context("read --cgroup and --exclude")?;
     let reserve = match args.reserve {
         Some(reserve) => reserve,
-        None => eyes::meminfo("MemTotal:").context("read MemTotal in /proc/meminfo; give --reserve")? / 10,
+        None => observe::meminfo("MemTotal:").context("read MemTotal in /proc/meminfo; give --reserve")? / 10,
     };
     let policy = Policy {
         budget: args.budget,

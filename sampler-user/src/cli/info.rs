@@ -7,17 +7,17 @@ use std::process::ExitCode;
 
 use anyhow::Context;
 use sampler::analysis::incident::death::{Death, words};
-use sampler::evidence::MoreOomKills;
-use sampler::fields::Table;
-use sampler::paths::name as name_of;
+use sampler::model::evidence::MoreOomKills;
+use sampler::model::fields::Table;
+use sampler::model::paths::name as name_of;
+use sampler::model::time::format_us;
+use sampler::model::units::{bytes, count, micros, printable};
+use sampler::reading::summary::{CgroupSummary, Kill, Summary, explain};
 use sampler::store::scan::{Query, Recording};
 use sampler::store::schema::Folder;
-use sampler::time::format_us;
-use sampler::units::{bytes, count, micros, printable};
 use serde::Serialize;
 
-use super::remote::{EVER, Here};
-use super::summary::{CgroupSummary, Kill, Summary, explain};
+use crate::cli::remote::{EVER, Here};
 
 /// Show what a recording holds: host, time, cgroups, OOM kills, gaps.
 #[derive(Debug, clap::Args)]
@@ -29,7 +29,7 @@ pub struct Args {
     #[arg(long)]
     json: bool,
     #[command(flatten)]
-    part: super::Part,
+    part: crate::cli::Part,
     /// How many cgroups to list.
     #[arg(long, value_name = "N", default_value_t = 20)]
     most: usize,
@@ -58,7 +58,7 @@ struct Info {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     more_oom_kills: Vec<MoreOomKills>,
     deaths: Vec<Death>,
-    problems: Vec<sampler::recording::Problem>,
+    problems: Vec<sampler::model::recording::Problem>,
 }
 
 #[derive(Debug, Default, Serialize)]
@@ -88,7 +88,7 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     } else {
         text_of(&info, args.most)
     };
-    super::print(&text)?;
+    crate::cli::print(&text)?;
     Ok(ExitCode::SUCCESS)
 }
 
@@ -122,21 +122,21 @@ fn read(recording: &mut Recording, args: &Args) -> anyhow::Result<Info> {
     for (name, table) in [("host", Table::Host), ("processes", Table::Processes)] {
         let mut rows = 0;
         let narrow = Query {
-            fields: &[sampler::fields::FieldId::MemTotal, sampler::fields::FieldId::ProcessAnon],
+            fields: &[sampler::model::fields::FieldId::MemTotal, sampler::model::fields::FieldId::ProcessAnon],
             ..query_of(&query)
         };
         recording.series(table, &narrow, |series| rows += series.len() as u64);
         set(name, rows);
     }
     let last = origins.last();
-    let of = |get: &dyn Fn(&sampler::recording::Origin) -> String| last.map(get).unwrap_or_default();
+    let of = |get: &dyn Fn(&sampler::model::recording::Origin) -> String| last.map(get).unwrap_or_default();
     let stopped = recording
         .events(i64::MIN..i64::MAX)
         .iter()
         .rev()
         .find_map(|e| match e.event.what {
-            sampler::event::What::AgentStop { .. } => Some("stopped"),
-            sampler::event::What::AgentStart { .. } => Some("running or ended abruptly"),
+            sampler::model::event::What::AgentStop { .. } => Some("stopped"),
+            sampler::model::event::What::AgentStart { .. } => Some("running or ended abruptly"),
             _ => None,
         })
         .unwrap_or("unknown");

@@ -8,13 +8,13 @@ use std::process::ExitCode;
 use anyhow::{Context, bail};
 use sampler::analysis::incident::Incident;
 use sampler::analysis::lives::GAP_US;
-use sampler::time::format_us;
-use sampler::units::{micros, printable};
+use sampler::model::time::format_us;
+use sampler::model::units::{micros, printable};
+use sampler::reading::incidents::Incidents;
+use sampler::ui::text::page::{Style, page};
 use serde::Serialize;
 
-use super::page::{Style, page};
-use super::remote::{EVER, Here};
-use super::scene::Incidents;
+use crate::cli::remote::{EVER, Here};
 
 /// Tell of an OOM kill, of a process that died otherwise, or of a recording that ends abruptly: what ate the memory, since when, and what to change.
 ///
@@ -28,7 +28,7 @@ pub struct Args {
     #[arg(long, conflicts_with_all = ["at", "list", "all"])]
     last: bool,
     /// The incident nearest to this time: RFC 3339, `14:03:22` (today), `-10m` (ago) or Unix seconds.
-    #[arg(long, value_name = "TIME", value_parser = sampler::time::parse_time, allow_hyphen_values = true, conflicts_with_all = ["list", "all"])]
+    #[arg(long, value_name = "TIME", value_parser = sampler::model::time::parse_time, allow_hyphen_values = true, conflicts_with_all = ["list", "all"])]
     at: Option<i64>,
     /// Every incident.
     #[arg(long, conflicts_with = "list")]
@@ -51,7 +51,7 @@ pub struct Args {
 struct Postmortem {
     format: &'static str,
     incidents: Vec<Incident>,
-    problems: Vec<sampler::recording::Problem>,
+    problems: Vec<sampler::model::recording::Problem>,
 }
 
 #[derive(Debug, Serialize)]
@@ -87,7 +87,7 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
         } else {
             lines(&incidents, args.unfold)
         };
-        super::print(if text.is_empty() { "no incident\n" } else { &text })?;
+        crate::cli::print(if text.is_empty() { "no incident\n" } else { &text })?;
         return Ok(ExitCode::SUCCESS);
     }
     let mut wanted = incidents.all.clone();
@@ -110,7 +110,7 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
         if told.is_empty() {
             bail!("{} holds no incident to write a page of; sampler report writes the whole", dir.display());
         }
-        super::report::write_incidents(dir, file, told)?;
+        crate::cli::report::write_incidents(dir, file, told)?;
         return Ok(ExitCode::SUCCESS);
     }
     let text = if args.json {
@@ -130,9 +130,9 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
         );
         pages.join("\n")
     };
-    super::print(&text)?;
+    crate::cli::print(&text)?;
     if args.last && std::io::stdout().is_terminal() && incidents.all.len() > 1 {
-        super::say(&format!("{} incidents in all: --list, --at TIME", incidents.all.len()));
+        sampler::ui::terminal::say(&format!("{} incidents in all: --list, --at TIME", incidents.all.len()));
     }
     Ok(ExitCode::SUCCESS)
 }

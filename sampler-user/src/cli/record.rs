@@ -5,18 +5,19 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
-use sampler::cgroupfs::layout::Layout;
-use sampler::cgroupfs::tree::Selection;
-use sampler::fields::{FieldId, Table, find};
+use sampler::agent::{Agent, runtime};
 use sampler::journal::writer::Rotation;
+use sampler::kernel::cgroupfs::layout::Layout;
+use sampler::kernel::cgroupfs::tree::Selection;
+use sampler::model::fields::{FieldId, Table, find};
+use sampler::model::units::{parse_bytes, parse_duration};
 use sampler::record::naming::Sources;
 use sampler::record::{Config, UseProbe};
 use sampler::store::retention::Retention;
-use sampler::units::{parse_bytes, parse_duration};
+use sampler::ui::terminal::say;
 use tokio::signal::unix::{SignalKind, signal};
 
-use super::agent::{Agent, runtime};
-use super::{data_folder, say};
+use crate::cli::data_folder;
 
 /// Record all cgroups until stopped.
 ///
@@ -49,7 +50,7 @@ pub struct Args {
     #[arg(long = "for", value_name = "TIME", value_parser = parse_duration)]
     duration: Option<Duration>,
     #[command(flatten)]
-    beside: super::beside::Live,
+    beside: sampler::agent::beside::Live,
     /// Leave priority, memory locking and the OOM score as they are.
     #[arg(long)]
     no_protect: bool,

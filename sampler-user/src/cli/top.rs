@@ -9,28 +9,28 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, bail};
 use crossterm::event::{self, Event, KeyEventKind};
 use rustix::fs::{FlockOperation, flock};
-use sampler::alert::Watch;
-use sampler::board::{Board, Depth, Line, Machine};
-use sampler::cgroupfs::layout::Layout;
-use sampler::cgroupfs::tree::Selection;
-use sampler::fields::{FieldId, Table};
+use sampler::agent::beside::{Shared, rules, words};
+use sampler::agent::runtime;
 use sampler::journal::follow::Follow;
+use sampler::kernel::cgroupfs::layout::Layout;
+use sampler::kernel::cgroupfs::tree::Selection;
+use sampler::live::alert::Watch;
+use sampler::live::board::{Board, Depth, Line, Machine};
+use sampler::model::fields::{FieldId, Table};
+use sampler::model::sample::Row;
+use sampler::model::time::format_us;
+use sampler::model::units::{bytes, parse_duration, printable};
 use sampler::record::naming::Sources;
 use sampler::record::{Config, UseProbe, record};
-use sampler::sample::Row;
 use sampler::store::JOURNAL;
 use sampler::store::scan::{Query, Recording};
-use sampler::time::format_us;
-use sampler::tui::keys::{Outcome, press};
-use sampler::tui::state::{Order, State};
-use sampler::tui::view::{draw, text};
-use sampler::units::{bytes, parse_duration, printable};
+use sampler::ui::tui::keys::{Outcome, press};
+use sampler::ui::tui::state::{Order, State};
+use sampler::ui::tui::view::{draw, text};
 use serde::Serialize;
 
-use super::agent::runtime;
-use super::beside::{Shared, rules, words};
-use super::data_folder;
-use super::remote::{EVER, Here};
+use crate::cli::data_folder;
+use crate::cli::remote::{EVER, Here};
 
 /// Show all cgroups, what grows, and what reaches its limit when.
 ///
@@ -150,7 +150,7 @@ fn open(args: &Args, selection: &Selection) -> anyhow::Result<(Source, Shared, S
         return Ok((Source::Replay, replay(here.dir(), selection)?, format!("recording {}", dir.display())));
     }
     let name = rustix::system::uname();
-    let board = Shared::new(depth, name.nodename().to_string_lossy().into_owned(), sampler::wsl::name());
+    let board = Shared::new(depth, name.nodename().to_string_lossy().into_owned(), sampler::kernel::wsl::name());
     let config = Config {
         layout: Layout::detect()?,
         selection: selection.clone(),
@@ -228,7 +228,7 @@ fn replay(dir: &Path, selection: &Selection) -> anyhow::Result<Shared> {
     }
     drop(filled);
     for problem in &recording.problems {
-        super::say(&format!("sampler: {}: {}", printable(&problem.source), printable(&problem.what)));
+        sampler::ui::terminal::say(&format!("sampler: {}: {}", printable(&problem.source), printable(&problem.what)));
     }
     Ok(board)
 }
@@ -239,7 +239,7 @@ impl Source {
         match self {
             Source::Attached(follow) => {
                 let mut board = board.lock();
-                let begin = |board: &mut Board, origin: &sampler::recording::Origin| {
+                let begin = |board: &mut Board, origin: &sampler::model::recording::Origin| {
                     board.set_anchor(origin.anchor);
                     board.origin = (origin.host.clone(), origin.wsl.clone());
                 };
@@ -272,7 +272,7 @@ impl Source {
 fn print_once(state: &mut State, board: &Shared, json: bool) -> anyhow::Result<()> {
     state.refresh(&board.lock());
     let text = if json { document(state, true)? + "\n" } else { text(state) };
-    super::print(&text)
+    crate::cli::print(&text)
 }
 
 fn document(state: &State, pretty: bool) -> anyhow::Result<String> {
@@ -322,8 +322,8 @@ fn log(args: &Args, source: &mut Source, board: &Shared, state: &mut State, ever
                 out += &format!(" oom_kills={}\n", line.oom_kills);
             }
         }
-        super::print(&out)?;
-        alerts.iter().for_each(|alert| super::say(&words(alert)));
+        crate::cli::print(&out)?;
+        alerts.iter().for_each(|alert| sampler::ui::terminal::say(&words(alert)));
         if args.duration.is_some_and(|duration| begun.elapsed() >= duration) {
             return Ok(());
         }

@@ -1,6 +1,6 @@
 //! What the guard does.
 
-use super::Limits;
+use crate::guard::Limits;
 
 /// What to do with a cgroup.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -12,9 +12,9 @@
 
 use std::collections::HashMap;
 
-use super::format::{put_varint, take_varint, unzigzag, zigzag};
-use crate::fields;
-use crate::sample::{Mask, PassHead, PassKind, Row, SLOTS, SubjectRef, slots};
+use crate::journal::format::{put_varint, take_varint, unzigzag, zigzag};
+use crate::model::fields;
+use crate::model::sample::{Mask, PassHead, PassKind, Row, SLOTS, SubjectRef, slots};
 
 #[derive(Debug)]
 struct Last {
@@ -315,8 +315,9 @@ impl Decoder {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use proptest::prelude::*;
+
+    use super::*;
 
     /// Few subjects, kinds and masks, so that most rows are coded as differences.
     fn rows() -> impl Strategy<Value = Vec<(u8, u64, u32, u32, u64, u64)>> {

@@ -5,12 +5,12 @@ use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::PathBuf;
 
-use super::block::Decoder;
-use super::format::{FrameKind, HEAD, MAGIC, MAX_PAYLOAD, SubjectFrame, parse_frame};
-use super::reader::segments;
-use crate::event::Event;
-use crate::recording::Origin;
-use crate::sink::Sink;
+use crate::journal::block::Decoder;
+use crate::journal::format::{FrameKind, HEAD, MAGIC, MAX_PAYLOAD, SubjectFrame, parse_frame};
+use crate::journal::reader::segments;
+use crate::model::event::Event;
+use crate::model::recording::Origin;
+use crate::model::sink::Sink;
 
 /// Bytes read at once.
 const CHUNK: usize = 1 << 20;
@@ -132,11 +132,11 @@ fn give<S: Sink>(
 
 #[cfg(test)]
 mod tests {
-    use super::super::format::frame;
     use super::*;
-    use crate::event::What;
-    use crate::recording::Subject;
-    use crate::sample::{PassHead, Row, SubjectRef};
+    use crate::journal::format::frame;
+    use crate::model::event::What;
+    use crate::model::recording::Subject;
+    use crate::model::sample::{PassHead, Row, SubjectRef};
 
     #[derive(Default)]
     struct Count(u64);

@@ -8,12 +8,12 @@ use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 
-use super::block::Decoder;
-use super::format::{FrameKind, HEAD, MAGIC, MAX_PAYLOAD, SUFFIX, SubjectFrame, VERSION, parse_frame};
-use super::index::{Count, Index, Part};
-use crate::event::Event;
-use crate::recording::{Origin, Problem, Subject};
-use crate::sample::{HOST, PassHead, Row, SubjectRef};
+use crate::journal::block::Decoder;
+use crate::journal::format::{FrameKind, HEAD, MAGIC, MAX_PAYLOAD, SUFFIX, SubjectFrame, VERSION, parse_frame};
+use crate::journal::index::{Count, Index, Part};
+use crate::model::event::Event;
+use crate::model::recording::{Origin, Problem, Subject};
+use crate::model::sample::{HOST, PassHead, Row, SubjectRef};
 
 /// Why a segment cannot be read at all.
 #[derive(Debug, thiserror::Error)]
@@ -337,12 +337,13 @@ pub fn segments(dir: &Path) -> io::Result<Vec<PathBuf>> {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
-    use crate::event::What;
-    use crate::journal::writer::{Owner, Rotation, Writer};
-    use crate::sample::PassKind;
-    use crate::sink::Sink;
     use proptest::prelude::*;
+
+    use super::*;
+    use crate::journal::writer::{Owner, Rotation, Writer};
+    use crate::model::event::What;
+    use crate::model::sample::PassKind;
+    use crate::model::sink::Sink;
 
     struct Nobody;
     impl Owner for Nobody {
@@ -355,7 +356,7 @@ mod tests {
     /// A segment of `flushes` flushes with one row and one event each.
     fn written(flushes: u64) -> Vec<u8> {
         let dir = tempfile::tempdir().unwrap();
-        let origin = crate::recording::Origin::example(crate::time::Anchor::now());
+        let origin = crate::model::recording::Origin::example(crate::model::time::Anchor::now());
         let mut writer = Writer::create(dir.path(), origin, Rotation::default(), Box::new(Nobody)).unwrap();
         writer.subject(1, &Subject { cgroup: "/a".into(), id: 9, process: None });
         for i in 0..flushes {
@@ -406,7 +407,7 @@ mod tests {
     /// A segment with rows of four subjects in all kinds, some later than others, told over several blocks.
     fn busy(seed: u64) -> Vec<u8> {
         let dir = tempfile::tempdir().unwrap();
-        let origin = crate::recording::Origin::example(crate::time::Anchor { mono_ns: 0, wall_ns: 0 });
+        let origin = crate::model::recording::Origin::example(crate::model::time::Anchor { mono_ns: 0, wall_ns: 0 });
         let mut writer = Writer::create(dir.path(), origin, Rotation::default(), Box::new(Nobody)).unwrap();
         let mut dice = seed | 1;
         let mut roll = |sides: u64| {
@@ -444,7 +445,7 @@ mod tests {
     type Plain = (PassHead, SubjectRef, u128, Vec<u64>);
 
     fn plain(head: PassHead, row: &Row) -> Plain {
-        (head, row.subject, row.mask, crate::sample::slots(row.mask).map(|slot| row.values[slot]).collect())
+        (head, row.subject, row.mask, crate::model::sample::slots(row.mask).map(|slot| row.values[slot]).collect())
     }
 
     /// Compares what the index leads to with a search through all rows.
@@ -558,7 +559,7 @@ mod tests {
         let mut bytes = Vec::new();
         let text = serde_json::to_string(&Segment::parse(Path::new("x"), written(0)).unwrap().origin).unwrap();
         let newer = text.replace("\"format\":1", "\"format\":99");
-        super::super::format::frame(&mut bytes, FrameKind::Origin, newer.as_bytes());
+        crate::journal::format::frame(&mut bytes, FrameKind::Origin, newer.as_bytes());
         assert!(matches!(Segment::parse(Path::new("x"), bytes), Err(Error::TooNew { found: 99, .. })));
         assert!(matches!(Segment::parse(Path::new("x"), b"PAR1 not a journal".to_vec()), Err(Error::NoHead { .. })));
     }
@@ -587,13 +588,13 @@ mod tests {
             // Damage that the checksum does not show: the block was written so.
             let segment = Segment::parse(Path::new("x"), whole).unwrap();
             let mut bytes = Vec::new();
-            super::super::format::frame(&mut bytes, FrameKind::Origin, &serde_json::to_vec(&segment.origin).unwrap());
+            crate::journal::format::frame(&mut bytes, FrameKind::Origin, &serde_json::to_vec(&segment.origin).unwrap());
             for mut block in segment.blocks() {
                 for (at, flip) in &flips {
                     let at = at.index(block.len());
                     block[at] ^= flip;
                 }
-                super::super::format::frame(&mut bytes, FrameKind::Block, &block);
+                crate::journal::format::frame(&mut bytes, FrameKind::Block, &block);
             }
             agrees(&Segment::parse(Path::new("x"), bytes).unwrap(), kind, subject, time);
         }

@@ -7,13 +7,14 @@ use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use super::block::Encoder;
-use super::format::{FrameKind, SUFFIX, SubjectFrame, VERSION, frame};
-use crate::event::{Event, What};
-use crate::recording::{Origin, Subject};
-use crate::sample::{PassHead, Row, SubjectRef};
-use crate::sink::Sink;
-use crate::time::{self, Anchor};
+use crate::journal::block::Encoder;
+use crate::journal::format::{FrameKind, SUFFIX, SubjectFrame, VERSION, frame};
+use crate::model::event::{Event, What};
+use crate::model::recording::{Origin, Subject};
+use crate::model::sample::{PassHead, Row, SubjectRef};
+use crate::model::sink::Sink;
+use crate::model::time;
+use crate::model::time::Anchor;
 
 /// When a segment is full.
 #[derive(Clone, Copy, Debug)]

@@ -2,9 +2,9 @@
 
 use std::collections::VecDeque;
 
-use crate::event::What;
-use crate::evidence::SentSignal;
-use crate::probe::events::ProcessExit;
+use crate::kernel::probe::events::ProcessExit;
+use crate::model::event::What;
+use crate::model::evidence::SentSignal;
 
 /// Signals that are kept until their process ends.
 const SIGNALS: usize = 512;
@@ -83,7 +83,7 @@ impl Deaths {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::evidence::SignalOrigin;
+    use crate::model::evidence::SignalOrigin;
 
     const S: u64 = 1_000_000_000;
 

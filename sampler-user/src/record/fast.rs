@@ -7,13 +7,13 @@ use std::time::Duration;
 
 use rtrb::{Consumer, Producer};
 
-use super::history::History;
-use super::sampler::{Sampler, Target, Vitals};
-use super::schedule::{Activity, Allowance, Pace, Signal};
-use crate::fields::{Field, FieldId};
-use crate::probe::walk::Walker;
-use crate::sample::{PassKind, Row, SubjectRef};
-use crate::time::{mono_ns, thread_cpu_ns};
+use crate::kernel::probe::walk::Walker;
+use crate::model::fields::{Field, FieldId};
+use crate::model::sample::{PassKind, Row, SubjectRef};
+use crate::model::time::{mono_ns, thread_cpu_ns};
+use crate::record::history::History;
+use crate::record::sampler::{Sampler, Target, Vitals};
+use crate::record::schedule::{Activity, Allowance, Pace, Signal};
 
 /// What the control thread asks of a sampling thread.
 #[derive(Debug)]

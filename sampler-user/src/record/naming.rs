@@ -4,21 +4,20 @@
 //! stream, the state files are read as soon as the cgroup appears, and the daemon is asked by id, also after its end.
 
 use std::collections::{HashMap, VecDeque};
-use std::io;
 use std::path::PathBuf;
 use std::sync::mpsc;
-use std::thread;
 use std::time::Duration;
+use std::{io, thread};
 
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 
-use super::relay::Message;
-use crate::event::{Event, What};
-use crate::identity::Identity;
-use crate::names::docker_api::{Api, End};
-use crate::names::{Roots, from_files};
-use crate::runtime::identify;
+use crate::containers::names::docker_api::{Api, End};
+use crate::containers::names::{Roots, from_files};
+use crate::containers::runtimes::identify;
+use crate::model::event::{Event, What};
+use crate::model::identity::Identity;
+use crate::record::relay::Message;
 
 /// Where names are asked for.
 #[derive(Clone, Debug)]
@@ -65,7 +64,7 @@ impl Naming {
             return Ok(Naming { asks: None, done });
         }
         let api = Api::new(sources.docker_socket.as_deref());
-        thread::Builder::new().name("sampler-names".into()).stack_size(super::STACK).spawn(move || {
+        thread::Builder::new().name("sampler-names".into()).stack_size(crate::record::STACK).spawn(move || {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
             if let Ok(runtime) = runtime {
                 runtime.block_on(run(api, inbox, messages));

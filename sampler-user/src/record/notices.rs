@@ -9,13 +9,13 @@ use std::sync::Arc;
 use rustix::event::{EventfdFlags, epoll, eventfd};
 use rustix::fs::{Mode, OFlags, open};
 
-use crate::cgroupfs::handle::{BUFFER, Handle, Outcome};
-use crate::cgroupfs::layout::{Layout, Version};
-use crate::cgroupfs::plan::Plan;
-use crate::evidence::Usage;
-use crate::fields::{Field, FieldId};
-use crate::sample::{PassKind, Row, SubjectRef};
-use crate::time::mono_ns;
+use crate::kernel::cgroupfs::handle::{BUFFER, Handle, Outcome};
+use crate::kernel::cgroupfs::layout::{Layout, Version};
+use crate::kernel::cgroupfs::plan::Plan;
+use crate::model::evidence::Usage;
+use crate::model::fields::{Field, FieldId};
+use crate::model::sample::{PassKind, Row, SubjectRef};
+use crate::model::time::mono_ns;
 
 /// Stall within the window that fires, microseconds: a tenth of the time.
 pub const STALL_US: u64 = 200_000;
@@ -143,7 +143,7 @@ impl Notices {
     /// Watches the pressure of the host; `false` when this kernel has none or refuses.
     pub fn add_host(&mut self) -> bool {
         let Some(fd) = pressure_trigger("/proc/pressure/memory".as_ref()) else { return false };
-        let token = self.token(crate::sample::HOST);
+        let token = self.token(crate::model::sample::HOST);
         self.poll(fd.as_fd(), token, epoll::EventFlags::PRI);
         self.sources.insert(token, Source::Pressure { cgroup: None, _fd: fd });
         true

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use rustix::mm::{Advice, MlockAllFlags, mlockall, munlockall};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
-use crate::cgroupfs::layout::{Layout, Version, at};
+use crate::kernel::cgroupfs::layout::{Layout, Version, at};
 
 /// Descriptors wanted: some eight files a cgroup.
 const DESCRIPTORS: u64 = 1 << 16;

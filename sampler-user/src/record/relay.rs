@@ -8,13 +8,13 @@ use std::time::Duration;
 
 use rtrb::Consumer;
 
-use super::fast::Shared;
-use super::schedule::BURST_ROWS;
-use crate::event::{Event, What};
-use crate::recording::Subject;
-use crate::sample::{Row, SubjectRef, take_pass};
-use crate::sink::Sink;
-use crate::time::mono_ns;
+use crate::model::event::{Event, What};
+use crate::model::recording::Subject;
+use crate::model::sample::{Row, SubjectRef, take_pass};
+use crate::model::sink::Sink;
+use crate::model::time::mono_ns;
+use crate::record::fast::Shared;
+use crate::record::schedule::BURST_ROWS;
 
 /// What does not go through the rings.
 #[derive(Debug)]

@@ -3,13 +3,13 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use super::schedule::{Activity, Cache, Watch};
-use crate::cgroupfs::handle::{BUFFER, Handle, Outcome};
-use crate::cgroupfs::plan::Plan;
-use crate::fields::UNLIMITED;
-use crate::probe::walk::Walker;
-use crate::sample::{Mask, PassBuilder, PassKind, Row, SubjectRef};
-use crate::time::mono_ns;
+use crate::kernel::cgroupfs::handle::{BUFFER, Handle, Outcome};
+use crate::kernel::cgroupfs::plan::Plan;
+use crate::kernel::probe::walk::Walker;
+use crate::model::fields::UNLIMITED;
+use crate::model::sample::{Mask, PassBuilder, PassKind, Row, SubjectRef};
+use crate::model::time::mono_ns;
+use crate::record::schedule::{Activity, Cache, Watch};
 
 /// What the two sampling threads tell each other about a cgroup, without a lock.
 #[derive(Debug)]

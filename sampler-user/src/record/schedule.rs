@@ -268,7 +268,7 @@ impl Watch {
         let thrashes = now_ns.saturating_sub(self.calm_ns) >= CACHE_STALL_NS;
         let stalls = if is_cached { thrashes } else { self.pressure >= BURST_PRESSURE };
         // Before the first slow pass neither the limit that was hit nor the cache is known.
-        let is_read = signal.limit != crate::fields::UNLIMITED;
+        let is_read = signal.limit != crate::model::fields::UNLIMITED;
         if killed {
             Some(Reason::Kill)
         } else if hit && is_read && (signal.cache.is_none() || part(held) >= ARM_AT) {
@@ -398,7 +398,7 @@ impl Budget {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::fields::UNLIMITED;
+    use crate::model::fields::UNLIMITED;
 
     const MS: u64 = 1_000_000;
     const SECOND: u64 = 1_000 * MS;

@@ -11,19 +11,19 @@ use std::time::Duration;
 
 use rtrb::{Consumer, Producer};
 
-use super::fast::{Command, Outlet, Shared};
-use super::relay::Message;
-use super::sampler::{Sampler, Target};
-use super::schedule::{Cache, Pace};
-use crate::cgroupfs::handle::{BUFFER, Handle};
-use crate::cgroupfs::layout::Layout;
-use crate::cgroupfs::plan::Plan;
-use crate::event::{Event, What};
-use crate::fields::{FieldId, Kind, Table, UNLIMITED, of};
-use crate::processes;
-use crate::recording::{ProcessKey, Subject};
-use crate::sample::{HOST, PassBuilder, PassKind, Row, SubjectRef};
-use crate::time::{mono_ns, process_cpu_ns, thread_cpu_ns};
+use crate::kernel::cgroupfs::handle::{BUFFER, Handle};
+use crate::kernel::cgroupfs::layout::Layout;
+use crate::kernel::cgroupfs::plan::Plan;
+use crate::kernel::processes;
+use crate::model::event::{Event, What};
+use crate::model::fields::{FieldId, Kind, Table, UNLIMITED, of};
+use crate::model::recording::{ProcessKey, Subject};
+use crate::model::sample::{HOST, PassBuilder, PassKind, Row, SubjectRef};
+use crate::model::time::{mono_ns, process_cpu_ns, thread_cpu_ns};
+use crate::record::fast::{Command, Outlet, Shared};
+use crate::record::relay::Message;
+use crate::record::sampler::{Sampler, Target};
+use crate::record::schedule::{Cache, Pace};
 
 /// Processes of one cgroup that are recorded at a time.
 const MOST_PROCESSES: usize = 5;
@@ -303,5 +303,5 @@ fn own_rss(buffer: &mut [u8]) -> Option<u64> {
     let fd = open("/proc/self/statm", OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty()).ok()?;
     let length = rustix::io::read(&fd, &mut *buffer).ok()?;
     let resident = buffer[..length].split(|&b| b == b' ').nth(1)?;
-    crate::cgroupfs::parse::number(resident).map(|pages| pages * rustix::param::page_size() as u64)
+    crate::kernel::cgroupfs::parse::number(resident).map(|pages| pages * rustix::param::page_size() as u64)
 }

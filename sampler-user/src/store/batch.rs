@@ -4,11 +4,11 @@ use std::collections::BTreeMap;
 use std::ops::Range;
 use std::sync::Arc;
 
-use crate::fields::Table;
 use crate::journal::index::Part;
 use crate::journal::reader::Segment;
-use crate::recording::{Series, Subject};
-use crate::sample::{Mask, PassKind};
+use crate::model::fields::Table;
+use crate::model::recording::{Series, Subject};
+use crate::model::sample::{Mask, PassKind};
 
 /// Rows of a batch, and so of a Parquet row group. DuckDB wants at least 122880 to read in parallel.
 pub const ROWS: usize = 128 << 10;
@@ -220,13 +220,14 @@ fn plan(found: BTreeMap<Arc<Subject>, Found>, room: usize) -> Vec<Batch> {
 
 #[cfg(test)]
 mod tests {
+    use std::path::PathBuf;
+
     use super::*;
     use crate::journal::writer::{Owner, Rotation, Writer};
-    use crate::recording::Origin;
-    use crate::sample::{PassHead, Row};
-    use crate::sink::Sink;
-    use crate::time::Anchor;
-    use std::path::PathBuf;
+    use crate::model::recording::Origin;
+    use crate::model::sample::{PassHead, Row};
+    use crate::model::sink::Sink;
+    use crate::model::time::Anchor;
 
     struct Nobody;
     impl Owner for Nobody {

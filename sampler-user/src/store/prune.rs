@@ -7,9 +7,9 @@ use parquet::file::metadata::{ColumnChunkMetaData, RowGroupMetaData};
 use parquet::file::reader::RowGroupReader;
 use parquet::file::statistics::Statistics;
 
-use super::scan::{Columns, Query};
-use super::schema::Lead;
-use crate::fields::Table;
+use crate::model::fields::Table;
+use crate::store::scan::{Columns, Query};
+use crate::store::schema::Lead;
 
 /// Whether a row group may have rows that are asked for, of `only` one cgroup if it is known; `true` where that cannot be told.
 /// `places`: the columns of its file.

@@ -8,8 +8,9 @@ use parquet::file::metadata::KeyValue;
 use parquet::file::properties::{EnabledStatistics, WriterProperties};
 use parquet::schema::types::{ColumnPath, Type, TypePtr};
 
-use crate::fields::{self, Field, Kind, Table};
-use crate::recording::Origin;
+use crate::model::fields;
+use crate::model::fields::{Field, Kind, Table};
+use crate::model::recording::Origin;
 
 /// Version of the schema: columns are only added within one.
 pub const VERSION: u32 = 1;

@@ -9,18 +9,19 @@ use parquet::data_type::{ByteArray, ByteArrayType, DataType, DoubleType, Int32Ty
 use parquet::file::writer::{SerializedColumnWriter, SerializedFileWriter, SerializedRowGroupWriter};
 use serde::Serialize;
 
-use super::batch::{Choice, ROWS, Room, batches};
-use super::schema::{Folder, Lead, leads, properties, schema};
-use super::{Error, at};
-use crate::event::{Event, What};
-use crate::fields::{self, Field, Kind, Table, UNLIMITED};
-use crate::identity::{Identity, Names};
+use crate::containers::runtimes::identify;
 use crate::journal::format::SUFFIX;
 use crate::journal::reader::Segment;
-use crate::recording::{Origin, Series, Subject, TimedEvent};
-use crate::runtime::identify;
-use crate::sample::Mask;
-use crate::time::date_of_us;
+use crate::model::event::{Event, What};
+use crate::model::fields;
+use crate::model::fields::{Field, Kind, Table, UNLIMITED};
+use crate::model::identity::{Identity, Names};
+use crate::model::recording::{Origin, Series, Subject, TimedEvent};
+use crate::model::sample::Mask;
+use crate::model::time::date_of_us;
+use crate::store::batch::{Choice, ROWS, Room, batches};
+use crate::store::schema::{Folder, Lead, leads, properties, schema};
+use crate::store::{Error, at};
 
 /// What sealing made of a segment.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]

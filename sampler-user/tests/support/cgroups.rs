@@ -9,7 +9,7 @@ use std::process::{Child, Command, Stdio};
 use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::{Duration, Instant};
 
-use sampler::cgroupfs::layout::{Layout, Version};
+use sampler::kernel::cgroupfs::layout::{Layout, Version};
 
 /// A cgroup of the memory hierarchy, with the processes that were started in it.
 pub struct Cgroup {
@@ -60,7 +60,7 @@ impl Cgroup {
     /// Kills in it, as the kernel counts them.
     pub fn kills(&self) -> u64 {
         let file = if self.version == Version::V1 { "memory.oom_control" } else { "memory.events" };
-        sampler::oom::log::count(&self.folder.join(file), "oom_kill").unwrap()
+        sampler::kernel::oom::log::count(&self.folder.join(file), "oom_kill").unwrap()
     }
 }
 

@@ -4,8 +4,8 @@
 use std::path::{Path, PathBuf};
 
 use sampler::journal::writer::{Owner, Rotation, Writer};
-use sampler::recording::Origin;
-use sampler::time::Anchor;
+use sampler::model::recording::Origin;
+use sampler::model::time::Anchor;
 
 struct Nobody;
 impl Owner for Nobody {

@@ -5,14 +5,14 @@
 
 use std::path::Path;
 
-use sampler::event::{Event, What};
-use sampler::evidence::{Constraint, OomKill, OomReport, TaskRow, Trigger, Usage, Victim, WitnessKind};
-use sampler::fields::{FieldId, UNLIMITED};
-use sampler::identity::Identity;
 use sampler::journal::writer::Writer;
-use sampler::recording::Subject;
-use sampler::sample::{PassHead, PassKind, Row};
-use sampler::sink::Sink;
+use sampler::model::event::{Event, What};
+use sampler::model::evidence::{Constraint, OomKill, OomReport, TaskRow, Trigger, Usage, Victim, WitnessKind};
+use sampler::model::fields::{FieldId, UNLIMITED};
+use sampler::model::identity::Identity;
+use sampler::model::recording::Subject;
+use sampler::model::sample::{PassHead, PassKind, Row};
+use sampler::model::sink::Sink;
 
 use crate::journal;
 

@@ -3,12 +3,12 @@
 
 use std::path::Path;
 
-use sampler::event::{Event, What};
-use sampler::fields::{FieldId, UNLIMITED};
-use sampler::identity::Identity;
-use sampler::recording::Subject;
-use sampler::sample::{PassHead, PassKind, Row};
-use sampler::sink::Sink;
+use sampler::model::event::{Event, What};
+use sampler::model::fields::{FieldId, UNLIMITED};
+use sampler::model::identity::Identity;
+use sampler::model::recording::Subject;
+use sampler::model::sample::{PassHead, PassKind, Row};
+use sampler::model::sink::Sink;
 
 use crate::journal;
 

@@ -5,12 +5,12 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::Context;
-use sampler::event::{Event, What};
-use sampler::fields::FieldId;
 use sampler::journal::writer::{Owner, Rotation, Writer};
-use sampler::recording::Subject;
-use sampler::sample::{HOST, PassHead, PassKind, Row};
-use sampler::sink::Sink;
+use sampler::model::event::{Event, What};
+use sampler::model::fields::FieldId;
+use sampler::model::recording::Subject;
+use sampler::model::sample::{HOST, PassHead, PassKind, Row};
+use sampler::model::sink::Sink;
 
 use super::day::life::Life;
 use super::day::{NOW_NS, UPTIME_NS, clock, kill, origin};
@@ -149,7 +149,7 @@ fn make(dir: &Path, args: &Args) -> anyhow::Result<u64> {
 fn processes(writer: &mut Writer, lives: &[Life], row: &mut Row, tick: u64, mono_ns: u64) {
     if tick < 10 {
         for &n in &BURSTS {
-            let key = sampler::recording::ProcessKey { pid: 1000 + n as i32, start: 5, comm: "worker".into() };
+            let key = sampler::model::recording::ProcessKey { pid: 1000 + n as i32, start: 5, comm: "worker".into() };
             let subject = Subject { cgroup: lives[n].path.clone(), id: 0, process: Some(key) };
             writer.subject(PROCESS + n as u32, &subject);
         }

@@ -6,10 +6,10 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context, bail};
-use sampler::event::{Event, What};
-use sampler::evidence::{Constraint, OomKill, WitnessKind};
-use sampler::fields::{FieldId, Table, UNLIMITED};
 use sampler::journal::format::{FrameKind, frame};
+use sampler::model::event::{Event, What};
+use sampler::model::evidence::{Constraint, OomKill, WitnessKind};
+use sampler::model::fields::{FieldId, Table, UNLIMITED};
 use sampler::store::scan::{Query, Recording};
 
 use crate::sh;

@@ -7,13 +7,13 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
-use sampler::cgroupfs::handle::{BUFFER, Handle};
-use sampler::cgroupfs::layout::Layout;
-use sampler::cgroupfs::plan::Plan;
-use sampler::probe::walk::{Taken, Walker};
-use sampler::probe::{Probe, Rung};
-use sampler::sample::{PassKind, Row};
-use sampler::time::thread_cpu_ns;
+use sampler::kernel::cgroupfs::handle::{BUFFER, Handle};
+use sampler::kernel::cgroupfs::layout::Layout;
+use sampler::kernel::cgroupfs::plan::Plan;
+use sampler::kernel::probe::walk::{Taken, Walker};
+use sampler::kernel::probe::{Probe, Rung};
+use sampler::model::sample::{PassKind, Row};
+use sampler::model::time::thread_cpu_ns;
 
 use super::forest::Forest;
 

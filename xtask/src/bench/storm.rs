@@ -12,16 +12,16 @@ use std::thread::{self, sleep};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
-use sampler::analysis::linear::quantile;
-use sampler::cgroupfs::layout::{Layout, Version};
-use sampler::event::{Event, What};
+use sampler::analysis::leak::linear::quantile;
 use sampler::journal::follow::Follow;
-use sampler::oom::log::count;
-use sampler::recording::Subject;
-use sampler::sample::{PassHead, Row, SubjectRef};
-use sampler::sink::Sink;
+use sampler::kernel::cgroupfs::layout::{Layout, Version};
+use sampler::kernel::oom::log::count;
+use sampler::model::event::{Event, What};
+use sampler::model::recording::Subject;
+use sampler::model::sample::{PassHead, Row, SubjectRef};
+use sampler::model::sink::Sink;
+use sampler::model::time::mono_ns;
 use sampler::store::scan::Recording;
-use sampler::time::mono_ns;
 
 use crate::sh;
 

@@ -12,11 +12,11 @@ use std::time::Duration;
 
 use anyhow::Context;
 use rustix::process::{Pid, Signal, kill_process};
-use sampler::event::{Event, What};
 use sampler::journal::follow::Follow;
-use sampler::recording::Subject;
-use sampler::sample::{PassHead, Row, SubjectRef};
-use sampler::sink::Sink;
+use sampler::model::event::{Event, What};
+use sampler::model::recording::Subject;
+use sampler::model::sample::{PassHead, Row, SubjectRef};
+use sampler::model::sink::Sink;
 use serde_json::Value;
 
 use super::kernel::{Seen, lock, now};

@@ -2,14 +2,13 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::Owner;
-use super::cause::{Class, burst_rise, fork_tasks, storm_step};
-use super::death;
-use super::memory::limits;
-use super::occurrence::Kind;
-use super::scene::Scene;
-use crate::fields::FieldId;
-use crate::units::{bytes, printable};
+use crate::analysis::incident::cause::{Class, burst_rise, fork_tasks, storm_step};
+use crate::analysis::incident::memory::limits;
+use crate::analysis::incident::occurrence::Kind;
+use crate::analysis::incident::scene::Scene;
+use crate::analysis::incident::{Owner, death};
+use crate::model::fields::FieldId;
+use crate::model::units::{bytes, printable};
 
 /// One change.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -60,7 +59,7 @@ fn one(scene: &Scene, class: Class) -> Option<Advice> {
                     "at {}/min a limit of twice {} would be reached {} later",
                     bytes((rate * 60.0) as u64),
                     bytes(total),
-                    crate::units::micros((total as f64 / rate * 1e6) as u64)
+                    crate::model::units::micros((total as f64 / rate * 1e6) as u64)
                 ),
                 None => format!("it held {} at the end", bytes(end)),
             };

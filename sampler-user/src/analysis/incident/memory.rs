@@ -2,9 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::scene::Scene;
-use crate::fields::FieldId;
-use crate::paths::is_below;
+use crate::analysis::incident::scene::Scene;
+use crate::model::fields::FieldId;
+use crate::model::paths::is_below;
 
 /// cgroups and processes that a page lists.
 const MOST: usize = 12;

@@ -2,10 +2,10 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::death::{self, Death};
-use crate::event::What;
-use crate::evidence::{Constraint, MoreOomKills, OomKill};
-use crate::recording::{Origin, TimedEvent};
+use crate::analysis::incident::death::{self, Death};
+use crate::model::event::What;
+use crate::model::evidence::{Constraint, MoreOomKills, OomKill};
+use crate::model::recording::{Origin, TimedEvent};
 
 /// Kills of one limit within this time are one incident: the kernel goes on until there is room.
 pub const APART_US: i64 = 10_000_000;
@@ -198,8 +198,8 @@ impl Occurrence {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::event::Event;
-    use crate::time::Anchor;
+    use crate::model::event::Event;
+    use crate::model::time::Anchor;
 
     fn kill(limit: &str) -> What {
         What::OomKill(Box::new(OomKill {

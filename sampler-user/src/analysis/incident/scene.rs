@@ -2,22 +2,22 @@
 
 use std::collections::BTreeMap;
 
-use super::death::Death;
-use super::occurrence::{Afterwards, Kind, Occurrence, is_known};
-use super::trace::Trace;
-use super::{Limit, Owner, Trigger, Victim};
+use crate::analysis::incident::death::Death;
+use crate::analysis::incident::occurrence::{Afterwards, Kind, Occurrence, is_known};
+use crate::analysis::incident::trace::Trace;
+use crate::analysis::incident::{Limit, Owner, Trigger, Victim};
+use crate::analysis::leak::track::{Signal, Track};
+use crate::analysis::leak::verdict::{Verdict, judge_among};
 use crate::analysis::limits::MACHINE;
 use crate::analysis::lives::{Life, Loop, loop_of};
-use crate::analysis::track::{Signal, Track};
-use crate::analysis::verdict::{Verdict, judge_among};
 use crate::analysis::workloads::key;
-use crate::evidence::{self, Constraint, OomKill, TaskRow};
-use crate::fields::FieldId;
-use crate::identity::Names;
-use crate::memory;
-use crate::paths::{is_below, name};
-use crate::recording::{Origin, ProcessKey, TimedEvent};
-use crate::units::printable;
+use crate::model::evidence::{Constraint, OomKill, TaskRow};
+use crate::model::fields::FieldId;
+use crate::model::identity::Names;
+use crate::model::paths::{is_below, name};
+use crate::model::recording::{Origin, ProcessKey, TimedEvent};
+use crate::model::units::printable;
+use crate::model::{evidence, memory};
 
 /// How far back the traces go, microseconds.
 pub const HOUR_US: i64 = 3_600_000_000;
@@ -255,7 +255,8 @@ impl Scene {
 
     /// When the cgroup was made last, if that was seen.
     fn made_us(&self, path: &str) -> Option<i64> {
-        let made = self.events.iter().rev().filter(|e| matches!(e.event.what, crate::event::What::CgroupCreated));
+        let made =
+            self.events.iter().rev().filter(|e| matches!(e.event.what, crate::model::event::What::CgroupCreated));
         made.filter(|e| e.event.cgroup.as_deref() == Some(path)).map(|e| e.time_us).find(|time| *time < self.at_us)
     }
 
@@ -309,7 +310,7 @@ impl Scene {
     /// Whether the recording saw the cgroup appear.
     pub fn appeared(&self, path: &str) -> bool {
         self.events.iter().any(|e| {
-            matches!(e.event.what, crate::event::What::CgroupCreated) && e.event.cgroup.as_deref() == Some(path)
+            matches!(e.event.what, crate::model::event::What::CgroupCreated) && e.event.cgroup.as_deref() == Some(path)
         })
     }
 

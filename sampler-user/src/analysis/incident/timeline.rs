@@ -2,13 +2,13 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::death;
-use super::scene::{AFTER_US, HOUR_US, MINUTE_US, Scene};
-use crate::event::What;
-use crate::evidence::SignalOrigin;
-use crate::fields::FieldId;
-use crate::time::format_us;
-use crate::units::{bytes, count, micros, printable};
+use crate::analysis::incident::death;
+use crate::analysis::incident::scene::{AFTER_US, HOUR_US, MINUTE_US, Scene};
+use crate::model::event::What;
+use crate::model::evidence::SignalOrigin;
+use crate::model::fields::FieldId;
+use crate::model::time::format_us;
+use crate::model::units::{bytes, count, micros, printable};
 
 /// Moments that a page lists.
 const MOST: usize = 40;
@@ -168,7 +168,7 @@ fn moments(scene: &Scene) -> Vec<Moment> {
 }
 
 /// Hits of limits and throttling in the minute, from the counters.
-fn hits(scene: &Scene, path: &str, trace: &super::trace::Trace) -> Vec<Told> {
+fn hits(scene: &Scene, path: &str, trace: &crate::analysis::incident::trace::Trace) -> Vec<Told> {
     let from = scene.at_us - MINUTE_US;
     let fields = [
         (FieldId::LocalMax, "limit_hits", "hit its limit (memory.max)"),

@@ -1,12 +1,12 @@
 //! What could not be known, and why.
 
-use super::death;
-use super::occurrence::Kind;
-use super::scene::{MINUTE_US, Scene};
-use crate::event::What;
-use crate::evidence::WitnessKind;
-use crate::fields::FieldId;
-use crate::units::{micros, printable};
+use crate::analysis::incident::death;
+use crate::analysis::incident::occurrence::Kind;
+use crate::analysis::incident::scene::{MINUTE_US, Scene};
+use crate::model::event::What;
+use crate::model::evidence::WitnessKind;
+use crate::model::fields::FieldId;
+use crate::model::units::{micros, printable};
 
 /// What could not be known.
 pub fn of(scene: &Scene) -> Vec<String> {

@@ -1,13 +1,12 @@
 //! The verdict in one sentence, and how sure it is.
 
-use super::Owner;
-use super::cause::{Class, Judgement, burst_rise, fork_tasks, storm_step};
-use super::death;
-use super::memory::limits;
-use super::occurrence::{Afterwards, Kind};
-use super::scene::Scene;
-use crate::fields::FieldId;
-use crate::units::{bytes, micros, printable, time_of_day};
+use crate::analysis::incident::cause::{Class, Judgement, burst_rise, fork_tasks, storm_step};
+use crate::analysis::incident::memory::limits;
+use crate::analysis::incident::occurrence::{Afterwards, Kind};
+use crate::analysis::incident::scene::Scene;
+use crate::analysis::incident::{Owner, death};
+use crate::model::fields::FieldId;
+use crate::model::units::{bytes, micros, printable, time_of_day};
 
 /// What happened, in one sentence.
 pub fn sentence(scene: &Scene, cause: Class) -> String {

@@ -6,21 +6,22 @@ use std::path::Path;
 use anyhow::{Context, bail};
 use sampler::advise::Machine;
 use sampler::advise::demand::{self, Demand};
-use sampler::analysis::detectors::Class;
 use sampler::analysis::groups::{Group, Rises, groups};
+use sampler::analysis::leak::detectors::Class;
+use sampler::analysis::leak::track;
+use sampler::analysis::leak::track::Track;
+use sampler::analysis::leak::verdict::{Verdict, judge_among};
 use sampler::analysis::limits::{Room, nearest};
 use sampler::analysis::pressure::{self, Episode, Watch};
-use sampler::analysis::track::{self, Track};
-use sampler::analysis::verdict::{Verdict, judge_among};
-use sampler::event::What;
-use sampler::fields::{FieldId, Table};
-use sampler::paths::is_below;
-use sampler::recording::{Problem, TimedEvent};
+use sampler::model::event::What;
+use sampler::model::fields::{FieldId, Table};
+use sampler::model::paths::is_below;
+use sampler::model::recording::{Problem, TimedEvent};
+use sampler::reading::names::Named;
+use sampler::reading::restart_loops::{Loops, facts_of};
 use sampler::store::scan::{Query, Recording};
 
 use crate::cli::Part;
-use crate::cli::loops::{Loops, facts_of};
-use crate::cli::named::Named;
 
 /// One workload: a container, which may have had several cgroups one after the other.
 #[derive(Default)]
@@ -72,7 +73,7 @@ const HOST: [FieldId; 4] = [FieldId::MemTotal, FieldId::MemAvailable, FieldId::S
 pub fn gather(dir: &Path, part: &Part) -> anyhow::Result<Gathered> {
     let mut hosts = Recording::open(dir)?.hosts();
     if hosts.len() > 1 {
-        let names: Vec<String> = hosts.keys().map(|host| sampler::units::printable(host)).collect();
+        let names: Vec<String> = hosts.keys().map(|host| sampler::model::units::printable(host)).collect();
         bail!(
             "{} holds recordings of {}: advice is for one machine; give a copy with one of them",
             dir.display(),
@@ -162,8 +163,9 @@ fn machine(recording: &mut Recording, part: &Part, machine: &mut Machine) {
     let query = Query { cgroups: &|_| true, time: part.range(), fields: &HOST, lags: false };
     recording.series(Table::Host, &query, |series| {
         let [total, available, swap, free] = HOST.map(|id| series.column(id.field()));
-        let last = |column: Option<&sampler::recording::Column>| column.and_then(|c| c.values.last().copied());
-        let least = |column: Option<&sampler::recording::Column>| column.and_then(|c| c.values.iter().copied().min());
+        let last = |column: Option<&sampler::model::recording::Column>| column.and_then(|c| c.values.last().copied());
+        let least =
+            |column: Option<&sampler::model::recording::Column>| column.and_then(|c| c.values.iter().copied().min());
         machine.total = last(total).or(machine.total);
         machine.swap_total = last(swap).or(machine.swap_total);
         let smaller = |a: Option<u64>, b: Option<u64>| a.into_iter().chain(b).min();

@@ -6,11 +6,11 @@ use std::path::Path;
 use sampler::advise::facts::OtherKill;
 use sampler::analysis::incident::cause::Class;
 use sampler::analysis::incident::{Incident, Owner};
+use sampler::reading::incidents::Incidents;
+use sampler::reading::names::Named;
 
-use super::gather::key;
 use crate::cli::Part;
-use crate::cli::named::Named;
-use crate::cli::scene::Incidents;
+use crate::cli::advise::gather::key;
 
 /// Kills of one cgroup.
 #[derive(Default)]
@@ -28,7 +28,7 @@ pub struct Killed {
 /// Pages that are told at most, the last of each limit: each reads an hour of the recording.
 const MOST: usize = 12;
 
-/// By workload, as [`super::gather::key`] has it. The last kill of each limit is looked into.
+/// By workload, as [`crate::cli::advise::gather::key`] has it. The last kill of each limit is looked into.
 pub fn kills(dir: &Path, part: &Part, named: &Named) -> anyhow::Result<BTreeMap<String, Killed>> {
     let key = |path: &str| key(named, path);
     let mut incidents = Incidents::of(dir)?;

@@ -2,14 +2,14 @@
 
 use std::fmt::Write;
 
-use sampler::analysis::detectors::Class;
 use sampler::analysis::groups::{Group, Kind};
+use sampler::analysis::leak::detectors::Class;
 use sampler::analysis::limits::MACHINE;
 use sampler::analysis::pressure::{Episode, Kind as Felt};
-use sampler::units::{bytes, printable};
+use sampler::model::units::{bytes, printable};
 use serde::Serialize;
 
-use super::{Analysis, Cgroup, Pressure, Together};
+use crate::cli::analyze::{Analysis, Cgroup, Pressure, Together};
 
 /// The word that JSON has for it.
 pub fn word(value: &impl Serialize) -> String {

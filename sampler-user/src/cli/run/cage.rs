@@ -6,10 +6,10 @@ use std::time::Duration;
 
 use anyhow::Context;
 use cgroups_rs::cgroup_builder::CgroupBuilder;
-use sampler::cgroupfs::layout::{Layout, Version, at};
-use sampler::fields::UNLIMITED;
+use sampler::kernel::cgroupfs::layout::{Layout, Version, at};
+use sampler::model::fields::UNLIMITED;
 
-use super::Args;
+use crate::cli::run::Args;
 
 /// A cgroup made for one command, removed when dropped.
 pub struct Cage {

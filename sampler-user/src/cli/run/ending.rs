@@ -10,16 +10,15 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use sampler::analysis::incident::{Limit, Owner};
-use sampler::cgroupfs::layout::{Layout, Version, at};
-use sampler::cgroupfs::tree::{Change, Tree};
-use sampler::evidence::{Constraint, OomReport, Victim};
-use sampler::fields::UNLIMITED;
-use sampler::oom::log::{Log, count};
-use sampler::paths::is_below;
-use sampler::time::{format_us, wall_ns};
+use sampler::kernel::cgroupfs::layout::{Layout, Version, at};
+use sampler::kernel::cgroupfs::tree::{Change, Tree};
+use sampler::kernel::oom::log::{Log, count};
+use sampler::model::evidence::{Constraint, OomReport, Victim};
+use sampler::model::fields::UNLIMITED;
+use sampler::model::paths::is_below;
+use sampler::model::time::{format_us, wall_ns};
+use sampler::ui::terminal::say;
 use serde::Serialize;
-
-use crate::cli::say;
 
 /// The kernel counts a kill before it kills, and names the victim in its log after that: the log may take this long.
 const LAST_WORDS: Duration = Duration::from_millis(40);

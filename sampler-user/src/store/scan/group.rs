@@ -11,10 +11,11 @@ use parquet::errors::ParquetError;
 use parquet::file::metadata::ParquetMetaData;
 use parquet::file::reader::RowGroupReader;
 
-use super::Query;
-use super::pages::{self, Chunk, Entry, Form, cut};
-use crate::fields::{self, Field, Kind, Table, UNLIMITED};
-use crate::recording::{Column, ProcessKey, Rows, Series, Subject};
+use crate::model::fields;
+use crate::model::fields::{Field, Kind, Table, UNLIMITED};
+use crate::model::recording::{Column, ProcessKey, Rows, Series, Subject};
+use crate::store::scan::Query;
+use crate::store::scan::pages::{self, Chunk, Entry, Form, cut};
 use crate::store::schema::Lead;
 
 /// Columns of a file by name.
@@ -366,13 +367,14 @@ impl Presence {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use parquet::basic::{Compression, Encoding, ZstdLevel};
     use parquet::file::properties::{WriterProperties, WriterVersion};
     use parquet::file::reader::{FileReader, SerializedFileReader};
     use parquet::file::writer::SerializedFileWriter;
     use parquet::schema::parser::parse_message_type;
     use proptest::prelude::*;
+
+    use super::*;
 
     /// A file of one nullable column of whole numbers, one of limits, one of numbers without nulls and one of names.
     fn write(

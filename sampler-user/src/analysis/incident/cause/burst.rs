@@ -1,10 +1,10 @@
 //! Much was allocated within a moment.
 
-use super::{Cause, Class, Judgement};
+use crate::analysis::incident::cause::{Cause, Class, Judgement};
 use crate::analysis::incident::occurrence::Kind;
 use crate::analysis::incident::scene::Scene;
-use crate::fields::FieldId;
-use crate::units::bytes;
+use crate::model::fields::FieldId;
+use crate::model::units::bytes;
 
 pub const CAUSE: Cause = Cause { class: Class::Burst, of: Kind::OomKill, judge };
 

@@ -1,10 +1,10 @@
 //! It crashed: a fault or an abort of its own, and memory was not why.
 
-use super::{Cause, Class, Judgement, own_ceiling};
+use crate::analysis::incident::cause::{Cause, Class, Judgement, own_ceiling};
 use crate::analysis::incident::death::words::{end, level};
 use crate::analysis::incident::occurrence::Kind;
 use crate::analysis::incident::scene::Scene;
-use crate::units::bytes;
+use crate::model::units::bytes;
 
 pub const CAUSE: Cause = Cause { class: Class::Crash, of: Kind::Death, judge };
 
@@ -12,7 +12,10 @@ fn judge(scene: &Scene, says: &mut Judgement) {
     let Some(death) = scene.death.as_ref().filter(|death| death.crashed()) else { return };
     let sender = death.sender.as_ref();
     if let Some(other) = sender.filter(|sender| !sender.itself) {
-        says.contra(0.2, format!("another process sent the signal: {}", super::super::death::words::by(other)));
+        says.contra(
+            0.2,
+            format!("another process sent the signal: {}", crate::analysis::incident::death::words::by(other)),
+        );
         return;
     }
     let how = match sender {

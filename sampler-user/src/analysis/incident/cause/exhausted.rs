@@ -1,10 +1,10 @@
 //! The machine had nothing left as the recording ended.
 
-use super::{Cause, Class, Judgement};
+use crate::analysis::incident::cause::{Cause, Class, Judgement};
 use crate::analysis::incident::occurrence::Kind;
 use crate::analysis::incident::scene::Scene;
-use crate::fields::FieldId;
-use crate::units::bytes;
+use crate::model::fields::FieldId;
+use crate::model::units::bytes;
 
 pub const CAUSE: Cause = Cause { class: Class::Exhausted, of: Kind::AbruptEnd, judge };
 

@@ -1,6 +1,6 @@
 //! It ended with a code of its own, and why only its own output says.
 
-use super::{Cause, Class, Judgement, own_ceiling};
+use crate::analysis::incident::cause::{Cause, Class, Judgement, own_ceiling};
 use crate::analysis::incident::death::words::level;
 use crate::analysis::incident::occurrence::Kind;
 use crate::analysis::incident::scene::Scene;

@@ -1,9 +1,9 @@
 //! Processes or threads multiplied.
 
-use super::{Cause, Class, Judgement};
+use crate::analysis::incident::cause::{Cause, Class, Judgement};
 use crate::analysis::incident::occurrence::Kind;
 use crate::analysis::incident::scene::Scene;
-use crate::fields::FieldId;
+use crate::model::fields::FieldId;
 
 pub const CAUSE: Cause = Cause { class: Class::Forks, of: Kind::OomKill, judge };
 

@@ -1,6 +1,6 @@
 //! Somebody killed it: a person, a script, a runtime.
 
-use super::{Cause, Class, Judgement};
+use crate::analysis::incident::cause::{Cause, Class, Judgement};
 use crate::analysis::incident::death::sender::Sort;
 use crate::analysis::incident::death::words::{by, docker};
 use crate::analysis::incident::death::{KILL, TERM};

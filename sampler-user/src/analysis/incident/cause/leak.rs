@@ -1,11 +1,11 @@
 //! Grew without bound: what the lives of the suspect's workload say, or else the leak detectors of its one life.
 
-use super::{Cause, Class, Judgement};
-use crate::analysis::detectors::Class as Memory;
+use crate::analysis::incident::cause::{Cause, Class, Judgement};
 use crate::analysis::incident::occurrence::Kind;
 use crate::analysis::incident::scene::Scene;
-use crate::analysis::linear::median;
-use crate::units::{bytes, micros};
+use crate::analysis::leak::detectors::Class as Memory;
+use crate::analysis::leak::linear::median;
+use crate::model::units::{bytes, micros};
 
 pub const CAUSE: Cause = Cause { class: Class::Leak, of: Kind::OomKill, judge };
 
@@ -90,9 +90,9 @@ fn judge(scene: &Scene, says: &mut Judgement) {
         let whole = (last.1 - first.1) as f64;
         let growth = format!("{who} grew by {} in {}", bytes(last.1 - first.1), micros((last.0 - first.0) as u64));
         let is_leak = history.verdict == Memory::Leak;
-        if super::burst::is_one(scene) {
+        if crate::analysis::incident::cause::burst::is_one(scene) {
             says.contra(0.45, "what it took in the last 5 s is no leak, whatever it did before");
-        } else if super::forks::is_one(scene) {
+        } else if crate::analysis::incident::cause::forks::is_one(scene) {
             says.contra(0.4, format!("{growth}, with ever more tasks"));
         } else if let Some(since) = even_end(&points)
             && (history.verdict == Memory::Undetermined || scene.history_s < BRIEF_S)

@@ -1,13 +1,13 @@
 //! The working set needs more than the limit: it stood near it for long, without growing.
 
-use super::{Cause, Class, Judgement};
 use crate::analysis::incident::Owner;
+use crate::analysis::incident::cause::{Cause, Class, Judgement};
 use crate::analysis::incident::occurrence::Kind;
 use crate::analysis::incident::scene::Scene;
-use crate::analysis::linear::median;
+use crate::analysis::leak::linear::median;
 use crate::analysis::lives::Course;
-use crate::fields::FieldId;
-use crate::units::bytes;
+use crate::model::fields::FieldId;
+use crate::model::units::bytes;
 
 pub const CAUSE: Cause = Cause { class: Class::LimitTooLow, of: Kind::OomKill, judge };
 
@@ -50,8 +50,8 @@ fn judge(scene: &Scene, says: &mut Judgement) {
         bytes(peaks.iter().copied().fold(0.0, f64::max) as u64),
         bytes(total)
     );
-    let (many, _) = super::storm::step(scene, scene.before_us());
-    if many >= super::storm::MANY && limit.owner != Owner::Own {
+    let (many, _) = crate::analysis::incident::cause::storm::step(scene, scene.before_us());
+    if many >= crate::analysis::incident::cause::storm::MANY && limit.owner != Owner::Own {
         says.contra(0.4, format!("{words}, but these are peaks of many in step"));
     } else if near >= 5 && rose.abs() < 0.12 {
         says.pro(0.85, words);

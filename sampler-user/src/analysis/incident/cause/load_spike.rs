@@ -1,10 +1,10 @@
 //! Memory rose with the work.
 
-use super::{Cause, Class, Judgement};
-use crate::analysis::detectors::Class as Memory;
+use crate::analysis::incident::cause::{Cause, Class, Judgement};
 use crate::analysis::incident::occurrence::Kind;
 use crate::analysis::incident::scene::Scene;
-use crate::fields::FieldId;
+use crate::analysis::leak::detectors::Class as Memory;
+use crate::model::fields::FieldId;
 
 pub const CAUSE: Cause = Cause { class: Class::LoadSpike, of: Kind::OomKill, judge };
 

@@ -1,10 +1,10 @@
 //! Another cgroup under the same limit took the memory.
 
-use super::{Cause, Class, Judgement};
 use crate::analysis::incident::Owner;
+use crate::analysis::incident::cause::{Cause, Class, Judgement};
 use crate::analysis::incident::occurrence::Kind;
 use crate::analysis::incident::scene::Scene;
-use crate::units::bytes;
+use crate::model::units::bytes;
 
 pub const CAUSE: Cause = Cause { class: Class::Neighbour, of: Kind::OomKill, judge };
 

@@ -1,11 +1,11 @@
 //! A program that watches the memory killed it: systemd-oomd, earlyoom.
 
-use super::{Cause, Class, Judgement};
+use crate::analysis::incident::cause::{Cause, Class, Judgement};
 use crate::analysis::incident::death::sender::Sort;
 use crate::analysis::incident::death::words::by;
 use crate::analysis::incident::occurrence::Kind;
 use crate::analysis::incident::scene::Scene;
-use crate::units::bytes;
+use crate::model::units::bytes;
 
 pub const CAUSE: Cause = Cause { class: Class::OomDaemon, of: Kind::Death, judge };
 
@@ -18,7 +18,7 @@ fn judge(scene: &Scene, says: &mut Judgement) {
         0.96,
         format!("the kernel saw who sent the signal: {}, a program that kills because of memory", by(sender)),
     );
-    if let Some((available, total)) = super::exhausted::room(scene) {
+    if let Some((available, total)) = crate::analysis::incident::cause::exhausted::room(scene) {
         let words = format!("{} of {} of the machine were available", bytes(available), bytes(total));
         if available < total / 4 { says.speaks_for.push(words) } else { says.against.push(words) }
     }

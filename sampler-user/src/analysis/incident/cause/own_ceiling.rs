@@ -1,13 +1,13 @@
 //! It ran into a ceiling of its own, far below the limit: a heap limit of V8 or of a JVM, RLIMIT_AS. The kernel has no part in it.
 
-use super::{Cause, Class, Judgement};
+use crate::analysis::incident::cause::{Cause, Class, Judgement};
 use crate::analysis::incident::death::LARGE;
 use crate::analysis::incident::death::words::level;
 use crate::analysis::incident::occurrence::Kind;
 use crate::analysis::incident::scene::Scene;
 use crate::analysis::incident::trace::Trace;
-use crate::fields::FieldId;
-use crate::units::{bytes, micros};
+use crate::model::fields::FieldId;
+use crate::model::units::{bytes, micros};
 
 pub const CAUSE: Cause = Cause { class: Class::OwnCeiling, of: Kind::Death, judge };
 
@@ -72,7 +72,7 @@ fn judge(scene: &Scene, says: &mut Judgement) {
         if held * 3 >= limit { says.pro(0.88, words) } else { says.contra(0.4, words) }
     }
     if let Some((what, sure)) = known(scene) {
-        says.pro(sure, format!("{} is how it ends at {what}", super::super::death::words::end(death)));
+        says.pro(sure, format!("{} is how it ends at {what}", crate::analysis::incident::death::words::end(death)));
     } else if level.flat_us >= 5_000_000 && level.grew && death.peak_rss >= Some(LARGE) {
         says.pro(0.55, "memory grew, stood at a level below its limit, and then it ended by itself");
     }

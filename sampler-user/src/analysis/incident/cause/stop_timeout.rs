@@ -1,6 +1,6 @@
 //! It was asked to end, did not, and was killed.
 
-use super::{Cause, Class, Judgement};
+use crate::analysis::incident::cause::{Cause, Class, Judgement};
 use crate::analysis::incident::death::words::{by, docker};
 use crate::analysis::incident::death::{KILL, TERM};
 use crate::analysis::incident::occurrence::Kind;

@@ -1,11 +1,11 @@
 //! Many cgroups rose in step: started together, or with a check that all make at the same time.
 
-use super::{Cause, Class, Judgement};
 use crate::analysis::incident::Owner;
+use crate::analysis::incident::cause::{Cause, Class, Judgement};
 use crate::analysis::incident::occurrence::Kind;
 use crate::analysis::incident::scene::{MINUTE_US, Scene};
-use crate::fields::FieldId;
-use crate::units::bytes;
+use crate::model::fields::FieldId;
+use crate::model::units::bytes;
 
 pub const CAUSE: Cause = Cause { class: Class::Storm, of: Kind::OomKill, judge };
 

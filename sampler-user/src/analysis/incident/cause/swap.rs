@@ -1,10 +1,10 @@
 //! There is no swap, or it was used up. Never the cause alone: it takes away the time that was left.
 
-use super::{Cause, Class, Judgement};
+use crate::analysis::incident::cause::{Cause, Class, Judgement};
 use crate::analysis::incident::occurrence::Kind;
 use crate::analysis::incident::scene::Scene;
-use crate::fields::FieldId;
-use crate::units::bytes;
+use crate::model::fields::FieldId;
+use crate::model::units::bytes;
 
 pub const CAUSE: Cause = Cause { class: Class::Swap, of: Kind::OomKill, judge };
 

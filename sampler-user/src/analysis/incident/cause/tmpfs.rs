@@ -1,11 +1,11 @@
 //! Files in a tmpfs, or shared memory: not freed by the kill of a process.
 
-use super::{Cause, Class, Judgement};
+use crate::analysis::incident::cause::{Cause, Class, Judgement};
 use crate::analysis::incident::memory;
 use crate::analysis::incident::occurrence::Kind;
 use crate::analysis::incident::scene::Scene;
-use crate::fields::FieldId;
-use crate::units::bytes;
+use crate::model::fields::FieldId;
+use crate::model::units::bytes;
 
 pub const CAUSE: Cause = Cause { class: Class::Tmpfs, of: Kind::OomKill, judge };
 

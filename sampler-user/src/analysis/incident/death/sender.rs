@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::evidence::{SentSignal, SignalOrigin};
+use crate::model::evidence::{SentSignal, SignalOrigin};
 
 /// The sender of a signal, as the kernel knows it. The name is hostile.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

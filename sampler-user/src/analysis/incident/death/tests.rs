@@ -1,17 +1,17 @@
 use std::sync::Arc;
 
-use super::*;
 use crate::analysis::incident::cause::Class;
+use crate::analysis::incident::death::*;
 use crate::analysis::incident::occurrence::{self, Kind};
 use crate::analysis::incident::scene::Scene;
 use crate::analysis::incident::trace::Trace;
 use crate::analysis::incident::{Incident, tell};
-use crate::event::Event;
-use crate::evidence::{OomKill, Victim};
-use crate::fields::{FieldId, Table};
-use crate::recording::{Origin, ProcessKey, Series, Subject};
-use crate::sample::Row;
-use crate::time::Anchor;
+use crate::model::event::Event;
+use crate::model::evidence::{OomKill, Victim};
+use crate::model::fields::{FieldId, Table};
+use crate::model::recording::{Origin, ProcessKey, Series, Subject};
+use crate::model::sample::Row;
+use crate::model::time::Anchor;
 
 const MIB: u64 = 1 << 20;
 const WEB: &str = "/docker/aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa";

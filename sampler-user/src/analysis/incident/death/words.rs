@@ -1,13 +1,13 @@
 //! A death in words: who, how, by whom, at how much memory, and what to change.
 
-use super::sender::{Sender, Sort};
-use super::{ABORT, Death, KILL, TERM};
 use crate::analysis::incident::advice::Advice;
 use crate::analysis::incident::cause::{Class, ended_comm, own_ceiling};
+use crate::analysis::incident::death::sender::{Sender, Sort};
+use crate::analysis::incident::death::{ABORT, Death, KILL, TERM};
 use crate::analysis::incident::scene::{HOUR_US, MINUTE_US, Scene};
-use crate::evidence::SignalOrigin;
-use crate::fields::FieldId;
-use crate::units::{bytes, printable, time_of_day};
+use crate::model::evidence::SignalOrigin;
+use crate::model::fields::FieldId;
+use crate::model::units::{bytes, printable, time_of_day};
 
 /// A signal by its name.
 pub fn signal(number: u8) -> String {

@@ -1,0 +1,6 @@
+//! Carries out what the guard's policy decides.
+
+pub mod apply;
+pub mod docker;
+pub mod observe;
+pub mod runner;

@@ -1,0 +1,3 @@
+//! Findings as plain text.
+
+pub mod page;
