@@ -19,8 +19,8 @@ const LAYERS: &[(&str, &str, &str)] = &[
     ("guard", "pure: the guard's policy", "model"),
     ("doctor", "checks of a host", "model kernel"),
     ("live", "the present: board, alerts, metrics", "model containers analysis"),
-    ("reading", "findings of a recording", "model containers store analysis"),
-    ("ui", "how it looks: text, HTML, screen", "model kernel analysis live"),
+    ("reading", "findings of a recording", "model containers store analysis advise"),
+    ("ui", "how it looks: text, HTML, screen", "model kernel analysis live reading"),
     (
         "agent",
         "the process around `record`",

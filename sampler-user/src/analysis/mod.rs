@@ -7,4 +7,6 @@ pub mod limits;
 pub mod live;
 pub mod lives;
 pub mod pressure;
+pub mod restart_loops;
+pub mod survey;
 pub mod workloads;

@@ -26,7 +26,7 @@ pub struct Man {
 pub fn completions(args: &Completions, mut command: clap::Command) -> anyhow::Result<ExitCode> {
     let mut text = Vec::new();
     clap_complete::generate(args.shell, &mut command, "sampler", &mut text);
-    crate::cli::print(&String::from_utf8(text).context("completions are not UTF-8")?)?;
+    crate::cli::output::print(&String::from_utf8(text).context("completions are not UTF-8")?)?;
     Ok(ExitCode::SUCCESS)
 }
 

@@ -7,8 +7,9 @@ use std::time::Duration;
 use anyhow::{Context, bail};
 use sampler::ui::terminal::say;
 
+use crate::cli::folders::fresh_folder;
 use crate::cli::record::What;
-use crate::cli::{exit, fresh_folder, run};
+use crate::cli::{exit, run};
 
 /// Watch a real leak until the kernel kills it, then explain it.
 ///

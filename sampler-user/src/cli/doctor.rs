@@ -47,7 +47,7 @@ struct Part {
 pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let host = match &args.root {
         Some(root) => Host::at_root(root),
-        None => Host::here(&crate::cli::data_folder()),
+        None => Host::here(&crate::cli::folders::data_folder()),
     };
     let parts = host.probe.as_ref().and_then(|probe| probe.as_ref().ok());
     let part = |part: &sampler::kernel::probe::Attached| Part {
@@ -66,7 +66,7 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
         true => serde_json::to_string_pretty(&report).context("write JSON")? + "\n",
         false => words(&report),
     };
-    crate::cli::print(&text)?;
+    crate::cli::output::print(&text)?;
     let blocked = report.checks.iter().any(|check| check.state == State::Blocks);
     Ok(if blocked { ExitCode::from(crate::cli::exit::NOT_ALLOWED) } else { ExitCode::SUCCESS })
 }

@@ -38,7 +38,7 @@ pub struct Args {
     #[arg(long, value_name = "FIELDS", value_delimiter = ',')]
     fields: Vec<String>,
     #[command(flatten)]
-    part: crate::cli::Part,
+    part: crate::cli::excerpt::Excerpt,
     /// File to write [default: standard output]; for Parquet the folder of a new recording.
     #[arg(long, value_name = "PATH")]
     out: Option<PathBuf>,

@@ -29,7 +29,7 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     } else {
         table()
     };
-    crate::cli::print(&text)?;
+    crate::cli::output::print(&text)?;
     Ok(ExitCode::SUCCESS)
 }
 

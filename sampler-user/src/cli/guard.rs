@@ -20,7 +20,7 @@ use sampler::record::{Config, UseProbe};
 use sampler::store::retention::Retention;
 use sampler::ui::terminal::say;
 
-use crate::cli::data_folder;
+use crate::cli::folders::data_folder;
 use crate::cli::record::{stopped, use_probe};
 
 /// Record, and keep containers off the limit that would kill them, within a budget.

@@ -29,7 +29,7 @@ pub struct Args {
     #[arg(long)]
     json: bool,
     #[command(flatten)]
-    part: crate::cli::Part,
+    part: crate::cli::excerpt::Excerpt,
     /// How many cgroups to list.
     #[arg(long, value_name = "N", default_value_t = 20)]
     most: usize,
@@ -88,7 +88,7 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     } else {
         text_of(&info, args.most)
     };
-    crate::cli::print(&text)?;
+    crate::cli::output::print(&text)?;
     Ok(ExitCode::SUCCESS)
 }
 

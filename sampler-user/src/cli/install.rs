@@ -55,7 +55,7 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     for (path, text) in &files {
         let path = root.join(path);
         if args.dry_run {
-            crate::cli::print(&format!("# {}\n{text}\n", path.display()))?;
+            crate::cli::output::print(&format!("# {}\n{text}\n", path.display()))?;
             continue;
         }
         if let Some(folder) = path.parent() {

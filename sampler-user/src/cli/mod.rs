@@ -5,12 +5,16 @@ mod analyze;
 mod completions;
 mod demo;
 mod doctor;
+mod excerpt;
+mod exit;
 mod export;
 mod fields;
+mod folders;
 mod guard;
 mod import;
 mod info;
 mod install;
+mod output;
 mod pages;
 mod postmortem;
 mod record;
@@ -20,29 +24,11 @@ mod run;
 mod seal;
 mod top;
 
-use std::io::{self, Write};
-use std::path::PathBuf;
+use std::io;
 use std::process::ExitCode;
 
-use anyhow::Context;
 use clap::{CommandFactory, Parser, Subcommand};
-use sampler::kernel::cgroupfs::tree::Selection;
 use sampler::store;
-
-/// Exit codes, as `docs/exit-codes.md` has them.
-pub mod exit {
-    /// Something that was tried did not work; the error says what.
-    pub const FAILED: u8 = 1;
-    // 2 is a wrong command line; clap's own.
-    /// There is no recording where one was looked for.
-    pub const NO_RECORDING: u8 = 3;
-    /// A right or a kernel feature is missing.
-    pub const NOT_ALLOWED: u8 = 4;
-    /// `run`: the command was not found.
-    pub const NOT_FOUND: u8 = 127;
-    /// `run`: added to the number of the signal that ended the command: 137 is a kill.
-    pub const SIGNAL: u8 = 128;
-}
 
 /// Flight recorder for container memory: samples cgroups, survives the crash, explains the OOM kill.
 #[derive(Debug, Parser)]
@@ -107,7 +93,7 @@ pub fn main() -> ExitCode {
         Ok(code) => code,
         Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => {
-            say(&format!("sampler: {error:#}"));
+            output::say(&format!("sampler: {error:#}"));
             ExitCode::from(code_of(&error))
         }
     }
@@ -149,66 +135,4 @@ fn is_open_of_a_recording(error: &anyhow::Error) -> bool {
     error.chain().any(|cause| {
         matches!(cause.downcast_ref::<store::Error>(), Some(store::Error::Io { operation, .. }) if *operation == "open")
     })
-}
-
-/// A line for the person, not for the next program. A closed standard error is no reason to stop.
-pub fn say(line: &str) {
-    let _ = writeln!(io::stderr().lock(), "{}", remote::told(line));
-}
-
-/// Writes a whole text to standard output.
-pub fn print(text: &str) -> anyhow::Result<()> {
-    let mut out = io::stdout().lock();
-    out.write_all(remote::told(text).as_bytes()).and_then(|()| out.flush()).context("write to standard output")
-}
-
-/// Where recordings go by default: `/var/lib/sampler` for root, else the user's data folder.
-pub fn data_folder() -> PathBuf {
-    if rustix::process::geteuid().is_root() {
-        return "/var/lib/sampler".into();
-    }
-    let home = || std::env::var_os("HOME").map(|home| PathBuf::from(home).join(".local/share"));
-    std::env::var_os("XDG_DATA_HOME")
-        .map(PathBuf::from)
-        .or_else(home)
-        .unwrap_or_else(std::env::temp_dir)
-        .join("sampler")
-}
-
-/// A folder for a new recording of its own below the default one, named by the time.
-pub fn fresh_folder(kind: &str) -> PathBuf {
-    let now = sampler::model::time::format_us((sampler::model::time::wall_ns() / 1000) as i64);
-    let stamp: String = now.chars().take(19).filter(|c| c.is_ascii_alphanumeric()).collect();
-    data_folder().join(format!("{kind}-{stamp}-{}", std::process::id()))
-}
-
-/// The part of a recording that is asked for.
-#[derive(Debug, clap::Args)]
-pub struct Part {
-    /// Only cgroups whose path matches; may be given again.
-    #[arg(long, value_name = "GLOB")]
-    cgroup: Vec<String>,
-    /// Only from this time: RFC 3339, `14:03:22` (today), `-10m` (ago) or Unix seconds.
-    #[arg(long, value_name = "TIME", value_parser = sampler::model::time::parse_time, allow_hyphen_values = true)]
-    from: Option<i64>,
-    /// Only up to this time.
-    #[arg(long, value_name = "TIME", value_parser = sampler::model::time::parse_time, allow_hyphen_values = true)]
-    to: Option<i64>,
-}
-
-impl Part {
-    /// All cgroups of a time.
-    pub fn of(time: std::ops::Range<i64>) -> Part {
-        Part { cgroup: Vec::new(), from: Some(time.start), to: Some(time.end) }
-    }
-
-    /// The cgroups.
-    pub fn selection(&self) -> anyhow::Result<Selection> {
-        Selection::new(&self.cgroup, &[]).context("read --cgroup")
-    }
-
-    /// The range in wall-clock microseconds.
-    pub fn range(&self) -> std::ops::Range<i64> {
-        self.from.unwrap_or(i64::MIN)..self.to.unwrap_or(i64::MAX)
-    }
 }

@@ -34,9 +34,9 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
             None => Err(anyhow::anyhow!("the recording in {} does not have it yet", args.dir.display())),
         };
         match written {
-            Ok(path) => crate::cli::print(&format!("{}\n", path.display()))?,
+            Ok(path) => crate::cli::output::print(&format!("{}\n", path.display()))?,
             Err(error) => {
-                crate::cli::print("-\n")?;
+                crate::cli::output::print("-\n")?;
                 failed = Some(error);
             }
         }

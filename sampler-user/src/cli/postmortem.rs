@@ -87,7 +87,7 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
         } else {
             lines(&incidents, args.unfold)
         };
-        crate::cli::print(if text.is_empty() { "no incident\n" } else { &text })?;
+        crate::cli::output::print(if text.is_empty() { "no incident\n" } else { &text })?;
         return Ok(ExitCode::SUCCESS);
     }
     let mut wanted = incidents.all.clone();
@@ -130,7 +130,7 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
         );
         pages.join("\n")
     };
-    crate::cli::print(&text)?;
+    crate::cli::output::print(&text)?;
     if args.last && std::io::stdout().is_terminal() && incidents.all.len() > 1 {
         sampler::ui::terminal::say(&format!("{} incidents in all: --list, --at TIME", incidents.all.len()));
     }

@@ -17,7 +17,7 @@ use sampler::store::retention::Retention;
 use sampler::ui::terminal::say;
 use tokio::signal::unix::{SignalKind, signal};
 
-use crate::cli::data_folder;
+use crate::cli::folders::data_folder;
 
 /// Record all cgroups until stopped.
 ///

@@ -33,7 +33,7 @@ pub struct Args {
     #[arg(long, value_name = "FILE", default_value = "sampler-report.html")]
     html: PathBuf,
     #[command(flatten)]
-    part: crate::cli::Part,
+    part: crate::cli::excerpt::Excerpt,
 }
 
 /// Bins of a plot; each is two points.
@@ -56,7 +56,7 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
 }
 
 /// The report of a recording, with its incidents and findings.
-pub fn write(dir: &Path, part: &crate::cli::Part, file: &Path) -> anyhow::Result<()> {
+pub fn write(dir: &Path, part: &crate::cli::excerpt::Excerpt, file: &Path) -> anyhow::Result<()> {
     let mut incidents = Incidents::of(dir)?;
     let range = part.range();
     let wanted: Vec<_> = incidents.all.iter().filter(|o| range.contains(&o.at_us)).cloned().collect();
@@ -77,13 +77,13 @@ pub fn write(dir: &Path, part: &crate::cli::Part, file: &Path) -> anyhow::Result
 pub fn write_incidents(dir: &Path, file: &Path, incidents: Vec<Incident>) -> anyhow::Result<()> {
     let first = incidents.iter().map(|incident| incident.time_us).min().unwrap_or(0);
     let last = incidents.iter().map(|incident| incident.time_us).max().unwrap_or(0);
-    let part = crate::cli::Part::of(first - 3_600_000_000..last + 60_000_000);
+    let part = crate::cli::excerpt::Excerpt::of(first - 3_600_000_000..last + 60_000_000);
     save(dir, &part, file, incidents, Vec::new(), Vec::new())
 }
 
 fn save(
     dir: &Path,
-    part: &crate::cli::Part,
+    part: &crate::cli::excerpt::Excerpt,
     file: &Path,
     incidents: Vec<Incident>,
     findings: Vec<Finding>,

@@ -29,7 +29,7 @@ use sampler::ui::tui::state::{Order, State};
 use sampler::ui::tui::view::{draw, text};
 use serde::Serialize;
 
-use crate::cli::data_folder;
+use crate::cli::folders::data_folder;
 use crate::cli::remote::{EVER, Here};
 
 /// Show all cgroups, what grows, and what reaches its limit when.
@@ -272,7 +272,7 @@ impl Source {
 fn print_once(state: &mut State, board: &Shared, json: bool) -> anyhow::Result<()> {
     state.refresh(&board.lock());
     let text = if json { document(state, true)? + "\n" } else { text(state) };
-    crate::cli::print(&text)
+    crate::cli::output::print(&text)
 }
 
 fn document(state: &State, pretty: bool) -> anyhow::Result<String> {
@@ -322,7 +322,7 @@ fn log(args: &Args, source: &mut Source, board: &Shared, state: &mut State, ever
                 out += &format!(" oom_kills={}\n", line.oom_kills);
             }
         }
-        crate::cli::print(&out)?;
+        crate::cli::output::print(&out)?;
         alerts.iter().for_each(|alert| sampler::ui::terminal::say(&words(alert)));
         if args.duration.is_some_and(|duration| begun.elapsed() >= duration) {
             return Ok(());

@@ -11,4 +11,5 @@ pub mod sample;
 pub mod sink;
 pub mod time;
 pub mod units;
+pub mod word;
 pub mod wslconfig;

@@ -1,9 +1,8 @@
 //! `sampler advise`
 
 mod cleaning;
+mod document;
 mod files;
-mod gather;
-mod kills;
 mod words;
 
 use std::cmp::Reverse;
@@ -13,21 +12,19 @@ use std::process::ExitCode;
 
 use anyhow::Context;
 use sampler::advise::budget::{Claim, Fit, fit};
-use sampler::advise::checks::{self, Finding, Scene};
+use sampler::advise::checks::{self, Scene};
 use sampler::advise::facts::{Facts, Leak, Pressed};
 use sampler::advise::limit::advise;
 use sampler::advise::profile::{self, Profile};
-use sampler::advise::systemd::DropIn;
-use sampler::advise::{Container, Machine, docker};
+use sampler::advise::{Container, docker};
 use sampler::analysis::pressure::{Episode, Kind};
 use sampler::model::paths::is_below;
-use sampler::model::recording::Problem;
 use sampler::model::time::format_us;
 use sampler::model::units::{parse_bytes, printable};
-use serde::Serialize;
+use sampler::reading::demand::{self, Gathered, Workload};
+use sampler::reading::kills::{Killed, kills};
 
-use self::gather::{Gathered, Workload};
-use self::kills::Killed;
+use self::document::{Budget, Document, Totals};
 use crate::cli::remote::{EVER, Here};
 
 /// Say what the limits should be, from what was measured, and write them down.
@@ -45,7 +42,7 @@ pub struct Args {
     #[arg(long)]
     json: bool,
     #[command(flatten)]
-    part: crate::cli::Part,
+    part: crate::cli::excerpt::Excerpt,
     /// Every cgroup without others below and every one with a limit, not only containers.
     #[arg(long)]
     all: bool,
@@ -83,78 +80,13 @@ fn named_profile(name: &str) -> Result<Profile, String> {
     Profile::named(name).ok_or_else(|| format!("there is {}", names()))
 }
 
-/// All that is said.
-#[derive(Debug, Serialize)]
-struct Document {
-    format: &'static str,
-    from: Option<String>,
-    to: Option<String>,
-    span_s: f64,
-    profile: Profile,
-    machine: Machine,
-    /// Whether the list is of containers.
-    are_containers: bool,
-    containers: Vec<Container>,
-    totals: Totals,
-    budget: Option<Budget>,
-    checks: Vec<Finding>,
-    docker_update: Vec<String>,
-    compose: Option<files::Override>,
-    systemd: Vec<DropIn>,
-    wslconfig: Option<files::Wsl>,
-    problems: Vec<Problem>,
-}
-
-/// Sums over what is in no other of the list. Bytes.
-#[derive(Debug, Default, Serialize)]
-struct Totals {
-    /// Limits there are.
-    before: u64,
-    /// How many have none.
-    unlimited: usize,
-    /// Limits that are advised.
-    after: u64,
-    /// Of those that had a limit.
-    after_where_limited: u64,
-}
-
-impl Totals {
-    fn of(containers: &[Container]) -> Totals {
-        let mut totals = Totals::default();
-        for container in containers.iter().filter(|container| !container.nested) {
-            let after = container.after.unwrap_or(0);
-            totals.after = totals.after.saturating_add(after);
-            match container.advice.limit {
-                Some(limit) => {
-                    totals.before = totals.before.saturating_add(limit);
-                    totals.after_where_limited = totals.after_where_limited.saturating_add(after);
-                }
-                None => totals.unlimited += 1,
-            }
-        }
-        totals
-    }
-}
-
-/// How limits and budget go together. Bytes.
-#[derive(Debug, Serialize)]
-struct Budget {
-    asked: u64,
-    needed: u64,
-    missing: Option<u64>,
-    spare: Option<u64>,
-}
-
-/// The word that JSON has for it.
-fn word(value: &impl Serialize) -> String {
-    serde_json::to_value(value).ok().and_then(|value| value.as_str().map(str::to_owned)).unwrap_or_default()
-}
-
 /// Runs the command.
 pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let here = Here::of(args.path.as_slice(), &EVER)?;
-    let mut gathered = gather::gather(here.dir(), &args.part)?;
-    let kills = kills::kills(here.dir(), &args.part, &gathered.named)?;
+    let selection = args.part.selection()?;
+    let time = args.part.range();
+    let mut gathered = demand::gather(here.dir(), &|path| selection.wants(path), &time)?;
+    let kills = kills(here.dir(), &time, &gathered.named)?;
     let (mut containers, are_containers) = containers(&mut gathered, &kills, args);
     let compose = args.compose.as_ref().map(|path| files::read_compose(path, &mut containers)).transpose()?;
     let budget = args.budget.map(|asked| spend(&mut containers, asked));
@@ -191,7 +123,7 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     } else {
         words::words(&document)
     };
-    crate::cli::print(&text)?;
+    crate::cli::output::print(&text)?;
     if args.apply {
         cleaning::apply(leftovers.as_ref(), args.yes, args.docker_socket.as_deref())?;
     }
@@ -270,7 +202,7 @@ fn container(
     args: &Args,
 ) -> Container {
     let path = &workload.path;
-    let killed = kills.get(&gather::key(&all.named, path));
+    let killed = kills.get(&demand::key(&all.named, path));
     // A leak in it, seen by the analysis or by a post-mortem.
     let leak = match (all.leak_in(path), killed.is_some_and(|killed| killed.leaks)) {
         (Some(verdict), _) => {
@@ -301,7 +233,7 @@ fn container(
         nested,
         after: advice.target,
         advice,
-        starts_in_an_hour: gather::most_in_an_hour(&workload.starts),
+        starts_in_an_hour: demand::most_in_an_hour(&workload.starts),
         kills: killed.map_or(0, |killed| killed.victims),
         processes: workload.processes.iter().map(|(name, most)| (name.clone(), *most)).collect(),
         machine_swaps: all.machine.swap_total.is_some_and(|swap| swap > 0),

@@ -3,9 +3,10 @@
 use std::fmt::Write;
 
 use sampler::model::units::{bytes, micros, printable};
+use sampler::model::word::word;
 
+use crate::cli::advise::document::{Budget, Document};
 use crate::cli::advise::files::state;
-use crate::cli::advise::{Budget, Document};
 
 /// The whole page.
 pub fn words(all: &Document) -> String {
@@ -110,7 +111,7 @@ fn in_budget(budget: &Budget) -> String {
 fn reasons(all: &Document, out: &mut String) {
     out.push('\n');
     for container in &all.containers {
-        let confidence = crate::cli::advise::word(&container.advice.confidence);
+        let confidence = word(&container.advice.confidence);
         let _ = writeln!(out, "{} ({}, confidence {confidence})", container.title, state(container.advice.state));
         for reason in &container.advice.reasons {
             let _ = writeln!(out, "  {reason}");

@@ -34,7 +34,7 @@ impl Here {
         };
         let mut paths = given.iter().map(path).collect::<anyhow::Result<Vec<_>>>()?;
         if paths.is_empty() {
-            paths.push(crate::cli::data_folder());
+            paths.push(crate::cli::folders::data_folder());
         }
         Ok(Here { paths, _copy: copy })
     }

@@ -25,8 +25,9 @@ use tokio::sync::mpsc::UnboundedReceiver;
 
 use self::cage::Cage;
 use self::ending::{Before, Ending, Paper};
+use crate::cli::exit;
+use crate::cli::folders::fresh_folder;
 use crate::cli::record::What;
-use crate::cli::{exit, fresh_folder};
 
 /// Run a command in a fresh cgroup and record it.
 ///

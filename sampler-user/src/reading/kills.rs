@@ -1,16 +1,15 @@
 //! What the kills of a recording say of limits: the post-mortem names their cause.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Range;
 use std::path::Path;
 
-use sampler::advise::facts::OtherKill;
-use sampler::analysis::incident::cause::Class;
-use sampler::analysis::incident::{Incident, Owner};
-use sampler::reading::incidents::Incidents;
-use sampler::reading::names::Named;
-
-use crate::cli::Part;
-use crate::cli::advise::gather::key;
+use crate::advise::facts::OtherKill;
+use crate::analysis::incident::cause::Class;
+use crate::analysis::incident::{Incident, Owner};
+use crate::reading::demand::key;
+use crate::reading::incidents::Incidents;
+use crate::reading::names::Named;
 
 /// Kills of one cgroup.
 #[derive(Default)]
@@ -28,12 +27,11 @@ pub struct Killed {
 /// Pages that are told at most, the last of each limit: each reads an hour of the recording.
 const MOST: usize = 12;
 
-/// By workload, as [`crate::cli::advise::gather::key`] has it. The last kill of each limit is looked into.
-pub fn kills(dir: &Path, part: &Part, named: &Named) -> anyhow::Result<BTreeMap<String, Killed>> {
+/// By workload, as [`key`] has it. The last kill of each limit is looked into.
+pub fn kills(dir: &Path, range: &Range<i64>, named: &Named) -> anyhow::Result<BTreeMap<String, Killed>> {
     let key = |path: &str| key(named, path);
     let mut incidents = Incidents::of(dir)?;
     let mut of: BTreeMap<String, Killed> = BTreeMap::new();
-    let range = part.range();
     let all: Vec<_> =
         incidents.all.iter().filter(|o| !o.kills.is_empty() && range.contains(&o.at_us)).cloned().collect();
     let mut known = BTreeSet::new();

@@ -1,4 +1,4 @@
-//! The restart loops of a recording, for the commands that follow all of its cgroups.
+//! The restart loops of all cgroups of a recording.
 
 use std::collections::BTreeMap;
 
@@ -7,8 +7,8 @@ use crate::analysis::lives::{Ended, Kill, Loop, loop_of, of_tracks};
 use crate::analysis::workloads::key;
 use crate::model::event::What;
 use crate::model::evidence::OomKill;
+use crate::model::identity::Identity;
 use crate::model::recording::TimedEvent;
-use crate::reading::names::Named;
 
 /// What the lives of each workload say together.
 #[derive(Debug, Default)]
@@ -18,14 +18,14 @@ pub struct Loops {
 }
 
 impl Loops {
-    /// From what was followed of all cgroups, and the kills among the events.
+    /// From the tracks of all cgroups by path, and the kills among the events. `who` names a cgroup.
     pub fn of<'a>(
         tracks: impl Iterator<Item = (&'a str, &'a Track)>,
         events: &'a [TimedEvent],
-        named: &Named,
+        who: &dyn Fn(&str) -> Option<Identity>,
     ) -> Loops {
         let mut loops = Loops::default();
-        let key = |path: &str| key(path, named.who(path).as_ref());
+        let key = |path: &str| key(path, who(path).as_ref());
         let mut workloads: BTreeMap<String, Vec<(&str, &Track)>> = BTreeMap::new();
         for (path, track) in tracks {
             let name = key(path);

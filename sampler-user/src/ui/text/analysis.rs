@@ -2,19 +2,13 @@
 
 use std::fmt::Write;
 
-use sampler::analysis::groups::{Group, Kind};
-use sampler::analysis::leak::detectors::Class;
-use sampler::analysis::limits::MACHINE;
-use sampler::analysis::pressure::{Episode, Kind as Felt};
-use sampler::model::units::{bytes, printable};
-use serde::Serialize;
-
-use crate::cli::analyze::{Analysis, Cgroup, Pressure, Together};
-
-/// The word that JSON has for it.
-pub fn word(value: &impl Serialize) -> String {
-    serde_json::to_value(value).ok().and_then(|value| value.as_str().map(str::to_owned)).unwrap_or_default()
-}
+use crate::analysis::groups::{Group, Kind};
+use crate::analysis::leak::detectors::Class;
+use crate::analysis::limits::MACHINE;
+use crate::analysis::pressure::{Episode, Kind as Felt};
+use crate::model::units::{bytes, printable};
+use crate::model::word::word;
+use crate::reading::analysis::{Analysis, Cgroup, Pressure, Together};
 
 fn duration(seconds: f64) -> String {
     match seconds {

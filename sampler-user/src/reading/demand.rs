@@ -1,27 +1,26 @@
 //! Reads what advice needs from a recording, in one pass over its samples.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Range;
 use std::path::Path;
 
 use anyhow::{Context, bail};
-use sampler::advise::Machine;
-use sampler::advise::demand::{self, Demand};
-use sampler::analysis::groups::{Group, Rises, groups};
-use sampler::analysis::leak::detectors::Class;
-use sampler::analysis::leak::track;
-use sampler::analysis::leak::track::Track;
-use sampler::analysis::leak::verdict::{Verdict, judge_among};
-use sampler::analysis::limits::{Room, nearest};
-use sampler::analysis::pressure::{self, Episode, Watch};
-use sampler::model::event::What;
-use sampler::model::fields::{FieldId, Table};
-use sampler::model::paths::is_below;
-use sampler::model::recording::{Problem, TimedEvent};
-use sampler::reading::names::Named;
-use sampler::reading::restart_loops::{Loops, facts_of};
-use sampler::store::scan::{Query, Recording};
 
-use crate::cli::Part;
+use crate::advise::Machine;
+use crate::advise::demand::{self, Demand};
+use crate::analysis::groups::Group;
+use crate::analysis::leak::detectors::Class;
+use crate::analysis::leak::verdict::Verdict;
+use crate::analysis::pressure::Episode;
+use crate::analysis::restart_loops::facts_of;
+use crate::model::event::What;
+use crate::model::fields::{FieldId, Table};
+use crate::model::paths::is_below;
+use crate::model::recording::{Column, Problem, TimedEvent};
+use crate::model::units::printable;
+use crate::reading::names::Named;
+use crate::reading::survey::{Surveyed, survey};
+use crate::store::scan::{Query, Recording};
 
 /// One workload: a container, which may have had several cgroups one after the other.
 #[derive(Default)]
@@ -60,20 +59,16 @@ pub struct Gathered {
     pub problems: Vec<Problem>,
 }
 
-#[derive(Default)]
-struct Follow {
-    track: Track,
-    watch: Watch,
-    rises: Rises,
-}
-
 const HOST: [FieldId; 4] = [FieldId::MemTotal, FieldId::MemAvailable, FieldId::SwapTotal, FieldId::SwapFree];
 
-/// Reads the recording of one host.
-pub fn gather(dir: &Path, part: &Part) -> anyhow::Result<Gathered> {
+/// Reads the recording of one host: the cgroups that `is_wanted` in a time, wall-clock microseconds.
+///
+/// # Errors
+/// No recording, or one of several hosts.
+pub fn gather(dir: &Path, is_wanted: &dyn Fn(&str) -> bool, time: &Range<i64>) -> anyhow::Result<Gathered> {
     let mut hosts = Recording::open(dir)?.hosts();
     if hosts.len() > 1 {
-        let names: Vec<String> = hosts.keys().map(|host| sampler::model::units::printable(host)).collect();
+        let names: Vec<String> = hosts.keys().map(|host| printable(host)).collect();
         bail!(
             "{} holds recordings of {}: advice is for one machine; give a copy with one of them",
             dir.display(),
@@ -81,58 +76,43 @@ pub fn gather(dir: &Path, part: &Part) -> anyhow::Result<Gathered> {
         );
     }
     let (partition, mut recording) = hosts.pop_first().context("an empty recording")?;
-    let events = recording.events(i64::MIN..i64::MAX);
-    let mut named = Named::default();
-    named.learn(&events);
-    let events: Vec<_> = events.into_iter().filter(|event| part.range().contains(&event.time_us)).collect();
-    let mut all = Gathered {
-        workloads: BTreeMap::new(),
-        verdicts: BTreeMap::new(),
-        episodes: BTreeMap::new(),
-        groups: Vec::new(),
-        paths: BTreeSet::new(),
-        host: recording.host().unwrap_or(partition),
-        machine: Machine::default(),
-        named,
-        problems: Vec::new(),
-    };
-    let mut follows: BTreeMap<String, Follow> = BTreeMap::new();
-    let mut fields = [&track::FIELDS[..], &pressure::FIELDS, &demand::FIELDS].concat();
-    fields.sort_unstable();
-    fields.dedup();
-    let selection = part.selection()?;
-    let query = Query { cgroups: &|path| selection.wants(path), time: part.range(), fields: &fields, lags: false };
-    recording.series(Table::Samples, &query, |series| {
+    let mut workloads: BTreeMap<String, Workload> = BTreeMap::new();
+    let surveyed = survey(&mut recording, is_wanted, time, &demand::FIELDS, |named, series| {
         let path = &series.subject.cgroup;
         let Some(&last_us) = series.time_us.last() else { return };
-        let follow = match follows.get_mut(path) {
-            Some(follow) => follow,
-            None => follows.entry(path.clone()).or_default(),
-        };
-        follow.track.feed(&series);
-        follow.watch.feed(&series);
-        follow.rises.feed(&series);
-        let workload = all.workloads.entry(key(&all.named, path)).or_default();
-        workload.demand.feed(&series);
+        let workload = workloads.entry(key(named, path)).or_default();
+        workload.demand.feed(series);
         if last_us >= workload.last_us {
             (workload.path, workload.last_us) = (path.clone(), last_us);
         }
     });
-    for (path, told) in facts_of(&events).filter(|(path, _)| selection.wants(path)) {
-        follows.entry(path.to_owned()).or_default().track.told(told.0, told.1, told.2);
-        let workload = all.workloads.entry(key(&all.named, path)).or_default();
-        workload.demand.told(told.0, told.1, told.2);
+    let Surveyed { findings, named, events } = surveyed;
+    for (path, (time_us, limit, usage)) in facts_of(&events).filter(|(path, _)| is_wanted(path)) {
+        let workload = workloads.entry(key(&named, path)).or_default();
+        workload.demand.told(time_us, limit, usage);
         if workload.path.is_empty() {
-            (workload.path, workload.last_us) = (path.to_owned(), told.0);
+            (workload.path, workload.last_us) = (path.to_owned(), time_us);
         }
     }
-    let loops = Loops::of(follows.iter().map(|(path, follow)| (path.as_str(), &follow.track)), &events, &all.named);
-    machine(&mut recording, part, &mut all.machine);
-    processes(&mut recording, part, &mut all);
+    let mut episodes: BTreeMap<String, Vec<Episode>> = BTreeMap::new();
+    for episode in findings.episodes {
+        episodes.entry(episode.path.clone()).or_default().push(episode);
+    }
+    let mut all = Gathered {
+        workloads,
+        verdicts: findings.verdicts,
+        episodes,
+        groups: findings.groups,
+        paths: findings.paths,
+        host: recording.host().unwrap_or(partition),
+        machine: machine(&mut recording, time),
+        named,
+        problems: Vec::new(),
+    };
+    processes(&mut recording, time, &mut all);
     starts(&events, &mut all);
     all.workloads.values_mut().for_each(|workload| workload.demand.end());
     all.problems.append(&mut recording.problems);
-    finish(follows, &loops, &mut all);
     Ok(all)
 }
 
@@ -142,30 +122,16 @@ pub fn key(named: &Named, path: &str) -> String {
     who.and_then(|who| who.name).unwrap_or_else(|| path.to_owned())
 }
 
-fn finish(mut follows: BTreeMap<String, Follow>, loops: &Loops, all: &mut Gathered) {
-    let rises: Vec<(&str, &Rises)> = follows.iter().map(|(path, follow)| (&**path, &follow.rises)).collect();
-    all.groups = groups(&rises);
-    let room = |(path, follow): (&String, &Follow)| Some((path.clone(), follow.track.room()?));
-    let rooms: BTreeMap<String, Room> = follows.iter().filter_map(room).collect();
-    for (path, follow) in &mut follows {
-        if let Some(verdict) = judge_among(&mut follow.track, nearest(path, &rooms), loops.of_path(path)) {
-            all.verdicts.insert(path.clone(), verdict);
-        }
-        all.episodes.insert(path.clone(), std::mem::take(&mut follow.watch).end());
-    }
-    all.paths = follows.into_keys().collect();
-}
-
-fn machine(recording: &mut Recording, part: &Part, machine: &mut Machine) {
+fn machine(recording: &mut Recording, time: &Range<i64>) -> Machine {
+    let mut machine = Machine::default();
     if let Some(origin) = recording.origins().pop() {
         (machine.kernel, machine.wsl) = (origin.kernel, origin.wsl);
     }
-    let query = Query { cgroups: &|_| true, time: part.range(), fields: &HOST, lags: false };
+    let query = Query { cgroups: &|_| true, time: time.clone(), fields: &HOST, lags: false };
     recording.series(Table::Host, &query, |series| {
         let [total, available, swap, free] = HOST.map(|id| series.column(id.field()));
-        let last = |column: Option<&sampler::model::recording::Column>| column.and_then(|c| c.values.last().copied());
-        let least =
-            |column: Option<&sampler::model::recording::Column>| column.and_then(|c| c.values.iter().copied().min());
+        let last = |column: Option<&Column>| column.and_then(|c| c.values.last().copied());
+        let least = |column: Option<&Column>| column.and_then(|c| c.values.iter().copied().min());
         machine.total = last(total).or(machine.total);
         machine.swap_total = last(swap).or(machine.swap_total);
         let smaller = |a: Option<u64>, b: Option<u64>| a.into_iter().chain(b).min();
@@ -173,10 +139,11 @@ fn machine(recording: &mut Recording, part: &Part, machine: &mut Machine) {
         machine.swap_free_least = smaller(machine.swap_free_least, least(free));
     });
     machine.used_most = machine.total.zip(machine.available_least).map(|(total, left)| total.saturating_sub(left));
+    machine
 }
 
-fn processes(recording: &mut Recording, part: &Part, all: &mut Gathered) {
-    let query = Query { cgroups: &|_| true, time: part.range(), fields: &[FieldId::ProcessAnon], lags: false };
+fn processes(recording: &mut Recording, time: &Range<i64>, all: &mut Gathered) {
+    let query = Query { cgroups: &|_| true, time: time.clone(), fields: &[FieldId::ProcessAnon], lags: false };
     recording.series(Table::Processes, &query, |series| {
         let Some(process) = &series.subject.process else { return };
         let Some(workload) = all.workloads.get_mut(&key(&all.named, &series.subject.cgroup)) else { return };

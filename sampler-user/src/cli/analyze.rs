@@ -1,0 +1,122 @@
+//! `sampler analyze`
+
+use std::io::{IsTerminal, Write};
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::{Context, bail};
+use sampler::analysis::leak::detectors::TABLE;
+use sampler::model::units::printable;
+use sampler::model::word::word;
+use sampler::reading::analysis::{Analysis, analyze};
+use sampler::ui::text;
+
+use crate::cli::remote::{EVER, Here};
+
+/// Say of each cgroup whether its memory leaks, or what it does instead, and when it reaches its limit.
+#[derive(Debug, clap::Args)]
+#[command(
+    after_help = "Example:\n  sampler analyze /var/lib/sampler --from -6h --json | jq '.cgroups[] | select(.verdict == \"leak\")'\n  sampler analyze s3://recordings/fleet s3://recordings/web --from -1d\n\nAn address takes a build with --features object-store, and the key and endpoint that AWS_..., GOOGLE_... or AZURE_... name in the environment. What it holds is copied below TMPDIR until the command ends."
+)]
+pub struct Args {
+    /// Recordings: folders, .parquet or .journal files, or their addresses in object storage (s3://, gs://, az://)
+    /// [default: where `record` writes]
+    paths: Vec<PathBuf>,
+    /// One JSON document (format `sampler.analyze.v1`). An empty `limit_owner` is the machine, as is an empty `path` of pressure.
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    part: crate::cli::excerpt::Excerpt,
+    /// Write one HTML file with plots, the findings beside them.
+    #[arg(long, value_name = "FILE", conflicts_with = "json")]
+    html: Option<PathBuf>,
+    /// The evidence of each verdict, not only of leaks.
+    #[arg(long, short)]
+    verbose: bool,
+    /// List the detectors.
+    #[arg(long, conflicts_with = "json")]
+    list: bool,
+    /// Say what a detector looks for.
+    #[arg(long, value_name = "DETECTOR")]
+    explain: Option<String>,
+}
+
+/// Runs the command.
+pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
+    if args.list {
+        let lines: String = TABLE.iter().map(|d| format!("{}\n", d.name)).collect();
+        crate::cli::output::print(&lines)?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    if let Some(name) = &args.explain {
+        let Some(detector) = TABLE.iter().find(|d| d.name == name) else {
+            let names: Vec<&str> = TABLE.iter().map(|d| d.name).collect();
+            bail!("no detector `{}`; there are {}", printable(name), names.join(", "));
+        };
+        crate::cli::output::print(&format!("{}\n", detector.about))?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    if let Some(file) = &args.html {
+        let [_] = args.paths.as_slice() else { bail!("--html is of one recording: give its folder") };
+        crate::cli::report::write(Here::of(&args.paths, &EVER)?.dir(), &args.part, file)?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    let here = Here::of(&args.paths, &args.part.range())?;
+    let analysis = of_paths(here.paths(), &args.part)?;
+    let text = if args.json {
+        serde_json::to_string_pretty(&analysis).context("write JSON")? + "\n"
+    } else {
+        text::analysis::words(&analysis, args.verbose)
+    };
+    crate::cli::output::print(&text)?;
+    let unread = analysis.cgroups.is_empty() && !analysis.problems.is_empty();
+    Ok(if unread { ExitCode::from(crate::cli::exit::FAILED) } else { ExitCode::SUCCESS })
+}
+
+/// The findings of a recording for a report, what is urgent first.
+pub fn findings(
+    dir: &std::path::Path,
+    part: &crate::cli::excerpt::Excerpt,
+) -> anyhow::Result<Vec<sampler::ui::html::Finding>> {
+    let analysis = of_paths(&[dir.to_owned()], part)?;
+    let list = text::analysis::sorted(&analysis);
+    Ok(list
+        .into_iter()
+        .map(|cgroup| sampler::ui::html::Finding {
+            path: cgroup.path.clone(),
+            class: word(&cgroup.verdict.verdict),
+            words: text::analysis::in_a_line(cgroup),
+            evidence: cgroup.verdict.evidence.clone(),
+        })
+        .collect())
+}
+
+fn of_paths(paths: &[PathBuf], part: &crate::cli::excerpt::Excerpt) -> anyhow::Result<Analysis> {
+    let selection = part.selection()?;
+    let mut progress = Progress { rows: 0, shown: std::io::stderr().is_terminal() };
+    let analysis = analyze(paths, &|path| selection.wants(path), &part.range(), &mut |rows| progress.add(rows))?;
+    progress.end();
+    Ok(analysis)
+}
+
+/// Rows so far, in one line of a terminal.
+struct Progress {
+    rows: u64,
+    shown: bool,
+}
+
+impl Progress {
+    fn add(&mut self, rows: u64) {
+        let before = self.rows / 1_000_000;
+        self.rows += rows;
+        if self.shown && self.rows / 1_000_000 > before {
+            let _ = write!(std::io::stderr(), "\rsampler: {} million rows", self.rows / 1_000_000);
+        }
+    }
+
+    fn end(&self) {
+        if self.shown && self.rows >= 1_000_000 {
+            let _ = write!(std::io::stderr(), "\r\x1b[K");
+        }
+    }
+}
