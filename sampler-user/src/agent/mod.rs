@@ -7,6 +7,7 @@ pub mod event_tap;
 pub mod guard;
 pub mod leak_watch;
 pub mod oom_hook;
+mod runtime;
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
@@ -32,6 +33,8 @@ use crate::record::{Config, record};
 use crate::store::JOURNAL;
 use crate::store::retention::{Retention, enforce, make_room};
 use crate::ui::terminal::say;
+
+pub use self::runtime::runtime;
 
 /// Longest time of sealing one segment.
 const SEALING: Duration = Duration::from_secs(600);
@@ -165,9 +168,4 @@ fn origin(config: &Config) -> Origin {
         slow_interval_us: config.slow_interval.as_micros() as u64,
         anchor: Anchor::now(),
     }
-}
-
-/// A single-threaded runtime: everything here waits, nothing computes.
-pub fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
-    tokio::runtime::Builder::new_current_thread().enable_all().build().context("start the async runtime")
 }

@@ -1,16 +1,14 @@
 //! `sampler analyze`
 
-use std::io::{IsTerminal, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::{Context, bail};
 use sampler::analysis::leak::detectors::TABLE;
 use sampler::model::units::printable;
-use sampler::model::word::word;
-use sampler::reading::analysis::{Analysis, analyze};
 use sampler::ui::text;
 
+use crate::cli::findings;
 use crate::cli::remote::{EVER, Here};
 
 /// Say of each cgroup whether its memory leaks, or what it does instead, and when it reaches its limit.
@@ -62,7 +60,7 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
         return Ok(ExitCode::SUCCESS);
     }
     let here = Here::of(&args.paths, &args.part.range())?;
-    let analysis = of_paths(here.paths(), &args.part)?;
+    let analysis = findings::of_paths(here.paths(), &args.part)?;
     let text = if args.json {
         serde_json::to_string_pretty(&analysis).context("write JSON")? + "\n"
     } else {
@@ -71,52 +69,4 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     crate::cli::output::print(&text)?;
     let unread = analysis.cgroups.is_empty() && !analysis.problems.is_empty();
     Ok(if unread { ExitCode::from(crate::cli::exit::FAILED) } else { ExitCode::SUCCESS })
-}
-
-/// The findings of a recording for a report, what is urgent first.
-pub fn findings(
-    dir: &std::path::Path,
-    part: &crate::cli::excerpt::Excerpt,
-) -> anyhow::Result<Vec<sampler::ui::html::Finding>> {
-    let analysis = of_paths(&[dir.to_owned()], part)?;
-    let list = text::analysis::sorted(&analysis);
-    Ok(list
-        .into_iter()
-        .map(|cgroup| sampler::ui::html::Finding {
-            path: cgroup.path.clone(),
-            class: word(&cgroup.verdict.verdict),
-            words: text::analysis::in_a_line(cgroup),
-            evidence: cgroup.verdict.evidence.clone(),
-        })
-        .collect())
-}
-
-fn of_paths(paths: &[PathBuf], part: &crate::cli::excerpt::Excerpt) -> anyhow::Result<Analysis> {
-    let selection = part.selection()?;
-    let mut progress = Progress { rows: 0, shown: std::io::stderr().is_terminal() };
-    let analysis = analyze(paths, &|path| selection.wants(path), &part.range(), &mut |rows| progress.add(rows))?;
-    progress.end();
-    Ok(analysis)
-}
-
-/// Rows so far, in one line of a terminal.
-struct Progress {
-    rows: u64,
-    shown: bool,
-}
-
-impl Progress {
-    fn add(&mut self, rows: u64) {
-        let before = self.rows / 1_000_000;
-        self.rows += rows;
-        if self.shown && self.rows / 1_000_000 > before {
-            let _ = write!(std::io::stderr(), "\rsampler: {} million rows", self.rows / 1_000_000);
-        }
-    }
-
-    fn end(&self) {
-        if self.shown && self.rows >= 1_000_000 {
-            let _ = write!(std::io::stderr(), "\r\x1b[K");
-        }
-    }
 }

@@ -9,6 +9,7 @@ mod excerpt;
 mod exit;
 mod export;
 mod fields;
+mod findings;
 mod folders;
 mod guard;
 mod import;

@@ -20,7 +20,7 @@ use sampler::ui::html::bins::{Bins, Rises};
 use sampler::ui::html::packed::Packed;
 use sampler::ui::html::{Columns, Finding, Mark, Plot, Report, Set, html};
 
-use crate::cli::analyze;
+use crate::cli::findings;
 use crate::cli::remote::{EVER, Here};
 
 /// Write one HTML file with plots of a recording, its incidents and findings; it opens offline.
@@ -65,7 +65,7 @@ pub fn write(dir: &Path, part: &crate::cli::excerpt::Excerpt, file: &Path) -> an
     for occurrence in wanted.into_iter().rev().take(INCIDENTS) {
         told.push(incidents.tell(&occurrence)?);
     }
-    let findings = analyze::findings(dir, part)?;
+    let findings = findings::for_report(dir, part)?;
     let mut notes = Vec::new();
     if left_out > 0 {
         notes.push(format!("{left_out} earlier incidents are left out; sampler postmortem --list lists all"));

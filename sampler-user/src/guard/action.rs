@@ -1,6 +1,6 @@
 //! What the guard does.
 
-use crate::guard::Limits;
+use crate::guard::reading::Limits;
 
 /// What to do with a cgroup.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -1,7 +1,7 @@
 //! Python behind gunicorn, uvicorn or Celery: each worker holds all of the program, so their number goes with the limit and with
 //! what one was seen to hold. Gunicorn's own advice (twice the processors and one) looks at processors only.
 
-use crate::advise::server::{Seen, Server, Setting};
+use crate::advise::server::seen::{Seen, Server, Setting};
 
 pub const SERVER: Server = Server {
     name: "Python",

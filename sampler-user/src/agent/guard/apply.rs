@@ -6,18 +6,13 @@ use std::sync::mpsc::Sender;
 use tokio::sync::mpsc::UnboundedSender;
 
 use crate::agent::guard::docker::{Order, Settling};
+use crate::agent::guard::record::said;
 use crate::containers::runtimes::identify;
 use crate::guard::{Action, Deed, Limits};
 use crate::kernel::cgroupfs::layout::Layout;
 use crate::kernel::cgroupfs::limits::{Error, reclaim, set_high, set_max};
 use crate::model::event::{Event, Guarded, What};
 use crate::model::fields::UNLIMITED;
-
-/// An event without limits.
-pub fn said(path: &str, action: &str, applied: bool, reason: String, error: Option<String>) -> Event {
-    let action = action.to_owned();
-    Event::of(path, What::Guard { action, applied, from: None, to: None, bytes: None, reason, error })
-}
 
 /// Does what the policy says, where it is allowed to.
 pub struct Hands {

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::mpsc::UnboundedReceiver;
 
-use crate::agent::guard::apply::said;
+use crate::agent::guard::record::said;
 use crate::containers::names::docker_api::Api;
 use crate::kernel::cgroupfs::layout::Layout;
 use crate::kernel::cgroupfs::limits::set_max;

@@ -3,4 +3,5 @@
 pub mod apply;
 pub mod docker;
 pub mod observe;
+mod record;
 pub mod runner;

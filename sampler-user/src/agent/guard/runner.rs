@@ -17,7 +17,7 @@ use crate::agent::guard::apply::Hands;
 use crate::agent::guard::docker;
 use crate::agent::guard::docker::Settling;
 use crate::agent::guard::observe::{Eyes, Wanted, meminfo};
-use crate::agent::runtime;
+use crate::agent::runtime::runtime;
 use crate::containers::names::docker_api::Api;
 use crate::guard::policy::Policy;
 use crate::guard::{Action, Deed, Guard};

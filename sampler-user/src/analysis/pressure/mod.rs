@@ -1,99 +1,23 @@
 //! When tasks waited for memory, when limits were hit, and when pages went in circles: episodes, from counters.
 
+mod episode;
+mod host;
 pub mod neighbour;
 
-use serde::Serialize;
-
-use crate::analysis::pressure::neighbour::Cause;
+use crate::analysis::pressure::episode::{CALM_US, MOST};
 use crate::model::fields::FieldId;
 use crate::model::recording::{Column, Series};
 
-/// What an episode is made of.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Kind {
-    /// Tasks stalled (PSI).
-    Stall,
-    /// memory.high was exceeded: the kernel slowed the tasks down.
-    Throttled,
-    /// memory.max was hit and reclaim made room: nothing was killed.
-    LimitHits,
-    /// Pages that were just thrown out were read again.
-    Refaults,
-    /// More was read again than the whole page cache holds: what is needed does not fit.
-    Thrashing,
-    /// Pages go to swap and come back at once.
-    SwapStorm,
-    /// Somebody asked the kernel to give memory back (memory.reclaim, as autoMemoryReclaim of WSL does): no fault of the cgroup.
-    Reclaimed,
-    /// The machine itself has nearly nothing left.
-    HostExhausted,
-}
-
-/// A time of pressure in one cgroup; of the machine, when the path is empty.
-#[derive(Clone, Debug, Serialize)]
-pub struct Episode {
-    /// The cgroup.
-    pub path: String,
-    /// What it shows.
-    pub kind: Kind,
-    /// Begin and end, microseconds since 1970.
-    #[serde(skip)]
-    pub time_us: (i64, i64),
-    /// Length, seconds.
-    pub duration_s: f64,
-    /// Seconds in which a task stalled; absent without PSI.
-    pub stall_s: Option<f64>,
-    /// Highest part of a second in which a task stalled.
-    pub peak_some: Option<f64>,
-    /// Rise of memory.events max.
-    pub limit_hits: u64,
-    /// Rise of memory.events high.
-    pub throttles: u64,
-    /// Pages refaulted.
-    pub refaults: u64,
-    /// Pages swapped in and out.
-    pub swapped: u64,
-    /// Pages freed because somebody asked for it.
-    pub reclaimed: u64,
-    /// Least memory that was available, bytes; of the machine only.
-    pub least_available: Option<u64>,
-    /// Who took the memory, when it was not the cgroup itself.
-    pub cause: Option<Cause>,
-}
-
-impl Episode {
-    /// One that begins.
-    pub fn new(path: &str, kind: Kind, time_us: (i64, i64)) -> Episode {
-        Episode {
-            path: path.to_owned(),
-            kind,
-            time_us,
-            duration_s: 0.0,
-            stall_s: None,
-            peak_some: None,
-            limit_hits: 0,
-            throttles: 0,
-            refaults: 0,
-            swapped: 0,
-            reclaimed: 0,
-            least_available: None,
-            cause: None,
-        }
-    }
-}
+pub use self::episode::{Cause, Episode, Kind};
+pub use self::host::{HOST_FIELDS, HostWatch};
 
 /// An episode begins when some task stalls this part of a second (lmkd's partial stall), or all do `FULL`.
 const SOME: f64 = 0.07;
 const FULL: f64 = 0.02;
-/// It ends after this time below half of both, microseconds.
-const CALM_US: i64 = 10_000_000;
 /// Hits in a second that are worth telling without PSI.
 const HITS_A_SECOND: f64 = 1.0;
 /// A MiB a second that is read again, goes to swap and comes back, or is taken back on demand.
 const PAGES_A_SECOND: f64 = 256.0;
-/// Episodes kept of a cgroup.
-const MOST: usize = 256;
 /// Pages of the kernel, bytes.
 const PAGE: f64 = 4096.0;
 
@@ -264,66 +188,6 @@ fn still(column: &Column) -> (&[u32], &[u64]) {
     let moves = column.values.iter().any(|value| *value != column.values[0]);
     let most = if moves { column.values.len() } else { column.values.len().min(1) };
     (&column.rows[..most], &column.values[..most])
-}
-
-/// Columns of the machine that are read.
-pub const HOST_FIELDS: [FieldId; 2] = [FieldId::MemTotal, FieldId::MemAvailable];
-
-/// The machine has nearly nothing left below this part of its memory, and has again above twice of it.
-const LEAST_AVAILABLE: f64 = 0.05;
-
-/// Follows the machine.
-#[derive(Clone, Debug, Default)]
-pub struct HostWatch {
-    total: Option<f64>,
-    available: Option<u64>,
-    open: Option<Episode>,
-    done: Vec<Episode>,
-}
-
-impl HostWatch {
-    /// Takes rows, which follow those taken before.
-    pub fn feed(&mut self, series: &Series) {
-        let [total, available] = HOST_FIELDS.map(|id| series.column(id.field()));
-        for (row, &time_us) in series.time_us.iter().enumerate() {
-            self.total = total.and_then(|column| column.get(row)).map(|v| v as f64).or(self.total);
-            let left = available.and_then(|column| column.get(row));
-            self.available = left.or(self.available);
-            let (Some(total), Some(left)) = (self.total, left) else { continue };
-            if self
-                .open
-                .as_ref()
-                .is_some_and(|open| left as f64 > 2.0 * LEAST_AVAILABLE * total || time_us - open.time_us.1 > CALM_US)
-            {
-                self.close();
-            }
-            if self.open.is_none() && (left as f64) < LEAST_AVAILABLE * total {
-                self.open = Some(Episode::new("", Kind::HostExhausted, (time_us, time_us)));
-            }
-            if let Some(episode) = &mut self.open {
-                episode.time_us.1 = time_us;
-                episode.least_available = Some(episode.least_available.map_or(left, |least| least.min(left)));
-            }
-        }
-    }
-
-    /// What was available last, bytes.
-    pub fn available(&self) -> Option<u64> {
-        self.available
-    }
-
-    fn close(&mut self) {
-        if let Some(mut episode) = self.open.take().filter(|_| self.done.len() < MOST) {
-            episode.duration_s = (episode.time_us.1 - episode.time_us.0) as f64 / 1e6;
-            self.done.push(episode);
-        }
-    }
-
-    /// The episodes, in the order of time.
-    pub fn end(mut self) -> Vec<Episode> {
-        self.close();
-        self.done
-    }
 }
 
 #[cfg(test)]

@@ -2,22 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use serde::Serialize;
-
 use crate::analysis::leak::track::{Signal, Track};
-use crate::analysis::pressure::{Episode, Kind};
+use crate::analysis::pressure::episode::{Cause, Episode, Kind};
 use crate::model::paths::{is_below, parent};
-
-/// A cgroup that grew while another suffered.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct Cause {
-    /// Its path.
-    pub path: String,
-    /// By how much it grew, bytes.
-    pub grew_bytes: u64,
-    /// Its part of all growth of those that share a parent with the one that suffers.
-    pub share: f64,
-}
 
 /// Growth is looked for from this long before an episode on, microseconds.
 const BEFORE_US: i64 = 60_000_000;

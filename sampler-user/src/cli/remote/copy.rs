@@ -57,7 +57,7 @@ impl Copy {
             None => {
                 let made = tempfile::Builder::new().prefix("sampler-").tempdir();
                 let made = made.context("make a folder for the copy; TMPDIR may name where")?;
-                let _ = crate::cli::remote::COPY.set(made.path().display().to_string());
+                let _ = crate::cli::remote::display::COPY.set(made.path().display().to_string());
                 leave_nothing(made.path().to_owned())?;
                 made
             }

@@ -4,19 +4,13 @@
 #[cfg_attr(feature = "object-store", path = "copy.rs")]
 #[cfg_attr(not(feature = "object-store"), path = "none.rs")]
 mod copy;
+pub mod display;
 
-use std::borrow::Cow;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
-use std::sync::OnceLock;
 
-/// What an address begins with, before `://`; a path may begin with anything else.
-const SCHEMES: [&str; 7] = ["s3", "s3a", "gs", "az", "abfs", "abfss", "file"];
 /// Every time.
 pub const EVER: Range<i64> = i64::MIN..i64::MAX;
-
-/// The folder of the copy.
-static COPY: OnceLock<String> = OnceLock::new();
 
 /// Recordings on this machine, as long as this lives.
 pub struct Here {
@@ -52,16 +46,5 @@ impl Here {
 
 fn address(path: &Path) -> Option<&str> {
     let text = path.to_str()?;
-    text.split_once("://").filter(|(scheme, _)| SCHEMES.contains(scheme)).map(|_| text)
-}
-
-/// Text for a person or a program, with addresses for the paths of the copy, which is gone when it is read.
-pub fn told(text: &str) -> Cow<'_, str> {
-    match COPY.get() {
-        Some(copy) if text.contains(copy) => {
-            let name = |text: String, scheme| text.replace(&format!("{copy}/{scheme}:/"), &format!("{scheme}://"));
-            Cow::Owned(SCHEMES.into_iter().fold(text.to_owned(), name))
-        }
-        _ => Cow::Borrowed(text),
-    }
+    text.split_once("://").filter(|(scheme, _)| display::SCHEMES.contains(scheme)).map(|_| text)
 }

@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use crate::containers::names::{Roots, Source};
+use crate::containers::names::source::{Roots, Source};
 use crate::model::identity::{Identity, cut};
 
 /// Names of log files.

@@ -8,51 +8,16 @@ pub mod docker_usage;
 pub mod kubernetes_files;
 pub mod oci_state;
 pub mod podman_files;
+mod source;
 
-use std::fs::File;
-use std::io::Read;
-use std::path::{Path, PathBuf};
 
 use crate::model::identity::Identity;
 
-/// State files that hold names.
-pub struct Source {
-    /// Name, as in `told_by`.
-    pub name: &'static str,
-    /// Runtimes whose containers it knows.
-    pub runtimes: &'static [&'static str],
-    /// Reads what it knows of a container.
-    pub read: fn(&Roots, &str) -> Option<Identity>,
-}
+pub use self::source::{Roots, Source};
 
 /// The sources, the most exact first.
 pub static FILES: [Source; 4] =
     [docker_files::SOURCE, oci_state::SOURCE, kubernetes_files::SOURCE, podman_files::SOURCE];
-
-/// Where runtimes keep their state.
-#[derive(Clone, Debug)]
-pub struct Roots {
-    /// `/`, or the copy of a machine's files.
-    pub root: PathBuf,
-    /// Data folders of Docker.
-    pub docker: Vec<PathBuf>,
-}
-
-impl Default for Roots {
-    fn default() -> Roots {
-        Roots::of("/".into())
-    }
-}
-
-impl Roots {
-    /// The usual places below a root.
-    pub fn of(root: PathBuf) -> Roots {
-        Roots { docker: vec![root.join("var/lib/docker")], root }
-    }
-}
-
-/// No state file of one container is larger, bytes.
-const MOST: u64 = 4 << 20;
 
 /// What the files know of a container whose path told the rest.
 pub fn from_files(roots: &Roots, identity: &Identity) -> Option<Identity> {
@@ -68,13 +33,6 @@ fn is_plain(id: &str) -> bool {
     id.len() <= 128
         && id.starts_with(|c: char| c.is_ascii_alphanumeric())
         && id.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.".contains(&b))
-}
-
-/// A JSON file, if it is there, of bounded size and can be understood.
-fn read_json<T: serde::de::DeserializeOwned>(path: &Path) -> Option<T> {
-    let mut bytes = Vec::new();
-    File::open(path).ok()?.take(MOST).read_to_end(&mut bytes).ok()?;
-    serde_json::from_slice(&bytes).ok()
 }
 
 #[cfg(test)]

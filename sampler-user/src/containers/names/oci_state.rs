@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use serde::Deserialize;
 
-use crate::containers::names::{Roots, Source, read_json};
+use crate::containers::names::source::{Roots, Source, read_json};
 use crate::model::identity::{Identity, cut};
 
 /// The bundle of a running container.

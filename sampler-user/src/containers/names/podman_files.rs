@@ -2,7 +2,7 @@
 
 use serde::Deserialize;
 
-use crate::containers::names::{Roots, Source, read_json};
+use crate::containers::names::source::{Roots, Source, read_json};
 use crate::model::identity::{Identity, cut};
 
 /// The storage's list of containers.

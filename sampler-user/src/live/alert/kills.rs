@@ -4,15 +4,11 @@ use std::collections::BTreeMap;
 
 use crate::analysis::lives::Loop;
 use crate::analysis::workloads::workload;
-use crate::live::alert::Alert;
-use crate::live::alert::rules::Rule;
+use crate::live::alert::announcement::Alert;
+use crate::live::alert::rules::{OOM_KILL, Rule};
 use crate::live::board::{Board, Killed, Line};
 use crate::model::units::{micros, printable, time_of_day};
 
-/// The rule of kills, and its alerts.
-pub const KIND: &str = "oom_kill";
-/// The rule of restart loops.
-pub const LOOP: &str = "restart_loop";
 /// A loop has so many kills at least: two may be chance.
 const LEAST_KILLS: u64 = 3;
 /// After the first, kills are announced no sooner than after these times, and then after the last of them again and again.
@@ -105,7 +101,7 @@ impl Kills {
             run.announced = Some((now, run.count, times + 1));
             let seen = board.restart_loop(&run.name).filter(|seen| seen.kills == run.count && seen.kills > 1);
             let words = seen.map_or_else(|| run.words(), |seen| format!("{}: {}", run.who(), seen.words()));
-            alerts.push(alert(KIND, run, true, now, words));
+            alerts.push(alert(OOM_KILL, run, true, now, words));
         }
         self.runs.retain(|_, run| {
             let quiet = rule.clear_after_us.max(QUIET_TIMES * run.pace_us().unwrap_or(0));
@@ -113,7 +109,13 @@ impl Kills {
             if over {
                 alerts.extend(run.raised.iter().map(|kind| alert(kind, run, false, now, "over".into())));
                 let all = if run.count == 1 { "the one kill".into() } else { format!("{} kills", run.count) };
-                alerts.push(alert(KIND, run, false, now, format!("over: {all}, none for {}", micros(quiet as u64))));
+                alerts.push(alert(
+                    OOM_KILL,
+                    run,
+                    false,
+                    now,
+                    format!("over: {all}, none for {}", micros(quiet as u64)),
+                ));
             }
             !over
         });
@@ -193,7 +195,7 @@ fn alert(kind: &'static str, run: &Run, raised: bool, time_us: i64, text: String
 mod tests {
     use super::*;
     use crate::live::alert::Watch;
-    use crate::live::alert::rules::Rules;
+    use crate::live::alert::rules::{RESTART_LOOP, Rules};
     use crate::live::board::Depth;
     use crate::model::event::{Event, What};
     use crate::model::evidence::{Constraint, OomKill, Victim};
@@ -228,7 +230,7 @@ mod tests {
             board.now_us = t * S;
             events(t).iter().for_each(|event| board.hear(t * S, event));
             let lines = board.lines(t * S);
-            let new = watch.look(&board, &lines).into_iter().filter(|alert| alert.kind == KIND);
+            let new = watch.look(&board, &lines).into_iter().filter(|alert| alert.kind == OOM_KILL);
             alerts.extend(new.map(|alert| (t, alert.raised, alert.cgroup, alert.text)));
         }
         alerts
@@ -289,7 +291,7 @@ mod tests {
             alerts.extend(watch.look(&board, &lines).into_iter().map(|alert| (alert.kind, alert.cgroup, alert.text)));
         }
         let of = |kind: &str| alerts.iter().filter(|alert| alert.0 == kind).collect::<Vec<_>>();
-        let (loops, growth) = (of(LOOP), of("growth"));
+        let (loops, growth) = (of(RESTART_LOOP), of("growth"));
         assert_eq!((loops.len(), growth.len()), (1, 1), "{alerts:#?}");
         assert!(
             loops[0].2.starts_with("3rd OOM kill since 00:02, one every 2.2 min; each life leaks"),

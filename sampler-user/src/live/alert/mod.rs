@@ -1,14 +1,13 @@
 //! Alerts: rules over what the board shows, with hysteresis, so that they neither flap nor cry wolf. The clock is passed in.
 
+mod announcement;
 mod kills;
 pub mod rules;
 
 use std::collections::{BTreeMap, VecDeque};
 
-use serde::Serialize;
-
 use self::kills::Kills;
-use self::rules::{Kind, Look, Rule, Rules, TABLE};
+use self::rules::{Kind, Look, OOM_KILL, RESTART_LOOP, Rule, Rules, TABLE};
 use crate::analysis::leak::detectors::Class;
 use crate::analysis::leak::track::Track;
 use crate::analysis::leak::verdict::{Verdict, judge};
@@ -18,22 +17,7 @@ use crate::model::fields::{FieldId, Table};
 use crate::model::recording::{Series, Subject};
 use crate::model::sample::Row;
 
-/// Something to tell: a rule began to hold, or ended.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct Alert {
-    /// The rule's kind.
-    pub kind: &'static str,
-    /// `true` when it began, `false` when it is over.
-    pub raised: bool,
-    /// Wall-clock microseconds.
-    pub time_us: i64,
-    /// Path of the cgroup; empty for the machine.
-    pub cgroup: String,
-    /// What it is called. Hostile.
-    pub name: String,
-    /// In words.
-    pub text: String,
-}
+pub use self::announcement::Alert;
 
 /// What a rule has seen of one cgroup.
 #[derive(Debug, Default)]
@@ -88,11 +72,11 @@ impl Watch {
         self.states.values_mut().for_each(|state| state.seen = false);
         for (number, rule) in self.rules.list.iter().enumerate() {
             let kind = &TABLE[rule.kind];
-            if kind.name == kills::KIND {
+            if kind.name == OOM_KILL {
                 alerts.extend(self.kills.look(board, lines, rule));
                 continue;
             }
-            if kind.name == kills::LOOP {
+            if kind.name == RESTART_LOOP {
                 alerts.extend(self.kills.look_at_loops(board, rule, kind.name, |_| true));
                 continue;
             }

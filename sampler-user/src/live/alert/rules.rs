@@ -9,6 +9,11 @@ use serde::Deserialize;
 use crate::live::board::{Line, Machine};
 use crate::model::units::{bytes, micros, parse_duration};
 
+/// The rule of OOM kills, and its alerts.
+pub const OOM_KILL: &str = "oom_kill";
+/// The rule of restart loops.
+pub const RESTART_LOOP: &str = "restart_loop";
+
 /// What a rule looks at.
 pub struct Look<'a> {
     /// The cgroup, for a rule of cgroups.
@@ -118,7 +123,7 @@ pub static TABLE: [Kind; 8] = [
         severity: |look| look.line?.pressure,
     },
     Kind {
-        name: crate::live::alert::kills::KIND,
+        name: OOM_KILL,
         about: "the OOM killer killed a process of it",
         of_machine: false,
         on: true,
@@ -130,7 +135,7 @@ pub static TABLE: [Kind; 8] = [
         severity: |_| None,
     },
     Kind {
-        name: crate::live::alert::kills::LOOP,
+        name: RESTART_LOOP,
         about: "a workload was killed by the OOM killer in three lives: what they have in common",
         of_machine: false,
         on: true,

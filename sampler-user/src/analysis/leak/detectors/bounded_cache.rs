@@ -1,6 +1,6 @@
 //! Filled at an even pace, and stopped.
 
-use crate::analysis::leak::detectors::{Class, Detector, Evidence, Finding, NOTHING};
+use crate::analysis::leak::detectors::evidence::{Class, Detector, Evidence, Finding, NOTHING};
 use crate::analysis::leak::linear::{mean, ols, sen};
 use crate::model::units::bytes;
 

@@ -1,6 +1,6 @@
 //! Only what the kernel can take back grows.
 
-use crate::analysis::leak::detectors::{Class, Detector, Evidence, Finding, grows};
+use crate::analysis::leak::detectors::evidence::{Class, Detector, Evidence, Finding, grows};
 use crate::model::units::bytes;
 
 pub const DETECTOR: Detector = Detector {

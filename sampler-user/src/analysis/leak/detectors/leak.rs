@@ -1,6 +1,6 @@
 //! Grows without bound.
 
-use crate::analysis::leak::detectors::{
+use crate::analysis::leak::detectors::evidence::{
     Class, Detector, Evidence, Finding, SURE, grows, is_relevant, part_that_grew, rising,
 };
 use crate::analysis::leak::facts::only_grows;

@@ -1,6 +1,6 @@
 //! Memory follows the work.
 
-use crate::analysis::leak::detectors::{Class, Detector, Evidence, Finding, grows};
+use crate::analysis::leak::detectors::evidence::{Class, Detector, Evidence, Finding, grows};
 use crate::analysis::leak::linear::quantile;
 
 pub const DETECTOR: Detector = Detector {

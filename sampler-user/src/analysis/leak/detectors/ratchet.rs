@@ -1,7 +1,7 @@
 //! Each tide of the load leaves it higher.
 
 use crate::analysis::leak::blocks::Block;
-use crate::analysis::leak::detectors::{Class, Detector, Evidence, Finding};
+use crate::analysis::leak::detectors::evidence::{Class, Detector, Evidence, Finding};
 use crate::analysis::leak::facts::{LEAST_BLOCKS, filled};
 use crate::analysis::leak::linear::{deviation, mean, median, ols, quantile, sen};
 use crate::analysis::leak::track::Signal;

@@ -1,6 +1,6 @@
 //! Lives that are each ended by a kill: a leak that is cut, or none.
 
-use crate::analysis::leak::detectors::{Class, Detector, Evidence, Finding};
+use crate::analysis::leak::detectors::evidence::{Class, Detector, Evidence, Finding};
 
 pub const DETECTOR: Detector = Detector {
     name: "restarts",

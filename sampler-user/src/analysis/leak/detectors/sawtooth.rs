@@ -1,6 +1,6 @@
 //! Up and down, and the floor stays.
 
-use crate::analysis::leak::detectors::{Class, Detector, Evidence, Finding};
+use crate::analysis::leak::detectors::evidence::{Class, Detector, Evidence, Finding};
 
 pub const DETECTOR: Detector = Detector {
     name: "sawtooth",

@@ -1,6 +1,6 @@
 //! Too little to judge.
 
-use crate::analysis::leak::detectors::{Class, Detector, Evidence, Finding};
+use crate::analysis::leak::detectors::evidence::{Class, Detector, Evidence, Finding};
 use crate::analysis::leak::facts::LEAST_BLOCKS;
 
 pub const DETECTOR: Detector = Detector {

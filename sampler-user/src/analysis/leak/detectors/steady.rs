@@ -1,6 +1,6 @@
 //! Nothing grows.
 
-use crate::analysis::leak::detectors::{Class, Detector, Evidence, Finding, rising};
+use crate::analysis::leak::detectors::evidence::{Class, Detector, Evidence, Finding, rising};
 use crate::model::units::bytes;
 
 pub const DETECTOR: Detector = Detector {

@@ -1,6 +1,6 @@
 //! One change of level.
 
-use crate::analysis::leak::detectors::{Class, Detector, Evidence, Finding, NOTHING};
+use crate::analysis::leak::detectors::evidence::{Class, Detector, Evidence, Finding, NOTHING};
 use crate::model::units::bytes;
 
 pub const DETECTOR: Detector = Detector {

@@ -1,6 +1,8 @@
 //! Something grows, and it cannot be said what.
 
-use crate::analysis::leak::detectors::{Class, Detector, Evidence, Finding, SURE, grows, is_relevant, rising};
+use crate::analysis::leak::detectors::evidence::{
+    Class, Detector, Evidence, Finding, SURE, grows, is_relevant, rising,
+};
 use crate::analysis::leak::facts::Facts;
 
 pub const DETECTOR: Detector = Detector {

@@ -1,6 +1,6 @@
 //! Grows to a level of its own, ever slower.
 
-use crate::analysis::leak::detectors::{Class, Detector, Evidence, Finding, grows};
+use crate::analysis::leak::detectors::evidence::{Class, Detector, Evidence, Finding, grows};
 use crate::model::units::bytes;
 
 pub const DETECTOR: Detector = Detector {
