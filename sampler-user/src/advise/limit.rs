@@ -55,11 +55,11 @@ pub struct Advice {
 
 /// Limits are whole MiB.
 pub const STEP: u64 = 1 << 20;
-/// Room above all that is a part, bytes: what the C library and the kernel keep for themselves.
+/// Headroom above all that is a part, bytes: what the C library and the kernel keep for themselves.
 const FLOOR: u64 = 2 << 20;
 /// No limit is lower: Docker refuses less than 6 MiB.
 const LEAST: u64 = 8 << 20;
-/// Room that the lower bound keeps of the margin.
+/// Headroom that the lower bound keeps of the margin.
 const LOWER: f64 = 1.0 / 3.0;
 /// The upper bound is at least this above the target.
 const UPPER: f64 = 1.25;

@@ -1,5 +1,5 @@
-//! What a person at the terminal of an agent should know, said by a thread of its own: a terminal may be stopped, and nothing
-//! that is recorded may wait for it.
+//! Prints what a person at the agent's terminal should know, on a thread of its own: a terminal may be stopped, and no recording
+//! may wait for it.
 
 use std::sync::mpsc::{SyncSender, sync_channel};
 use std::thread::{JoinHandle, spawn};
@@ -11,21 +11,21 @@ use crate::ui::terminal::say;
 /// Lines that may wait for a stopped terminal; what comes beyond is in the recording alone.
 const LINES: usize = 64;
 
-/// Says events.
-pub struct Aloud {
+/// Prints events.
+pub struct Console {
     lines: SyncSender<String>,
     leaks: bool,
 }
 
-impl Aloud {
-    /// Starts the thread, which ends with the `Aloud` once all is said. `leaks`: says them too; the alerts do, if there are any.
-    pub fn begin(leaks: bool) -> (Aloud, JoinHandle<()>) {
+impl Console {
+    /// Starts the thread, which ends with the `Console` once all lines are printed. `leaks`: prints leaks too; otherwise the alerts do.
+    pub fn begin(leaks: bool) -> (Console, JoinHandle<()>) {
         let (lines, inbox) = sync_channel::<String>(LINES);
-        (Aloud { lines, leaks }, spawn(move || inbox.iter().for_each(|line| say(&line))))
+        (Console { lines, leaks }, spawn(move || inbox.iter().for_each(|line| say(&line))))
     }
 
-    /// Says an event, if it is one to be said.
-    pub fn hear(&self, event: &Event) {
+    /// Prints an event if a person should know it.
+    pub fn show(&self, event: &Event) {
         if matches!(event.what, What::Leak { .. }) && !self.leaks {
             return;
         }

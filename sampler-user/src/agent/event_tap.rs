@@ -1,4 +1,4 @@
-//! The journal with company: somebody beside the recorder tells it events, and somebody hears of each.
+//! A sink before the journal: other threads add events, and an observer sees each of them.
 
 use std::sync::mpsc::Receiver;
 
@@ -7,34 +7,34 @@ use crate::model::recording::Subject;
 use crate::model::sample::{PassHead, Row, SubjectRef};
 use crate::model::sink::Sink;
 
-/// Passes on what it is given, and lets each event be heard after it is recorded, and each flush as `None`. What was told is taken at each event and each
-/// flush, which come several times a second, so the goodbye of the agent comes after all that was told before it. It runs on the
-/// relay's thread and waits for nothing; who hears puts the event into a queue.
-pub struct Listening<H> {
+/// Passes everything on to a sink, adds events from other threads, and shows each event to an observer once it is recorded; each
+/// flush is shown as `None`. Events from other threads are taken at each event and each flush, several times a second, so the clean
+/// stop of the agent comes after all of them. It runs on the relay's thread and never waits; the observer puts the event into a queue.
+pub struct EventTap<H> {
     sink: Box<dyn Sink>,
-    told: Receiver<Event>,
-    hear: H,
+    injected: Receiver<Event>,
+    observe: H,
 }
 
-impl<H: FnMut(Option<&Event>) + Send> Listening<H> {
+impl<H: FnMut(Option<&Event>) + Send> EventTap<H> {
     /// A sink before another.
-    pub fn new(sink: Box<dyn Sink>, told: Receiver<Event>, hear: H) -> Listening<H> {
-        Listening { sink, told, hear }
+    pub fn new(sink: Box<dyn Sink>, injected: Receiver<Event>, observe: H) -> EventTap<H> {
+        EventTap { sink, injected, observe }
     }
 
     fn take(&mut self, event: &Event) {
         self.sink.event(event);
-        (self.hear)(Some(event));
+        (self.observe)(Some(event));
     }
 
-    fn take_told(&mut self) {
-        while let Ok(event) = self.told.try_recv() {
+    fn take_injected(&mut self) {
+        while let Ok(event) = self.injected.try_recv() {
             self.take(&event);
         }
     }
 }
 
-impl<H: FnMut(Option<&Event>) + Send> Sink for Listening<H> {
+impl<H: FnMut(Option<&Event>) + Send> Sink for EventTap<H> {
     fn subject(&mut self, number: SubjectRef, subject: &Subject) {
         self.sink.subject(number, subject);
     }
@@ -48,12 +48,12 @@ impl<H: FnMut(Option<&Event>) + Send> Sink for Listening<H> {
         self.sink.row(head, row);
     }
     fn event(&mut self, event: &Event) {
-        self.take_told();
+        self.take_injected();
         self.take(event);
     }
     fn flush(&mut self, sync: bool) {
-        self.take_told();
+        self.take_injected();
         self.sink.flush(sync);
-        (self.hear)(None);
+        (self.observe)(None);
     }
 }

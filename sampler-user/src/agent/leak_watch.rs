@@ -8,15 +8,15 @@ use crate::model::sample::{PassHead, Row, SubjectRef};
 use crate::model::sink::Sink;
 
 /// A sink that reads along. It runs on the relay's thread, which may wait; the sampling threads do not know of it.
-pub struct Watch {
+pub struct LeakWatch {
     journal: Box<dyn Sink>,
     live: Live,
 }
 
-impl Watch {
+impl LeakWatch {
     /// `fields`: those that are recorded; none is all.
-    pub fn new(journal: Box<dyn Sink>, fields: &[FieldId]) -> Watch {
-        Watch { journal, live: Live::new(fields) }
+    pub fn new(journal: Box<dyn Sink>, fields: &[FieldId]) -> LeakWatch {
+        LeakWatch { journal, live: Live::new(fields) }
     }
 
     fn tell(&mut self, news: News) {
@@ -33,7 +33,7 @@ impl Watch {
     }
 }
 
-impl Sink for Watch {
+impl Sink for LeakWatch {
     fn subject(&mut self, number: SubjectRef, subject: &Subject) {
         self.live.subject(number, subject);
         self.journal.subject(number, subject);
@@ -92,7 +92,7 @@ mod tests {
     #[test]
     fn a_leak_without_a_limit_is_told_with_the_time_until_the_machine_is_full() {
         let told = Arc::new(Mutex::new(Vec::new()));
-        let mut watch = Watch::new(Box::new(Told(told.clone())), &[]);
+        let mut watch = LeakWatch::new(Box::new(Told(told.clone())), &[]);
         watch.subject(HOST, &Subject::host());
         watch.subject(1, &Subject { cgroup: "/a".into(), id: 1, process: None });
         for t in 0..1500u64 {

@@ -1,13 +1,17 @@
 //! An agent: the recorder, its journal, and the child that seals, put together.
 
-pub mod beside;
+pub mod alerts;
 pub mod child;
 pub mod console;
 pub mod event_tap;
 pub mod guard;
 pub mod leak_watch;
+pub mod live_board;
+pub mod live_tasks;
+mod metrics_server;
 pub mod oom_hook;
 mod runtime;
+mod tee;
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
@@ -19,11 +23,11 @@ use rustix::fs::{FlockOperation, flock};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::sync::watch;
 
-use crate::agent::console::Aloud;
-use crate::agent::event_tap::Listening;
-use crate::agent::guard::runner::Patrol;
-use crate::agent::leak_watch::Watch;
-use crate::agent::oom_hook::Gathering;
+use crate::agent::console::Console;
+use crate::agent::event_tap::EventTap;
+use crate::agent::guard::runner::Runner;
+use crate::agent::leak_watch::LeakWatch;
+use crate::agent::oom_hook::IncidentCollector;
 use crate::journal::reader::segments;
 use crate::journal::writer::{Owner, Rotation, Writer};
 use crate::model::recording::Origin;
@@ -52,12 +56,12 @@ pub struct Agent {
     /// Command to run after each OOM kill.
     pub on_oom: Option<String>,
     /// Alerts and metrics.
-    pub beside: beside::Live,
+    pub live: live_tasks::LiveOptions,
     /// The guard.
-    pub guard: Option<Patrol>,
+    pub guard: Option<Runner>,
 }
 
-/// Told by the journal, on its own thread.
+/// Called by the journal, on its own thread.
 struct Keeper {
     out: PathBuf,
     finished: UnboundedSender<PathBuf>,
@@ -89,23 +93,23 @@ impl Agent {
         let writer = Writer::create(&journal, origin(&self.config), self.rotation, Box::new(keeper))
             .with_context(|| format!("create a journal segment in {}", journal.display()))?;
         let sealer = tokio::spawn(seal_all(self.out.clone(), inbox, self.retention));
-        let beside = self.beside.begin(&origin(&self.config), self.guard.is_some()).await?;
-        let journal: Box<dyn Sink> = match &beside {
-            Some(beside) => Box::new(beside::Tee { journal: writer, board: beside.board.clone() }),
+        let live = self.live.begin(&origin(&self.config), self.guard.is_some()).await?;
+        let journal: Box<dyn Sink> = match &live {
+            Some(live) => Box::new(tee::Tee { journal: writer, board: live.board.clone() }),
             None => Box::new(writer),
         };
-        let (heard, kills) = unbounded_channel();
-        let (aloud, speaker) = Aloud::begin(self.beside.no_alerts);
-        let (tell, told) = mpsc::channel();
-        let mut gathering = Gathering::default();
-        let sink = Listening::new(journal, told, move |event| {
-            event.into_iter().for_each(|event| aloud.hear(event));
-            for new in gathering.take(event) {
-                let _ = heard.send(new);
+        let (due, incidents) = unbounded_channel();
+        let (console, printer) = Console::begin(self.live.no_alerts);
+        let (inject, injected) = mpsc::channel();
+        let mut collector = IncidentCollector::default();
+        let sink = EventTap::new(journal, injected, move |event| {
+            event.into_iter().for_each(|event| console.show(event));
+            for new in collector.take(event) {
+                let _ = due.send(new);
             }
         });
-        let sink = Watch::new(Box::new(sink), &self.config.fields);
-        let guard = self.guard.zip(beside.as_ref()).map(|(guard, beside)| guard.begin(beside.board.clone(), tell));
+        let sink = LeakWatch::new(Box::new(sink), &self.config.fields);
+        let guard = self.guard.zip(live.as_ref()).map(|(guard, live)| guard.begin(live.board.clone(), inject));
         let guard = guard.transpose()?;
         let stop = async {
             let reason = stop.await;
@@ -116,15 +120,15 @@ impl Agent {
             reason
         };
         let (ends, ended) = watch::channel(());
-        let teller = tokio::spawn(oom_hook::report(self.out.clone(), self.on_oom, kills, ended));
+        let hook = tokio::spawn(oom_hook::report(self.out.clone(), self.on_oom, incidents, ended));
         let sink = record(self.config, Box::new(sink), stop).await?;
         drop(ends);
         // The last segment goes to the sealer when the journal is dropped, which also ends the sealer's queue.
         drop(sink);
         sealer.await.context("wait for the sealer")?;
-        teller.await.context("wait for the page of an OOM kill")?;
+        hook.await.context("wait for the page of an OOM kill")?;
         // All is recorded: now the last lines may wait for the terminal.
-        speaker.join().map_err(|_| anyhow!("the thread that speaks panicked"))
+        printer.join().map_err(|_| anyhow!("the thread of the console panicked"))
     }
 }
 

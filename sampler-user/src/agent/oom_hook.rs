@@ -39,7 +39,7 @@ const AT_END: Duration = Duration::from_secs(3);
 const COMMANDS: usize = 16;
 
 /// A kill that was recorded, as one of an incident, or a death.
-pub struct News {
+pub struct DueIncident {
     /// The incident, by its first kill.
     incident: IncidentId,
     /// The event, of the first kill alone, in case no page can be made.
@@ -48,17 +48,17 @@ pub struct News {
 
 /// Finds the incident of each kill, and the deaths: the same rules as in the post-mortem, with no more kept than they need.
 #[derive(Default)]
-pub struct Gathering {
+pub struct IncidentCollector {
     open: Vec<Occurrence>,
     deaths: Deaths,
 }
 
-impl Gathering {
+impl IncidentCollector {
     /// Takes an event, or the time alone; gives what is new.
-    pub fn take(&mut self, event: Option<&Event>) -> Vec<News> {
+    pub fn take(&mut self, event: Option<&Event>) -> Vec<DueIncident> {
         let anchor = Anchor::now();
         let now_us = anchor.wall_us(anchor.mono_ns);
-        let mut news: Vec<News> = self.deaths.poll(now_us).into_iter().map(of_death).collect();
+        let mut news: Vec<DueIncident> = self.deaths.poll(now_us).into_iter().map(of_death).collect();
         if let Some(event) = event {
             let time_us = anchor.wall_us(event.mono_ns);
             if Deaths::wants(&event.what) {
@@ -69,7 +69,7 @@ impl Gathering {
         news
     }
 
-    fn kill(&mut self, time_us: i64, event: &Event) -> Option<News> {
+    fn kill(&mut self, time_us: i64, event: &Event) -> Option<DueIncident> {
         self.open.retain(|occurrence| time_us - occurrence.last_us <= 2 * APART_US);
         let known = self.open.len();
         let at = match &event.what {
@@ -87,14 +87,14 @@ impl Gathering {
         let cgroup = occurrence.kills.first()?.1.victim_cgroup.clone().unwrap_or_default();
         let incident = IncidentId { is_death: false, at_us: occurrence.at_us, cgroup };
         let json = is_first.then(|| serde_json::to_string(event).unwrap_or_default());
-        Some(News { incident, json })
+        Some(DueIncident { incident, json })
     }
 }
 
-fn of_death(death: Death) -> News {
+fn of_death(death: Death) -> DueIncident {
     let cgroup = death.cgroup.clone().unwrap_or_default();
     let json = serde_json::to_string(&death).ok();
-    News { incident: IncidentId { is_death: true, at_us: death.time_us, cgroup }, json }
+    DueIncident { incident: IncidentId { is_death: true, at_us: death.time_us, cgroup }, json }
 }
 
 /// An incident whose page is to be written, now or once it is over.
@@ -106,7 +106,12 @@ struct Due {
 
 /// Writes a page for each incident and runs the command for it, in their order, until no more kills come. `ends` is dropped as
 /// the recording ends.
-pub async fn report(out: PathBuf, command: Option<String>, mut news: UnboundedReceiver<News>, ends: Receiver<()>) {
+pub async fn report(
+    out: PathBuf,
+    command: Option<String>,
+    mut news: UnboundedReceiver<DueIncident>,
+    ends: Receiver<()>,
+) {
     let mut due: VecDeque<Due> = VecDeque::new();
     let mut commands = JoinSet::new();
     loop {
@@ -129,7 +134,7 @@ pub async fn report(out: PathBuf, command: Option<String>, mut news: UnboundedRe
     while commands.join_next().await.is_some() {}
 }
 
-fn schedule(due: &mut VecDeque<Due>, News { incident, json }: News) {
+fn schedule(due: &mut VecDeque<Due>, DueIncident { incident, json }: DueIncident) {
     let now = Instant::now();
     let same = |due: &&mut Due| due.incident == incident;
     match due.iter_mut().find(same) {

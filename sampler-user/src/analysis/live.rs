@@ -9,7 +9,7 @@ use std::iter::successors;
 use crate::analysis::leak::detectors::Class;
 use crate::analysis::leak::track::Track;
 use crate::analysis::leak::verdict::{Verdict, judge};
-use crate::analysis::limits::{Limits, Room, nearest};
+use crate::analysis::limits::{Headroom, Limits, nearest};
 use crate::model::fields::FieldId;
 use crate::model::paths::parent;
 use crate::model::recording::Subject;
@@ -148,7 +148,7 @@ impl Live {
     /// The verdict at this moment.
     pub fn verdict(&self, number: SubjectRef) -> Option<Verdict> {
         let follow = self.cgroups.get(&number)?;
-        let mut rooms: BTreeMap<String, Room> = BTreeMap::new();
+        let mut rooms: BTreeMap<String, Headroom> = BTreeMap::new();
         for path in successors(Some(&*follow.path), |path| parent(path)) {
             let room = self.numbers.get(path).and_then(|number| self.cgroups.get(number)?.track.room());
             rooms.extend(room.map(|room| (path.to_owned(), room)));

@@ -7,8 +7,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::analysis::groups::{Group, Rises, groups};
 use crate::analysis::leak::track::{self, Track};
 use crate::analysis::leak::verdict::{Verdict, judge_among};
-use crate::analysis::limits::{Limits, Room, nearest};
-use crate::analysis::pressure::neighbour::blame;
+use crate::analysis::limits::{Headroom, Limits, nearest};
+use crate::analysis::pressure::neighbour::attribute;
 use crate::analysis::pressure::{self, Episode, HostWatch, Watch};
 use crate::analysis::restart_loops::{Loops, facts_of};
 use crate::analysis::workloads::{Course, course};
@@ -94,7 +94,7 @@ impl Survey {
         let rises: Vec<(&str, &Rises)> = self.cgroups.iter().map(|(path, one)| (&**path, &one.rises)).collect();
         let groups = groups(&rises);
         let room = |(path, one): (&String, &Followed)| Some((path.clone(), one.track.room()?));
-        let rooms: BTreeMap<String, Room> = self.cgroups.iter().filter_map(room).collect();
+        let rooms: BTreeMap<String, Headroom> = self.cgroups.iter().filter_map(room).collect();
         let (mut verdicts, mut courses) = (BTreeMap::new(), BTreeMap::new());
         for (path, one) in &mut self.cgroups {
             courses.insert(path.clone(), one.track.lives.iter().filter_map(course).collect());
@@ -113,7 +113,7 @@ impl Survey {
             episodes.extend(std::mem::take(&mut one.watch).end());
         }
         let tracks = self.cgroups.iter().map(|(path, one)| (path.as_str(), &one.track)).collect();
-        blame(&mut episodes, &tracks);
+        attribute(&mut episodes, &tracks);
         episodes
     }
 }

@@ -9,7 +9,7 @@ use sampler::model::units::printable;
 use sampler::ui::text;
 
 use crate::cli::findings;
-use crate::cli::remote::{EVER, Here};
+use crate::cli::remote::{EVER, LocalRecordings};
 
 /// Say of each cgroup whether its memory leaks, or what it does instead, and when it reaches its limit.
 #[derive(Debug, clap::Args)]
@@ -56,10 +56,10 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     }
     if let Some(file) = &args.html {
         let [_] = args.paths.as_slice() else { bail!("--html is of one recording: give its folder") };
-        crate::cli::report::write(Here::of(&args.paths, &EVER)?.dir(), &args.part, file)?;
+        crate::cli::report::write(LocalRecordings::of(&args.paths, &EVER)?.dir(), &args.part, file)?;
         return Ok(ExitCode::SUCCESS);
     }
-    let here = Here::of(&args.paths, &args.part.range())?;
+    let here = LocalRecordings::of(&args.paths, &args.part.range())?;
     let analysis = findings::of_paths(here.paths(), &args.part)?;
     let text = if args.json {
         serde_json::to_string_pretty(&analysis).context("write JSON")? + "\n"

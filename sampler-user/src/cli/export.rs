@@ -18,7 +18,7 @@ use sampler::store::schema::{Lead, leads};
 use sampler::store::seal::write_series;
 use serde_json::{Map, Value, json};
 
-use crate::cli::remote::Here;
+use crate::cli::remote::LocalRecordings;
 
 /// Write a recording, sealed or not, as CSV, JSON lines or Parquet.
 #[derive(Debug, clap::Args)]
@@ -61,7 +61,7 @@ enum Which {
 
 /// Runs the command.
 pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
-    let here = Here::of(args.dir.as_slice(), &args.part.range())?;
+    let here = LocalRecordings::of(args.dir.as_slice(), &args.part.range())?;
     let mut recording = Recording::open(here.dir())?;
     let selection = args.part.selection()?;
     let table = match args.table {

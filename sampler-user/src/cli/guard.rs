@@ -7,8 +7,9 @@ use std::time::Duration;
 
 use anyhow::Context;
 use sampler::agent::guard::observe::{self, Wanted};
-use sampler::agent::guard::runner::Patrol;
-use sampler::agent::{Agent, beside, runtime};
+use sampler::agent::guard::runner::Runner;
+use sampler::agent::live_tasks::LiveOptions;
+use sampler::agent::{Agent, runtime};
 use sampler::guard::policy::{Policy, Step};
 use sampler::journal::writer::Rotation;
 use sampler::kernel::cgroupfs::layout::Layout;
@@ -121,7 +122,7 @@ pub fn run(args: Args) -> anyhow::Result<ExitCode> {
         apply: args.apply,
     };
     let guarded = if args.cgroup.is_empty() { "all containers".to_owned() } else { args.cgroup.join(", ") };
-    let patrol = Patrol {
+    let patrol = Runner {
         layout: layout.clone(),
         wanted: Wanted { selection, containers: args.cgroup.is_empty() },
         policy,
@@ -153,7 +154,7 @@ pub fn run(args: Args) -> anyhow::Result<ExitCode> {
         rotation: Rotation { age: SEAL_EVERY, ..Rotation::default() },
         retention: Retention { keep: Some(KEEP), max_disk: Some(MAX_DISK) },
         on_oom: None,
-        beside: beside::Live { metrics: args.metrics, ..beside::Live::default() },
+        live: LiveOptions { metrics: args.metrics, ..LiveOptions::default() },
         guard: Some(patrol),
     };
     say(&format!("guarding, and recording to {}; stop with Ctrl-C", out.display()));

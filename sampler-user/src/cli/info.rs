@@ -17,7 +17,7 @@ use sampler::store::scan::{Query, Recording};
 use sampler::store::schema::Folder;
 use serde::Serialize;
 
-use crate::cli::remote::{EVER, Here};
+use crate::cli::remote::{EVER, LocalRecordings};
 
 /// Show what a recording holds: host, time, cgroups, OOM kills, gaps.
 #[derive(Debug, clap::Args)]
@@ -80,7 +80,7 @@ struct JournalInfo {
 
 /// Runs the command.
 pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
-    let here = Here::of(args.dir.as_slice(), &EVER)?;
+    let here = LocalRecordings::of(args.dir.as_slice(), &EVER)?;
     let mut recording = Recording::open(here.dir())?;
     let info = read(&mut recording, args)?;
     let text = if args.json {

@@ -14,7 +14,7 @@ use sampler::reading::incidents::Incidents;
 use sampler::ui::text::page::{Style, page};
 use serde::Serialize;
 
-use crate::cli::remote::{EVER, Here};
+use crate::cli::remote::{EVER, LocalRecordings};
 
 /// Tell of an OOM kill, of a process that died otherwise, or of a recording that ends abruptly: what ate the memory, since when, and what to change.
 ///
@@ -67,7 +67,7 @@ struct Listed {
 
 /// Runs the command.
 pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
-    let here = Here::of(args.dir.as_slice(), &EVER)?;
+    let here = LocalRecordings::of(args.dir.as_slice(), &EVER)?;
     let dir = here.dir();
     let mut incidents = Incidents::of(dir)?;
     if args.list {

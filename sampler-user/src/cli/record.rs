@@ -50,7 +50,7 @@ pub struct Args {
     #[arg(long = "for", value_name = "TIME", value_parser = parse_duration)]
     duration: Option<Duration>,
     #[command(flatten)]
-    beside: sampler::agent::beside::Live,
+    live: sampler::agent::live_tasks::LiveOptions,
     /// Leave priority, memory locking and the OOM score as they are.
     #[arg(long)]
     no_protect: bool,
@@ -163,7 +163,7 @@ pub fn run(args: Args) -> anyhow::Result<ExitCode> {
         rotation: Rotation { age: args.seal_every, ..Rotation::default() },
         retention: Retention { keep: Some(args.keep), max_disk: Some(args.max_disk) },
         on_oom: args.on_oom.clone(),
-        beside: args.beside,
+        live: args.live,
         guard: None,
     };
     runtime()?.block_on(async move { agent.run(stopped(args.duration)?).await })?;

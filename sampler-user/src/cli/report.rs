@@ -21,7 +21,7 @@ use sampler::ui::html::packed::Packed;
 use sampler::ui::html::{Columns, Finding, Mark, Plot, Report, Set, html};
 
 use crate::cli::findings;
-use crate::cli::remote::{EVER, Here};
+use crate::cli::remote::{EVER, LocalRecordings};
 
 /// Write one HTML file with plots of a recording, its incidents and findings; it opens offline.
 #[derive(Debug, clap::Args)]
@@ -50,7 +50,7 @@ const MARKS: usize = 400;
 
 /// Runs the command.
 pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
-    let here = Here::of(args.dir.as_slice(), &EVER)?;
+    let here = LocalRecordings::of(args.dir.as_slice(), &EVER)?;
     write(here.dir(), &args.part, &args.html)?;
     Ok(ExitCode::SUCCESS)
 }

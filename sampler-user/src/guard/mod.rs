@@ -2,7 +2,7 @@
 //! to do comes out with its reason.
 //!
 //! ```text
-//!  firm memory rises to the limit ──▶ leaks, or had its raises? ──▶ budget, machine, limits above ──▶ raise, or hold and say why
+//!  unreclaimable memory rises to the limit ──▶ leaks, or had its raises? ──▶ budget, machine, limits above ──▶ raise, or hold and say why
 //!  calm for a time ──▶ restore        much cache on the way ──▶ reclaim
 //! ```
 
@@ -18,7 +18,7 @@ use self::policy::{Policy, aligned_down, aligned_up};
 use crate::model::fields::UNLIMITED;
 use crate::model::units::bytes;
 
-pub use action::{Action, Deed};
+pub use action::{Action, ActionKind};
 pub use reading::{Above, Limits, Reading};
 
 /// What a cgroup was given.
@@ -147,15 +147,15 @@ impl Guard {
         let hits = reading.hits.saturating_sub(state.hits);
         state.hits = reading.hits;
         let limit = state.limit(reading, policy.apply);
-        let firm = reading.current.saturating_sub(reading.cache?);
-        state.pace.push(now_us, firm);
+        let unreclaimable = reading.current.saturating_sub(reading.cache?);
+        state.pace.push(now_us, unreclaimable);
         if limit == UNLIMITED {
             return None;
         }
         let rate = state.pace.rate().unwrap_or(0.0);
-        let left = limit.saturating_sub(firm);
-        let part = firm as f64 / limit.max(1) as f64;
-        let stands = || format!("{} of {} cannot be reclaimed", bytes(firm), bytes(limit));
+        let left = limit.saturating_sub(unreclaimable);
+        let part = unreclaimable as f64 / limit.max(1) as f64;
+        let stands = || format!("{} of {} cannot be reclaimed", bytes(unreclaimable), bytes(limit));
         let seconds = if rate >= policy::LEAST_RATE { left as f64 / rate } else { f64::INFINITY };
         let reason = if seconds <= policy::HORIZON_S && part >= policy::RISEN {
             format!("{}, and it grows by {} a second: {seconds:.1} s are left", stands(), bytes(rate as u64))
@@ -178,10 +178,10 @@ impl Guard {
         }
         let (limits, limit) = (state.limits(reading, policy.apply), state.limit(reading, policy.apply));
         let original = state.held.map_or(limits, |held| held.original);
-        let firm = reading.current.saturating_sub(reading.cache.unwrap_or(0));
+        let unreclaimable = reading.current.saturating_sub(reading.cache.unwrap_or(0));
         let left = limit.saturating_sub(reading.current);
         let step = policy.step.of(original.first());
-        let goal = (firm as f64 + danger.rate * policy::GOAL_S) as u64;
+        let goal = (unreclaimable as f64 + danger.rate * policy::GOAL_S) as u64;
         let wanted = aligned_up((limit.saturating_add(step)).max(goal.min(limit.saturating_add(4 * step)))) - limit;
         // What it may still take below its own old limit it will take first.
         let spared = spare.saturating_sub(original.first().saturating_sub(reading.current));
@@ -210,7 +210,11 @@ impl Guard {
             let again = state.held_back.is_none_or(|(last, at)| last != cause || now_us - at >= policy::SAY_AGAIN_US);
             return again.then(|| {
                 state.held_back = Some((cause, now_us));
-                Action { path: reading.path.clone(), deed: Deed::Hold, reason: format!("{}; {why}", danger.reason) }
+                Action {
+                    path: reading.path.clone(),
+                    kind: ActionKind::Hold,
+                    reason: format!("{}; {why}", danger.reason),
+                }
             });
         }
         let to = limits.raised(limit + granted);
@@ -224,15 +228,15 @@ impl Guard {
             false => String::new(),
         };
         let reason = format!("{}{leak}", danger.reason);
-        Some(Action { path: reading.path.clone(), deed: Deed::Raise { from: limits, to }, reason })
+        Some(Action { path: reading.path.clone(), kind: ActionKind::Raise { from: limits, to }, reason })
     }
 
     fn restore(&mut self, now_us: i64, reading: &Reading) -> Option<Action> {
         let policy = self.policy;
         let state = self.states.get_mut(&reading.path)?;
         let held = state.held?;
-        let firm = reading.current.saturating_sub(reading.cache?);
-        if firm as f64 > held.original.first() as f64 * policy::CALM {
+        let unreclaimable = reading.current.saturating_sub(reading.cache?);
+        if unreclaimable as f64 > held.original.first() as f64 * policy::CALM {
             state.calm_us = None;
             return None;
         }
@@ -243,19 +247,23 @@ impl Guard {
         let raise_us = now_us + policy::PAUSE_US;
         (state.held, state.raises, state.calm_us, state.raise_us) = (None, 0, None, raise_us);
         let limit = bytes(held.original.first());
-        let reason = format!("calm for {} s: {} of its {limit}", (now_us - since) / 1_000_000, bytes(firm));
-        Some(Action { path: reading.path.clone(), deed: Deed::Restore { from: held.given, to: held.original }, reason })
+        let reason = format!("calm for {} s: {} of its {limit}", (now_us - since) / 1_000_000, bytes(unreclaimable));
+        Some(Action {
+            path: reading.path.clone(),
+            kind: ActionKind::Restore { from: held.given, to: held.original },
+            reason,
+        })
     }
 
-    /// Cache is taken before the firm memory needs its place: then no task of the cgroup has to wait for it.
+    /// Cache is taken before the unreclaimable memory needs its place: then no task of the cgroup has to wait for it.
     fn reclaim(&mut self, now_us: i64, reading: &Reading) -> Option<Action> {
         let apply = self.policy.apply;
         let state = self.states.get_mut(&reading.path)?;
         let (limit, cache) = (state.limit(reading, apply), reading.cache?);
         let near = reading.current as f64 >= limit as f64 * policy::NEAR && limit != UNLIMITED;
         let rate = state.pace.rate().filter(|rate| *rate >= policy::LEAST_RATE)?;
-        let firm = reading.current.saturating_sub(cache);
-        let seconds = limit.saturating_sub(firm) as f64 / rate;
+        let unreclaimable = reading.current.saturating_sub(cache);
+        let seconds = limit.saturating_sub(unreclaimable) as f64 / rate;
         let much = cache as f64 >= limit as f64 * policy::MUCH_CACHE;
         if !(near && much && seconds <= policy::RECLAIM_S && reading.can_reclaim && now_us >= state.reclaim_us) {
             return None;
@@ -269,7 +277,7 @@ impl Guard {
             bytes(cache),
             bytes(rate as u64)
         );
-        Some(Action { path: reading.path.clone(), deed: Deed::Reclaim { bytes: bytes_wanted }, reason })
+        Some(Action { path: reading.path.clone(), kind: ActionKind::Reclaim { bytes: bytes_wanted }, reason })
     }
 
     /// A raise could not be done: nothing was given, and it is not tried again at once.
@@ -284,22 +292,22 @@ impl Guard {
         let mut actions = Vec::new();
         for reading in readings {
             let Some(held) = self.states.get_mut(&reading.path).and_then(|state| state.held.take()) else { continue };
-            let firm = reading.current.saturating_sub(reading.cache.unwrap_or(0));
+            let unreclaimable = reading.current.saturating_sub(reading.cache.unwrap_or(0));
             let (old, path) = (held.original.first(), reading.path.clone());
-            actions.push(match firm as f64 <= old as f64 * policy::FITS {
+            actions.push(match unreclaimable as f64 <= old as f64 * policy::FITS {
                 true => Action {
                     path,
-                    deed: Deed::Restore { from: held.given, to: held.original },
+                    kind: ActionKind::Restore { from: held.given, to: held.original },
                     reason: "the guard ends".into(),
                 },
                 false => Action {
                     path,
-                    deed: Deed::Hold,
+                    kind: ActionKind::Hold,
                     reason: format!(
                         "the guard ends, and its limit stays at {}: {} of it cannot be reclaimed, so the old limit of {} \
                          would kill it",
                         bytes(held.given.first()),
-                        bytes(firm),
+                        bytes(unreclaimable),
                         bytes(old)
                     ),
                 },

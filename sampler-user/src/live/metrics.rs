@@ -5,6 +5,7 @@ use std::fmt::Write;
 use crate::live::board::{Board, Cgroup};
 use crate::model::fields::{FieldId, UNLIMITED};
 use crate::model::identity::Identity;
+use crate::model::memory;
 use crate::model::paths::raw_byte;
 
 /// Content type of what [`render`] writes.
@@ -53,10 +54,7 @@ const CGROUPS: [Family; 15] = [
         kind: Kind::Gauge,
         unit: "bytes",
         help: "Memory in use less inactive page cache",
-        value: |c| {
-            let (current, inactive) = (c.get(FieldId::Current)?, c.get(FieldId::InactiveFile)?);
-            Some(current.saturating_sub(inactive) as f64)
-        },
+        value: |c| Some(memory::kubernetes_working_set(|field| c.get(field))? as f64),
     },
     Family {
         name: "container_memory_rss",

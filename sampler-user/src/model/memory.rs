@@ -1,31 +1,113 @@
-//! Which memory can be taken back, from the fields of one cgroup at one time. The kernel's `kernel` has stacks, page tables and slab
-//! in it, and no sockets.
+//! What a cgroup's memory is made of, and which of it the kernel can take back: the one place of these definitions.
+//!
+//! The fields are those of memory.stat (kernel: `Documentation/admin-guide/cgroup-v2.rst`). Its `kernel` has stacks, page tables and slab
+//! in it, and no sockets; its `file` has shared memory in it, which only swap takes.
 
 use crate::model::fields::FieldId;
 
-/// What cannot be reclaimed, bytes, with what is swapped: anon, swap, shmem, kernel memory without reclaimable slab, and sockets.
-/// `None` where memory.stat was not read.
+/// The parts of a cgroup's memory at one time, bytes; absent where a field was not read.
+///
+/// ```
+/// use sampler::model::fields::FieldId::{Anon, File, Shmem};
+/// use sampler::model::memory::Parts;
+/// let get = |field| [(Anon, 100), (File, 50), (Shmem, 20)].into_iter().find(|(id, _)| *id == field).map(|(_, bytes)| bytes);
+/// let parts = Parts::of(get).unwrap();
+/// assert_eq!((parts.footprint(), parts.reclaimable), (120, Some(30)));
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Parts {
+    /// Anonymous memory, with what of it is in swap.
+    pub anon: u64,
+    /// Shared memory and files of a tmpfs.
+    pub shmem: Option<u64>,
+    /// Kernel memory beside slab, page tables and stacks.
+    pub kernel: Option<u64>,
+    /// Slab that cannot be reclaimed; all slab where the kernel does not tell them apart (before 4.18).
+    pub slab: Option<u64>,
+    /// Buffers of sockets.
+    pub sock: Option<u64>,
+    /// Page tables.
+    pub pagetables: Option<u64>,
+    /// Stacks of threads in the kernel.
+    pub stack: Option<u64>,
+    /// What can be reclaimed; see [`reclaimable`].
+    pub reclaimable: Option<u64>,
+}
+
+impl Parts {
+    /// The parts of one reading. `None` where memory.stat was not read.
+    pub fn of(get: impl Fn(FieldId) -> Option<u64>) -> Option<Parts> {
+        let anon = get(FieldId::Anon)?.saturating_add(get(FieldId::SwapCurrent).unwrap_or(0));
+        let (pagetables, stack) = (get(FieldId::Pagetables), get(FieldId::KernelStack));
+        let slab = get(FieldId::SlabUnreclaimable).or_else(|| get(FieldId::Slab));
+        let whole = || Some(get(FieldId::SlabReclaimable)?.saturating_add(slab?));
+        let all_slab = get(FieldId::Slab).or_else(whole);
+        let known = [all_slab, pagetables, stack].into_iter().flatten().fold(0, u64::saturating_add);
+        Some(Parts {
+            anon,
+            shmem: get(FieldId::Shmem),
+            kernel: get(FieldId::Kernel).map(|all| all.saturating_sub(known)),
+            slab,
+            sock: get(FieldId::Sock),
+            pagetables,
+            stack,
+            reclaimable: reclaimable(&get),
+        })
+    }
+
+    /// What cannot be reclaimed, with what is swapped: all parts but [`Parts::reclaimable`].
+    pub fn footprint(&self) -> u64 {
+        self.held().into_iter().flatten().fold(0, u64::saturating_add)
+    }
+
+    /// The parts of the footprint: anon, shmem, kernel, slab, sock, pagetables, stack.
+    pub fn held(&self) -> [Option<u64>; 7] {
+        [Some(self.anon), self.shmem, self.kernel, self.slab, self.sock, self.pagetables, self.stack]
+    }
+}
+
+/// What cannot be reclaimed, with what is swapped, bytes; see [`Parts::footprint`]. `None` where memory.stat was not read.
 pub fn footprint(get: impl Fn(FieldId) -> Option<u64>) -> Option<u64> {
-    let or_none = |field| get(field).unwrap_or(0);
-    let slab = || {
-        let both = || or_none(FieldId::SlabReclaimable).saturating_add(or_none(FieldId::SlabUnreclaimable));
-        get(FieldId::Slab).unwrap_or_else(both)
+    Some(Parts::of(get)?.footprint())
+}
+
+/// What is in memory and cannot be reclaimed, bytes: the [`footprint`] without what is swapped.
+pub fn unreclaimable(get: impl Fn(FieldId) -> Option<u64>) -> Option<u64> {
+    footprint(|field| if field == FieldId::SwapCurrent { None } else { get(field) })
+}
+
+/// What the kernel can take back without swap, bytes: page cache without shared memory, and reclaimable slab. `None` where
+/// memory.stat was not read.
+pub fn reclaimable(get: impl Fn(FieldId) -> Option<u64>) -> Option<u64> {
+    let cache = get(FieldId::File)?.saturating_sub(get(FieldId::Shmem).unwrap_or(0));
+    Some(cache.saturating_add(get(FieldId::SlabReclaimable).unwrap_or(0)))
+}
+
+/// The page cache by the kernel's two lists, bytes: shared memory is on neither. Two fields are enough for it.
+pub fn page_cache(get: impl Fn(FieldId) -> Option<u64>) -> Option<u64> {
+    Some(get(FieldId::InactiveFile)?.saturating_add(get(FieldId::ActiveFile)?))
+}
+
+/// What can be reclaimed at once and without harm, bytes: of [`reclaimable`] neither what is dirty or being written nor `kept`, the
+/// part of the active list that is read again and again. Without the lists half of the files count as active.
+pub fn spare(get: impl Fn(FieldId) -> Option<u64>, kept: f64) -> u64 {
+    let of = |field: FieldId| get(field).unwrap_or(0);
+    let cache = match (get(FieldId::InactiveFile), get(FieldId::ActiveFile)) {
+        (Some(inactive), Some(active)) => inactive.saturating_add((active as f64 * (1.0 - kept)) as u64),
+        _ => (of(FieldId::File).saturating_sub(of(FieldId::Shmem)) as f64 * (1.0 - kept / 2.0)) as u64,
     };
-    let parts = || slab().saturating_add(or_none(FieldId::KernelStack)).saturating_add(or_none(FieldId::Pagetables));
-    let kernel = get(FieldId::Kernel).unwrap_or_else(parts).saturating_sub(or_none(FieldId::SlabReclaimable));
-    let held = [FieldId::SwapCurrent, FieldId::Shmem, FieldId::Sock].map(or_none);
-    Some(held.into_iter().fold(get(FieldId::Anon)?.saturating_add(kernel), u64::saturating_add))
+    let busy = of(FieldId::FileDirty).saturating_add(of(FieldId::FileWriteback));
+    cache.saturating_sub(busy).saturating_add(of(FieldId::SlabReclaimable))
 }
 
-/// What the kernel can take back, bytes: page cache without shared memory, and reclaimable slab.
-pub fn reclaimable(get: impl Fn(FieldId) -> Option<u64>) -> u64 {
-    let or_none = |field| get(field).unwrap_or(0);
-    or_none(FieldId::File).saturating_sub(or_none(FieldId::Shmem)).saturating_add(or_none(FieldId::SlabReclaimable))
-}
-
-/// What is in memory and cannot be taken back, bytes: memory.current without what is reclaimable. `None` where it was not read.
+/// Memory in use less what is [`reclaimable`], bytes: what presses on the limit. `None` where either was not read.
 pub fn working_set(get: impl Fn(FieldId) -> Option<u64>) -> Option<u64> {
-    Some(get(FieldId::Current)?.saturating_sub(reclaimable(&get)))
+    Some(get(FieldId::Current)?.saturating_sub(reclaimable(&get)?))
+}
+
+/// The working set as the kubelet and cAdvisor define it, bytes: memory in use less inactive page cache.
+pub fn kubernetes_working_set(get: impl Fn(FieldId) -> Option<u64>) -> Option<u64> {
+    Some(get(FieldId::Current)?.saturating_sub(get(FieldId::InactiveFile)?))
 }
 
 #[cfg(test)]
@@ -52,7 +134,10 @@ mod tests {
             let current = fields[&Current];
             let of = |fields: &BTreeMap<FieldId, u64>| footprint(|field| fields.get(&field).copied());
             let get = |field: FieldId| fields.get(&field).copied();
-            prop_assert_eq!(footprint(get).unwrap() - swap + reclaimable(get), current);
+            prop_assert_eq!(footprint(get).unwrap() - swap + reclaimable(get).unwrap(), current);
+            prop_assert_eq!(unreclaimable(get).unwrap(), footprint(get).unwrap() - swap);
+            prop_assert!(spare(get, 0.25) <= reclaimable(get).unwrap());
+            prop_assert_eq!(spare(get, 0.0), reclaimable(get).unwrap());
             prop_assert_eq!(working_set(get).unwrap(), footprint(get).unwrap() - swap);
             prop_assert!(working_set(get).unwrap() <= current);
             // A kernel that does not sum up its own memory has the same.
@@ -69,6 +154,10 @@ mod tests {
         let all = |_| Some(u64::MAX);
         assert_eq!((footprint(all), working_set(all)), (Some(u64::MAX), Some(0)));
         let only = |field| (field == FieldId::Current).then_some(5);
-        assert_eq!((footprint(only), reclaimable(only), working_set(only)), (None, 0, Some(5)));
+        assert_eq!((footprint(only), reclaimable(only), working_set(only)), (None, None, None), "absent is absent");
+        assert_eq!(
+            (spare(all, 0.5), kubernetes_working_set(all), page_cache(all)),
+            (u64::MAX, Some(0), Some(u64::MAX))
+        );
     }
 }

@@ -5,17 +5,17 @@ use std::sync::mpsc::Sender;
 
 use tokio::sync::mpsc::UnboundedSender;
 
-use crate::agent::guard::docker::{Order, Settling};
-use crate::agent::guard::record::said;
+use crate::agent::guard::docker::{LimitChange, Settling};
+use crate::agent::guard::record::event;
 use crate::containers::runtimes::identify;
-use crate::guard::{Action, Deed, Limits};
+use crate::guard::{Action, ActionKind, Limits};
 use crate::kernel::cgroupfs::layout::Layout;
 use crate::kernel::cgroupfs::limits::{Error, reclaim, set_high, set_max};
 use crate::model::event::{Event, Guarded, What};
 use crate::model::fields::UNLIMITED;
 
 /// Does what the policy says, where it is allowed to.
-pub struct Hands {
+pub struct Applier {
     /// Where limits are.
     pub layout: Layout,
     /// Whether anything is written.
@@ -23,14 +23,14 @@ pub struct Hands {
     /// Where events go.
     pub events: Sender<Event>,
     /// Who tells Docker.
-    pub docker: UnboundedSender<Order>,
+    pub docker: UnboundedSender<LimitChange>,
     /// Whom it is telling of.
     pub settling: Settling,
-    /// cgroups whose runtime cannot be told, which is said once.
+    /// cgroups whose runtime cannot be told, which is event once.
     pub untold: HashSet<String>,
 }
 
-impl Hands {
+impl Applier {
     /// Records an event.
     pub fn tell(&self, event: Event) {
         let _ = self.events.send(event);
@@ -38,12 +38,12 @@ impl Hands {
 
     /// Does one thing. What could not be done is recorded with its reason, and given back.
     pub fn act(&mut self, action: &Action) -> Result<(), Error> {
-        let Action { path, deed, reason } = action;
-        match deed {
-            Deed::Hold => self.tell(said(path, "hold", false, reason.clone(), None)),
-            Deed::Raise { from, to } => self.limit("raise", action, *from, *to)?,
-            Deed::Restore { from, to } => self.limit("restore", action, *from, *to)?,
-            Deed::Reclaim { bytes } => {
+        let Action { path, kind, reason } = action;
+        match kind {
+            ActionKind::Hold => self.tell(event(path, "hold", false, reason.clone(), None)),
+            ActionKind::Raise { from, to } => self.limit("raise", action, *from, *to)?,
+            ActionKind::Restore { from, to } => self.limit("restore", action, *from, *to)?,
+            ActionKind::Reclaim { bytes } => {
                 let (layout, path, bytes, apply) = (self.layout.clone(), path.clone(), *bytes, self.apply);
                 let (events, reason) = (self.events.clone(), reason.clone());
                 // The kernel takes its time, in which others may come to their limits.
@@ -95,12 +95,12 @@ impl Hands {
         match who.container {
             Some(id) if who.runtime == "docker" && who.inner.is_none() => {
                 self.settling.begin(path);
-                let _ = self.docker.send(Order { path: path.to_owned(), id, to });
+                let _ = self.docker.send(LimitChange { path: path.to_owned(), id, to });
             }
             _ if self.untold.insert(path.to_owned()) => {
                 let why =
                     format!("there is no way to tell {}: it shows the old limit, and may set it again", who.runtime);
-                self.tell(said(path, "tell_runtime", false, "a limit was changed".into(), Some(why)));
+                self.tell(event(path, "tell_runtime", false, "a limit was changed".into(), Some(why)));
             }
             _ => {}
         }

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::mpsc::UnboundedReceiver;
 
-use crate::agent::guard::record::said;
+use crate::agent::guard::record::event;
 use crate::containers::names::docker_api::Api;
 use crate::kernel::cgroupfs::layout::Layout;
 use crate::kernel::cgroupfs::limits::set_max;
@@ -14,7 +14,7 @@ use crate::model::event::Event;
 use crate::model::units::bytes;
 
 /// A container has a new limit.
-pub struct Order {
+pub struct LimitChange {
     /// Its cgroup.
     pub path: String,
     /// Its id.
@@ -58,7 +58,7 @@ impl Settling {
 pub async fn tell(
     api: Api,
     layout: Layout,
-    mut inbox: UnboundedReceiver<Order>,
+    mut inbox: UnboundedReceiver<LimitChange>,
     settling: Settling,
     events: Sender<Event>,
 ) {
@@ -73,11 +73,16 @@ pub async fn tell(
         orders.extend(std::iter::from_fn(|| inbox.try_recv().ok()));
         let Some(order) = orders.pop_front() else { continue };
         // Only the last word counts.
-        if !orders.iter().any(|later: &Order| later.path == order.path) {
+        if !orders.iter().any(|later: &LimitChange| later.path == order.path) {
             let done = api.update_memory(&order.id, order.to).await;
             let reason = format!("{}: docker update --memory {}", api.socket().display(), bytes(order.to));
-            let _ =
-                events.send(said(&order.path, "tell_runtime", done.is_ok(), reason, done.err().map(|e| e.to_string())));
+            let _ = events.send(event(
+                &order.path,
+                "tell_runtime",
+                done.is_ok(),
+                reason,
+                done.err().map(|e| e.to_string()),
+            ));
             orders.extend(std::iter::from_fn(|| inbox.try_recv().ok()));
             if let Some(later) = orders.iter().rev().find(|later| later.path == order.path) {
                 // What it wrote was old by then.

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::iter::successors;
 
-use crate::agent::beside::Shared;
+use crate::agent::live_board::LiveBoard;
 use crate::containers::runtimes::identify;
 use crate::guard::{Above, Guard, Limits, Reading};
 use crate::kernel::cgroupfs::handle::{BUFFER, Handle, Outcome};
@@ -12,6 +12,7 @@ use crate::kernel::cgroupfs::limits::can_reclaim;
 use crate::kernel::cgroupfs::plan::Plan;
 use crate::kernel::cgroupfs::tree::Selection;
 use crate::model::fields::{FieldId, UNLIMITED};
+use crate::model::memory;
 use crate::model::paths::parent;
 use crate::model::sample::{PassKind, Row};
 
@@ -46,7 +47,7 @@ struct Files {
 const FAR: u64 = 2;
 
 /// Reads the guarded cgroups.
-pub struct Eyes {
+pub struct Observer {
     layout: Layout,
     wanted: Wanted,
     near: Plan,
@@ -55,24 +56,24 @@ pub struct Eyes {
     known: HashMap<String, Known>,
 }
 
-impl Eyes {
-    /// Eyes that have seen nothing yet.
-    pub fn new(layout: Layout, wanted: Wanted) -> Eyes {
+impl Observer {
+    /// Observer that have seen nothing yet.
+    pub fn new(layout: Layout, wanted: Wanted) -> Observer {
         use FieldId::*;
         let hits = if layout.version == Version::V2 { LocalMax } else { EventsMax };
         let near = Plan::cgroups(PassKind::Full, &layout, &[Current, Max, High, hits]);
         let stat = Plan::cgroups(PassKind::Full, &layout, &[ActiveFile, InactiveFile]);
-        Eyes { layout, wanted, near, stat, buffer: vec![0; BUFFER].into(), known: HashMap::new() }
+        Observer { layout, wanted, near, stat, buffer: vec![0; BUFFER].into(), known: HashMap::new() }
     }
 
     /// All guarded cgroups that have a limit. `settling` tells whose limit is being written by its runtime.
-    pub fn look(&mut self, board: &Shared, guard: &Guard, settling: impl Fn(&str) -> bool) -> Vec<Reading> {
+    pub fn look(&mut self, board: &LiveBoard, guard: &Guard, settling: impl Fn(&str) -> bool) -> Vec<Reading> {
         let guarded = self.guarded(board);
         guarded.into_iter().filter_map(|(path, leaks)| self.read(path, leaks, guard, &settling)).collect()
     }
 
     /// The guarded cgroups of the board, and whether they leak.
-    fn guarded(&mut self, board: &Shared) -> Vec<(String, Option<bool>)> {
+    fn guarded(&mut self, board: &LiveBoard) -> Vec<(String, Option<bool>)> {
         let board = board.lock();
         self.known.retain(|path, known| board.cgroups.get(path).is_some_and(|c| !c.gone && c.id == known.id));
         let mut guarded = Vec::new();
@@ -123,8 +124,7 @@ impl Eyes {
             return Some(reading);
         }
         files.stat.read(&mut self.stat, &mut self.buffer, &mut row);
-        let cache = row.get(FieldId::ActiveFile.field()).zip(row.get(FieldId::InactiveFile.field()));
-        reading.cache = cache.map(|(active, inactive)| active + inactive);
+        reading.cache = memory::page_cache(|id| row.get(id.field()));
         reading.above = self.above(&reading.path);
         Some(reading)
     }

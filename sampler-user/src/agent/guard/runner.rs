@@ -1,5 +1,5 @@
 //! The guard beside the recorder: a thread of its own, which looks, asks the policy and acts. It shares the board with the relay
-//! and nothing with the sampling threads; what it did goes into the journal by `Listening`.
+//! and nothing with the sampling threads; what it did goes into the journal by `EventTap`.
 
 use std::collections::HashSet;
 use std::path::PathBuf;
@@ -12,15 +12,15 @@ use tokio::sync::mpsc::unbounded_channel;
 use tokio::sync::oneshot;
 use tokio::time::{MissedTickBehavior, interval, timeout};
 
-use crate::agent::beside::Shared;
-use crate::agent::guard::apply::Hands;
+use crate::agent::guard::apply::Applier;
 use crate::agent::guard::docker;
 use crate::agent::guard::docker::Settling;
-use crate::agent::guard::observe::{Eyes, Wanted, meminfo};
+use crate::agent::guard::observe::{Observer, Wanted, meminfo};
+use crate::agent::live_board::LiveBoard;
 use crate::agent::runtime::runtime;
 use crate::containers::names::docker_api::Api;
 use crate::guard::policy::Policy;
-use crate::guard::{Action, Deed, Guard};
+use crate::guard::{Action, ActionKind, Guard};
 use crate::kernel::cgroupfs::layout::{Layout, Version};
 use crate::model::event::{Event, What};
 use crate::model::time::mono_ns;
@@ -34,7 +34,7 @@ const LAST_ORDERS: Duration = Duration::from_secs(15);
 const LAST_RECLAIM: Duration = Duration::from_secs(2);
 
 /// What a guard is started with.
-pub struct Patrol {
+pub struct Runner {
     /// The hierarchies.
     pub layout: Layout,
     /// Which cgroups are guarded.
@@ -63,9 +63,9 @@ impl Running {
     }
 }
 
-impl Patrol {
+impl Runner {
     /// Starts the thread, which ends when it is told to, or with whom it was started by.
-    pub fn begin(self, board: Shared, events: Sender<Event>) -> anyhow::Result<Running> {
+    pub fn begin(self, board: LiveBoard, events: Sender<Event>) -> anyhow::Result<Running> {
         let (stop, stopped) = oneshot::channel();
         let (ended, done) = oneshot::channel();
         let runtime = runtime()?;
@@ -80,12 +80,12 @@ impl Patrol {
         Ok(Running { stop, done })
     }
 
-    async fn run(self, board: &Shared, events: Sender<Event>, mut stopped: oneshot::Receiver<()>) {
+    async fn run(self, board: &LiveBoard, events: Sender<Event>, mut stopped: oneshot::Receiver<()>) {
         let settling = Settling::default();
         let (orders, inbox) = unbounded_channel();
         let api = Api::new(self.docker_socket.as_deref());
         let teller = tokio::spawn(docker::tell(api, self.layout.clone(), inbox, settling.clone(), events.clone()));
-        let mut hands = Hands {
+        let mut hands = Applier {
             layout: self.layout.clone(),
             apply: self.policy.apply,
             events,
@@ -100,7 +100,7 @@ impl Patrol {
             hands.tell(Event::now(What::Degraded { what: what.into() }));
         }
         let mut guard = Guard::new(self.policy);
-        let mut eyes = Eyes::new(self.layout, self.wanted);
+        let mut eyes = Observer::new(self.layout, self.wanted);
         let mut tick = interval(LOOK_EVERY);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
@@ -115,7 +115,7 @@ impl Patrol {
             let available = meminfo("MemAvailable:").unwrap_or(0);
             let now_us = (mono_ns() / 1000) as i64;
             for action in guard.look(now_us, &readings, available) {
-                if let (Err(_), Deed::Raise { from, .. }) = (hands.act(&action), &action.deed) {
+                if let (Err(_), ActionKind::Raise { from, .. }) = (hands.act(&action), &action.kind) {
                     guard.failed(now_us, &action.path, *from);
                 }
             }
@@ -137,5 +137,5 @@ fn begin(applied: bool, reason: String) -> What {
 }
 
 fn kept(action: Action) -> Action {
-    Action { deed: Deed::Hold, reason: "the guard ends, and its limit stays as it is (--keep)".into(), ..action }
+    Action { kind: ActionKind::Hold, reason: "the guard ends, and its limit stays as it is (--keep)".into(), ..action }
 }

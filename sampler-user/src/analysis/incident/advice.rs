@@ -22,7 +22,7 @@ pub struct Advice {
     pub because: String,
 }
 
-/// Room above what was used, as a part of it.
+/// Headroom above what was used, as a part of it.
 const MARGIN: f64 = 0.25;
 
 /// What to change.

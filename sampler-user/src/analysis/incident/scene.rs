@@ -250,7 +250,7 @@ impl Scene {
 
     /// What could be reclaimed of a cgroup, right before.
     pub fn cache(&self, trace: &Trace) -> u64 {
-        memory::reclaimable(|field| trace.at(field, self.before_us()))
+        memory::reclaimable(|field| trace.at(field, self.before_us())).unwrap_or(0)
     }
 
     /// When the cgroup was made last, if that was seen.

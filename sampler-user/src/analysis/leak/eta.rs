@@ -2,7 +2,7 @@
 
 use statrs::distribution::{ContinuousCDF, StudentsT};
 
-use crate::analysis::leak::facts::{Beside, Facts};
+use crate::analysis::leak::facts::{Facts, Residual};
 use crate::analysis::leak::linear::{mean, ols, quantile, sen};
 use crate::analysis::leak::trend::Trend;
 
@@ -48,8 +48,8 @@ pub fn onset(facts: &Facts, from: usize) -> usize {
 const FALLS: f64 = 0.15;
 
 /// Where the level goes up and down with the work, what grows is what that leaves unexplained.
-fn what_work_leaves(facts: &Facts) -> Option<Beside> {
-    facts.beside_work.filter(|_| facts.drawdown > FALLS && !facts.leaves_work())
+fn what_work_leaves(facts: &Facts) -> Option<Residual> {
+    facts.residual.filter(|_| facts.drawdown > FALLS && !facts.leaves_work())
 }
 
 /// A growth that ends at twice the pace it began with is no line.

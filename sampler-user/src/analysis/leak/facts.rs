@@ -25,7 +25,7 @@ pub struct Step {
 
 /// What the work does not explain.
 #[derive(Clone, Copy, Debug)]
-pub struct Beside {
+pub struct Residual {
     /// Its trend.
     pub trend: Trend,
     /// Blocks in a point of the trend.
@@ -67,7 +67,7 @@ pub struct Facts {
     /// Pooled over the regimes: z, and the share of the span that rises.
     pub within: (f64, f64),
     /// What the work leaves unexplained, when memory follows it.
-    pub beside_work: Option<Beside>,
+    pub residual: Option<Residual>,
     /// Slope of the last quarter over that of the third.
     pub late: f64,
     /// By how many deviations the last quarter rose less than the third, were its steps independent: a few large ones say little.
@@ -94,17 +94,17 @@ impl Facts {
 
     /// Growth without what the work explains, bytes.
     pub fn growth_beside_work(&self) -> f64 {
-        self.beside_work.map_or(self.growth(), |beside| beside.growth)
+        self.residual.map_or(self.growth(), |beside| beside.growth)
     }
 
     /// Whether the work explains the growth: less than a third of it is left over.
     pub fn work_explains(&self) -> bool {
-        self.beside_work.is_some_and(|beside| beside.growth < 0.35 * self.growth())
+        self.residual.is_some_and(|beside| beside.growth < 0.35 * self.growth())
     }
 
     /// Whether the work that memory followed explains none of what grows at last.
     pub fn leaves_work(&self) -> bool {
-        self.beside_work.is_some_and(|beside| beside.last < DRIVES)
+        self.residual.is_some_and(|beside| beside.last < DRIVES)
     }
 
     /// Growth that matters, without what the work explains: 1.5 % of the level, a MiB, four quanta.
@@ -212,7 +212,7 @@ pub fn facts(blocks: &Blocks<SIGNALS>, signal: Signal) -> Option<Facts> {
         half: trend(&z[m / 2..], quantum),
         last: (trend(&z[last_from..], quantum), (m - last_from) as f64 / m as f64),
         within: (within, rising),
-        beside_work: beside_work(blocks, &floor, from, &values, last_from),
+        residual: residual(blocks, &floor, from, &values, last_from),
         late: over(quarter(2)),
         slows,
         fades: over(quarter(1)),
@@ -260,13 +260,13 @@ fn step(values: &[f64], noise: f64) -> Option<Step> {
 }
 
 /// What the work leaves unexplained, when memory follows the work.
-fn beside_work(
+fn residual(
     blocks: &Blocks<SIGNALS>,
     floor: &Floor,
     from: usize,
     values: &[f64],
     last_from: usize,
-) -> Option<Beside> {
+) -> Option<Residual> {
     let n = values.len();
     let (one, time) = (vec![1.0; n], (0..n).map(|t| t as f64).collect::<Vec<_>>());
     let last_from = ((last_from as f64 * floor.stride) as usize).min(n - 1);
@@ -274,7 +274,7 @@ fn beside_work(
         let part = (series.len() / 10).max(1);
         mean(&series[series.len() - part..]) - mean(&series[..part])
     };
-    let mut best: Option<(f64, Beside)> = None;
+    let mut best: Option<(f64, Residual)> = None;
     for signal in [Signal::Cpu, Signal::Faults, Signal::Pids] {
         let seen = blocks.signal(signal as usize);
         if seen.iter().filter(|b| b.n > 0).count() < LEAST_BLOCKS {
@@ -319,7 +319,7 @@ fn beside_work(
                 let growth = median(&points[points.len() - part..]) - median(&points[..part]);
                 let last = c * rise(&work[last_from..]) / rise(&values[last_from..]).max(1.0);
                 let trend = trend(&points, QUANTUM / 12f64.sqrt());
-                best = Some((fit.rss, Beside { trend, stride: width as f64, r, growth, last }));
+                best = Some((fit.rss, Residual { trend, stride: width as f64, r, growth, last }));
             }
         }
     }

@@ -3,8 +3,9 @@
 use serde::Serialize;
 
 use crate::analysis::leak::blocks::Blocks;
-use crate::analysis::limits::Room;
+use crate::analysis::limits::Headroom;
 use crate::model::fields::{FieldId, UNLIMITED};
+use crate::model::memory::Parts;
 use crate::model::recording::{Column, Series};
 use crate::model::sample::SLOTS;
 
@@ -102,7 +103,7 @@ struct State {
     counters: [Option<f64>; 3],
     limit: Option<f64>,
     /// memory.swap.current, which is read more often than what it belongs to.
-    swap: Option<f64>,
+    swap: Option<u64>,
     /// Highest since the life began, and whether a kill was counted lately.
     highest: f64,
     killed_us: Option<i64>,
@@ -145,9 +146,9 @@ impl Track {
         let column = |id: FieldId| series.column(id.field());
         let time = |row: u32| series.time_us[row as usize];
         let current = column(FieldId::Current);
-        let parts = column(FieldId::Anon).map(|anon| Parts::all(series, anon, &mut self.state.swap));
+        let parts = column(FieldId::Anon).map(|anon| all_parts(series, anon, &mut self.state.swap));
         if let Some(&swap) = column(FieldId::SwapCurrent).and_then(|swap| swap.values.last()) {
-            self.state.swap = Some(swap as f64);
+            self.state.swap = Some(swap);
         }
         let cpu = rises(column(FieldId::CpuUsage), &mut self.state.counters[0]);
         let faults = rises(column(FieldId::Pgfault), &mut self.state.counters[1]);
@@ -157,8 +158,12 @@ impl Track {
         }
         let highest = current.into_iter().flat_map(|c| &c.values).copied().max().map_or(0.0, |v| v as f64);
         let alone = |row: u32| current.is_none_or(|current| current.rows.binary_search(&row).is_err());
-        let more = parts.iter().flatten().filter(|(row, p)| p.footprint > highest && alone(*row));
-        self.state.highest = more.fold(self.state.highest.max(highest), |most, (_, p)| most.max(p.footprint));
+        let more = parts
+            .iter()
+            .flatten()
+            .map(|(row, p)| (row, p.footprint() as f64))
+            .filter(|(row, held)| *held > highest && alone(**row));
+        self.state.highest = more.fold(self.state.highest.max(highest), |most, (_, held)| most.max(held));
         if let Some(&limit) = column(FieldId::Max).and_then(|max| max.values.last()) {
             self.state.limit = Some(if limit == UNLIMITED { f64::INFINITY } else { limit as f64 });
         }
@@ -185,10 +190,11 @@ impl Track {
             (Some(parts), _) => {
                 for (row, parts) in parts {
                     let at = blocks.place(time(*row));
-                    blocks.add(Signal::Footprint as usize, at, parts.footprint);
-                    for (signal, value) in PARTS.into_iter().zip(parts.values).chain([(Signal::Cache, parts.cache)]) {
+                    blocks.add(Signal::Footprint as usize, at, parts.footprint() as f64);
+                    let reclaimable = [(Signal::Cache, parts.reclaimable)];
+                    for (signal, value) in PARTS.into_iter().zip(parts.held()).chain(reclaimable) {
                         if let Some(value) = value {
-                            blocks.add(signal as usize, at, value);
+                            blocks.add(signal as usize, at, value as f64);
                         }
                     }
                 }
@@ -213,9 +219,10 @@ impl Track {
     pub fn row(&mut self, time_us: i64, has_parts: bool, value: impl Fn(FieldId) -> Option<u64>) {
         let get = |id| value(id).map(|v| if v == UNLIMITED { f64::INFINITY } else { v as f64 });
         let current = get(FieldId::Current);
-        self.state.swap = get(FieldId::SwapCurrent).or(self.state.swap);
-        let parts = has_parts.then(|| Parts::of(get, self.state.swap)).flatten();
-        let footprint = parts.map(|p| p.footprint).or(if has_parts { None } else { current });
+        self.state.swap = value(FieldId::SwapCurrent).or(self.state.swap);
+        let with_swap = |id| if id == FieldId::SwapCurrent { self.state.swap } else { value(id) };
+        let parts = has_parts.then(|| Parts::of(with_swap)).flatten();
+        let footprint = parts.map(|p| p.footprint() as f64).or(if has_parts { None } else { current });
 
         if let Some(kills) = get(FieldId::EventsOomKill) {
             let before = self.state.counters[2].replace(kills).unwrap_or(kills);
@@ -257,8 +264,8 @@ impl Track {
         push(Signal::Current, current);
         push(Signal::Footprint, footprint);
         if let Some(parts) = parts {
-            push(Signal::Cache, parts.cache);
-            for (signal, value) in PARTS.into_iter().zip(parts.values) {
+            push(Signal::Cache, parts.reclaimable.map(|bytes| bytes as f64));
+            for (signal, value) in PARTS.into_iter().zip(parts.held().map(|part| part.map(|bytes| bytes as f64))) {
                 push(signal, value);
             }
         }
@@ -300,10 +307,10 @@ impl Track {
     }
 
     /// What it held at the end, and its limit.
-    pub fn room(&self) -> Option<Room> {
+    pub fn room(&self) -> Option<Headroom> {
         let life = self.lives.last()?;
         let current = life.blocks.means(Signal::Current as usize).next_back()?;
-        Some(Room { current, limit: life.limit.unwrap_or(f64::INFINITY) })
+        Some(Headroom { current, limit: life.limit.unwrap_or(f64::INFINITY) })
     }
 
     fn begin(&mut self) {
@@ -326,14 +333,6 @@ impl Track {
         }
         life
     }
-}
-
-/// The parts of one row.
-#[derive(Clone, Copy)]
-struct Parts {
-    footprint: f64,
-    cache: Option<f64>,
-    values: [Option<f64>; PARTS.len()],
 }
 
 /// By how much a counter rose, and in which row that was seen. A counter that fell was reset.
@@ -359,45 +358,29 @@ const OF_PARTS: [FieldId; 10] = [
     FieldId::File,
 ];
 
-impl Parts {
-    /// Of all rows that have anonymous memory.
-    fn all(series: &Series, anon: &Column, swap: &mut Option<f64>) -> Vec<(u32, Parts)> {
-        let mut swaps = series.column(FieldId::SwapCurrent.field()).into_iter().flat_map(Column::iter).peekable();
-        // Nearly all are in the same rows, so that no search is needed.
-        let mut columns: [Option<(&Column, bool)>; SLOTS] = [None; SLOTS];
-        for id in OF_PARTS {
-            let column = series.column(id.field());
-            columns[id as usize] = column.map(|column| (column, column.rows == anon.rows));
+/// The parts of all rows that have anonymous memory.
+fn all_parts(series: &Series, anon: &Column, swap: &mut Option<u64>) -> Vec<(u32, Parts)> {
+    let mut swaps = series.column(FieldId::SwapCurrent.field()).into_iter().flat_map(Column::iter).peekable();
+    // Nearly all are in the same rows, so that no search is needed.
+    let mut columns: [Option<(&Column, bool)>; SLOTS] = [None; SLOTS];
+    for id in OF_PARTS {
+        let column = series.column(id.field());
+        columns[id as usize] = column.map(|column| (column, column.rows == anon.rows));
+    }
+    let each = anon.rows.iter().enumerate().filter_map(|(n, &row)| {
+        while let Some((_, value)) = swaps.next_if(|(at, _)| *at <= row as usize) {
+            *swap = Some(value);
         }
-        let each = anon.rows.iter().enumerate().filter_map(|(n, &row)| {
-            let get = |id: FieldId| {
-                let (column, same) = columns[id as usize]?;
-                let value = if same { column.values[n] } else { column.get(row as usize)? };
-                Some(value as f64)
-            };
-            while let Some((_, value)) = swaps.next_if(|(at, _)| *at <= row as usize) {
-                *swap = Some(value as f64);
+        let get = |id: FieldId| {
+            if id == FieldId::SwapCurrent {
+                return *swap;
             }
-            Some((row, Parts::of(get, *swap)?))
-        });
-        each.collect()
-    }
-
-    /// `swap`: the last that was read.
-    fn of(get: impl Fn(FieldId) -> Option<f64>, swap: Option<f64>) -> Option<Parts> {
-        let anon = get(FieldId::Anon)? + swap.unwrap_or(0.0);
-        let shmem = get(FieldId::Shmem);
-        let (pagetables, stack, sock) = (get(FieldId::Pagetables), get(FieldId::KernelStack), get(FieldId::Sock));
-        let reclaimable = get(FieldId::SlabReclaimable);
-        let slab = get(FieldId::SlabUnreclaimable).or_else(|| get(FieldId::Slab));
-        let all_slab = get(FieldId::Slab).or_else(|| Some(reclaimable? + slab?));
-        let kernel = get(FieldId::Kernel);
-        let sum = |parts: &[Option<f64>]| parts.iter().flatten().sum::<f64>();
-        let other = kernel.map(|all| (all - sum(&[all_slab, pagetables, stack])).max(0.0));
-        let cache = get(FieldId::File).map(|file| (file - shmem.unwrap_or(0.0)).max(0.0) + reclaimable.unwrap_or(0.0));
-        let values = [Some(anon), shmem, other, slab, sock, pagetables, stack];
-        Some(Parts { footprint: sum(&values), cache, values })
-    }
+            let (column, same) = columns[id as usize]?;
+            if same { Some(column.values[n]) } else { column.get(row as usize) }
+        };
+        Some((row, Parts::of(get)?))
+    });
+    each.collect()
 }
 
 #[cfg(test)]
@@ -569,7 +552,7 @@ mod tests {
             [&[(Current, 9), (Max, UNLIMITED)], &[(Current, 9), (Max, 500)], &[(Anon, 5), (Slab, 40)]];
         let mut track = Track::default();
         track.feed(&series(1, 0, &rows));
-        assert_eq!(track.room().unwrap(), Room { current: 9.0, limit: 500.0 });
+        assert_eq!(track.room().unwrap(), Headroom { current: 9.0, limit: 500.0 });
         assert_eq!(track.lives[0].blocks.means(Signal::Footprint as usize).next_back(), Some(45.0));
         track.feed(&series(1, 9, &[&[(Max, UNLIMITED)]]));
         assert_eq!(track.room().unwrap().limit, f64::INFINITY);

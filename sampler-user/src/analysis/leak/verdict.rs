@@ -81,7 +81,8 @@ pub fn judge_among<'a>(track: &mut Track, limits: impl Into<Limits<'a>>, restart
     }
     let lives = &track.lives;
     let own = limits.cgroup.map(|(_, bytes)| bytes);
-    let limit = limits.first(lives.last().and_then(|life| life.blocks.means(Signal::Footprint as usize).next_back()));
+    let limit =
+        limits.tightest(lives.last().and_then(|life| life.blocks.means(Signal::Footprint as usize).next_back()));
     let bytes = limit.map(|(_, bytes)| bytes);
     let Judged { at, footprint, detector, finding } = judged(lives, own, restarts)?;
     let (life, is_last) = (&lives[at], lives.iter().skip(at + 1).all(is_empty));

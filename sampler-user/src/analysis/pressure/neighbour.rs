@@ -14,7 +14,7 @@ const LEAST: f64 = 16.0 * 1024.0 * 1024.0;
 /// Names the cause of each episode that the cgroup's own limits do not explain: of the nearest circle (those with the same
 /// parent, then with the same grandparent, and so on) in which somebody grew, the one with more than half of all growth. `tracks`
 /// are those of one host, by path.
-pub fn blame<'a>(episodes: impl IntoIterator<Item = &'a mut Episode>, tracks: &BTreeMap<&str, &Track>) {
+pub fn attribute<'a>(episodes: impl IntoIterator<Item = &'a mut Episode>, tracks: &BTreeMap<&str, &Track>) {
     for episode in episodes {
         let suffers = matches!(episode.kind, Kind::Stall | Kind::Refaults | Kind::Thrashing | Kind::SwapStorm);
         if !suffers || episode.limit_hits > 0 || episode.throttles > 0 {
@@ -79,14 +79,14 @@ mod tests {
             BTreeMap::from([("/pod/hog", &hog), ("/pod/calm", &calm), ("/other", &far), ("/pod/victim", &victim)]);
         let mut episodes = vec![Episode::new("/pod/victim", Kind::Stall, (180_000_000, 220_000_000)); 2];
         episodes[1].limit_hits = 3;
-        blame(&mut episodes, &tracks);
+        attribute(&mut episodes, &tracks);
         let cause = episodes[0].cause.as_ref().unwrap();
         assert_eq!((cause.path.as_str(), cause.grew_bytes), ("/pod/hog", 300 << 20));
         assert!(cause.share > 0.95 && cause.share < 1.0, "{}", cause.share);
         assert_eq!(episodes[1].cause, None);
         // Before the neighbour grew, the nearest that did is asked for further out.
         let mut early = vec![Episode::new("/pod/victim", Kind::Stall, (100_000_000, 120_000_000))];
-        blame(&mut early, &tracks);
+        attribute(&mut early, &tracks);
         assert_eq!(early[0].cause.as_ref().map(|c| c.path.as_str()), Some("/other"));
     }
 
@@ -112,7 +112,7 @@ mod tests {
                 others.iter().map(|(path, track)| (*path, track)).chain([("/pod/victim", &victim)]).collect();
             let mut episodes = vec![Episode::new("/pod/victim", Kind::Stall, (200_000_000, 220_000_000)); 2];
             episodes[1].throttles = 5;
-            blame(&mut episodes, &tracks);
+            attribute(&mut episodes, &tracks);
             assert_eq!(episodes[1].cause, None, "memory.high of its own");
             episodes.remove(0).cause.map(|cause| (cause.path, cause.grew_bytes >> 20))
         };

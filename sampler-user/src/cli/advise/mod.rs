@@ -25,7 +25,7 @@ use sampler::reading::demand::{self, Gathered, Workload};
 use sampler::reading::kills::{Killed, kills};
 
 use self::document::{Budget, Document, Totals};
-use crate::cli::remote::{EVER, Here};
+use crate::cli::remote::{EVER, LocalRecordings};
 
 /// Say what the limits should be, from what was measured, and write them down.
 ///
@@ -82,7 +82,7 @@ fn named_profile(name: &str) -> Result<Profile, String> {
 
 /// Runs the command.
 pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
-    let here = Here::of(args.path.as_slice(), &EVER)?;
+    let here = LocalRecordings::of(args.path.as_slice(), &EVER)?;
     let selection = args.part.selection()?;
     let time = args.part.range();
     let mut gathered = demand::gather(here.dir(), &|path| selection.wants(path), &time)?;

@@ -13,14 +13,14 @@ use std::path::{Path, PathBuf};
 pub const EVER: Range<i64> = i64::MIN..i64::MAX;
 
 /// Recordings on this machine, as long as this lives.
-pub struct Here {
+pub struct LocalRecordings {
     paths: Vec<PathBuf>,
     _copy: copy::Copy,
 }
 
-impl Here {
+impl LocalRecordings {
     /// Of what is given, or where `record` writes. Of `time`, wall-clock microseconds, no row is left out in a copy.
-    pub fn of(given: &[PathBuf], time: &Range<i64>) -> anyhow::Result<Here> {
+    pub fn of(given: &[PathBuf], time: &Range<i64>) -> anyhow::Result<LocalRecordings> {
         let mut copy = copy::Copy::default();
         let path = |path: &PathBuf| match address(path) {
             Some(address) => copy.of(address, time),
@@ -30,7 +30,7 @@ impl Here {
         if paths.is_empty() {
             paths.push(crate::cli::folders::data_folder());
         }
-        Ok(Here { paths, _copy: copy })
+        Ok(LocalRecordings { paths, _copy: copy })
     }
 
     /// All of them, at least one.

@@ -317,7 +317,7 @@ impl<'a> Seen<'a> {
 /// Where the document goes. It is there as a whole or not at all.
 pub enum Paper {
     /// Standard error.
-    Aloud,
+    Console,
     /// Something that is no file: a pipe, a terminal.
     Open(File),
     /// A file, written under another name first.
@@ -334,7 +334,7 @@ impl Paper {
     /// not taken for that of this one.
     pub fn open(path: &Path) -> anyhow::Result<Paper> {
         if path == Path::new("-") {
-            return Ok(Paper::Aloud);
+            return Ok(Paper::Console);
         }
         let there = fs::metadata(path).ok();
         if there.as_ref().is_some_and(|meta| !meta.is_file()) {
@@ -359,7 +359,7 @@ impl Paper {
     pub fn write(mut self, ending: &Ending) -> anyhow::Result<()> {
         let text = serde_json::to_string(ending).context("write JSON")?;
         match &mut self {
-            Paper::Aloud => say(&text),
+            Paper::Console => say(&text),
             Paper::Open(file) => writeln!(file, "{text}").context("write the report")?,
             Paper::File { path, draft } => {
                 fs::write(&draft, text + "\n").with_context(|| format!("write {}", draft.display()))?;

@@ -97,7 +97,7 @@ pub fn caged(mut args: Args, out: &Path) -> anyhow::Result<Ending> {
         rotation: Rotation::default(),
         retention: Retention::default(),
         on_oom: None,
-        beside: sampler::agent::beside::Live { no_alerts: true, ..Default::default() },
+        live: sampler::agent::live_tasks::LiveOptions { no_alerts: true, ..Default::default() },
         guard: None,
     };
     let doors = cage.as_ref().map(|cage| cage.doors(&layout)).unwrap_or_default();

@@ -69,10 +69,15 @@ pub static TABLE: [Kind; 8] = [
         after_s: (30, 60),
         holds: |look, part| {
             let line = look.line?;
-            let used = line.firm_used.filter(|used| *used >= part)?;
-            Some(format!("{} of {} ({:.0} %) cannot be reclaimed", bytes(line.firm?), bytes(line.limit?), used * 100.0))
+            let used = line.unreclaimable_used.filter(|used| *used >= part)?;
+            Some(format!(
+                "{} of {} ({:.0} %) cannot be reclaimed",
+                bytes(line.unreclaimable?),
+                bytes(line.limit?),
+                used * 100.0
+            ))
         },
-        severity: |look| Some(1.0 / (1.0 - look.line?.firm_used?).max(0.001)),
+        severity: |look| Some(1.0 / (1.0 - look.line?.unreclaimable_used?).max(0.001)),
     },
     Kind {
         name: "time_to_limit",
@@ -85,7 +90,7 @@ pub static TABLE: [Kind; 8] = [
         holds: |look, seconds| {
             let line = look.line?;
             // From the lower half of its room everything looks close for a moment.
-            let left = line.time_to_limit_s.filter(|left| *left <= seconds && line.firm_used > Some(0.5))?;
+            let left = line.time_to_limit_s.filter(|left| *left <= seconds && line.unreclaimable_used > Some(0.5))?;
             let pace = line.growth_per_min?.max(0.0) as u64;
             let own = format!("its limit of {}", bytes(line.limit?));
             let what = if line.machine_first { "the end of the machine's memory" } else { &own };
@@ -106,7 +111,7 @@ pub static TABLE: [Kind; 8] = [
             let pace = line.growth_per_min.unwrap_or(0.0).max(0.0) as u64;
             look.leaks.then(|| format!("it grows by {} a minute and shows no bound", bytes(pace)))
         },
-        severity: |look| Some(look.line?.firm? as f64),
+        severity: |look| Some(look.line?.unreclaimable? as f64),
     },
     Kind {
         name: "pressure",

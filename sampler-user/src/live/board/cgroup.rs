@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 
 use crate::analysis::leak::linear::sen;
 use crate::model::fields::FieldId;
+use crate::model::memory;
 use crate::model::sample::{Row, slots};
 
 /// How much history is kept.
@@ -23,7 +24,7 @@ pub struct Point {
     /// memory.current; of the host what is used.
     pub current: Option<u64>,
     /// What reclaim cannot take: all but the page cache.
-    pub firm: Option<u64>,
+    pub unreclaimable: Option<u64>,
     /// Anonymous memory.
     pub anon: Option<u64>,
     /// Page cache; of the host with buffers.
@@ -125,12 +126,10 @@ impl Cgroup {
     pub(super) fn point(&self, time_us: i64) -> Point {
         let current = self.get(FieldId::Current);
         let file = self.get(FieldId::File);
-        // Page cache without tmpfs, which nothing can reclaim.
-        let cache = file.map(|file| file.saturating_sub(self.get(FieldId::Shmem).unwrap_or(0)));
         Point {
             time_us,
             current,
-            firm: current.zip(cache).map(|(current, cache)| current.saturating_sub(cache)),
+            unreclaimable: memory::working_set(|field| self.get(field)),
             anon: self.get(FieldId::Anon),
             file,
             swap: self.get(FieldId::SwapCurrent),
@@ -145,7 +144,7 @@ impl Cgroup {
         Point {
             time_us,
             current: used,
-            firm: used,
+            unreclaimable: used,
             anon: self.get(FieldId::AnonPages),
             file: self.get(FieldId::Cached).map(|cached| cached + self.get(FieldId::Buffers).unwrap_or(0)),
             swap: self.get(FieldId::SwapTotal).zip(self.get(FieldId::SwapFree)).map(|(t, f)| t.saturating_sub(f)),
@@ -182,7 +181,7 @@ impl Cgroup {
             .until(at_us)
             .rev()
             .take_while(|point| at_us - point.time_us <= GROWTH_US)
-            .filter_map(|point| Some((point.time_us, point.firm? as f64)))
+            .filter_map(|point| Some((point.time_us, point.unreclaimable? as f64)))
             .collect();
         let (newest, oldest) = (recent.first()?.0, recent.last()?.0);
         if newest - oldest < LEAST_US {

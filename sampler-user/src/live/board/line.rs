@@ -16,7 +16,8 @@ pub struct Line {
     /// memory.current.
     pub current: Option<u64>,
     /// What reclaim cannot take.
-    pub firm: Option<u64>,
+    #[serde(rename = "firm")]
+    pub unreclaimable: Option<u64>,
     /// The limit that is reached first: its own, or what others leave it of an ancestor's.
     pub limit: Option<u64>,
     /// Whether it has a limit of its own; absent when that was not read.
@@ -25,8 +26,9 @@ pub struct Line {
     pub max: Option<u64>,
     /// `current` of `limit`, 0 to 1.
     pub used: Option<f64>,
-    /// `firm` of `limit`, 0 to 1.
-    pub firm_used: Option<f64>,
+    /// `unreclaimable` of `limit`, 0 to 1.
+    #[serde(rename = "firm_used")]
+    pub unreclaimable_used: Option<f64>,
     /// Anonymous memory.
     pub anon: Option<u64>,
     /// Page cache.

@@ -8,7 +8,7 @@ mod line;
 
 use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 
-use crate::analysis::limits::{Limits, MACHINE, Room, nearest};
+use crate::analysis::limits::{Headroom, Limits, MACHINE, nearest};
 use crate::analysis::lives::{Lives, Loop};
 use crate::containers::runtimes::identify;
 use crate::model::event::{Event, What};
@@ -91,7 +91,7 @@ impl Board {
         known.become_one(id);
         known.take(time_us, row, depth, false);
         if row.get(FieldId::Anon.field()).is_some()
-            && let Some(held) = known.point(time_us).firm
+            && let Some(held) = known.point(time_us).unreclaimable
         {
             let limit = known.get(FieldId::Max).filter(|limit| *limit != UNLIMITED);
             self.lives_of(path).level(time_us, held, limit);
@@ -212,13 +212,13 @@ impl Board {
         let state = |cgroup: &Cgroup| {
             if past { cgroup.until(at_us).next_back().copied() } else { Some(cgroup.point(cgroup.time_us)) }
         };
-        let rooms: BTreeMap<String, Room> = self
+        let rooms: BTreeMap<String, Headroom> = self
             .cgroups
             .iter()
             .filter_map(|(path, cgroup)| {
                 let point = state(cgroup)?;
                 let limit = point.max.map_or(f64::INFINITY, size);
-                Some((path.clone(), Room { current: point.current? as f64, limit }))
+                Some((path.clone(), Headroom { current: point.current? as f64, limit }))
             })
             .collect();
         let available = self.available(at_us);
@@ -227,10 +227,12 @@ impl Board {
             let who = self.who(path);
             let limits = Limits { cgroup: nearest(path, &rooms), available };
             let limit = limits.cgroup.map(|(_, limit)| limit as u64);
-            let first = limits.first(point.firm.map(|firm| firm as f64));
+            let first = limits.tightest(point.unreclaimable.map(|unreclaimable| unreclaimable as f64));
             let part = |value: Option<u64>| value.zip(limit).map(|(value, limit)| value as f64 / limit.max(1) as f64);
             let growth = cgroup.growth(at_us);
-            let left = first.zip(point.firm).map(|((_, limit), firm)| (limit - firm as f64).max(0.0));
+            let left = first
+                .zip(point.unreclaimable)
+                .map(|((_, limit), unreclaimable)| (limit - unreclaimable as f64).max(0.0));
             let begun = cgroup.history.iter().find_map(|point| point.kills);
             let counted = point.kills.zip(begun).map_or(0, |(last, first)| last.saturating_sub(first));
             let told = || cgroup.told.iter().filter(|(time, _, _)| *time <= at_us);
@@ -241,12 +243,12 @@ impl Board {
                 runtime: who.map(|who| who.runtime),
                 path: path.clone(),
                 current: point.current,
-                firm: point.firm,
+                unreclaimable: point.unreclaimable,
                 limit,
                 own_limit: point.max.map(|max| max != UNLIMITED),
                 max: point.max.filter(|max| *max != UNLIMITED),
                 used: part(point.current),
-                firm_used: part(point.firm),
+                unreclaimable_used: part(point.unreclaimable),
                 anon: point.anon,
                 file: point.file,
                 swap: point.swap,

@@ -175,7 +175,7 @@ fn list(buffer: &mut Buffer, area: Rect, state: &mut State, board: &Board) {
     for (row, shown) in state.shown.iter().skip(state.top).take(state.height).enumerate() {
         let line = &state.lines[shown.line];
         let y = area.y + 1 + row as u16;
-        let mut style = heat(line.firm_used);
+        let mut style = heat(line.unreclaimable_used);
         if line.oom_kills > 0 {
             style = style.fg(Color::Magenta);
         }
@@ -245,7 +245,7 @@ fn detail(buffer: &mut Buffer, area: Rect, state: &State, board: &Board) {
         percent(line.pressure),
         line.oom_kills
     );
-    put(buffer, 0, y, area.width, &facts, heat(line.firm_used));
+    put(buffer, 0, y, area.width, &facts, heat(line.unreclaimable_used));
     y += 2;
     let at = state.at_us.unwrap_or(state.span_us.1);
     let end = area.y + area.height;

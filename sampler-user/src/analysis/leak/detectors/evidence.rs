@@ -89,7 +89,7 @@ pub fn rising(facts: &Facts) -> f64 {
     // A short part is one of many that might have risen.
     let last = facts.last.0.z - if facts.last.1 >= 0.3 { 0.0 } else { 2.0 };
     let last = if facts.last.1 >= 0.12 { last } else { f64::NEG_INFINITY };
-    if let Some(beside) = facts.beside_work {
+    if let Some(beside) = facts.residual {
         return if facts.leaves_work() { beside.trend.z.max(last) } else { beside.trend.z };
     }
     let within = if facts.within.1 >= 0.6 { facts.within.0 } else { f64::NEG_INFINITY };

@@ -25,7 +25,7 @@ fn detect(evidence: &Evidence<'_>) -> Option<Finding> {
     }
     let z = rising(facts);
     let shape = &facts.shape;
-    let beside = facts.beside_work;
+    let beside = facts.residual;
     let goes_on = beside.is_some() || facts.half.z >= 1.0 || facts.last.1 >= 0.12 && facts.last.0.z >= SURE + 2.0;
     let bends = facts.bends() || beside.is_none() && facts.late < 0.33 && facts.slows > 1.0;
     // A series that fell deep shows its growth only since: it may be a batch that ends.

@@ -12,7 +12,7 @@ pub const DETECTOR: Detector = Detector {
 
 fn detect(evidence: &Evidence<'_>) -> Option<Finding> {
     let facts = evidence.footprint?;
-    let beside = facts.beside_work?;
+    let beside = facts.residual?;
     // Without a growth only a strong link is worth telling.
     let moves = quantile(&facts.values, 0.98) - quantile(&facts.values, 0.02);
     let explains = facts.growth() > 2.0 * beside.growth.abs() && facts.growth() > 0.05 * facts.level.0;

@@ -9,13 +9,13 @@ use crate::model::units::bytes;
 
 pub const DETECTOR: Detector = Detector {
     name: "ratchet",
-    about: "The work (CPU time) comes in even tides of the same height, six or more, and each leaves the memory higher \
+    about: "The work (CPU time) comes in even load cycles of the same height, six or more, and each leaves the memory higher \
         than the one before, at high and at low tide, by steps that do not become smaller. A heap that keeps what the load once \
         needed stays where the first tide brought it.",
     detect,
 };
 
-/// Fewest tides that say something: the first may be a warm-up, the last may not be over.
+/// Fewest load cycles that say something: the first may be a warm-up, the last may not be over.
 const LEAST_TIDES: usize = 6;
 /// A tide takes a minute at least, and they come evenly: their lengths vary by a quarter at most (a coefficient of variation).
 const LEAST_TIDE_S: f64 = 60.0;
@@ -31,31 +31,31 @@ fn detect(evidence: &Evidence<'_>) -> Option<Finding> {
     }
     let work = filled(blocks, |block: &Block| block.sum);
     let work = work.get(facts.cut..facts.cut + facts.n)?;
-    let tides = tides(work);
-    if !come_evenly(&tides, facts.block_s) {
+    let load_cycles = load_cycles(work);
+    if !come_evenly(&load_cycles, facts.block_s) {
         return None;
     }
-    let step = rising_step(work, &facts.values, &tides)?;
-    let rise = step * (tides.len() - 1) as f64;
+    let step = rising_step(work, &facts.values, &load_cycles)?;
+    let rise = step * (load_cycles.len() - 1) as f64;
     if rise < (0.05 * facts.level.0).max(1024.0 * 1024.0) {
         return None;
     }
     Some(Finding::new(
         Class::Leak,
         [
-            format!("each of {} tides of the work left it {} higher", tides.len(), bytes(step as u64)),
-            "at high and at low tide alike, and the tides did not become higher".into(),
+            format!("each of {} load cycles left it {} higher", load_cycles.len(), bytes(step as u64)),
+            "at the peaks and in the troughs alike, and the peaks did not become higher".into(),
         ],
     ))
 }
 
-/// Begins of the tides, each where the work rises through its middle.
-fn tides(work: &[f64]) -> Vec<usize> {
+/// Begins of the load cycles, each where the work rises through its middle.
+fn load_cycles(work: &[f64]) -> Vec<usize> {
     let width = (work.len() / 40).max(1);
     let smooth: Vec<f64> =
         (0..work.len()).map(|t| median(&work[t.saturating_sub(width)..(t + width + 1).min(work.len())])).collect();
     let (low, high) = (quantile(&smooth, 0.1), quantile(&smooth, 0.9));
-    // Work that hardly moves has no tides.
+    // Work that hardly moves has no load cycles.
     if high < 1.5 * low.max(1e-9) {
         return Vec::new();
     }
@@ -105,7 +105,7 @@ fn rising_step(work: &[f64], values: &[f64], begins: &[usize]) -> Option<f64> {
 mod tests {
     use super::*;
 
-    /// Six tides of the work, and memory that keeps what a tide needed and `more` of each.
+    /// Six load cycles of the work, and memory that keeps what a cycle needed and `more` of each.
     fn tidal(more: f64, work_grows: f64) -> (Vec<f64>, Vec<f64>) {
         let work: Vec<f64> = (0..840)
             .map(|t| {
@@ -127,17 +127,17 @@ mod tests {
     fn even_steps_at_even_tides_are_told() {
         let said = |more, work_grows| {
             let (values, work) = tidal(more, work_grows);
-            rising_step(&work, &values, &tides(&work))
+            rising_step(&work, &values, &load_cycles(&work))
         };
         let step = said(8e6, 0.0).unwrap();
         assert!((7e6..12e6).contains(&step), "{step}");
         assert_eq!(said(0.0, 0.0), None, "what the load once needed is kept");
         assert_eq!(said(0.0, 0.3), None, "the load needs more each time");
         let (values, work) = tidal(8e6, 0.0);
-        let begins = tides(&work);
+        let begins = load_cycles(&work);
         assert!(begins.len() >= LEAST_TIDES, "{begins:?}");
-        assert_eq!(rising_step(&work, &values, &begins[..5]), None, "too few tides");
-        assert!(come_evenly(&begins, 2.0) && !come_evenly(&begins, 0.1), "teeth are no tides");
+        assert_eq!(rising_step(&work, &values, &begins[..5]), None, "too few load cycles");
+        assert!(come_evenly(&begins, 2.0) && !come_evenly(&begins, 0.1), "a sawtooth has no load cycles");
         assert!(!come_evenly(&[0, 100, 150, 300, 340, 600], 2.0), "jobs that come by chance");
         let flattens: Vec<f64> = values.iter().map(|v| (v - 99.9e6).max(1e5).ln() * 1e7).collect();
         assert_eq!(rising_step(&work, &flattens, &begins), None, "steps that become smaller");
