@@ -19,7 +19,7 @@ use sampler::model::recording::Subject;
 use sampler::model::sample::{PassHead, PassKind, Row, SubjectRef};
 use sampler::model::sink::Sink;
 use sampler::model::time::mono_ns;
-use sampler::record::naming::Sources;
+use sampler::record::NameSources;
 use sampler::record::{Config, UseProbe, record};
 use sampler::store::scan::{Query, Recording};
 
@@ -202,7 +202,7 @@ fn one_unreadable_cgroup_never_stops_the_others() {
         processes: false,
         protect: false,
         probe: UseProbe::Off,
-        names: Sources { ask: false, docker_socket: None },
+        names: NameSources { ask: false, docker_socket: None },
     };
     let gone = dir.path().join("gone");
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();

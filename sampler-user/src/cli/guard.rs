@@ -15,7 +15,7 @@ use sampler::kernel::cgroupfs::layout::Layout;
 use sampler::kernel::cgroupfs::tree::Selection;
 use sampler::model::fields::UNLIMITED;
 use sampler::model::units::{bytes, parse_bytes, parse_duration};
-use sampler::record::naming::Sources;
+use sampler::record::NameSources;
 use sampler::record::{Config, UseProbe};
 use sampler::store::retention::Retention;
 use sampler::ui::terminal::say;
@@ -148,7 +148,7 @@ pub fn run(args: Args) -> anyhow::Result<ExitCode> {
             processes: true,
             protect: !args.no_protect,
             probe: args.probe,
-            names: Sources { ask: true, docker_socket: args.docker_socket },
+            names: NameSources { ask: true, docker_socket: args.docker_socket },
         },
         rotation: Rotation { age: SEAL_EVERY, ..Rotation::default() },
         retention: Retention { keep: Some(KEEP), max_disk: Some(MAX_DISK) },

@@ -11,7 +11,7 @@ use sampler::kernel::cgroupfs::layout::Layout;
 use sampler::kernel::cgroupfs::tree::Selection;
 use sampler::model::fields::{FieldId, Table, find};
 use sampler::model::units::{parse_bytes, parse_duration};
-use sampler::record::naming::Sources;
+use sampler::record::NameSources;
 use sampler::record::{Config, UseProbe};
 use sampler::store::retention::Retention;
 use sampler::ui::terminal::say;
@@ -113,7 +113,7 @@ impl What {
             processes: !self.no_processes,
             protect,
             probe: self.probe,
-            names: Sources { ask: !self.no_names, docker_socket: self.docker_socket.clone() },
+            names: NameSources { ask: !self.no_names, docker_socket: self.docker_socket.clone() },
         })
     }
 

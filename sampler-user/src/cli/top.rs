@@ -20,7 +20,7 @@ use sampler::model::fields::{FieldId, Table};
 use sampler::model::sample::Row;
 use sampler::model::time::format_us;
 use sampler::model::units::{bytes, parse_duration, printable};
-use sampler::record::naming::Sources;
+use sampler::record::NameSources;
 use sampler::record::{Config, UseProbe, record};
 use sampler::store::JOURNAL;
 use sampler::store::scan::{Query, Recording};
@@ -162,7 +162,7 @@ fn open(args: &Args, selection: &Selection) -> anyhow::Result<(Source, Shared, S
         processes: false,
         protect: false,
         probe: UseProbe::Off,
-        names: Sources { ask: true, docker_socket: args.docker_socket.clone() },
+        names: NameSources { ask: true, docker_socket: args.docker_socket.clone() },
     };
     let (stop, stopped) = tokio::sync::oneshot::channel();
     let sink = board.clone();

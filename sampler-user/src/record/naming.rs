@@ -4,10 +4,10 @@
 //! stream, the state files are read as soon as the cgroup appears, and the daemon is asked by id, also after its end.
 
 use std::collections::{HashMap, VecDeque};
+use std::io;
 use std::path::PathBuf;
 use std::sync::mpsc;
 use std::time::Duration;
-use std::{io, thread};
 
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::time::{Instant, sleep, sleep_until, timeout};
@@ -17,22 +17,9 @@ use crate::containers::names::{Roots, from_files};
 use crate::containers::runtimes::identify;
 use crate::model::event::{Event, What};
 use crate::model::identity::Identity;
+use crate::record::config::NameSources;
 use crate::record::relay::Message;
-
-/// Where names are asked for.
-#[derive(Clone, Debug)]
-pub struct Sources {
-    /// Whether names are asked for at all.
-    pub ask: bool,
-    /// Docker's socket, if it is not the usual one.
-    pub docker_socket: Option<PathBuf>,
-}
-
-impl Default for Sources {
-    fn default() -> Sources {
-        Sources { ask: true, docker_socket: None }
-    }
-}
+use crate::record::worker::spawn;
 
 /// When a name that nobody knew is asked for again, after the time before.
 const AGAIN: [Duration; 5] = [
@@ -57,14 +44,14 @@ pub struct Naming {
 
 impl Naming {
     /// Starts the thread.
-    pub fn begin(sources: &Sources, messages: mpsc::Sender<Message>) -> io::Result<Naming> {
+    pub fn begin(sources: &NameSources, messages: mpsc::Sender<Message>) -> io::Result<Naming> {
         let (asks, inbox) = unbounded_channel();
         let (tell_done, done) = mpsc::channel();
         if !sources.ask {
             return Ok(Naming { asks: None, done });
         }
         let api = Api::new(sources.docker_socket.as_deref());
-        thread::Builder::new().name("sampler-names".into()).stack_size(crate::record::STACK).spawn(move || {
+        spawn("sampler-names", move || {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
             if let Ok(runtime) = runtime {
                 runtime.block_on(run(api, inbox, messages));
