@@ -5,8 +5,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
+use crate::store::layout::stem_of;
 use crate::store::schema::Folder;
-use crate::store::seal::stem_of;
 
 /// What may stay.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -107,7 +107,7 @@ pub fn files(folder: &Path) -> Vec<(String, PathBuf)> {
 }
 
 fn journal_bytes(dir: &Path) -> u64 {
-    let segments = crate::journal::reader::segments(&dir.join(crate::store::JOURNAL)).unwrap_or_default();
+    let segments = crate::journal::reader::segments(&dir.join(crate::store::layout::JOURNAL)).unwrap_or_default();
     segments.iter().filter_map(|path| fs::metadata(path).ok()).map(|meta| meta.len()).sum()
 }
 

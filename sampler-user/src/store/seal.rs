@@ -20,8 +20,9 @@ use crate::model::recording::{Origin, Series, Subject, TimedEvent};
 use crate::model::sample::Mask;
 use crate::model::time::date_of_us;
 use crate::store::batch::{Choice, ROWS, Room, batches};
+use crate::store::error::{Error, at};
+use crate::store::layout::{partition_of, stem_of};
 use crate::store::schema::{Folder, Lead, leads, properties, schema};
-use crate::store::{Error, at};
 
 /// What sealing made of a segment.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
@@ -117,16 +118,6 @@ pub fn write_series(dir: &Path, origin: &Origin, stem: &str, table: Table, serie
         each(group)
     })?;
     Ok(written.map_or(0, |(rows, _)| rows))
-}
-
-/// Name shared by a segment and the files made of it.
-pub fn stem_of(path: &Path) -> String {
-    path.file_stem().map_or_else(|| "segment".into(), |stem| stem.to_string_lossy().into_owned())
-}
-
-/// A host's name as that of its folder.
-pub fn partition_of(host: &str) -> String {
-    host.chars().map(|c| if c.is_ascii_alphanumeric() || "-_.".contains(c) { c } else { '_' }).collect()
 }
 
 type Written = Option<(u64, u64)>;

@@ -8,7 +8,8 @@ use parquet::file::reader::RowGroupReader;
 use parquet::file::statistics::Statistics;
 
 use crate::model::fields::Table;
-use crate::store::scan::{Columns, Query};
+use crate::store::scan::columns::Columns;
+use crate::store::scan::query::Query;
 use crate::store::schema::Lead;
 
 /// Whether a row group may have rows that are asked for, of `only` one cgroup if it is known; `true` where that cannot be told.
