@@ -19,8 +19,7 @@ use sampler::model::recording::Subject;
 use sampler::model::sample::{PassHead, PassKind, Row, SubjectRef};
 use sampler::model::sink::Sink;
 use sampler::model::time::mono_ns;
-use sampler::record::NameSources;
-use sampler::record::{Config, UseProbe, record};
+use sampler::record::{Config, NameSources, UseProbe, record};
 use sampler::store::scan::{Query, Recording};
 
 /// A file system of its own, as small as a test wants; gone at the end.

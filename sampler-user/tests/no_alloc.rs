@@ -12,9 +12,9 @@ use sampler::kernel::cgroupfs::handle::Handle;
 use sampler::kernel::cgroupfs::layout::{Layout, Version};
 use sampler::kernel::cgroupfs::plan::Plan;
 use sampler::model::sample::PassKind;
+use sampler::record::burst::BurstTrigger;
 use sampler::record::fast::{Command, Fast, Outlet, Shared};
 use sampler::record::sampler::{Sampler, Target, Vitals};
-use sampler::record::schedule::Watch;
 use sampler::record::slow::{Parts, Slow};
 
 thread_local!(static COUNT: Cell<u64> = const { Cell::new(0) });
@@ -57,7 +57,7 @@ fn target(plan: &Plan, layout: &Layout, i: u32) -> Command {
         handle: Handle::cgroup(plan, layout, &cgroup),
         cgroup: cgroup.into(),
         vitals: Arc::new(Vitals::default()),
-        watch: Watch::default(),
+        trigger: BurstTrigger::default(),
         gone: false,
     }))
 }

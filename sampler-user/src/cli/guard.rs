@@ -15,8 +15,7 @@ use sampler::kernel::cgroupfs::layout::Layout;
 use sampler::kernel::cgroupfs::tree::Selection;
 use sampler::model::fields::UNLIMITED;
 use sampler::model::units::{bytes, parse_bytes, parse_duration};
-use sampler::record::NameSources;
-use sampler::record::{Config, UseProbe};
+use sampler::record::{Config, NameSources, UseProbe};
 use sampler::store::retention::Retention;
 use sampler::ui::terminal::say;
 

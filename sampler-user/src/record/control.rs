@@ -5,13 +5,13 @@ use std::time::Duration;
 use crate::kernel::probe::events::Told;
 use crate::model::event::{Event, What};
 use crate::model::time::Anchor;
+use crate::record::budget::Budget;
 use crate::record::config::Config;
 use crate::record::deaths::Deaths;
 use crate::record::effect::Effect;
 use crate::record::lifecycle::Lifecycle;
 use crate::record::notices::{Notice, STALL_US, WINDOW_US};
 use crate::record::oom_watch::OomWatch;
-use crate::record::schedule::Budget;
 use crate::record::wake::{Attached, ProbeCounts, Second, Start, Wake};
 
 /// The tree is compared with the kernel's this often, in case a notice was lost, in seconds.
@@ -253,7 +253,7 @@ mod tests {
     use super::*;
     use crate::kernel::cgroupfs::layout::{Layout, Version};
     use crate::kernel::cgroupfs::tree::Selection;
-    use crate::kernel::oom::merge::Expected;
+    use crate::kernel::oom::witness::Expected;
     use crate::model::evidence::{OomReport, ProbeReport, Victim};
     use crate::model::fields::FieldId;
 

@@ -11,9 +11,11 @@ use crate::kernel::probe::walk::Walker;
 use crate::model::fields::{Field, FieldId};
 use crate::model::sample::{PassKind, Row, SubjectRef};
 use crate::model::time::{mono_ns, thread_cpu_ns};
+use crate::record::allowance::Allowance;
+use crate::record::burst::{Activity, Signal};
 use crate::record::history::History;
+use crate::record::pace::Pace;
 use crate::record::sampler::{Sampler, Target, Vitals};
-use crate::record::schedule::{Activity, Allowance, Pace, Signal};
 
 /// What the control thread asks of a sampling thread.
 #[derive(Debug)]
@@ -212,14 +214,14 @@ impl Fast {
     }
 
     fn any_active(&self) -> bool {
-        self.sampler.targets.iter().any(|target| target.watch.activity() != Activity::Calm)
+        self.sampler.targets.iter().any(|target| target.trigger.activity() != Activity::Calm)
     }
 
     /// Whether one is gone of which the ring may hold the death.
     fn any_died(&mut self) -> bool {
         let mut died = false;
         for target in self.sampler.targets.iter_mut().filter(|target| target.gone) {
-            died |= target.watch.end();
+            died |= target.trigger.end();
         }
         died
     }
@@ -238,7 +240,7 @@ impl Fast {
                 }
                 Command::Remove(subject) => {
                     if let Some(mut target) = self.sampler.remove(subject) {
-                        died |= target.watch.end();
+                        died |= target.trigger.end();
                         // The control thread closes the descriptors.
                         let _ = self.graveyard.push(target);
                     }
@@ -260,7 +262,7 @@ impl Fast {
             |_| true,
             |target, row| {
                 if let Some(signal) = slots.signal(row, &target.vitals) {
-                    target.vitals.set_activity(target.watch.observe(now, signal));
+                    target.vitals.set_activity(target.trigger.observe(now, signal));
                 }
             },
         );
@@ -276,10 +278,10 @@ impl Fast {
         self.sampler.take(
             PassKind::Burst,
             now,
-            |target| target.watch.activity() != Activity::Calm,
+            |target| target.trigger.activity() != Activity::Calm,
             |target, row| {
                 if let Some(signal) = slots.signal(row, &target.vitals) {
-                    let activity = target.watch.observe(now, signal);
+                    let activity = target.trigger.observe(now, signal);
                     target.vitals.set_activity(activity);
                     bursts |= activity == Activity::Burst;
                 }

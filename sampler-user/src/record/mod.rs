@@ -9,6 +9,9 @@
 //! The recorder does the IO: it turns what wakes it into a `Wake`, asks `Control`, which is pure, and executes the `Effect`s
 //! that it answers.
 
+pub mod allowance;
+pub mod budget;
+pub mod burst;
 mod config;
 mod control;
 pub mod deaths;
@@ -20,12 +23,12 @@ mod lifecycle;
 mod naming;
 pub mod notices;
 mod oom_watch;
+pub mod pace;
 mod probe_loader;
 pub mod protect;
 mod recorder;
 pub mod relay;
 pub mod sampler;
-pub mod schedule;
 pub mod slow;
 mod wake;
 mod worker;

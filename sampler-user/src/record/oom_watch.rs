@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 
 use crate::kernel::oom::bucket::TokenBucket;
-use crate::kernel::oom::merge::{Expected, Merge, Witness};
+use crate::kernel::oom::merge::Merge;
+use crate::kernel::oom::witness::{Expected, Witness};
 use crate::model::event::{Event, What};
 use crate::model::evidence::{OomReport, ProbeReport, Usage};
 use crate::model::fields::FieldId;

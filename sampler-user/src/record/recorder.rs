@@ -19,12 +19,13 @@ use crate::kernel::cgroupfs::layout::Layout;
 use crate::kernel::cgroupfs::plan::Plan;
 use crate::kernel::cgroupfs::tree::{Change, Tree};
 use crate::kernel::oom::log::{Log, count};
-use crate::kernel::oom::merge::Expected;
+use crate::kernel::oom::witness::Expected;
 use crate::kernel::probe::Probe;
 use crate::model::recording::Subject;
 use crate::model::sample::{PassKind, SubjectRef};
 use crate::model::sink::Sink;
 use crate::model::time::{Anchor, mono_ns, process_cpu_ns};
+use crate::record::burst::BurstTrigger;
 use crate::record::config::Config;
 use crate::record::control::Control;
 use crate::record::effect::Effect;
@@ -36,7 +37,6 @@ use crate::record::probe_loader::{Loaded, Loading};
 use crate::record::protect;
 use crate::record::relay::{self, Message};
 use crate::record::sampler::{Sampler, Target, Vitals};
-use crate::record::schedule::Watch;
 use crate::record::slow::{Parts, Slow};
 use crate::record::wake::{Attached, ProbeCounts, Second, Start, Wake};
 use crate::record::worker::{Worker, spawn};
@@ -267,7 +267,7 @@ impl Recorder {
                 id,
                 handle: Handle::cgroup(plan, &self.layout, path),
                 vitals: vitals.clone(),
-                watch: Watch::default(),
+                trigger: BurstTrigger::default(),
                 gone: false,
             };
             worker.send(Command::Add(Box::new(target)));

@@ -13,8 +13,8 @@ use crate::model::recording::Subject;
 use crate::model::sample::{Row, SubjectRef, take_pass};
 use crate::model::sink::Sink;
 use crate::model::time::mono_ns;
+use crate::record::allowance::BURST_ROWS;
 use crate::record::fast::Shared;
-use crate::record::schedule::BURST_ROWS;
 
 /// What does not go through the rings.
 #[derive(Debug)]

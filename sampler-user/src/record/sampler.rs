@@ -9,7 +9,7 @@ use crate::kernel::probe::walk::Walker;
 use crate::model::fields::UNLIMITED;
 use crate::model::sample::{Mask, PassBuilder, PassKind, Row, SubjectRef};
 use crate::model::time::mono_ns;
-use crate::record::schedule::{Activity, Cache, Watch};
+use crate::record::burst::{Activity, BurstTrigger, Cache};
 
 /// What the two sampling threads tell each other about a cgroup, without a lock.
 #[derive(Debug)]
@@ -78,8 +78,8 @@ pub struct Target {
     pub handle: Handle,
     /// Shared with the other thread.
     pub vitals: Arc<Vitals>,
-    /// How closely it is watched.
-    pub watch: Watch,
+    /// Decides how closely it is watched.
+    pub trigger: BurstTrigger,
     /// Whether the kernel said that it is gone.
     pub gone: bool,
 }

@@ -20,10 +20,11 @@ use crate::model::fields::{FieldId, Kind, Table, UNLIMITED, of};
 use crate::model::recording::{ProcessKey, Subject};
 use crate::model::sample::{HOST, PassBuilder, PassKind, Row, SubjectRef};
 use crate::model::time::{mono_ns, process_cpu_ns, thread_cpu_ns};
+use crate::record::burst::Cache;
 use crate::record::fast::{Command, Outlet, Shared};
+use crate::record::pace::Pace;
 use crate::record::relay::Message;
 use crate::record::sampler::{Sampler, Target};
-use crate::record::schedule::{Cache, Pace};
 
 /// Processes of one cgroup that are recorded at a time.
 const MOST_PROCESSES: usize = 5;

@@ -1,6 +1,6 @@
 //! What wakes the control loop, already read from the kernel.
 
-use crate::kernel::oom::merge::Expected;
+use crate::kernel::oom::witness::Expected;
 use crate::kernel::probe::events::Told;
 use crate::model::evidence::OomReport;
 use crate::model::time::Anchor;
