@@ -7,6 +7,7 @@
 //! A segment and the files made of it share their stem, so a reader knows which of the two to read, and neither a crash of the
 //! sealer nor sealing twice loses or doubles a row.
 
+mod atomic_file;
 pub mod batch;
 mod error;
 mod layout;

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
 use crate::store::layout::stem_of;
-use crate::store::schema::Folder;
+use crate::store::schema::TableKind;
 
 /// What may stay.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -76,8 +76,8 @@ fn remove(sealed: &Sealed) {
 /// Sealed segments by stem; stems begin with their time, so the first is the oldest.
 fn sealed(dir: &Path) -> BTreeMap<String, Sealed> {
     let mut found: BTreeMap<String, Sealed> = BTreeMap::new();
-    for folder in Folder::ALL {
-        for (stem, file) in files(&dir.join(folder.name())) {
+    for kind in TableKind::ALL {
+        for (stem, file) in files(&dir.join(kind.name())) {
             let Ok(meta) = fs::metadata(&file) else { continue };
             let modified = meta.modified().unwrap_or(SystemTime::UNIX_EPOCH);
             let entry = found.entry(stem).or_insert(Sealed { files: Vec::new(), bytes: 0, modified });

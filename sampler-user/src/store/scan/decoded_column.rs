@@ -11,11 +11,11 @@ use parquet::errors::ParquetError;
 
 use crate::store::scan::dictionary::indices;
 use crate::store::scan::encoding::{Run, bad, run, short, unzigzag, varint, word_of};
-use crate::store::scan::row_filter::{Sieve, ones};
+use crate::store::scan::row_filter::{RowFilter, ones};
 
 /// A column of one row group.
 #[derive(Debug, Default)]
-pub struct Chunk {
+pub struct DecodedColumn {
     /// Which rows have a value, lowest bit first; bits behind the last row are 0.
     pub present: Vec<u64>,
     /// The values that are there, of the rows that are wanted.
@@ -24,12 +24,12 @@ pub struct Chunk {
     wanted: Vec<Range<usize>>,
     dictionary: Vec<u64>,
     slack: Vec<u8>,
-    known: Vec<Known>,
+    known: Vec<LevelCache>,
 }
 
 /// Which rows of a whole column have a value, as it was written and as it was read: columns of one kernel file have the same.
 #[derive(Debug, Default)]
-struct Known {
+struct LevelCache {
     bytes: Vec<u8>,
     present: Vec<u64>,
     rows: usize,
@@ -37,11 +37,11 @@ struct Known {
 }
 
 /// So many are remembered: fast files, memory.stat, limits, and what else comes at a pace of its own.
-const KNOWN: usize = 4;
+const LEVEL_CACHES: usize = 4;
 
 /// How a value is stored, and what it becomes.
 #[derive(Clone, Copy, Debug)]
-pub struct Form {
+pub struct ColumnEncoding {
     /// Type in the file.
     pub physical: Physical,
     /// Whether a row may have none.
@@ -50,7 +50,7 @@ pub struct Form {
     pub value: fn(u64) -> u64,
 }
 
-impl Chunk {
+impl DecodedColumn {
     /// Wants the values of these rows alone, which are in order, in the columns that are read next.
     pub fn want(&mut self, rows: impl Iterator<Item = Range<usize>>) {
         self.wanted.clear();
@@ -66,17 +66,22 @@ impl Chunk {
     }
 
     /// Reads a column of `rows` rows. `false` when it is encoded in a way that is left to the library.
-    pub fn read(&mut self, pages: &mut dyn PageReader, form: Form, rows: usize) -> Result<bool, ParquetError> {
+    pub fn read(
+        &mut self,
+        pages: &mut dyn PageReader,
+        stored: ColumnEncoding,
+        rows: usize,
+    ) -> Result<bool, ParquetError> {
         self.clear();
         while let Some(page) = pages.get_next_page()? {
             match page {
                 Page::DictionaryPage { buf, num_values, .. } => {
                     let words = buf.chunks_exact(8).take(num_values as usize);
-                    self.dictionary.extend(words.map(|word| (form.value)(word_of(word))));
+                    self.dictionary.extend(words.map(|word| (stored.value)(word_of(word))));
                 }
                 Page::DataPage { buf, num_values, encoding, def_level_encoding, .. } => {
                     let how = (encoding, def_level_encoding == Encoding::RLE);
-                    if !self.page(&buf, num_values as usize, how, form, rows)? {
+                    if !self.page(&buf, num_values as usize, how, stored, rows)? {
                         return Ok(false);
                     }
                 }
@@ -92,7 +97,7 @@ impl Chunk {
         bytes: &[u8],
         count: usize,
         how: (Encoding, bool),
-        form: Form,
+        stored: ColumnEncoding,
         rows: usize,
     ) -> Result<bool, ParquetError> {
         if count > rows - self.rows {
@@ -100,7 +105,7 @@ impl Chunk {
         }
         let mut rest = bytes;
         let first_row = self.rows;
-        let there = if form.nullable {
+        let there = if stored.nullable {
             if !how.1 {
                 return Ok(false);
             }
@@ -112,23 +117,25 @@ impl Chunk {
             self.push_run(true, count);
             count
         };
-        let mut sieve = self.sieve(first_row);
-        match (how.0, form.physical) {
-            (Encoding::DELTA_BINARY_PACKED, Physical::INT64) => self.deltas(rest, there, form.value, sieve)?,
+        let mut filter = self.filter(first_row);
+        match (how.0, stored.physical) {
+            (Encoding::DELTA_BINARY_PACKED, Physical::INT64) => self.deltas(rest, there, stored.value, filter)?,
             (Encoding::PLAIN, Physical::INT64 | Physical::DOUBLE) => {
                 let bytes = rest.get(..there * 8).ok_or_else(short)?;
-                for kept in &sieve.kept {
+                for kept in &filter.kept {
                     let words = bytes[kept.start * 8..kept.end * 8].chunks_exact(8);
-                    self.values.extend(words.map(|word| (form.value)(word_of(word))));
+                    self.values.extend(words.map(|word| (stored.value)(word_of(word))));
                 }
             }
             (Encoding::RLE_DICTIONARY | Encoding::PLAIN_DICTIONARY, _) => {
                 let (dictionary, values) = (&self.dictionary, &mut self.values);
                 let mut known = true;
-                indices(rest, sieve.end(), |index, count| match (sieve.pass(count), dictionary.get(index as usize)) {
-                    (0, _) => {}
-                    (kept, Some(value)) => values.extend(std::iter::repeat_n(*value, kept)),
-                    (_, None) => known = false,
+                indices(rest, filter.end(), |index, count| {
+                    match (filter.pass(count), dictionary.get(index as usize)) {
+                        (0, _) => {}
+                        (kept, Some(value)) => values.extend(std::iter::repeat_n(*value, kept)),
+                        (_, None) => known = false,
+                    }
                 })?;
                 if !known {
                     return Err(bad("an index points behind the dictionary"));
@@ -146,12 +153,12 @@ impl Chunk {
             Some(levels) => levels.iter().for_each(|level| self.push_run(*level > 0, 1)),
             None => self.push_run(true, rows),
         }
-        let mut sieve = self.sieve(0);
-        self.values.extend(values.filter(|_| sieve.pass(1) > 0));
+        let mut filter = self.filter(0);
+        self.values.extend(values.filter(|_| filter.pass(1) > 0));
     }
 
     /// Which values are kept of a page that begins with a row and was read up to the last.
-    fn sieve(&self, first_row: usize) -> Sieve {
+    fn filter(&self, first_row: usize) -> RowFilter {
         let mut kept: Vec<Range<usize>> = Vec::new();
         let (mut row, mut value) = (first_row, 0);
         for wanted in &self.wanted {
@@ -169,7 +176,7 @@ impl Chunk {
                 _ => {}
             }
         }
-        Sieve { kept, at: 0, next: 0 }
+        RowFilter { kept, at: 0, next: 0 }
     }
 
     /// Adds rows that all have a value, or none.
@@ -205,7 +212,7 @@ impl Chunk {
             return Ok(known.there);
         }
         let there = self.levels(bytes, count)?;
-        let mut known = if self.known.len() < KNOWN { Known::default() } else { self.known.remove(0) };
+        let mut known = if self.known.len() < LEVEL_CACHES { LevelCache::default() } else { self.known.remove(0) };
         known.bytes.clear();
         known.bytes.extend_from_slice(bytes);
         known.present.clone_from(&self.present);
@@ -251,7 +258,7 @@ impl Chunk {
         bytes: &[u8],
         there: usize,
         value: fn(u64) -> u64,
-        mut sieve: Sieve,
+        mut filter: RowFilter,
     ) -> Result<(), ParquetError> {
         if there == 0 {
             return Ok(());
@@ -266,13 +273,13 @@ impl Chunk {
             return Err(bad("a page holds another number of values than its rows say"));
         }
         let mini = block / minis;
-        let total = sieve.end();
+        let total = filter.end();
         if total == 0 {
             return Ok(());
         }
-        self.values.reserve(sieve.kept.iter().map(Range::len).sum::<usize>() + mini);
+        self.values.reserve(filter.kept.iter().map(Range::len).sum::<usize>() + mini);
         self.values.push(value(first));
-        sieve.sift(&mut self.values, 1);
+        filter.sift(&mut self.values, 1);
         let (mut last, mut left) = (first, total - 1);
         while left > 0 {
             let least = unzigzag(varint(&mut rest)?);
@@ -290,7 +297,7 @@ impl Chunk {
                         value(last)
                     };
                     self.values.extend((0..count).map(step));
-                    sieve.sift(&mut self.values, count);
+                    filter.sift(&mut self.values, count);
                     continue;
                 }
                 if width > 64 {
@@ -323,7 +330,7 @@ impl Chunk {
                     value(last)
                 };
                 self.values.extend((0..count).map(step));
-                sieve.sift(&mut self.values, count);
+                filter.sift(&mut self.values, count);
                 rest = tail;
             }
         }

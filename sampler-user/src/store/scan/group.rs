@@ -8,10 +8,10 @@ use parquet::file::reader::RowGroupReader;
 
 use crate::model::fields::{Field, Kind, UNLIMITED};
 use crate::store::scan::columns::Columns;
-use crate::store::scan::decoded_column::{Chunk, Form};
+use crate::store::scan::decoded_column::{ColumnEncoding, DecodedColumn};
 use crate::store::scan::dictionary::{self, Entry};
 use crate::store::scan::runs::Runs;
-use crate::store::schema::Lead;
+use crate::store::schema::KeyColumn;
 
 /// Values of a column and, where it may be null, which rows have one.
 type Values<T> = (Vec<T>, Option<Vec<i16>>);
@@ -35,9 +35,9 @@ impl<'a> Group<'a> {
         self.columns.get(name).copied()
     }
 
-    fn form(&self, at: usize, value: fn(u64) -> u64) -> Form {
+    fn encoding(&self, at: usize, value: fn(u64) -> u64) -> ColumnEncoding {
         let column = self.reader.metadata().column(at).column_descr();
-        Form { physical: column.physical_type(), nullable: column.max_def_level() > 0, value }
+        ColumnEncoding { physical: column.physical_type(), nullable: column.max_def_level() > 0, value }
     }
 
     /// Values of a column and, where it may be null, which rows have one.
@@ -61,7 +61,7 @@ impl<'a> Group<'a> {
     pub fn integers(&self, name: &str) -> Result<Option<Vec<i64>>, ParquetError> {
         let Some(at) = self.find(name) else { return Ok(None) };
         let all = |present: Option<Vec<i16>>| present.is_none_or(|p| p.iter().all(|level| *level > 0));
-        let (values, present) = match self.form(at, |word| word).physical {
+        let (values, present) = match self.encoding(at, |word| word).physical {
             Physical::INT32 => {
                 let (values, present) = self.read::<Int32Type>(at)?;
                 (values.into_iter().map(i64::from).collect(), present)
@@ -75,7 +75,7 @@ impl<'a> Group<'a> {
     /// A column of texts without nulls.
     pub fn texts(&self, name: &str) -> Result<Option<Vec<ByteArray>>, ParquetError> {
         let Some(at) = self.find(name) else { return Ok(None) };
-        if self.form(at, |word| word).physical != Physical::BYTE_ARRAY {
+        if self.encoding(at, |word| word).physical != Physical::BYTE_ARRAY {
             return Err(ParquetError::General(format!("column {name} is not text")));
         }
         let (values, _) = self.read::<ByteArrayType>(at)?;
@@ -83,32 +83,32 @@ impl<'a> Group<'a> {
     }
 
     /// Times of the rows that are wanted.
-    pub(super) fn times(&self, chunk: &mut Chunk) -> Result<(), ParquetError> {
+    pub(super) fn times(&self, column: &mut DecodedColumn) -> Result<(), ParquetError> {
         let missing = || ParquetError::General("no column `time`".into());
-        let at = self.find(Lead::Time.name()).ok_or_else(missing)?;
-        let form = self.form(at, |word| word);
-        if form.physical == Physical::INT64 && !form.nullable {
+        let at = self.find(KeyColumn::Time.name()).ok_or_else(missing)?;
+        let encoding = self.encoding(at, |word| word);
+        if encoding.physical == Physical::INT64 && !encoding.nullable {
             let mut pages = self.reader.get_column_page_reader(at)?;
-            if chunk.read(&mut *pages, form, self.rows)? {
+            if column.read(&mut *pages, encoding, self.rows)? {
                 return Ok(());
             }
         }
-        let times = self.integers(Lead::Time.name())?.ok_or_else(missing)?;
-        chunk.take(None, times.into_iter().map(|time| time as u64), self.rows);
+        let times = self.integers(KeyColumn::Time.name())?.ok_or_else(missing)?;
+        column.take(None, times.into_iter().map(|time| time as u64), self.rows);
         Ok(())
     }
 
     /// A column of which each subject has one value.
     fn labels<T: Clone + PartialEq>(
         &self,
-        lead: Lead,
+        lead: KeyColumn,
         physical: Physical,
         entry: Entry<T>,
         otherwise: impl FnOnce() -> Result<Option<Vec<T>>, ParquetError>,
     ) -> Result<Option<Runs<T>>, ParquetError> {
         let Some(at) = self.find(lead.name()) else { return Ok(None) };
-        let form = self.form(at, |word| word);
-        if form.physical == physical && !form.nullable {
+        let encoding = self.encoding(at, |word| word);
+        if encoding.physical == physical && !encoding.nullable {
             let mut pages = self.reader.get_column_page_reader(at)?;
             if let Some(values) = dictionary::labels(&mut *pages, self.rows, entry)? {
                 return Ok(Some(Runs::of(values.into_iter())));
@@ -118,20 +118,20 @@ impl<'a> Group<'a> {
     }
 
     /// A column of texts of which each subject has one.
-    pub(super) fn names(&self, lead: Lead) -> Result<Option<Runs<String>>, ParquetError> {
+    pub(super) fn names(&self, lead: KeyColumn) -> Result<Option<Runs<String>>, ParquetError> {
         let text = |bytes: ByteArray| String::from_utf8_lossy(bytes.data()).into_owned();
         let all = || Ok(self.texts(lead.name())?.map(|texts| texts.into_iter().map(text).collect()));
         self.labels(lead, Physical::BYTE_ARRAY, dictionary::text, all)
     }
 
     /// A column of numbers of which each subject has one.
-    pub(super) fn numbers(&self, lead: Lead) -> Result<Option<Runs<i64>>, ParquetError> {
+    pub(super) fn numbers(&self, lead: KeyColumn) -> Result<Option<Runs<i64>>, ParquetError> {
         self.labels(lead, Physical::INT64, dictionary::number, || self.integers(lead.name()))
     }
 
     /// A field's column.
-    pub(super) fn field(&self, at: usize, field: &Field, chunk: &mut Chunk) -> Result<(), ParquetError> {
-        let value: fn(u64) -> u64 = match (self.form(at, |word| word).physical, field.kind) {
+    pub(super) fn field(&self, at: usize, field: &Field, column: &mut DecodedColumn) -> Result<(), ParquetError> {
+        let value: fn(u64) -> u64 = match (self.encoding(at, |word| word).physical, field.kind) {
             (Physical::DOUBLE, Kind::Limit) => |word| match f64::from_bits(word) {
                 v if v.is_infinite() => UNLIMITED,
                 v => v.max(0.0) as u64,
@@ -139,25 +139,25 @@ impl<'a> Group<'a> {
             (Physical::DOUBLE, _) => |word| f64::from_bits(word).max(0.0) as u64,
             _ => |word| (word as i64).max(0) as u64,
         };
-        let form = self.form(at, value);
-        if matches!(form.physical, Physical::INT64 | Physical::DOUBLE) {
+        let encoding = self.encoding(at, value);
+        if matches!(encoding.physical, Physical::INT64 | Physical::DOUBLE) {
             let mut pages = self.reader.get_column_page_reader(at)?;
-            if chunk.read(&mut *pages, form, self.rows)? {
+            if column.read(&mut *pages, encoding, self.rows)? {
                 return Ok(());
             }
         }
         match self.reader.get_column_reader(at)? {
             ColumnReader::DoubleColumnReader(_) => {
                 let (values, present) = self.read::<DoubleType>(at)?;
-                chunk.take(present.as_deref(), values.into_iter().map(|v| value(v.to_bits())), self.rows);
+                column.take(present.as_deref(), values.into_iter().map(|v| value(v.to_bits())), self.rows);
             }
             ColumnReader::Int64ColumnReader(_) => {
                 let (values, present) = self.read::<Int64Type>(at)?;
-                chunk.take(present.as_deref(), values.into_iter().map(|v| value(v as u64)), self.rows);
+                column.take(present.as_deref(), values.into_iter().map(|v| value(v as u64)), self.rows);
             }
             ColumnReader::Int32ColumnReader(_) => {
                 let (values, present) = self.read::<Int32Type>(at)?;
-                chunk.take(present.as_deref(), values.into_iter().map(|v| value(i64::from(v) as u64)), self.rows);
+                column.take(present.as_deref(), values.into_iter().map(|v| value(i64::from(v) as u64)), self.rows);
             }
             _ => return Err(ParquetError::General(format!("column {} is not of numbers", field.column))),
         }
@@ -254,7 +254,7 @@ mod tests {
             let columns = columns(reader.metadata());
             let row_group = reader.get_row_group(0).unwrap();
             let group = Group::new(&*row_group, &columns);
-            let mut chunk = Chunk::default();
+            let mut column = DecodedColumn::default();
             // Some rows of each part, or all of them.
             let mut at = 0;
             let part = |(skip, take): &(usize, usize)| {
@@ -264,9 +264,9 @@ mod tests {
             };
             let ranges: Vec<Range<usize>> =
                 if whole { std::iter::once(0..rows.len()).collect() } else { wanted.iter().map(part).collect() };
-            chunk.want(ranges.iter().cloned());
+            column.want(ranges.iter().cloned());
             let is_wanted = |row: usize| ranges.iter().any(|range| range.contains(&row));
-            let there = |chunk: &Chunk| (0..rows.len()).map(|n| chunk.present[n / 64] >> (n % 64) & 1 == 1).collect::<Vec<_>>();
+            let there = |column: &DecodedColumn| (0..rows.len()).map(|n| column.present[n / 64] >> (n % 64) & 1 == 1).collect::<Vec<_>>();
 
             // Of the rows that have a value, the wanted ones.
             let sieved = |values: Vec<u64>, there: &[bool]| -> Vec<u64> {
@@ -276,21 +276,21 @@ mod tests {
 
             let (values, present) = group.read::<Int64Type>(0).unwrap();
             let present = bits(present, rows.len());
-            group.field(0, fields::FieldId::Current.field(), &mut chunk).unwrap();
-            prop_assert_eq!(&chunk.values, &sieved(values.iter().map(|v| *v as u64).collect(), &present));
-            prop_assert_eq!(there(&chunk), present);
+            group.field(0, fields::FieldId::Current.field(), &mut column).unwrap();
+            prop_assert_eq!(&column.values, &sieved(values.iter().map(|v| *v as u64).collect(), &present));
+            prop_assert_eq!(there(&column), present);
 
             let (values, present) = group.read::<DoubleType>(1).unwrap();
             let present = bits(present, rows.len());
-            group.field(1, fields::FieldId::Max.field(), &mut chunk).unwrap();
+            group.field(1, fields::FieldId::Max.field(), &mut column).unwrap();
             let limit = |v: &f64| if v.is_infinite() { UNLIMITED } else { *v as u64 };
-            prop_assert_eq!(&chunk.values, &sieved(values.iter().map(limit).collect(), &present));
-            prop_assert_eq!(there(&chunk), present);
+            prop_assert_eq!(&column.values, &sieved(values.iter().map(limit).collect(), &present));
+            prop_assert_eq!(there(&column), present);
 
-            group.times(&mut chunk).unwrap();
+            group.times(&mut column).unwrap();
             let times = group.integers("time").unwrap().unwrap();
-            prop_assert_eq!(&chunk.values, &sieved(times.iter().map(|v| *v as u64).collect(), &vec![true; rows.len()]));
-            let names = group.names(Lead::Cgroup).unwrap().unwrap();
+            prop_assert_eq!(&column.values, &sieved(times.iter().map(|v| *v as u64).collect(), &vec![true; rows.len()]));
+            let names = group.names(KeyColumn::Cgroup).unwrap().unwrap();
             for (n, row) in rows.iter().enumerate() {
                 prop_assert_eq!(names.at(n).unwrap(), &format!("/c{}", row.3));
             }
@@ -313,11 +313,11 @@ mod tests {
                     None => bytes.truncate(cut),
                     Some(bits) => bytes[cut] ^= bits,
                 }
-                let form = Form { physical: Physical::INT64, nullable: true, value: |word| word };
+                let encoding = ColumnEncoding { physical: Physical::INT64, nullable: true, value: |word| word };
                 let how = (Encoding::DELTA_BINARY_PACKED, true);
-                let mut chunk = Chunk::default();
-                chunk.want(std::iter::once(0..500));
-                failed += usize::from(chunk.page(&bytes, 500, how, form, 500).is_err());
+                let mut column = DecodedColumn::default();
+                column.want(std::iter::once(0..500));
+                failed += usize::from(column.page(&bytes, 500, how, encoding, 500).is_err());
             }
         }
         assert!(failed > page.buffer().len(), "{failed} of the damaged pages were refused");

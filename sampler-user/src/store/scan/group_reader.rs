@@ -11,12 +11,12 @@ use crate::model::fields;
 use crate::model::fields::Table;
 use crate::model::recording::{Column, ProcessKey, Rows, Series, Subject};
 use crate::store::scan::columns::Columns;
-use crate::store::scan::decoded_column::Chunk;
+use crate::store::scan::decoded_column::DecodedColumn;
 use crate::store::scan::group::Group;
 use crate::store::scan::query::Query;
 use crate::store::scan::row_filter::cut;
 use crate::store::scan::runs::Runs;
-use crate::store::schema::Lead;
+use crate::store::schema::KeyColumn;
 
 /// Reads the row groups of a file, one after the other.
 pub struct GroupReader<'a> {
@@ -26,7 +26,7 @@ pub struct GroupReader<'a> {
     wanted: &'a dyn Fn(&Subject) -> bool,
     /// Lag of the row read last, by the time of its pass.
     last_lag: Option<HashMap<i64, i64>>,
-    chunk: Chunk,
+    column: DecodedColumn,
 }
 
 impl<'a> GroupReader<'a> {
@@ -38,7 +38,7 @@ impl<'a> GroupReader<'a> {
         wanted: &'a dyn Fn(&Subject) -> bool,
     ) -> GroupReader<'a> {
         let last_lag = query.lags.then(HashMap::new);
-        GroupReader { columns, table, query, wanted, last_lag, chunk: Chunk::default() }
+        GroupReader { columns, table, query, wanted, last_lag, column: DecodedColumn::default() }
     }
 
     /// Gives the series of a group to `each`.
@@ -49,10 +49,10 @@ impl<'a> GroupReader<'a> {
         if runs.is_empty() {
             return Ok(());
         }
-        let chunk = &mut self.chunk;
-        chunk.want(runs.iter().map(|(rows, _)| rows.clone()));
-        group.times(chunk)?;
-        let mut times = chunk.values.iter().map(|time| *time as i64);
+        let column = &mut self.column;
+        column.want(runs.iter().map(|(rows, _)| rows.clone()));
+        group.times(column)?;
+        let mut times = column.values.iter().map(|time| *time as i64);
         runs.retain_mut(|(rows, series)| {
             series.time_us.extend(times.by_ref().take(rows.len()));
             // In order but in a file of somebody else: only the rows of the time that is asked for are read.
@@ -66,24 +66,24 @@ impl<'a> GroupReader<'a> {
             series.lag_us = lags.as_ref().map_or_else(|| vec![0; rows.len()], |lags| lags[rows.clone()].to_vec());
             rows.start < rows.end
         });
-        chunk.want(runs.iter().map(|(rows, _)| rows.clone()));
+        column.want(runs.iter().map(|(rows, _)| rows.clone()));
         let mut known: Vec<Presence> = Vec::new();
         let query = self.query.fields;
         for field in fields::of(self.table).filter(|field| query.is_empty() || query.contains(&field.id)) {
             let Some(at) = group.find(field.column) else { continue };
-            group.field(at, field, chunk)?;
-            if chunk.values.is_empty() {
+            group.field(at, field, column)?;
+            if column.values.is_empty() {
                 continue;
             }
-            let presence = match known.iter().position(|known| known.bits == chunk.present) {
+            let presence = match known.iter().position(|known| known.bits == column.present) {
                 Some(at) => &known[at],
                 None => {
-                    known.push(Presence::of(&chunk.present, &runs));
+                    known.push(Presence::of(&column.present, &runs));
                     &known[known.len() - 1]
                 }
             };
             for ((_, series), (rows, values)) in runs.iter_mut().zip(&presence.runs) {
-                let Some(values) = chunk.values.get(values.clone()) else {
+                let Some(values) = column.values.get(values.clone()) else {
                     return Err(ParquetError::General("a column has fewer values than its rows say".into()));
                 };
                 if !values.is_empty() {
@@ -102,23 +102,23 @@ impl<'a> GroupReader<'a> {
     /// When within its pass each row was read, if that is asked for: each rests on the rows before it, in the groups before too.
     fn lags(&mut self, group: &Group<'_>) -> Result<Option<Vec<u32>>, ParquetError> {
         let Some(last_lag) = &mut self.last_lag else { return Ok(None) };
-        let Some(gaps) = group.integers(Lead::Gap.name())? else { return Ok(None) };
-        self.chunk.want(std::iter::once(0..group.rows));
-        group.times(&mut self.chunk)?;
+        let Some(gaps) = group.integers(KeyColumn::Gap.name())? else { return Ok(None) };
+        self.column.want(std::iter::once(0..group.rows));
+        group.times(&mut self.column)?;
         let add = |(time, gap): (&u64, i64)| {
             let lag = last_lag.entry(*time as i64).or_insert(0);
             *lag = lag.wrapping_add(gap);
             *lag as u32
         };
-        Ok(Some(self.chunk.values.iter().zip(gaps).map(add).collect()))
+        Ok(Some(self.column.values.iter().zip(gaps).map(add).collect()))
     }
 
     /// Runs of rows of one subject that is wanted, as series without rows.
     fn runs(&self, group: &Group<'_>) -> Result<Vec<(Range<usize>, Series)>, ParquetError> {
-        let cgroups = if self.table == Table::Host { None } else { group.names(Lead::Cgroup)? };
-        let ids = group.numbers(Lead::Id)?;
-        let pids = group.integers(Lead::Pid.name())?;
-        let process = match (pids, group.integers(Lead::Start.name())?, group.names(Lead::Comm)?) {
+        let cgroups = if self.table == Table::Host { None } else { group.names(KeyColumn::Cgroup)? };
+        let ids = group.numbers(KeyColumn::Id)?;
+        let pids = group.integers(KeyColumn::Pid.name())?;
+        let process = match (pids, group.integers(KeyColumn::Start.name())?, group.names(KeyColumn::Comm)?) {
             (Some(pids), Some(starts), Some(comms)) => {
                 Some((Runs::of(pids.into_iter().zip(starts).map(|key| (key, 1))), comms))
             }

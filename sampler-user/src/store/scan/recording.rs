@@ -21,13 +21,13 @@ use crate::store::layout::{JOURNAL, partition_of, stem_of};
 use crate::store::retention::files;
 use crate::store::scan::query::Query;
 use crate::store::scan::sealed_file::{guarded, open, origin_in, origin_of, read_events, read_wide};
-use crate::store::schema::Folder;
+use crate::store::schema::TableKind;
 
 /// A recording on disk.
 #[derive(Clone, Debug, Default)]
 pub struct Recording {
     /// Sealed files, by table and stem.
-    sealed: Vec<(Folder, String, PathBuf)>,
+    sealed: Vec<(TableKind, String, PathBuf)>,
     /// Segments that are not sealed.
     journal: Vec<PathBuf>,
     /// First and last time of the files that were opened.
@@ -47,16 +47,16 @@ impl Recording {
             // The journal first: a segment that is sealed meanwhile is found twice, and never not at all.
             let journal = path.join(JOURNAL);
             recording.journal = segments(&journal).map_err(at("list", &journal))?;
-            for folder in Folder::ALL {
-                let found = files(&path.join(folder.name()));
-                recording.sealed.extend(found.into_iter().map(|(stem, file)| (folder, stem, file)));
+            for kind in TableKind::ALL {
+                let found = files(&path.join(kind.name()));
+                recording.sealed.extend(found.into_iter().map(|(stem, file)| (kind, stem, file)));
             }
         } else if path.extension().is_some_and(|ext| ext == SUFFIX) {
             recording.journal.push(path.to_owned());
         } else if path.extension().is_some_and(|ext| ext == "parquet") {
-            let named = |folder: &Folder| path.components().any(|part| part.as_os_str() == folder.name());
-            let folder = Folder::ALL.into_iter().find(named).unwrap_or(Folder::Wide(Table::Samples));
-            recording.sealed.push((folder, stem_of(path), path.to_owned()));
+            let named = |kind: &TableKind| path.components().any(|part| part.as_os_str() == kind.name());
+            let kind = TableKind::ALL.into_iter().find(named).unwrap_or(TableKind::Wide(Table::Samples));
+            recording.sealed.push((kind, stem_of(path), path.to_owned()));
         }
         if recording.sealed.is_empty() && recording.journal.is_empty() {
             return Err(Error::NoRecording { path: path.to_owned() });
@@ -67,14 +67,14 @@ impl Recording {
     /// The recordings of the hosts in it: a folder may hold a fleet's.
     pub fn hosts(mut self) -> BTreeMap<String, Recording> {
         let mut hosts: BTreeMap<String, Recording> = BTreeMap::new();
-        for (folder, stem, path) in self.sealed {
+        for (kind, stem, path) in self.sealed {
             let partition =
                 path.parent().and_then(Path::parent).and_then(Path::file_name).and_then(|name| name.to_str());
             let host = match partition.and_then(|name| name.strip_prefix("host=")) {
                 Some(host) => host.to_owned(),
                 None => origin_of(&path).map_or_else(String::new, |origin| partition_of(&origin.host)),
             };
-            hosts.entry(host).or_default().sealed.push((folder, stem, path));
+            hosts.entry(host).or_default().sealed.push((kind, stem, path));
         }
         for path in self.journal {
             // What cannot be read says so when its rows are.
@@ -113,14 +113,14 @@ impl Recording {
     }
 
     /// Bytes and files of a folder's sealed part.
-    pub fn sealed_size(&self, folder: Folder) -> (u64, usize) {
-        let of = self.sealed.iter().filter(|(f, _, _)| *f == folder);
+    pub fn sealed_size(&self, kind: TableKind) -> (u64, usize) {
+        let of = self.sealed.iter().filter(|(f, _, _)| *f == kind);
         of.fold((0, 0), |(bytes, n), (_, _, path)| (bytes + fs::metadata(path).map_or(0, |m| m.len()), n + 1))
     }
 
     /// Rows of a folder's sealed files, by their footers.
-    pub fn sealed_rows(&self, folder: Folder) -> u64 {
-        let of = self.sealed.iter().filter(|(f, _, _)| *f == folder);
+    pub fn sealed_rows(&self, kind: TableKind) -> u64 {
+        let of = self.sealed.iter().filter(|(f, _, _)| *f == kind);
         let rows = |path: &Path| {
             let mut rows = 0;
             let counted = guarded(path, || {
@@ -165,7 +165,7 @@ impl Recording {
     fn read(&mut self, table: Table, query: &Query<'_>, only: Option<&str>, mut each: impl FnMut(Series)) {
         let wanted = |subject: &Subject| table == Table::Host || (query.cgroups)(&subject.cgroup);
         let mut spans = std::mem::take(&mut self.spans);
-        self.parts(Folder::Wide(table), |part| match part {
+        self.parts(TableKind::Wide(table), |part| match part {
             Part::Sealed(path) => match spans.get(path) {
                 Some((first, last)) if *last < query.time.start || *first >= query.time.end => Ok(()),
                 _ => {
@@ -193,7 +193,7 @@ impl Recording {
     /// The events, in the order of their time.
     pub fn events(&mut self, time: Range<i64>) -> Vec<TimedEvent> {
         let mut events = Vec::new();
-        self.parts(Folder::Events, |part| match part {
+        self.parts(TableKind::Events, |part| match part {
             Part::Sealed(path) => read_events(path, &mut events),
             Part::Journal(segment) => {
                 let anchor = segment.origin.anchor;
@@ -208,10 +208,10 @@ impl Recording {
     }
 
     /// Reads each part of a folder: its sealed files, then the segments that are not sealed.
-    fn parts(&mut self, folder: Folder, mut read: impl FnMut(Part<'_>) -> Result<(), Error>) {
+    fn parts(&mut self, kind: TableKind, mut read: impl FnMut(Part<'_>) -> Result<(), Error>) {
         let mut done = HashSet::new();
         for (of, stem, path) in self.sealed.clone() {
-            if of == folder {
+            if of == kind {
                 done.insert(stem);
                 let result = guarded(&path, || read(Part::Sealed(&path)));
                 self.note(&path, result);
@@ -224,7 +224,7 @@ impl Recording {
                     // It went away once all of it was sealed.
                     Some(sealed) => sealed
                         .iter()
-                        .filter(|(of, _)| *of == folder)
+                        .filter(|(of, _)| *of == kind)
                         .try_for_each(|(_, path)| guarded(path, || read(Part::Sealed(path)))),
                     None => Err(error.into()),
                 },
@@ -296,11 +296,11 @@ fn open_segment(opened: &mut HashMap<PathBuf, Arc<Segment>>, path: &Path) -> Res
 }
 
 /// The files that a segment was sealed into since it was listed; `None` where it was not.
-fn sealed_since(segment: &Path) -> Option<Vec<(Folder, PathBuf)>> {
+fn sealed_since(segment: &Path) -> Option<Vec<(TableKind, PathBuf)>> {
     let dir = segment.parent().filter(|parent| parent.ends_with(JOURNAL) && !segment.exists())?.parent()?;
     let stem = stem_of(segment);
-    let of = |folder: Folder| files(&dir.join(folder.name())).into_iter().map(move |(stem, file)| (folder, stem, file));
-    let found = Folder::ALL.into_iter().flat_map(of).filter(|(_, other, _)| *other == stem);
-    let found: Vec<_> = found.map(|(folder, _, file)| (folder, file)).collect();
+    let of = |kind: TableKind| files(&dir.join(kind.name())).into_iter().map(move |(stem, file)| (kind, stem, file));
+    let found = TableKind::ALL.into_iter().flat_map(of).filter(|(_, other, _)| *other == stem);
+    let found: Vec<_> = found.map(|(kind, _, file)| (kind, file)).collect();
     (!found.is_empty()).then_some(found)
 }

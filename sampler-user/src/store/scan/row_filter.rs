@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 /// Lets the values through that are kept.
-pub(super) struct Sieve {
+pub(super) struct RowFilter {
     /// Their numbers, in order.
     pub(super) kept: Vec<Range<usize>>,
     /// Values that were seen.
@@ -12,7 +12,7 @@ pub(super) struct Sieve {
     pub(super) next: usize,
 }
 
-impl Sieve {
+impl RowFilter {
     /// One more than the number of the last.
     pub(super) fn end(&self) -> usize {
         self.kept.last().map_or(0, |kept| kept.end)

@@ -19,7 +19,7 @@ use crate::store::scan::group::Group;
 use crate::store::scan::group_reader::GroupReader;
 use crate::store::scan::prune;
 use crate::store::scan::query::Query;
-use crate::store::schema::{Lead, ORIGIN, VERSION, leads};
+use crate::store::schema::{KeyColumn, ORIGIN, VERSION, key_columns};
 
 /// A damaged Parquet file may make the library panic: that is a damaged file, not the end of the program.
 pub(super) fn guarded(path: &Path, read: impl FnOnce() -> Result<(), Error>) -> Result<(), Error> {
@@ -33,8 +33,8 @@ pub(super) fn guarded(path: &Path, read: impl FnOnce() -> Result<(), Error>) -> 
 pub(super) fn open(path: &Path, table: Option<Table>) -> Result<SerializedFileReader<File>, Error> {
     let file = File::open(path).map_err(at("open", path))?;
     let ends = ends(&file);
-    let bounds = table.into_iter().flat_map(|table| leads(table).iter().enumerate());
-    let bounds = bounds.filter(|(_, lead)| matches!(lead, Lead::Time | Lead::Cgroup)).map(|(at, _)| at);
+    let bounds = table.into_iter().flat_map(|table| key_columns(table).iter().enumerate());
+    let bounds = bounds.filter(|(_, lead)| matches!(lead, KeyColumn::Time | KeyColumn::Cgroup)).map(|(at, _)| at);
     let bounds: Vec<usize> = bounds.collect();
     let options = ReadOptionsBuilder::new()
         .with_column_stats_policy(ParquetStatisticsPolicy::skip_except(&bounds))
@@ -89,7 +89,8 @@ fn check(reader: &SerializedFileReader<File>, columns: &Columns, path: &Path, ta
     if let Some(found) = version.filter(|version| *version > VERSION) {
         return Err(Error::TooNew { path: path.to_owned(), found });
     }
-    let needed: &[Lead] = if table == Table::Host { &[Lead::Time] } else { &[Lead::Cgroup, Lead::Time] };
+    let needed: &[KeyColumn] =
+        if table == Table::Host { &[KeyColumn::Time] } else { &[KeyColumn::Cgroup, KeyColumn::Time] };
     match needed.iter().find(|lead| !columns.contains_key(lead.name())) {
         Some(lead) => Err(Error::Foreign { path: path.to_owned(), column: lead.name() }),
         None => Ok(()),
