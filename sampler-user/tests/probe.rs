@@ -11,8 +11,8 @@ use std::time::{Duration, Instant};
 use sampler::kernel::cgroupfs::handle::{BUFFER, Handle, Outcome};
 use sampler::kernel::cgroupfs::layout::{Layout, Version};
 use sampler::kernel::cgroupfs::plan::Plan;
-use sampler::kernel::probe::events::Told;
-use sampler::kernel::probe::{Probe, Rung};
+use sampler::kernel::probe::events::ProbeEvent;
+use sampler::kernel::probe::{AttachMethod, Probe};
 use sampler::model::evidence::SignalOrigin;
 use sampler::model::fields::{FieldId, Kind, UNLIMITED};
 use sampler::model::sample::{PassKind, Row};
@@ -21,12 +21,12 @@ fn load() -> Option<(Layout, Probe)> {
     load_by(|_| true)
 }
 
-fn load_by(tries: impl Fn(Rung) -> bool) -> Option<(Layout, Probe)> {
+fn load_by(tries: impl Fn(AttachMethod) -> bool) -> Option<(Layout, Probe)> {
     let layout = Layout::detect().map_err(|error| eprintln!("SKIPPED: {error}")).ok()?;
     match Probe::load_by(&layout, tries) {
         Ok(probe) => {
-            for job in &probe.attached {
-                eprintln!("{:<15} {:?} refused {:?}", job.job, job.rung, job.refused);
+            for feature in &probe.attached {
+                eprintln!("{:<15} {:?} refused {:?}", feature.name, feature.method, feature.refused);
             }
             eprintln!("missing {:?}", probe.missing);
             Some((layout, probe))
@@ -97,15 +97,15 @@ const STOCK: u64 = 64 * 4096;
 
 #[test]
 fn the_walk_without_a_lock_and_the_files_say_the_same() {
-    walk_and_files("open", |rung| !matches!(rung, Rung::CgroupIterator(_)));
+    walk_and_files("open", |method| !matches!(method, AttachMethod::CgroupIterator(_)));
 }
 
 #[test]
 fn the_iterator_and_the_files_say_the_same() {
-    walk_and_files("iterator", |rung| !matches!(rung, Rung::OpenWalk(_)));
+    walk_and_files("iterator", |method| !matches!(method, AttachMethod::OpenWalk(_)));
 }
 
-fn walk_and_files(name: &str, tries: impl Fn(Rung) -> bool) {
+fn walk_and_files(name: &str, tries: impl Fn(AttachMethod) -> bool) {
     let Some((layout, mut probe)) = load_by(tries) else { return };
     let Some(mut walker) = probe.take_walker("walk") else { return eprintln!("SKIPPED: no walk on this kernel") };
     let Some(mut busy) = Cgroup::make(&layout, &format!("busy-{name}")) else { return };
@@ -188,13 +188,13 @@ fn a_kill_is_seen_with_its_victim() {
     let begun = Instant::now();
     while exits.is_empty() && begun.elapsed() < Duration::from_secs(10) {
         std::thread::sleep(Duration::from_millis(20));
-        probe.read_events(|told| match told {
-            Told::Kill { report, victim_cgroup, limit_cgroup } if victim_cgroup == id || victim_cgroup == 0 => {
+        probe.read_events(|event| match event {
+            ProbeEvent::Kill { report, victim_cgroup, limit_cgroup } if victim_cgroup == id || victim_cgroup == 0 => {
                 kills.push((report, limit_cgroup));
             }
-            Told::Exit { cgroup, exit, .. } if cgroup == id => exits.push(exit),
-            Told::Made { path: p, id: i, .. } if p == path => made.push(i),
-            Told::Joined { cgroup, pid, comm, .. } if cgroup == id => joined.push((pid as u32, comm)),
+            ProbeEvent::Exit { cgroup, exit, .. } if cgroup == id => exits.push(exit),
+            ProbeEvent::Made { path: p, id: i, .. } if p == path => made.push(i),
+            ProbeEvent::Joined { cgroup, pid, comm, .. } if cgroup == id => joined.push((pid as u32, comm)),
             _ => {}
         });
     }
@@ -251,9 +251,9 @@ fn a_cgroup_of_a_moment_leaves_its_peak() {
     cgroup.children[0].wait().unwrap();
     drop(cgroup);
     let mut seen = Vec::new();
-    probe.read_events(|told| match told {
-        Told::Made { id, path, .. } => seen.push(("made", id, path, None)),
-        Told::Removed { id, path, last, .. } => seen.push(("removed", id, path, last)),
+    probe.read_events(|event| match event {
+        ProbeEvent::Made { id, path, .. } => seen.push(("made", id, path, None)),
+        ProbeEvent::Removed { id, path, last, .. } => seen.push(("removed", id, path, last)),
         _ => {}
     });
     seen.retain(|(_, _, p, _)| *p == path);
@@ -336,12 +336,12 @@ fn a_signal_is_seen_with_who_sent_it_and_how() {
     }
     std::thread::sleep(Duration::from_millis(100));
     let (mut signals, mut exits) = (Vec::new(), HashMap::new());
-    probe.read_events(|told| match told {
-        Told::Signal { cgroup, pid, sent, .. } => {
+    probe.read_events(|event| match event {
+        ProbeEvent::Signal { cgroup, pid, sent, .. } => {
             assert_eq!(cgroup, id, "one of a cgroup that is not sampled");
             signals.push((pid as u32, sent));
         }
-        Told::Exit { cgroup, exit, .. } if cgroup == id => drop(exits.insert(exit.pid as u32, exit)),
+        ProbeEvent::Exit { cgroup, exit, .. } if cgroup == id => drop(exits.insert(exit.pid as u32, exit)),
         _ => {}
     });
     eprintln!("{signals:?} {exits:?}");
@@ -362,7 +362,7 @@ fn a_signal_is_seen_with_who_sent_it_and_how() {
 #[test]
 fn each_death_of_a_busy_machine_is_told_with_who_did_it_and_no_healthy_end_is() {
     let Some((layout, probe)) = load() else { return };
-    if !["signal_sent", "process_exit", "oom_victim"].iter().all(|job| probe.has(job)) {
+    if !["signal_sent", "process_exit", "oom_victim"].iter().all(|feature| probe.has(feature)) {
         return eprintln!("SKIPPED: signals and ends are not seen here");
     }
     drop(probe);
@@ -469,7 +469,7 @@ fn each_death_of_a_busy_machine_is_told_with_who_did_it_and_no_healthy_end_is() 
 #[test]
 fn a_recording_knows_who_was_in_a_cgroup_of_a_moment() {
     let Some((layout, probe)) = load() else { return };
-    if !["cgroup_made", "cgroup_removed", "cgroup_joined"].iter().all(|job| probe.has(job)) {
+    if !["cgroup_made", "cgroup_removed", "cgroup_joined"].iter().all(|feature| probe.has(feature)) {
         return eprintln!("SKIPPED: cgroups are not seen to come and go here");
     }
     drop(probe);

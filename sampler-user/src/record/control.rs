@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::kernel::probe::events::Told;
+use crate::kernel::probe::events::ProbeEvent;
 use crate::model::event::{Event, What};
 use crate::model::time::Anchor;
 use crate::record::budget::Budget;
@@ -149,32 +149,32 @@ impl Control {
         self.oom.expect_probe(sees_victims);
     }
 
-    fn probe_event(&mut self, now_ns: u64, event: Told, effects: &mut Vec<Effect>) {
+    fn probe_event(&mut self, now_ns: u64, event: ProbeEvent, effects: &mut Vec<Effect>) {
         match event {
-            Told::Kill { mut report, victim_cgroup, limit_cgroup } => {
+            ProbeEvent::Kill { mut report, victim_cgroup, limit_cgroup } => {
                 report.victim_cgroup = self.lifecycle.path_of(victim_cgroup);
                 if let Some(request) = &mut report.request {
                     request.limit_cgroup = self.lifecycle.path_of(limit_cgroup);
                 }
                 self.oom.probe(now_ns, report, effects);
             }
-            Told::Made { time_ns, id, path } => self.lifecycle.probe_made(time_ns, id, path, effects),
-            Told::Removed { time_ns, id, path, last } => {
+            ProbeEvent::Made { time_ns, id, path } => self.lifecycle.probe_made(time_ns, id, path, effects),
+            ProbeEvent::Removed { time_ns, id, path, last } => {
                 self.lifecycle.probe_removed(time_ns, id, path, last, effects);
             }
-            Told::Joined { time_ns, cgroup, pid, own_pid, comm } => {
+            ProbeEvent::Joined { time_ns, cgroup, pid, own_pid, comm } => {
                 if let Some(path) = self.lifecycle.selected_path_of(cgroup) {
                     let what = What::ProcessJoined { pid, own_pid, comm };
                     effects.push(Effect::Record(Event { mono_ns: time_ns, cgroup: Some(path), what }));
                 }
             }
-            Told::Exit { time_ns, cgroup, exit } => {
+            ProbeEvent::Exit { time_ns, cgroup, exit } => {
                 if let Some(what) = self.deaths.exit(time_ns, exit) {
                     let cgroup = self.lifecycle.path_of(cgroup);
                     effects.push(Effect::Record(Event { mono_ns: time_ns, cgroup, what }));
                 }
             }
-            Told::Signal { pid, sender_cgroup, mut sent, .. } => {
+            ProbeEvent::Signal { pid, sender_cgroup, mut sent, .. } => {
                 sent.sender_cgroup = self.lifecycle.path_of(sender_cgroup);
                 self.deaths.signal(pid, sent);
             }
@@ -346,8 +346,8 @@ mod tests {
 
     #[test]
     fn a_brief_cgroup_is_recorded_once_whoever_reports_it_first() {
-        let made = || Told::Made { time_ns: 10, id: 9, path: "/a/b".into() };
-        let gone = || Told::Removed { time_ns: 20, id: 9, path: "/a/b".into(), last: Some((4096, 1)) };
+        let made = || ProbeEvent::Made { time_ns: 10, id: 9, path: "/a/b".into() };
+        let gone = || ProbeEvent::Removed { time_ns: 20, id: 9, path: "/a/b".into(), last: Some((4096, 1)) };
         let life = ["cgroup_created /a/b", "cgroup_last /a/b", "cgroup_removed /a/b", "forget 9"];
         let (mut control, _) = begun(None);
         let all = brief(&control.on(SECOND, Wake::Probe(vec![made(), gone()])));
@@ -415,12 +415,13 @@ mod tests {
         assert_eq!(brief(&control.on(SECOND, Wake::ProbeLoaded { attached: None, lacks })), ["degraded"]);
         removed(&mut control, "/a/gone", 0, Vec::new());
         for (id, cgroup) in [(5, Some("/a/x")), (6, Some("/b")), (0, None)] {
-            let kill = Told::Kill { report: Box::new(ProbeReport::default()), victim_cgroup: id, limit_cgroup: 0 };
+            let kill =
+                ProbeEvent::Kill { report: Box::new(ProbeReport::default()), victim_cgroup: id, limit_cgroup: 0 };
             let effects = control.on(SECOND, Wake::Probe(vec![kill]));
             let [Effect::Record(event)] = &effects[..] else { panic!("{effects:?}") };
             assert_eq!(event.cgroup.as_deref(), cgroup, "cgroup {id}");
         }
-        let joined = |cgroup| Told::Joined { time_ns: 1, cgroup, pid: 1, own_pid: 1, comm: "sh".into() };
+        let joined = |cgroup| ProbeEvent::Joined { time_ns: 1, cgroup, pid: 1, own_pid: 1, comm: "sh".into() };
         let effects = control.on(SECOND, Wake::Probe(vec![joined(5), joined(6)]));
         assert_eq!(brief(&effects), ["process_joined /a/x"], "/b is not selected");
     }

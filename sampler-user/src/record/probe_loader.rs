@@ -67,16 +67,16 @@ fn load(wanted: UseProbe, layout: &Layout, locks: bool) -> Result<Loaded, Error>
             return Ok(Loaded { probe: None, lacks: vec![why] });
         }
     };
-    let refused: Vec<_> = probe.attached.iter().filter(|job| job.lacks()).collect();
+    let refused: Vec<_> = probe.attached.iter().filter(|feature| feature.lacks()).collect();
     if refused.is_empty() {
         return Ok(Loaded { probe: Some(probe), lacks: Vec::new() });
     }
-    let one = |job: &&probe::Attached| {
-        let why: Vec<String> = job.refused.iter().map(|(rung, why)| format!("{rung}: {why}")).collect();
-        format!("{} ({})", job.gives, why.join("; "))
+    let one = |feature: &&probe::Attached| {
+        let why: Vec<String> = feature.refused.iter().map(|(method, why)| format!("{method}: {why}")).collect();
+        format!("{} ({})", feature.gives, why.join("; "))
     };
     let all = refused.iter().map(one).collect::<Vec<_>>().join(", ");
-    if wanted == UseProbe::Require && REQUIRED.iter().any(|job| !probe.has(job)) {
+    if wanted == UseProbe::Require && REQUIRED.iter().any(|feature| !probe.has(feature)) {
         return Err(probe::Error::Nothing { why: all }.into());
     }
     Ok(Loaded { probe: Some(probe), lacks: vec![format!("the kernel probe does without: {all}")] })

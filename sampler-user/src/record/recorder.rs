@@ -291,7 +291,11 @@ impl Recorder {
     fn adopt(&mut self, loaded: Loaded) {
         let Loaded { probe, lacks } = loaded;
         let attached = probe.as_ref().map(|probe| Attached {
-            jobs: probe.attached.iter().filter_map(|job| Some((job.job.into(), job.rung?.to_string()))).collect(),
+            jobs: probe
+                .attached
+                .iter()
+                .filter_map(|feature| Some((feature.name.into(), feature.method?.to_string())))
+                .collect(),
             sees_victims: probe.has("oom_victim"),
         });
         self.probe = probe;

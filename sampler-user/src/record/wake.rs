@@ -1,7 +1,7 @@
 //! What wakes the control loop, already read from the kernel.
 
 use crate::kernel::oom::witness::Expected;
-use crate::kernel::probe::events::Told;
+use crate::kernel::probe::events::ProbeEvent;
 use crate::model::evidence::OomReport;
 use crate::model::time::Anchor;
 use crate::record::notices::Notice;
@@ -39,7 +39,7 @@ pub enum Wake {
     /// OOM reports of the kernel's log.
     Log(Vec<OomReport>),
     /// Events of the kernel probe.
-    Probe(Vec<Told>),
+    Probe(Vec<ProbeEvent>),
     /// Loading the kernel probe has ended.
     ProbeLoaded {
         /// What is attached by which method; `None` without a probe.

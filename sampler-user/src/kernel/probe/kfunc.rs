@@ -109,7 +109,7 @@ mod tests {
 
     #[test]
     fn the_committed_object_calls_every_function() {
-        let object = Object::parse(crate::kernel::probe::OBJECT).unwrap();
+        let object = Object::parse(crate::kernel::probe::object::OBJECT).unwrap();
         for name in ["open_walk_fast", "open_walk_slow"] {
             let program = &object.programs[name];
             let code = &object.functions[&program.function_key()].instructions;
