@@ -5,7 +5,7 @@ use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::PathBuf;
 
-use crate::journal::block::Decoder;
+use crate::journal::decoder::Decoder;
 use crate::journal::format::{FrameKind, HEAD, MAGIC, MAX_PAYLOAD, SubjectFrame, parse_frame};
 use crate::journal::reader::segments;
 use crate::model::event::Event;

@@ -7,7 +7,7 @@ use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use crate::journal::block::Encoder;
+use crate::journal::encoder::Encoder;
 use crate::journal::format::{FrameKind, SUFFIX, SubjectFrame, VERSION, frame};
 use crate::model::event::{Event, What};
 use crate::model::recording::{Origin, Subject};
@@ -44,6 +44,18 @@ pub trait Owner: Send {
     fn make_room(&mut self) -> bool;
 }
 
+/// Leaves segments where they are, and frees nothing.
+#[derive(Debug)]
+pub struct NoOwner;
+
+impl Owner for NoOwner {
+    fn finished(&mut self, _: PathBuf) {}
+
+    fn make_room(&mut self) -> bool {
+        false
+    }
+}
+
 /// The journal of one run of the agent.
 pub struct Writer {
     dir: PathBuf,
@@ -54,7 +66,7 @@ pub struct Writer {
     encoder: Encoder,
     buffer: Vec<u8>,
     subjects: BTreeMap<SubjectRef, Subject>,
-    /// What cgroups that live are called, to be told again in each segment.
+    /// What cgroups that live are called, to be written again in each segment.
     names: BTreeMap<String, Event>,
     sequence: u32,
     loss: Option<Loss>,
@@ -63,7 +75,7 @@ pub struct Writer {
     clock: Clock,
 }
 
-/// Tells both clocks.
+/// Reads both clocks.
 pub type Clock = fn() -> Anchor;
 
 /// Writes and syncs what is left, and gives the last segment to the owner.

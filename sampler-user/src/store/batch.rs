@@ -220,29 +220,19 @@ fn plan(found: BTreeMap<Arc<Subject>, Found>, room: usize) -> Vec<Batch> {
 
 #[cfg(test)]
 mod tests {
-    use std::path::PathBuf;
-
     use super::*;
-    use crate::journal::writer::{Owner, Rotation, Writer};
+    use crate::journal::writer::{NoOwner, Rotation, Writer};
     use crate::model::recording::Origin;
     use crate::model::sample::{PassHead, Row};
     use crate::model::sink::Sink;
     use crate::model::time::Anchor;
-
-    struct Nobody;
-    impl Owner for Nobody {
-        fn finished(&mut self, _: PathBuf) {}
-        fn make_room(&mut self) -> bool {
-            false
-        }
-    }
 
     const PASSES: u64 = 20_000;
 
     /// Twelve cgroups; two of them in bursts with more rows than a batch has, one seen again under another number.
     fn segment(dir: &tempfile::TempDir) -> Segment {
         let clock = || Anchor { mono_ns: 0, wall_ns: 0 };
-        let (rotation, owner) = (Rotation::default(), Box::new(Nobody));
+        let (rotation, owner) = (Rotation::default(), Box::new(NoOwner));
         let mut writer = Writer::create_at(dir.path(), Origin::example(clock()), rotation, owner, clock).unwrap();
         for n in 1..14u32 {
             let name = if n == 13 { 12 } else { n };

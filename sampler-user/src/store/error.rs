@@ -64,7 +64,7 @@ pub enum Error {
     },
     /// A journal segment.
     #[error(transparent)]
-    Journal(#[from] crate::journal::reader::Error),
+    Journal(#[from] crate::journal::Error),
     /// Nothing there.
     #[error(
         "{path} holds no recording; give the folder that `sampler record --out` wrote, a .parquet or a .journal file"

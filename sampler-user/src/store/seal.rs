@@ -44,7 +44,7 @@ pub struct Sealed {
 /// Seals a segment into `dir` and deletes it. A segment without a readable head is set aside, never deleted.
 pub fn seal(path: &Path, dir: &Path) -> Result<Sealed, Error> {
     let segment = match Segment::open(path) {
-        Err(error @ crate::journal::reader::Error::NoHead { .. }) => {
+        Err(error @ crate::journal::Error::NoHead { .. }) => {
             let aside = path.with_extension(format!("{SUFFIX}.unreadable"));
             fs::rename(path, &aside).map_err(at("set aside the unreadable segment", path))?;
             return Err(error.into());

@@ -8,8 +8,9 @@ use std::sync::Arc;
 
 use parquet::file::reader::FileReader;
 
+use crate::journal;
 use crate::journal::format::SUFFIX;
-use crate::journal::reader::{self, Segment, segments};
+use crate::journal::reader::{Segment, segments};
 use crate::model::event::Event;
 use crate::model::fields;
 use crate::model::fields::{FieldId, Table};
@@ -286,7 +287,7 @@ enum Part<'a> {
 }
 
 /// A segment, opened once.
-fn open_segment(opened: &mut HashMap<PathBuf, Arc<Segment>>, path: &Path) -> Result<Arc<Segment>, reader::Error> {
+fn open_segment(opened: &mut HashMap<PathBuf, Arc<Segment>>, path: &Path) -> Result<Arc<Segment>, journal::Error> {
     if let Some(segment) = opened.get(path) {
         return Ok(segment.clone());
     }
