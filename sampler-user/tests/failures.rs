@@ -12,7 +12,6 @@ use std::time::Duration;
 
 use sampler::journal::writer::Writer;
 use sampler::kernel::cgroupfs::layout::{Layout, Version};
-use sampler::kernel::cgroupfs::tree::Selection;
 use sampler::model::event::{Event, What};
 use sampler::model::fields::{FieldId, Table};
 use sampler::model::recording::Subject;
@@ -191,17 +190,13 @@ fn one_unreadable_cgroup_never_stops_the_others() {
     fs::write(dir.path().join("huge/memory.current"), "99999999999999999999999999\n").unwrap();
     let seen = Arc::new(Mutex::new(Seen::default()));
     let config = Config {
-        layout,
-        selection: Selection::new(&[], &[]).unwrap(),
         interval: Duration::from_millis(10),
         slow_interval: Duration::from_millis(100),
-        burst: None,
-        max_cpu: None,
-        fields: Vec::new(),
         processes: false,
         protect: false,
         probe: UseProbe::Off,
         names: NameSources { ask: false, docker_socket: None },
+        ..Config::new(layout)
     };
     let gone = dir.path().join("gone");
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();

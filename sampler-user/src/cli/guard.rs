@@ -77,12 +77,6 @@ pub struct Args {
     no_protect: bool,
 }
 
-/// As `record` has them.
-const INTERVALS: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(1));
-const KEEP: Duration = Duration::from_secs(7 * 86400);
-const MAX_DISK: u64 = 2 << 30;
-const SEAL_EVERY: Duration = Duration::from_secs(15 * 60);
-
 fn budget(text: &str) -> Result<u64, String> {
     match parse_bytes(text)? {
         UNLIMITED => Err("a guard without a budget is no guard: name a size, such as 1G".into()),
@@ -136,21 +130,14 @@ pub fn run(args: Args) -> anyhow::Result<ExitCode> {
     let agent = Agent {
         out: out.clone(),
         config: Config {
-            layout,
-            // Who pushed whom has to be seen, so all are recorded.
-            selection: Selection::new(&[], &[]).context("select all cgroups")?,
-            interval: INTERVALS.0,
-            slow_interval: INTERVALS.1,
-            burst: None,
-            max_cpu: None,
-            fields: Vec::new(),
-            processes: true,
+            // Of all cgroups: who pushed whom has to be seen.
             protect: !args.no_protect,
             probe: args.probe,
             names: NameSources { ask: true, docker_socket: args.docker_socket },
+            ..Config::new(layout)
         },
-        rotation: Rotation { age: SEAL_EVERY, ..Rotation::default() },
-        retention: Retention { keep: Some(KEEP), max_disk: Some(MAX_DISK) },
+        rotation: Rotation::default(),
+        retention: Retention::AGENT,
         on_oom: None,
         beside: beside::Live { metrics: args.metrics, ..beside::Live::default() },
         guard: Some(patrol),

@@ -151,17 +151,14 @@ fn open(args: &Args, selection: &Selection) -> anyhow::Result<(Source, Shared, S
     let name = rustix::system::uname();
     let board = Shared::new(depth, name.nodename().to_string_lossy().into_owned(), sampler::kernel::wsl::name());
     let config = Config {
-        layout: Layout::detect()?,
         selection: selection.clone(),
         interval: args.interval,
         slow_interval: args.interval,
-        burst: None,
-        max_cpu: None,
-        fields: Vec::new(),
         processes: false,
         protect: false,
         probe: UseProbe::Off,
         names: NameSources { ask: true, docker_socket: args.docker_socket.clone() },
+        ..Config::new(Layout::detect()?)
     };
     let (stop, stopped) = tokio::sync::oneshot::channel();
     let sink = board.clone();

@@ -270,7 +270,7 @@ mod tests {
         }
     }
 
-    /// A segment with rows of four subjects in all kinds, some later than others, told over several blocks.
+    /// A segment with rows of four subjects in all kinds, some later than others, written over several blocks.
     fn busy(seed: u64) -> Vec<u8> {
         let dir = tempfile::tempdir().unwrap();
         let origin = crate::model::recording::Origin::example(crate::model::time::Anchor { mono_ns: 0, wall_ns: 0 });
@@ -396,8 +396,8 @@ mod tests {
         for bytes in [whole.clone(), long.clone(), [&long[..], &whole[..], &whole[..whole.len() - 9]].concat()] {
             fs::write(&path, &bytes).unwrap();
             let (file, memory) = (Segment::open(&path).unwrap(), Segment::parse(&path, bytes).unwrap());
-            let told = |s: &Segment| (s.frames, s.torn_bytes, s.corrupt_bytes, s.blocks.clone(), s.events.len());
-            assert_eq!(told(&file), told(&memory));
+            let counts = |s: &Segment| (s.frames, s.torn_bytes, s.corrupt_bytes, s.blocks.clone(), s.events.len());
+            assert_eq!(counts(&file), counts(&memory));
             let rows = |segment: &Segment| {
                 let mut rows = Vec::new();
                 segment.rows(|head, row| rows.push(plain(head, row)));

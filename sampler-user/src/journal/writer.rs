@@ -143,7 +143,7 @@ impl Writer {
         self.segment.as_ref().map(|segment| &*segment.path)
     }
 
-    /// Passes lost so far and not yet told in a gap.
+    /// Passes lost so far and not yet recorded as a gap.
     pub fn lost_passes(&self) -> u64 {
         self.loss.as_ref().map_or(0, |loss| loss.passes)
     }
@@ -213,7 +213,7 @@ impl Writer {
         }
     }
 
-    fn tell_loss(&mut self) {
+    fn record_loss(&mut self) {
         let Some(loss) = self.loss.take() else { return };
         if loss.passes > 0 {
             let what = What::Gap {
@@ -303,7 +303,7 @@ impl Sink for Writer {
             }
             match result {
                 Ok(()) if self.loss.is_some() => {
-                    self.tell_loss();
+                    self.record_loss();
                     let _ = self.write_buffer();
                 }
                 Ok(()) => {}

@@ -15,7 +15,7 @@ use crate::record::allowance::Allowance;
 use crate::record::burst::{Activity, Signal};
 use crate::record::history::History;
 use crate::record::pace::Pace;
-use crate::record::sampler::{Sampler, Target, Vitals};
+use crate::record::sampler::{Sampler, SharedState, Target};
 
 /// What the control thread asks of a sampling thread.
 #[derive(Debug)]
@@ -30,7 +30,7 @@ pub enum Command {
 
 /// What a sampling thread and the others share, without a lock.
 #[derive(Debug, Default)]
-pub struct Shared {
+pub struct ThreadState {
     /// Set once: take a last pass and end.
     pub stop: AtomicBool,
     /// The interval is multiplied by this, for the budget. 0 counts as 1.
@@ -53,7 +53,7 @@ pub struct Shared {
     pub burst_us: AtomicU64,
 }
 
-impl Shared {
+impl ThreadState {
     /// Factor of the interval.
     pub fn factor(&self) -> u64 {
         u64::from(self.slowdown.load(Ordering::Relaxed).max(1))
@@ -71,7 +71,7 @@ pub struct Outlet {
     /// The ring.
     pub ring: Producer<u64>,
     /// Where the losses are counted.
-    pub shared: Arc<Shared>,
+    pub shared: Arc<ThreadState>,
 }
 
 impl Outlet {
@@ -97,7 +97,7 @@ pub struct Fast {
     outlet: Outlet,
     commands: Consumer<Command>,
     graveyard: Producer<Box<Target>>,
-    shared: Arc<Shared>,
+    shared: Arc<ThreadState>,
     base: Pace,
     burst: Option<Pace>,
     base_interval_ns: u64,
@@ -118,11 +118,11 @@ struct SignalSlots {
 
 impl SignalSlots {
     #[inline]
-    fn signal(&self, row: &Row, vitals: &Vitals) -> Option<Signal> {
+    fn signal(&self, row: &Row, state: &SharedState) -> Option<Signal> {
         Some(Signal {
             current: row.get(self.current)?,
-            limit: vitals.limit(),
-            cache: vitals.cache(),
+            limit: state.limit(),
+            cache: state.cache(),
             pressure_us: row.get(self.pressure),
             limit_hits: row.get(self.hits),
             kills: row.get(self.kills),
@@ -165,7 +165,7 @@ impl Fast {
         }
     }
 
-    /// Runs until told to stop; then takes one last pass.
+    /// Runs until it is to stop; then takes one last pass.
     pub fn run(mut self) {
         // Wake within a microsecond of the tick, not the default 50.
         let _ = rustix::thread::set_current_timer_slack(std::num::NonZeroU64::new(1));
@@ -261,8 +261,8 @@ impl Fast {
             now,
             |_| true,
             |target, row| {
-                if let Some(signal) = slots.signal(row, &target.vitals) {
-                    target.vitals.set_activity(target.trigger.observe(now, signal));
+                if let Some(signal) = slots.signal(row, &target.state) {
+                    target.state.set_activity(target.trigger.observe(now, signal));
                 }
             },
         );
@@ -280,9 +280,9 @@ impl Fast {
             now,
             |target| target.trigger.activity() != Activity::Calm,
             |target, row| {
-                if let Some(signal) = slots.signal(row, &target.vitals) {
+                if let Some(signal) = slots.signal(row, &target.state) {
                     let activity = target.trigger.observe(now, signal);
-                    target.vitals.set_activity(activity);
+                    target.state.set_activity(activity);
                     bursts |= activity == Activity::Burst;
                 }
             },

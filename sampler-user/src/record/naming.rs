@@ -1,4 +1,4 @@
-//! Names: a thread that asks the runtimes what they call the cgroups that appear, and tells it as events.
+//! Names: a thread that asks the runtimes what they call the cgroups that appear, and records it as events.
 //!
 //! Docker's stream of events names a container before its cgroup exists, so that one of 50 ms has its name; where there is no
 //! stream, the state files are read as soon as the cgroup appears, and the daemon is asked by id, also after its end.
@@ -46,7 +46,7 @@ impl Naming {
     /// Starts the thread.
     pub fn begin(sources: &NameSources, messages: mpsc::Sender<Message>) -> io::Result<Naming> {
         let (asks, inbox) = unbounded_channel();
-        let (tell_done, done) = mpsc::channel();
+        let (finished, done) = mpsc::channel();
         if !sources.ask {
             return Ok(Naming { asks: None, done });
         }
@@ -56,7 +56,7 @@ impl Naming {
             if let Ok(runtime) = runtime {
                 runtime.block_on(run(api, inbox, messages));
             }
-            let _ = tell_done.send(());
+            let _ = finished.send(());
         })?;
         Ok(Naming { asks: Some(asks), done })
     }
@@ -77,7 +77,7 @@ impl Naming {
 }
 
 async fn run(api: Api, mut asks: UnboundedReceiver<String>, messages: mpsc::Sender<Message>) {
-    let (tell, mut told) = unbounded_channel();
+    let (sender, mut news) = unbounded_channel();
     let mut names = Names {
         api: api.clone(),
         roots: Roots::default(),
@@ -87,12 +87,12 @@ async fn run(api: Api, mut asks: UnboundedReceiver<String>, messages: mpsc::Send
         complained: false,
         messages,
     };
-    let stream = tokio::spawn(follow(api, tell));
+    let stream = tokio::spawn(follow(api, sender));
     loop {
         let due = names.open.iter().map(|open| open.at).min();
         tokio::select! {
             biased;
-            Some(news) = told.recv() => names.hear(news),
+            Some(news) = news.recv() => names.on_news(news),
             cgroup = asks.recv() => match cgroup {
                 Some(cgroup) => names.seen(&cgroup).await,
                 None => break,
@@ -100,14 +100,14 @@ async fn run(api: Api, mut asks: UnboundedReceiver<String>, messages: mpsc::Send
             () = sleep_until(due.unwrap_or_else(Instant::now)), if due.is_some() => names.ask_again(Instant::now()).await,
         }
     }
-    while let Ok(news) = told.try_recv() {
-        names.hear(news);
+    while let Ok(news) = news.try_recv() {
+        names.on_news(news);
     }
     let _ = timeout(END, names.ask_again(Instant::now() + Duration::from_secs(3600))).await;
     stream.abort();
 }
 
-/// What the daemon tells.
+/// What the daemon reports.
 enum News {
     /// Where it keeps its state.
     Folder(PathBuf),
@@ -116,18 +116,18 @@ enum News {
 }
 
 /// Follows the daemon for as long as somebody listens; it may come and go.
-async fn follow(api: Api, tell: UnboundedSender<News>) {
-    while !tell.is_closed() {
+async fn follow(api: Api, sender: UnboundedSender<News>) {
+    while !sender.is_closed() {
         if let Ok(mut stream) = api.follow().await {
             if let Some(folder) = api.data_folder().await {
-                let _ = tell.send(News::Folder(folder));
+                let _ = sender.send(News::Folder(folder));
             }
             // After the stream has begun, so that none falls between.
             for identity in api.list().await.unwrap_or_default() {
-                let _ = tell.send(News::Who(identity.into(), None));
+                let _ = sender.send(News::Who(identity.into(), None));
             }
             while let Some(happening) = stream.next().await {
-                if tell.send(News::Who(happening.who.into(), happening.end)).is_err() {
+                if sender.send(News::Who(happening.who.into(), happening.end)).is_err() {
                     return;
                 }
             }
@@ -147,7 +147,7 @@ struct Open {
 struct Names {
     api: Api,
     roots: Roots,
-    /// Containers by id, and the cgroups that were told of them.
+    /// Containers by id, and the cgroups that were named by them.
     known: HashMap<String, (Identity, Option<String>)>,
     order: VecDeque<String>,
     open: Vec<Open>,
@@ -156,7 +156,7 @@ struct Names {
 }
 
 impl Names {
-    fn hear(&mut self, news: News) {
+    fn on_news(&mut self, news: News) {
         let (identity, end) = match news {
             News::Folder(folder) => {
                 if !self.roots.docker.contains(&folder) {
@@ -176,18 +176,18 @@ impl Names {
         if let Some(at) = self.open.iter().position(|open| open.identity.container.as_ref() == Some(&id)) {
             let open = self.open.swap_remove(at);
             self.keep(identity.clone(), None);
-            self.tell(&open.cgroup, open.identity, &identity);
+            self.record_name(&open.cgroup, open.identity, &identity);
             return;
         }
-        let told = self.known.get(&id).and_then(|(old, cgroup)| cgroup.clone().filter(|_| old.name != identity.name));
+        let named = self.known.get(&id).and_then(|(old, cgroup)| cgroup.clone().filter(|_| old.name != identity.name));
         self.keep(identity.clone(), None);
         // Renamed.
-        if let Some((cgroup, own)) = told.and_then(|cgroup| Some((cgroup.clone(), identify(&cgroup)?))) {
-            self.tell(&cgroup, own, &identity);
+        if let Some((cgroup, own)) = named.and_then(|cgroup| Some((cgroup.clone(), identify(&cgroup)?))) {
+            self.record_name(&cgroup, own, &identity);
         }
     }
 
-    /// Keeps who a container is, and which cgroup was told of it.
+    /// Keeps who a container is, and which cgroup was named by it.
     fn keep(&mut self, identity: Identity, cgroup: Option<String>) {
         let Some(id) = identity.container.clone() else { return };
         let before = self.known.remove(&id);
@@ -230,7 +230,7 @@ impl Names {
             who = self.api.inspect(&id).await;
         }
         if let Some(who) = who {
-            self.tell(&open.cgroup, open.identity, &who);
+            self.record_name(&open.cgroup, open.identity, &who);
             return;
         }
         match AGAIN.get(open.tries) {
@@ -242,8 +242,8 @@ impl Names {
             None if !self.complained => {
                 self.complained = true;
                 let what = format!(
-                    "nobody told the name of the {} container in {}: its state files cannot be read, and {} does not know it; it \
-                     is shown by its id",
+                    "no name for the {} container in {}: its state files cannot be read, and {} does not know it; it is \
+                     shown by its id",
                     open.identity.runtime,
                     open.cgroup,
                     self.api.socket().display()
@@ -254,7 +254,7 @@ impl Names {
         }
     }
 
-    fn tell(&mut self, cgroup: &str, mut own: Identity, who: &Identity) {
+    fn record_name(&mut self, cgroup: &str, mut own: Identity, who: &Identity) {
         own.complete(who);
         // What the runtime says is newer than what the path says.
         own.name = who.name.clone().or(own.name);

@@ -24,10 +24,10 @@ pub const WINDOW_US: u64 = 2_000_000;
 /// On v1 the notice comes before the counter moves: it is read again at the next multiples but one of these times, nanoseconds,
 /// however many notices come.
 const V1_AGAIN_NS: [u64; 3] = [20_000_000, 150_000_000, 500_000_000];
-/// Of the counters that rise under pressure all the time a cgroup tells once in this time, nanoseconds.
+/// Counters that rise under pressure all the time are reported once in this time for each cgroup, nanoseconds.
 const QUIET_NS: u64 = 1_000_000_000;
 
-/// Something the kernel told.
+/// Something the kernel reported.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Notice {
     /// memory.events counters rose.
@@ -59,7 +59,7 @@ struct Counters {
     handle: Handle,
     last: Row,
     read_ns: u64,
-    told_ns: u64,
+    reported_ns: u64,
 }
 
 #[derive(Debug)]
@@ -125,7 +125,7 @@ impl Notices {
             Version::V1 => v1_oom_eventfd(layout, cgroup, &handle),
             Version::V2 => None,
         };
-        let counters = Counters { cgroup: cgroup.clone(), handle, last, read_ns: now, told_ns: 0 };
+        let counters = Counters { cgroup: cgroup.clone(), handle, last, read_ns: now, reported_ns: 0 };
         self.sources.insert(token, Source::Counters(Box::new(counters)));
         if let Some((eventfd, folder)) = oom {
             let oom_token = self.token(subject);
@@ -229,13 +229,13 @@ impl Notices {
             .filter(|(_, by)| *by > 0)
             .collect();
         let kill = rose.iter().any(|(column, _)| column.contains("oom"));
-        if rose.is_empty() || !(kill || force || now.saturating_sub(counters.told_ns) >= QUIET_NS) {
+        if rose.is_empty() || !(kill || force || now.saturating_sub(counters.reported_ns) >= QUIET_NS) {
             return;
         }
         notices.push(Notice::Events { cgroup: counters.cgroup.clone(), since_ns: counters.read_ns, rose });
         counters.last = row;
         counters.read_ns = now;
-        counters.told_ns = now;
+        counters.reported_ns = now;
     }
 
     fn token(&mut self, subject: SubjectRef) -> u64 {

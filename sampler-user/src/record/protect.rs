@@ -1,5 +1,5 @@
 //! The agent protects itself: the recorder must outlive what it records. Each protection is tried alone; one that is refused
-//! is told in one line and costs nothing else.
+//! is reported in one line and costs nothing else.
 
 use std::fs;
 use std::path::PathBuf;

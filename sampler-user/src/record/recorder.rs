@@ -30,13 +30,13 @@ use crate::record::config::Config;
 use crate::record::control::Control;
 use crate::record::effect::Effect;
 use crate::record::error::{Error, kernel};
-use crate::record::fast::{Command, Fast, Outlet, Shared};
+use crate::record::fast::{Command, Fast, Outlet, ThreadState};
 use crate::record::naming::Naming;
 use crate::record::notices::Notices;
 use crate::record::probe_loader::{Loaded, Loading};
 use crate::record::protect;
 use crate::record::relay::{self, Message};
-use crate::record::sampler::{Sampler, Target, Vitals};
+use crate::record::sampler::{Sampler, SharedState, Target};
 use crate::record::slow::{Parts, Slow};
 use crate::record::wake::{Attached, ProbeCounts, Second, Start, Wake};
 use crate::record::worker::{Worker, spawn};
@@ -67,7 +67,7 @@ struct Recorder {
     control: Control,
     layout: Layout,
     protects: bool,
-    shared: Arc<Shared>,
+    shared: Arc<ThreadState>,
     messages: Sender<Message>,
     numbers: Arc<AtomicU32>,
     /// Numbers of the sampled cgroups, by path.
@@ -99,7 +99,7 @@ impl Recorder {
         }
 
         let loading = Loading::start(&config)?;
-        let shared = Arc::new(Shared::default());
+        let shared = Arc::new(ThreadState::default());
         let numbers = Arc::new(AtomicU32::new(1));
         let (messages, inbox) = channel();
         let (fast_ring, fast_rows) = RingBuffer::new(FAST_RING);
@@ -258,7 +258,7 @@ impl Recorder {
     fn sample(&mut self, path: &str, id: u64) {
         let Some(&subject) = self.subjects.get(path) else { return };
         let cgroup: Arc<str> = path.into();
-        let vitals = Arc::new(Vitals::default());
+        let state = Arc::new(SharedState::default());
         for worker in [&mut self.fast, &mut self.slow] {
             let Some(plan) = &worker.plan else { continue };
             let target = Target {
@@ -266,7 +266,7 @@ impl Recorder {
                 cgroup: cgroup.clone(),
                 id,
                 handle: Handle::cgroup(plan, &self.layout, path),
-                vitals: vitals.clone(),
+                state: state.clone(),
                 trigger: BurstTrigger::default(),
                 gone: false,
             };

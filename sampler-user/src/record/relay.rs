@@ -14,7 +14,7 @@ use crate::model::sample::{Row, SubjectRef, take_pass};
 use crate::model::sink::Sink;
 use crate::model::time::mono_ns;
 use crate::record::allowance::BURST_ROWS;
-use crate::record::fast::Shared;
+use crate::record::fast::ThreadState;
 
 /// What does not go through the rings.
 #[derive(Debug)]
@@ -39,7 +39,7 @@ pub fn run(
     mut sink: Box<dyn Sink>,
     messages: &Receiver<Message>,
     mut rings: Vec<Consumer<u64>>,
-    shared: &Arc<Shared>,
+    shared: &Arc<ThreadState>,
 ) -> Box<dyn Sink> {
     let mut row = Row::new(0);
     let mut flushes = 0u32;
@@ -104,7 +104,7 @@ struct Reported {
 
 impl Reported {
     /// Records what is new.
-    fn report(&mut self, now_ns: u64, shared: &Shared, sink: &mut dyn Sink) {
+    fn report(&mut self, now_ns: u64, shared: &ThreadState, sink: &mut dyn Sink) {
         let mut record = |what| sink.event(&Event { mono_ns: now_ns, cgroup: None, what });
         let missed = shared.missed_ticks.load(Ordering::Relaxed);
         // Ticks are missed one by one on a busy machine: reported once a second at most.
@@ -156,7 +156,7 @@ mod tests {
 
     #[test]
     fn spent_bursts_lost_passes_and_missed_ticks_are_each_reported_once() {
-        let (shared, mut sink, mut reported) = (Shared::default(), Events::default(), Reported::default());
+        let (shared, mut sink, mut reported) = (ThreadState::default(), Events::default(), Reported::default());
         shared.bursts_spent.store(true, Ordering::Relaxed);
         shared.burst_us.store(100_000, Ordering::Relaxed);
         reported.report(1, &shared, &mut sink);

@@ -21,7 +21,7 @@ use crate::model::recording::{ProcessKey, Subject};
 use crate::model::sample::{HOST, PassBuilder, PassKind, Row, SubjectRef};
 use crate::model::time::{mono_ns, process_cpu_ns, thread_cpu_ns};
 use crate::record::burst::Cache;
-use crate::record::fast::{Command, Outlet, Shared};
+use crate::record::fast::{Command, Outlet, ThreadState};
 use crate::record::pace::Pace;
 use crate::record::relay::Message;
 use crate::record::sampler::{Sampler, Target};
@@ -59,7 +59,7 @@ pub struct Slow {
     commands: Consumer<Command>,
     graveyard: Producer<Box<Target>>,
     messages: Sender<Message>,
-    shared: Arc<Shared>,
+    shared: Arc<ThreadState>,
     pace: Pace,
     interval_ns: u64,
     layout: Layout,
@@ -116,7 +116,7 @@ impl Slow {
         }
     }
 
-    /// Runs until told to stop; then takes one last pass.
+    /// Runs until it is to stop; then takes one last pass.
     pub fn run(mut self) {
         while !self.shared.stops() {
             let next = self.turn(mono_ns());
@@ -225,7 +225,7 @@ impl Slow {
         let mut begun = false;
         for target in &sampler.targets {
             let Some(memory) = self.memory.get_mut(&target.subject) else { continue };
-            if budget == 0 || target.gone || !(std::mem::take(&mut memory.grows) || target.vitals.is_active()) {
+            if budget == 0 || target.gone || !(std::mem::take(&mut memory.grows) || target.state.is_active()) {
                 continue;
             }
             budget -= 1;
@@ -265,15 +265,15 @@ impl Slow {
 }
 
 impl Memory {
-    /// Tells changed limits, and notices slow growth.
+    /// Reports changed limits, and notices slow growth.
     fn observe(&mut self, now: u64, target: &Target, row: &Row, messages: &Sender<Message>) {
         let files = [FieldId::InactiveFile, FieldId::ActiveFile].map(|id| row.get(id.field()));
         if let [Some(inactive), Some(active)] = files {
             let at_ns = now + u64::from(row.lag_us) * 1000;
-            target.vitals.set_cache(Cache { bytes: inactive.saturating_add(active), at_ns });
+            target.state.set_cache(Cache { bytes: inactive.saturating_add(active), at_ns });
         }
         if let Some(limit) = row.get(FieldId::Max.field()) {
-            target.vitals.set_limit(limit);
+            target.state.set_limit(limit);
         }
         if self.limits.is_empty() {
             let limits = of(Table::Samples).filter(|field| field.kind == Kind::Limit);

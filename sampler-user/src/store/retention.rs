@@ -17,6 +17,11 @@ pub struct Retention {
     pub max_disk: Option<u64>,
 }
 
+impl Retention {
+    /// What an agent that records for weeks keeps by default: a week, and at most 2 GiB.
+    pub const AGENT: Retention = Retention { keep: Some(Duration::from_secs(7 * 86_400)), max_disk: Some(2 << 30) };
+}
+
 /// What went.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Removed {

@@ -153,7 +153,7 @@ pub fn schema(kind: TableKind) -> TypePtr {
     Arc::new(built.unwrap_or_else(|error| unreachable!("the schema of {} is constant: {error}", kind.name())))
 }
 
-/// How a file is written. `has` tells whether any row has a value for a field: a column of nulls needs no statistics.
+/// How a file is written. `has` says whether any row has a value for a field: a column of nulls needs no statistics.
 pub fn properties(kind: TableKind, origin: &Origin, has: impl Fn(&Field) -> bool) -> WriterProperties {
     let pair = |key: &str, value: String| KeyValue::new(format!("sampler.{key}"), value);
     let mut metadata = vec![

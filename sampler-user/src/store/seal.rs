@@ -86,7 +86,7 @@ pub fn seal(path: &Path, dir: &Path) -> Result<Sealed, Error> {
     Ok(sealed)
 }
 
-/// The event that tells of damage, at the time of the segment's last row.
+/// The event that reports damage, at the time of the segment's last row.
 fn recovered(segment: &Segment, stem: &str) -> Option<Event> {
     if segment.torn_bytes == 0 && segment.corrupt_bytes == 0 {
         return None;

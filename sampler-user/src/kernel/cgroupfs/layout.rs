@@ -58,7 +58,7 @@ impl Layout {
         })
     }
 
-    /// Finds the layout from the text of `/proc/self/mounts`; `has_memory` tells whether a v2 root offers memory.
+    /// Finds the layout from the text of `/proc/self/mounts`; `has_memory` says whether a v2 root offers memory.
     pub fn from_mounts(mounts: &str, has_memory: impl Fn(&Path) -> bool) -> Result<Layout, Error> {
         let (mut memory, mut unified, mut cpuacct, mut pids) = (None, None, None, None);
         for line in mounts.lines() {

@@ -54,7 +54,7 @@ pub fn can_reclaim(layout: &Layout, cgroup: &str) -> bool {
     layout.version == Version::V2 && folder(layout, cgroup).join("memory.reclaim").exists()
 }
 
-/// Reclaims about this much; waits until that is done. Cache alone where the kernel can be told so (6.11 and later), else by
+/// Reclaims about this much; waits until that is done. Cache alone where the kernel can be asked so (6.11 and later), else by
 /// its own choice, which is cache before anything else.
 pub fn reclaim(layout: &Layout, cgroup: &str, bytes: u64) -> Result<(), Error> {
     let path = folder(layout, cgroup).join("memory.reclaim");

@@ -409,12 +409,12 @@ mod tests {
             merge.witness(kmsg(i, i as i32 + 1, "/storm"));
             assert!(merge.pending.len() <= MOST_PENDING);
         }
-        let told: u64 = [merge.poll(SECOND), merge.poll(2 * SECOND + SETTLE_NS)]
+        let reported: u64 = [merge.poll(SECOND), merge.poll(2 * SECOND + SETTLE_NS)]
             .iter()
             .map(|settled| settled.kills.len() as u64 + settled.more.iter().map(|more| more.count).sum::<u64>())
             .sum();
         merge.poll(20 * SECOND);
-        assert!(told >= 19_000, "what is left is counted in the next second: {told}");
+        assert!(reported >= 19_000, "what is left is counted in the next second: {reported}");
         assert_eq!((merge.pending.len(), merge.reported.len(), merge.ledgers.len()), (0, 0, 0));
         assert!(merge.pending.capacity() <= 64 && merge.reported.capacity() <= 128);
     }

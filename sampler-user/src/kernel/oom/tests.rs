@@ -23,7 +23,7 @@ fn counter(time_ns: u64, cgroup: &str, kills: u64, ooms: u64, group_kills: u64) 
     Witness::Counter { time_ns, since_ns: 0, cgroup: cgroup.into(), kills, ooms, group_kills }
 }
 
-fn told(witnesses: Vec<Witness>) -> Vec<(Option<i32>, Option<String>, Vec<WitnessKind>)> {
+fn reported(witnesses: Vec<Witness>) -> Vec<(Option<i32>, Option<String>, Vec<WitnessKind>)> {
     let mut merge = Merge::default();
     witnesses.into_iter().for_each(|w| merge.witness(w));
     let kills = merge.poll(u64::MAX).kills;
@@ -141,7 +141,7 @@ fn a_group_of_two_is_two_although_the_counter_says_three() {
         counter(4, "/a", 3, 1, 1),
         Witness::Vmstat { time_ns: 5, since_ns: 0, kills: 3 },
     ];
-    let got = told(seen);
+    let got = reported(seen);
     assert_eq!(got.len(), 2);
     assert!(got.iter().all(|(_, cgroup, who)| cgroup.as_deref() == Some("/a") && who == &[Kmsg, MemoryEvents, Vmstat]));
 }
@@ -149,21 +149,21 @@ fn a_group_of_two_is_two_although_the_counter_says_three() {
 #[test]
 fn the_count_of_the_group_may_come_before_its_victims() {
     let seen = vec![kmsg(1, 7, "/a"), kmsg(2, 8, "/a"), counter(3, "/a", 1, 1, 1), counter(4, "/a", 2, 0, 0)];
-    assert_eq!(told(seen).len(), 2);
+    assert_eq!(reported(seen).len(), 2);
 }
 
 #[test]
 fn a_kernel_without_a_count_of_groups_names_the_first_victim_twice() {
     let vmstat = Witness::Vmstat { time_ns: 5, since_ns: 0, kills: 3 };
     let seen = vec![kmsg(1, 7, "/a"), kmsg(2, 7, "/a"), kmsg(3, 8, "/a"), counter(4, "/a", 3, 1, 0), vmstat];
-    assert_eq!(told(seen).len(), 2);
+    assert_eq!(reported(seen).len(), 2);
 }
 
 #[test]
 fn each_witness_alone_is_enough() {
-    assert_eq!(told(vec![kmsg(1, 7, "/a")]), [(Some(7), Some("/a".into()), vec![Kmsg])]);
-    assert_eq!(told(vec![counter(1, "/a", 2, 0, 0)]).len(), 2);
-    assert_eq!(told(vec![Witness::Vmstat { time_ns: 1, since_ns: 0, kills: 1 }]), [(None, None, vec![Vmstat])]);
+    assert_eq!(reported(vec![kmsg(1, 7, "/a")]), [(Some(7), Some("/a".into()), vec![Kmsg])]);
+    assert_eq!(reported(vec![counter(1, "/a", 2, 0, 0)]).len(), 2);
+    assert_eq!(reported(vec![Witness::Vmstat { time_ns: 1, since_ns: 0, kills: 1 }]), [(None, None, vec![Vmstat])]);
 }
 
 #[test]
@@ -218,13 +218,13 @@ fn after_ten_kills_the_log_names_only_victims_and_the_counters_say_where() {
         let report = OomReport { victim, constraint: Constraint::Memcg, ..OomReport::default() };
         Witness::Kmsg { time_ns, report: Box::new(report) }
     };
-    let told = |seen: Vec<Witness>| {
+    let reported = |seen: Vec<Witness>| {
         let mut merge = Merge::default();
         seen.into_iter().for_each(|witness| merge.witness(witness));
         merge.poll(u64::MAX).kills
     };
     let seen = vec![kmsg(1, 7, "/p/a"), bare(2, 8), counter(3, "/p/a", 2, 0, 0), counter(4, "/p", 0, 2, 0)];
-    let kills = told(seen.clone());
+    let kills = reported(seen.clone());
     assert_eq!(kills.len(), 2, "one kill, one event");
     assert_eq!((kills[1].victim_cgroup.as_deref(), kills[1].limit_cgroup.as_deref()), (Some("/p/a"), Some("/p")));
     assert_eq!(kills[1].witnesses, [Kmsg, MemoryEvents]);
@@ -235,11 +235,11 @@ fn after_ten_kills_the_log_names_only_victims_and_the_counters_say_where() {
         victim_cgroup: Some("/p/a".into()),
         ..ProbeReport::default()
     };
-    let kills = told([&seen[..], &[Witness::Probe { report: Box::new(probe) }]].concat());
+    let kills = reported([&seen[..], &[Witness::Probe { report: Box::new(probe) }]].concat());
     assert_eq!((kills.len(), kills[1].limit_cgroup.as_deref()), (2, Some("/p")));
     // Two cgroups that counted one each: which of them is not known, and none is said.
     let two = vec![bare(2, 8), counter(3, "/a", 1, 1, 0), counter(4, "/b", 1, 1, 0)];
-    let kills = told(two.clone());
+    let kills = reported(two.clone());
     assert!(kills.iter().filter(|kill| kill.victim.is_some()).all(|kill| kill.victim_cgroup.is_none()));
     assert_eq!(kills.len(), 2, "what was counted twice and named once is two kills");
     // Unless a process of that name was killed there before.
@@ -261,7 +261,7 @@ fn after_ten_kills_the_log_names_only_victims_and_the_counters_say_where() {
     let mut global = kmsg(1, 9, "/g");
     let Witness::Kmsg { report, .. } = &mut global else { unreachable!() };
     (report.constraint, report.oom_memcg) = (Constraint::None, None);
-    let kills = told(vec![global, counter(2, "/g", 1, 1, 0)]);
+    let kills = reported(vec![global, counter(2, "/g", 1, 1, 0)]);
     assert_eq!((kills[0].constraint, kills[0].limit_cgroup.as_deref()), (Constraint::None, None));
 }
 
@@ -269,13 +269,13 @@ fn after_ten_kills_the_log_names_only_victims_and_the_counters_say_where() {
 fn a_flood_of_thirty_is_thirty() {
     let mut seen: Vec<_> = (0..30).map(|i| kmsg(i, 100 + i as i32, "/a")).collect();
     seen.push(counter(40, "/a", 30, 30, 0));
-    let got = told(seen);
+    let got = reported(seen);
     assert_eq!(got.len(), 30);
     assert!(got.iter().all(|(_, _, who)| who == &[Kmsg, MemoryEvents]));
 }
 
 proptest! {
-    /// The order in which witnesses come does not change what is told.
+    /// The order in which witnesses come does not change what is reported.
     #[test]
     fn order_does_not_matter(order in Just((0..7usize).collect::<Vec<_>>()).prop_shuffle()) {
         let seen = [
@@ -283,6 +283,6 @@ proptest! {
             counter(5, "/b", 1, 0, 0), counter(6, "/c", 1, 0, 0), Witness::Vmstat { time_ns: 7, since_ns: 0, kills: 5 },
         ];
         let shuffled: Vec<_> = order.into_iter().map(|i| seen[i].clone()).collect();
-        prop_assert_eq!(told(shuffled), told(seen.to_vec()));
+        prop_assert_eq!(reported(shuffled), reported(seen.to_vec()));
     }
 }

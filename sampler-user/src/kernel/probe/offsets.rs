@@ -375,7 +375,7 @@ pub fn line_up(items: &mut Vec<Item>) -> Vec<u32> {
     asks
 }
 
-/// Finds the few runs of bytes that hold all members, and tells each where it is. What finds no room or is no member is left out.
+/// Finds the few runs of bytes that hold all members, and gives each its place. What finds no room or is no member is left out.
 pub fn place(items: &mut Vec<Item>) -> [Block; BLOCKS] {
     items.retain(|item| !item.is_statistic());
     let mut blocks = [Block::default(); BLOCKS];

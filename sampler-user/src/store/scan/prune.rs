@@ -12,7 +12,7 @@ use crate::store::scan::columns::Columns;
 use crate::store::scan::query::Query;
 use crate::store::schema::KeyColumn;
 
-/// Whether a row group may have rows that are asked for, of `only` one cgroup if it is known; `true` where that cannot be told.
+/// Whether a row group may have rows that are asked for, of `only` one cgroup if it is known; `true` where that cannot be decided.
 /// `places`: the columns of its file.
 pub(super) fn may_hold(
     group: &dyn RowGroupReader,
@@ -37,7 +37,7 @@ pub(super) fn may_hold(
     paths.is_none_or(|paths| paths.iter().any(|path| (query.cgroups)(path)))
 }
 
-/// First and last time of a row group, if the footer tells.
+/// First and last time of a row group, if the footer has them.
 pub(super) fn span(group: &RowGroupMetaData, places: &Columns) -> Option<(i64, i64)> {
     let Some(Statistics::Int64(times)) = group.column(*places.get(KeyColumn::Time.name())?).statistics() else {
         return None;

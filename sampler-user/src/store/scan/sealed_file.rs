@@ -97,7 +97,7 @@ fn check(reader: &SerializedFileReader<File>, columns: &Columns, path: &Path, ta
     }
 }
 
-/// Reads a file of a wide table; returns its first and last time, as far as the footer tells.
+/// Reads a file of a wide table; returns its first and last time, as far as the footer has them.
 pub(super) fn read_wide(
     path: &Path,
     table: Table,
