@@ -12,6 +12,7 @@ use rustix::fs::{Mode, OFlags, open};
 use crate::kernel::cgroupfs::handle::{BUFFER, Handle, Outcome};
 use crate::kernel::cgroupfs::layout::{Layout, Version};
 use crate::kernel::cgroupfs::plan::Plan;
+use crate::kernel::cgroupfs::read::usage_v1;
 use crate::model::evidence::Usage;
 use crate::model::fields::{Field, FieldId};
 use crate::model::sample::{PassKind, Row, SubjectRef};
@@ -180,7 +181,7 @@ impl Notices {
                     let _ = rustix::io::read(eventfd, &mut [0u8; 8][..]);
                     let (counters, now) = (*counters, mono_ns());
                     if let Some(Source::Counters(counters)) = self.sources.get(&counters) {
-                        notices.push(Notice::Oom { cgroup: counters.cgroup.clone(), usage: v1_usage(folder) });
+                        notices.push(Notice::Oom { cgroup: counters.cgroup.clone(), usage: usage_v1(folder) });
                     }
                     self.again
                         .extend(V1_AGAIN_NS.iter().map(|after| ((now + after).next_multiple_of(*after), counters)));
@@ -259,14 +260,6 @@ fn pressure_trigger(path: &Path) -> Option<OwnedFd> {
     let fd = open(path, OFlags::RDWR | OFlags::NONBLOCK | OFlags::CLOEXEC, Mode::empty()).ok()?;
     // The kernel overwrites the last byte: it must be ours to lose.
     rustix::io::write(&fd, format!("some {STALL_US} {WINDOW_US}\0").as_bytes()).ok().map(|_| fd)
-}
-
-fn v1_usage(folder: &Path) -> Option<Usage> {
-    let read = |file: &str| std::fs::read_to_string(folder.join(file)).ok()?.trim().parse().ok();
-    let usage = read("memory.usage_in_bytes")?;
-    // No limit is the largest number of whole pages.
-    let limit = read("memory.limit_in_bytes").filter(|limit| *limit < i64::MAX as u64 >> 1);
-    Some(Usage { usage, limit, failcnt: read("memory.failcnt").unwrap_or(0) })
 }
 
 fn v1_oom_eventfd(layout: &Layout, cgroup: &str, handle: &Handle) -> Option<(OwnedFd, PathBuf)> {

@@ -8,6 +8,7 @@ use rustix::mm::{Advice, MlockAllFlags, mlockall, munlockall};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use crate::kernel::cgroupfs::layout::{Layout, Version, at};
+use crate::kernel::cgroupfs::read::read_number;
 
 /// Descriptors wanted: some eight files a cgroup.
 const DESCRIPTORS: u64 = 1 << 16;
@@ -110,9 +111,7 @@ impl OwnCgroup {
         let own = layout.own_cgroup().unwrap_or_else(|| "/".into());
         let home = at(&layout.memory, &own);
         if own.ends_with(".service") {
-            let kept =
-                fs::read_to_string(home.join("memory.min")).ok().and_then(|text| text.trim().parse::<u64>().ok());
-            return match kept {
+            return match read_number(&home.join("memory.min")) {
                 Some(kept) if kept >= MEMORY_MIN => Ok(None),
                 _ => Err(why("it runs as a service; set MemoryMin=32M in its unit")),
             };

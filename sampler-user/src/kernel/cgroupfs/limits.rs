@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::{fs, io};
 
 use crate::kernel::cgroupfs::layout::{Layout, Version, at};
+use crate::kernel::cgroupfs::read::read_number;
 use crate::model::fields::UNLIMITED;
 
 /// A file that could not be written.
@@ -28,9 +29,7 @@ pub fn set_max(layout: &Layout, cgroup: &str, from: u64, to: u64) -> Result<(), 
     }
     let limit = || write(folder.join("memory.limit_in_bytes"), number(to, "-1"));
     let path = folder.join("memory.memsw.limit_in_bytes");
-    let both = fs::read_to_string(&path).ok().and_then(|text| text.trim().parse::<u64>().ok());
-    // Not set is a number of pages that no machine has.
-    let Some(both) = both.filter(|both| *both < 1 << 62 && from != UNLIMITED && to != UNLIMITED) else {
+    let Some(both) = read_number(&path).filter(|both| ![*both, from, to].contains(&UNLIMITED)) else {
         return limit();
     };
     let moved = both.saturating_add(to).saturating_sub(from).max(to);
