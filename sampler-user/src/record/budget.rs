@@ -11,6 +11,8 @@ pub struct Budget {
 
 /// The rate is slowed to this part at most.
 const MOST_SLOWDOWN: u32 = 64;
+/// Part of the budget below which there is room: twice the rate costs at most twice as much, which leaves a fifth to spare.
+const ROOM: f64 = 0.4;
 /// Windows with room before the rate goes up again.
 const EASY_WINDOWS: u32 = 3;
 
@@ -32,8 +34,7 @@ impl Budget {
         if used > self.max {
             self.factor = (self.factor * 2).min(MOST_SLOWDOWN);
             self.easy = 0;
-        } else if self.factor > 1 && used < self.max * 0.4 {
-            // Twice the rate costs at most twice as much: still below the budget.
+        } else if self.factor > 1 && used < self.max * ROOM {
             self.easy += 1;
             if self.easy >= EASY_WINDOWS {
                 self.factor /= 2;

@@ -12,6 +12,8 @@ use crate::kernel::cgroupfs::read::read_number;
 
 /// Descriptors wanted: some eight files a cgroup.
 const DESCRIPTORS: u64 = 1 << 16;
+/// Files of a cgroup that are open in both sampling threads at most, with room for what else is.
+const FILES: u64 = 16;
 /// Priority: before ordinary work, behind nothing that must be real time.
 const NICE: i32 = -10;
 
@@ -84,7 +86,7 @@ pub fn raise_descriptors() -> Option<String> {
         _ => Some(format!(
             "open files stay limited to {} (`ulimit -n`): more than {} cgroups cannot be sampled",
             current.unwrap_or(0),
-            current.unwrap_or(0) / 16
+            current.unwrap_or(0) / FILES
         )),
     }
 }

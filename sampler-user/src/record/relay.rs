@@ -93,6 +93,9 @@ pub fn run(
     }
 }
 
+/// Missed ticks are reported this often at most, nanoseconds: on a busy machine they come one by one.
+const REPORT_EVERY_NS: u64 = 1_000_000_000;
+
 /// What was reported already of what the sampling threads could not do.
 #[derive(Debug, Default)]
 struct Reported {
@@ -107,8 +110,7 @@ impl Reported {
     fn report(&mut self, now_ns: u64, shared: &ThreadState, sink: &mut dyn Sink) {
         let mut record = |what| sink.event(&Event { mono_ns: now_ns, cgroup: None, what });
         let missed = shared.missed_ticks.load(Ordering::Relaxed);
-        // Ticks are missed one by one on a busy machine: reported once a second at most.
-        if missed > self.missed_ticks && now_ns.saturating_sub(self.since_ns) >= 1_000_000_000 {
+        if missed > self.missed_ticks && now_ns.saturating_sub(self.since_ns) >= REPORT_EVERY_NS {
             record(What::MissedTicks { count: missed - self.missed_ticks });
             self.missed_ticks = missed;
             self.since_ns = now_ns;

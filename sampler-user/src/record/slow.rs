@@ -34,6 +34,8 @@ const MOST_ACTIVE: usize = 8;
 const MAPS_EVERY_NS: u64 = 10_000_000_000;
 /// Slow growth is looked for over this long.
 const GROWTH_WINDOW_NS: u64 = 30_000_000_000;
+/// A process keeps its number for this long after it was seen last: it may be among the largest again, nanoseconds.
+const KEEP_PROCESS_NS: u64 = 10 * GROWTH_WINDOW_NS;
 /// Growth in a window that is worth a look at the processes, bytes; the noise of memory.stat is 64 pages a CPU.
 const GROWTH: u64 = 2 << 20;
 
@@ -255,7 +257,7 @@ impl Slow {
         }
         let messages = &self.messages;
         self.processes.retain(|_, (number, seen)| {
-            let keep = now.saturating_sub(*seen) < 10 * GROWTH_WINDOW_NS;
+            let keep = now.saturating_sub(*seen) < KEEP_PROCESS_NS;
             if !keep {
                 let _ = messages.send(Message::Forget(*number));
             }
