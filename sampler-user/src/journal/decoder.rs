@@ -17,7 +17,7 @@ struct Entry {
     kind: PassKind,
     /// Number of the subject, counted from 0 as subjects were met.
     number: u32,
-    /// The block that said which values there are.
+    /// The block that listed which values are present.
     block: u64,
     /// Rows in that block.
     rows: u32,
@@ -80,7 +80,7 @@ impl Decoder {
     pub fn read(&mut self, block: &[u8], mut each: impl FnMut(PassHead, &Row)) -> usize {
         self.begin();
         if self.entries.is_empty() {
-            // Nobody was given one: whoever follows a journal for weeks meets many subjects.
+            // None is in use: a reader that follows a journal for weeks meets many subjects.
             self.numbers.clear();
         }
         let mut rest = block;
@@ -88,7 +88,7 @@ impl Decoder {
         self.passes(rest, last_ns, &mut |head, row, _| each(head, row))
     }
 
-    /// Begins a block: what earlier ones said counts no more.
+    /// Begins a block, independent of earlier ones.
     pub(super) fn begin(&mut self) {
         self.block += 1;
         self.touched.clear();

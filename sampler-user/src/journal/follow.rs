@@ -15,7 +15,7 @@ use crate::model::sink::Sink;
 /// Bytes read at once.
 const CHUNK: usize = 1 << 20;
 
-/// A journal that somebody writes.
+/// A journal that is being written.
 #[derive(Debug)]
 pub struct Follow {
     dir: PathBuf,

@@ -374,7 +374,7 @@ mod tests {
         let (before, after) = (rows(&early), rows(&late));
         assert!(!before.is_empty() && before.len() < after.len());
         assert_eq!(before, after[..before.len()]);
-        // The sealer of another process has removed it, or somebody has emptied it: what is gone is counted.
+        // The sealer of another process has removed it, or it was emptied: what is gone is counted.
         let gone = Segment::open(&path).unwrap();
         fs::OpenOptions::new().write(true).open(&path).unwrap().set_len(half as u64).unwrap();
         assert_eq!(rows(&gone), before);

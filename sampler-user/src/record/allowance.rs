@@ -66,6 +66,6 @@ mod tests {
         }
         let all = rows.len() as u64 * 40;
         assert!(all > BURST_ROWS && all <= 2 * BURST_ROWS, "{all}");
-        assert!((20..200).contains(&changes), "it is said when it changes, not with each row: {changes}");
+        assert!((20..200).contains(&changes), "it is reported when it changes, not with each row: {changes}");
     }
 }

@@ -23,7 +23,7 @@ pub struct Cache {
     pub at_ns: u64,
 }
 
-/// What one reading of a cgroup says about it.
+/// One reading of a cgroup.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Signal {
     /// memory.current, bytes.
@@ -56,7 +56,7 @@ const CACHE_PRESSURE: f64 = 0.70;
 const CACHE_STALL_NS: u64 = 2_000_000_000;
 /// Growth is measured over at least this long: memory.current moves in batches of 256 KiB a CPU.
 const GROWTH_WINDOW_NS: u64 = 200_000_000;
-/// Growth below this says nothing, for the same reason, bytes.
+/// Growth below this is noise, for the same reason, bytes.
 const GROWTH_FLOOR: u64 = 4 << 20;
 /// A cgroup goes one step down only after this long without a reason.
 const HOLD_NS: u64 = 2_000_000_000;
@@ -203,7 +203,7 @@ impl BurstTrigger {
         self.activity
     }
 
-    /// Takes what a new slow pass says.
+    /// Takes the result of a new slow pass.
     fn confirm(&mut self, signal: &Signal) {
         if let Some(cache) = signal.cache.filter(|cache| cache.at_ns != self.held_ns) {
             // The slow pass was between two readings: the smaller one claims no more than there was.
@@ -259,7 +259,7 @@ fn most_held(signal: &Signal) -> u64 {
     signal.current.saturating_sub(signal.cache.map_or(0, |cache| cache.bytes))
 }
 
-/// Growth in bytes per nanosecond; 0 where it is too small to say anything.
+/// Growth in bytes per nanosecond; 0 where it is within the noise.
 fn pace(now: u64, then: u64, elapsed_ns: u64) -> f64 {
     let rise = now.saturating_sub(then);
     if rise >= GROWTH_FLOOR { rise as f64 / elapsed_ns.max(1) as f64 } else { 0.0 }
@@ -331,7 +331,7 @@ mod tests {
         *last
     }
 
-    /// Reads as the fast thread does; `at` says of each time what is held, what is page cache and how often the limit was hit. Returns the
+    /// Reads as the fast thread does; `at` gives for each time what is held, what is page cache and how often the limit was hit. Returns the
     /// times spent at each activity, in milliseconds, and when the first burst began.
     fn live(
         trigger: &mut BurstTrigger,

@@ -75,10 +75,10 @@ pub struct Outlet {
 }
 
 impl Outlet {
-    /// Sends a pass; a full ring loses it, because a tick waits for nobody.
+    /// Sends a pass; a full ring loses it, because a tick never waits.
     #[inline]
     pub fn send(&mut self, words: &[u64]) {
-        // A pass without rows says nothing.
+        // A pass without rows carries no information.
         if words.len() > 2 && self.ring.push_entire_slice(words).is_err() {
             self.shared.lost_passes.fetch_add(1, Ordering::Relaxed);
         }

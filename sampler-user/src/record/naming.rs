@@ -21,7 +21,7 @@ use crate::record::config::NameSources;
 use crate::record::relay::Message;
 use crate::record::worker::spawn;
 
-/// When a name that nobody knew is asked for again, after the time before.
+/// An unknown name is looked up again after these times, each counted from the attempt before.
 const AGAIN: [Duration; 5] = [
     Duration::from_millis(100),
     Duration::from_millis(400),
@@ -115,7 +115,7 @@ enum News {
     Who(Box<Identity>, Option<End>),
 }
 
-/// Follows the daemon for as long as somebody listens; it may come and go.
+/// Follows the daemon until the receiver is dropped; the daemon may come and go.
 async fn follow(api: Api, sender: UnboundedSender<News>) {
     while !sender.is_closed() {
         if let Ok(mut stream) = api.follow().await {
@@ -256,7 +256,7 @@ impl Names {
 
     fn record_name(&mut self, cgroup: &str, mut own: Identity, who: &Identity) {
         own.complete(who);
-        // What the runtime says is newer than what the path says.
+        // The runtime's name is newer than the path's.
         own.name = who.name.clone().or(own.name);
         self.keep(Identity { container: own.container.clone(), ..who.clone() }, Some(cgroup.to_owned()));
         let _ = self.messages.send(Message::Event(Event::of(cgroup, What::Named(Box::new(own)))));

@@ -80,7 +80,7 @@ pub struct Target {
     pub state: Arc<SharedState>,
     /// Decides how closely it is watched.
     pub trigger: BurstTrigger,
-    /// Whether the kernel said that it is gone.
+    /// Whether its files are gone.
     pub gone: bool,
 }
 
@@ -115,7 +115,7 @@ struct Walk {
     passes: u64,
 }
 
-/// A walk reads cgroups that nobody asked for too. Above this many a target, files are cheaper.
+/// A walk also reads cgroups that are not sampled. Above this many for each target, files are cheaper.
 const MOST_STRANGERS: u64 = 12;
 /// Whether a walk pays is looked at again after this many passes.
 const LOOK_AGAIN: u64 = 256;
@@ -191,7 +191,7 @@ impl Sampler {
         self.reindex();
     }
 
-    /// Whether the kernel refused a walk, since when files are read. Said once.
+    /// Whether the kernel refused a walk, since when files are read. Reported once.
     pub fn walk_failed(&mut self) -> bool {
         std::mem::take(&mut self.walk_failed)
     }

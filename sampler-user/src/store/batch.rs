@@ -53,7 +53,7 @@ impl Room {
     }
 }
 
-/// What there is of a subject.
+/// The rows of a subject.
 struct Found {
     rows: usize,
     /// Room that they take.
@@ -130,8 +130,8 @@ struct Wanted {
     slots: Mask,
     /// `CLOCK_MONOTONIC` nanoseconds.
     time: Range<u64>,
-    /// Within this time, passes of a burst without any of the slots are left out: they only say that the cgroup is there, which the
-    /// passes of all cgroups around them say as well.
+    /// Within this time, passes of a burst without any of the slots are left out: they only show that the cgroup exists, as the
+    /// passes of all cgroups around them do.
     covered: Range<u64>,
 }
 
@@ -276,7 +276,7 @@ mod tests {
                 for series in batch {
                     let column = series.columns[0].as_ref().unwrap();
                     assert!(column.iter().all(|(row, value)| series.time_us[row] == value as i64 * 1000));
-                    assert!(series.columns[1].is_none(), "a slot that nobody asked for");
+                    assert!(series.columns[1].is_none(), "a slot that was not asked for");
                     rows.entry(series.subject.cgroup.clone()).or_default().extend(&series.time_us);
                 }
                 Ok::<(), ()>(())

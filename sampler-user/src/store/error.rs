@@ -43,7 +43,7 @@ pub enum Error {
         /// The file.
         path: PathBuf,
     },
-    /// A Parquet file of somebody else.
+    /// A Parquet file that sampler did not write.
     #[error(
         "read {path}: there is no column `{column}`, so sampler did not write it; make a recording of it with \
          `sampler import {path} --map THEIRS=OURS --out DIR`"

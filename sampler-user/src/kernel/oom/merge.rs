@@ -35,7 +35,7 @@ pub struct Merge {
 }
 
 impl Merge {
-    /// Says which witnesses there are.
+    /// Sets which witnesses can be read.
     pub fn expect(&mut self, expected: Expected) {
         self.expected = expected;
     }
@@ -333,7 +333,7 @@ impl Merge {
             };
             let mut bare = bare;
             if there.is_none() {
-                // One of several cgroups: the count stands, the name is nobody's.
+                // One of several cgroups: the count stands, the name is dropped.
                 (bare.kill.victim, bare.kill.report) = (None, None);
             }
             self.unite(bare, other);

@@ -237,7 +237,7 @@ fn after_ten_kills_the_log_names_only_victims_and_the_counters_say_where() {
     };
     let kills = reported([&seen[..], &[Witness::Probe { report: Box::new(probe) }]].concat());
     assert_eq!((kills.len(), kills[1].limit_cgroup.as_deref()), (2, Some("/p")));
-    // Two cgroups that counted one each: which of them is not known, and none is said.
+    // Two cgroups that counted one each: which of them is not known, and none is named.
     let two = vec![bare(2, 8), counter(3, "/a", 1, 1, 0), counter(4, "/b", 1, 1, 0)];
     let kills = reported(two.clone());
     assert!(kills.iter().filter(|kill| kill.victim.is_some()).all(|kill| kill.victim_cgroup.is_none()));

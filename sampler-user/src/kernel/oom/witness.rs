@@ -66,7 +66,7 @@ impl Witness {
     }
 }
 
-/// Which witnesses there are beside the counters. A kill that all of them have seen need not wait.
+/// Which witnesses can be read beside the counters. A kill that all of them have seen need not wait.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Expected {
     /// The kernel's log can be read.

@@ -17,13 +17,13 @@ pub enum Error {
     /// The kernel refuses the probe's maps.
     #[error("load the probe: {why}; it needs CAP_BPF and CAP_PERFMON, or root, and a kernel since 5.8")]
     Load {
-        /// What it said.
+        /// Its answer.
         why: String,
     },
     /// Every program was refused.
     #[error("attach the probe: {why}; `sampler doctor` shows more")]
     Nothing {
-        /// What the kernel said to the first.
+        /// The kernel's answer to the first.
         why: String,
     },
 }

@@ -144,12 +144,12 @@ pub struct Attached {
     pub gives: &'static str,
     /// The method that held.
     pub method: Option<AttachMethod>,
-    /// The methods that were tried before, and what the kernel said.
+    /// The methods that were tried before, and the kernel's answers.
     pub refused: Vec<(AttachMethod, String)>,
 }
 
 impl Attached {
-    /// Whether something is lost: the file of the statistics says the same.
+    /// Whether something is lost: the file of the statistics holds the same values.
     pub fn lacks(&self) -> bool {
         self.method.is_none() && self.name != STATISTICS
     }

@@ -6,7 +6,7 @@ use parquet::errors::ParquetError;
 
 use crate::store::scan::encoding::{Run, bad, run, short};
 
-/// Reads the first entry of a dictionary, and says what follows it.
+/// Reads the first entry of a dictionary, and returns what follows it.
 pub type Entry<T> = fn(&[u8]) -> Option<(T, &[u8])>;
 
 /// The first text of a dictionary, and what follows it.

@@ -55,7 +55,7 @@ impl<'a> GroupReader<'a> {
         let mut times = column.values.iter().map(|time| *time as i64);
         runs.retain_mut(|(rows, series)| {
             series.time_us.extend(times.by_ref().take(rows.len()));
-            // In order but in a file of somebody else: only the rows of the time that is asked for are read.
+            // In order, except in foreign files: only the rows of the requested time are read.
             if series.time_us.is_sorted() {
                 let count = |end: i64| series.time_us.partition_point(|time| *time < end);
                 let (from, to) = (count(self.query.time.start), count(self.query.time.end));

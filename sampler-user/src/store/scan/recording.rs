@@ -78,7 +78,7 @@ impl Recording {
             hosts.entry(host).or_default().sealed.push((kind, stem, path));
         }
         for path in self.journal {
-            // What cannot be read says so when its rows are.
+            // What cannot be read is reported when its rows are.
             let segment = open_segment(&mut self.opened, &path).ok();
             let host = segment.as_ref().map_or_else(String::new, |segment| partition_of(&segment.origin.host));
             let recording = hosts.entry(host).or_default();
