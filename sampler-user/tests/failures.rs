@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use sampler::journal::writer::Writer;
 use sampler::kernel::cgroupfs::layout::{Layout, Version};
-use sampler::model::event::{Event, What};
+use sampler::model::event::{Event, EventKind};
 use sampler::model::fields::{FieldId, Table};
 use sampler::model::recording::Subject;
 use sampler::model::sample::{PassHead, PassKind, Row, SubjectRef};
@@ -86,7 +86,7 @@ fn a_full_disk_is_a_gap_and_what_was_written_stays() {
         .events(i64::MIN..i64::MAX)
         .into_iter()
         .filter_map(|timed| match timed.event.what {
-            What::Gap { lost_passes, reason, .. } => {
+            EventKind::Gap { lost_passes, reason, .. } => {
                 assert!(reason.contains("No space left"), "{reason}");
                 Some(lost_passes)
             }

@@ -20,7 +20,7 @@ use crate::live::alert::rules::Rules;
 use crate::live::alert::{Alert, Watch};
 use crate::live::board::{Board, Depth};
 use crate::live::metrics;
-use crate::model::event::{Event, What};
+use crate::model::event::{Event, EventKind};
 use crate::model::recording::{Origin, Subject};
 use crate::model::sample::{PassHead, Row, SubjectRef};
 use crate::model::sink::Sink;
@@ -64,7 +64,7 @@ impl Sink for Shared {
     }
     fn event(&mut self, event: &Event) {
         self.lock().event(event);
-        if matches!(event.what, What::OomKill(_) | What::MoreOomKills(_)) {
+        if matches!(event.what, EventKind::OomKill(_) | EventKind::MoreOomKills(_)) {
             self.killed.notify_one();
         }
     }

@@ -135,8 +135,8 @@ fn read(recording: &mut Recording, args: &Args) -> anyhow::Result<Info> {
         .iter()
         .rev()
         .find_map(|e| match e.event.what {
-            sampler::model::event::What::AgentStop { .. } => Some("stopped"),
-            sampler::model::event::What::AgentStart { .. } => Some("running or ended abruptly"),
+            sampler::model::event::EventKind::AgentStop { .. } => Some("stopped"),
+            sampler::model::event::EventKind::AgentStart { .. } => Some("running or ended abruptly"),
             _ => None,
         })
         .unwrap_or("unknown");

@@ -134,7 +134,7 @@ fn give<S: Sink>(
 mod tests {
     use super::*;
     use crate::journal::format::frame;
-    use crate::model::event::What;
+    use crate::model::event::EventKind;
     use crate::model::recording::Subject;
     use crate::model::sample::{PassHead, Row, SubjectRef};
 
@@ -153,7 +153,7 @@ mod tests {
 
     fn event() -> Vec<u8> {
         let mut out = Vec::new();
-        let event = Event { mono_ns: 1, cgroup: None, what: What::CgroupCreated };
+        let event = Event { mono_ns: 1, cgroup: None, what: EventKind::CgroupCreated };
         frame(&mut out, FrameKind::Event, &serde_json::to_vec(&event).unwrap());
         out
     }

@@ -215,7 +215,7 @@ mod tests {
     use crate::journal::format::parse_frame;
     use crate::journal::source::WINDOW;
     use crate::journal::writer::{NoOwner, Rotation, Writer};
-    use crate::model::event::What;
+    use crate::model::event::EventKind;
     use crate::model::sample::PassKind;
     use crate::model::sink::Sink;
 
@@ -231,7 +231,7 @@ mod tests {
             row.set(0, i * 7);
             writer.pass(head);
             writer.row(head, &row);
-            writer.event(&Event { mono_ns: i, cgroup: None, what: What::MissedTicks { count: i } });
+            writer.event(&Event { mono_ns: i, cgroup: None, what: EventKind::MissedTicks { count: i } });
             writer.flush(i % 2 == 0);
         }
         let path = writer.segment().unwrap().to_owned();

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use crate::journal::encoder::Encoder;
 use crate::journal::format::{FrameKind, SUFFIX, SubjectFrame, VERSION, frame};
-use crate::model::event::{Event, What};
+use crate::model::event::{Event, EventKind};
 use crate::model::recording::{Origin, Subject};
 use crate::model::sample::{PassHead, Row, SubjectRef};
 use crate::model::sink::Sink;
@@ -216,7 +216,7 @@ impl Writer {
     fn record_loss(&mut self) {
         let Some(loss) = self.loss.take() else { return };
         if loss.passes > 0 {
-            let what = What::Gap {
+            let what = EventKind::Gap {
                 from_ns: loss.from_ns,
                 to_ns: time::mono_ns(),
                 lost_passes: loss.passes,
@@ -286,12 +286,12 @@ impl Sink for Writer {
     fn event(&mut self, event: &Event) {
         self.end_block();
         frame(&mut self.buffer, FrameKind::Event, &json(event));
-        if let (What::Named(_), Some(cgroup)) = (&event.what, &event.cgroup)
+        if let (EventKind::Named(_), Some(cgroup)) = (&event.what, &event.cgroup)
             && self.subjects.values().any(|subject| subject.process.is_none() && subject.cgroup == *cgroup)
         {
             self.names.insert(cgroup.clone(), event.clone());
         }
-        self.rotate_next |= matches!(event.what, What::ClockStep { .. });
+        self.rotate_next |= matches!(event.what, EventKind::ClockStep { .. });
     }
 
     fn flush(&mut self, sync: bool) {

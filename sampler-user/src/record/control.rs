@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::kernel::probe::events::ProbeEvent;
-use crate::model::event::{Event, What};
+use crate::model::event::{Event, EventKind};
 use crate::model::time::Anchor;
 use crate::record::budget::Budget;
 use crate::record::config::Config;
@@ -101,7 +101,7 @@ impl Control {
                 self.oom.settle(u64::MAX, out);
                 self.oom.record_skipped(now_ns, out);
             }
-            Wake::Stopped { reason } => out.push(record(now_ns, What::AgentStop { reason })),
+            Wake::Stopped { reason } => out.push(record(now_ns, EventKind::AgentStop { reason })),
         }
         effects
     }
@@ -112,20 +112,20 @@ impl Control {
         self.oom.start(now_ns, start.host_kills, start.expected);
         effects.push(record(
             now_ns,
-            What::AgentStart {
+            EventKind::AgentStart {
                 version: env!("CARGO_PKG_VERSION").into(),
                 interval_us: self.interval.as_micros() as u64,
                 slow_interval_us: self.slow_interval.as_micros() as u64,
             },
         ));
-        effects.extend(start.degraded.into_iter().map(|what| record(now_ns, What::Degraded { what })));
+        effects.extend(start.degraded.into_iter().map(|what| record(now_ns, EventKind::Degraded { what })));
     }
 
     fn notices(&mut self, now_ns: u64, notices: Vec<Notice>, effects: &mut Vec<Effect>) {
         for notice in notices {
             match notice {
                 Notice::Pressure { cgroup } => {
-                    let what = What::Pressure { of: "some".into(), stall_us: STALL_US, window_us: WINDOW_US };
+                    let what = EventKind::Pressure { of: "some".into(), stall_us: STALL_US, window_us: WINDOW_US };
                     let cgroup = cgroup.map(|cgroup| cgroup.to_string());
                     effects.push(Effect::Record(Event { mono_ns: now_ns, cgroup, what }));
                 }
@@ -134,16 +134,20 @@ impl Control {
                     self.oom.counters(now_ns, &cgroup, since_ns, &rose, effects);
                     let rose = rose.into_iter().map(|(name, by)| (name.to_owned(), by)).collect();
                     let cgroup = Some(cgroup.to_string());
-                    effects.push(Effect::Record(Event { mono_ns: now_ns, cgroup, what: What::MemoryEvents { rose } }));
+                    effects.push(Effect::Record(Event {
+                        mono_ns: now_ns,
+                        cgroup,
+                        what: EventKind::MemoryEvents { rose },
+                    }));
                 }
             }
         }
     }
 
     fn probe_loaded(&mut self, now_ns: u64, attached: Option<Attached>, lacks: Vec<String>, effects: &mut Vec<Effect>) {
-        effects.extend(lacks.into_iter().map(|what| record(now_ns, What::Degraded { what })));
+        effects.extend(lacks.into_iter().map(|what| record(now_ns, EventKind::Degraded { what })));
         let Some(Attached { jobs, sees_victims }) = attached else { return };
-        effects.push(record(now_ns, What::ProbeAttached { jobs }));
+        effects.push(record(now_ns, EventKind::ProbeAttached { jobs }));
         effects.extend(self.lifecycle.sampled_ids().map(Effect::ProbeCgroup));
         effects.push(Effect::WalkWithProbe);
         self.oom.expect_probe(sees_victims);
@@ -164,7 +168,7 @@ impl Control {
             }
             ProbeEvent::Joined { time_ns, cgroup, pid, own_pid, comm } => {
                 if let Some(path) = self.lifecycle.selected_path_of(cgroup) {
-                    let what = What::ProcessJoined { pid, own_pid, comm };
+                    let what = EventKind::ProcessJoined { pid, own_pid, comm };
                     effects.push(Effect::Record(Event { mono_ns: time_ns, cgroup: Some(path), what }));
                 }
             }
@@ -185,7 +189,7 @@ impl Control {
         self.seconds += 1;
         let step_ns = self.clock.replace(second.clock).map_or(0, |before| before.step_to(&second.clock));
         if step_ns.abs() > CLOCK_STEP_NS {
-            effects.push(record(now_ns, What::ClockStep { by_us: step_ns / 1000 }));
+            effects.push(record(now_ns, EventKind::ClockStep { by_us: step_ns / 1000 }));
         }
         self.oom.host_kills(now_ns, second.host_kills, effects);
         self.probe_counts(now_ns, second.probe, effects);
@@ -202,12 +206,12 @@ impl Control {
     fn probe_counts(&mut self, now_ns: u64, counts: ProbeCounts, effects: &mut Vec<Effect>) {
         if counts.walk_failed {
             let what = "the kernel refused a walk of the probe: cgroups are read from their files from now on".into();
-            effects.push(record(now_ns, What::Degraded { what }));
+            effects.push(record(now_ns, EventKind::Degraded { what }));
         }
         for (id, stall) in counts.stalls {
             let Some(path) = self.lifecycle.selected_path_of(id) else { continue };
             let used = stall.buckets.iter().rposition(|count| *count > 0).map_or(0, |last| last + 1);
-            let what = What::Stalls {
+            let what = EventKind::Stalls {
                 count: stall.count,
                 time_us: stall.time_ns / 1000,
                 longest_us: stall.longest_ns / 1000,
@@ -217,10 +221,10 @@ impl Control {
             effects.push(Effect::Record(Event { mono_ns: now_ns, cgroup: Some(path), what }));
         }
         if let Some(count) = self.deaths.left_out() {
-            effects.push(record(now_ns, What::ExitsLeftOut { count }));
+            effects.push(record(now_ns, EventKind::ExitsLeftOut { count }));
         }
         if counts.lost > 0 {
-            let what = What::Gap {
+            let what = EventKind::Gap {
                 from_ns: now_ns.saturating_sub(1_000_000_000),
                 to_ns: now_ns,
                 lost_passes: 0,
@@ -238,13 +242,13 @@ impl Control {
         if let Some(factor) = budget.observe(used_ns, now.time_ns.saturating_sub(before.time_ns)) {
             effects.push(Effect::SlowDown(factor));
             let interval_us = (self.interval * factor).as_micros() as u64;
-            effects.push(record(now.time_ns, What::RateChanged { interval_us, reason: "CPU budget".into() }));
+            effects.push(record(now.time_ns, EventKind::RateChanged { interval_us, reason: "CPU budget".into() }));
         }
     }
 }
 
 /// Records an event about the host or the agent.
-fn record(mono_ns: u64, what: What) -> Effect {
+fn record(mono_ns: u64, what: EventKind) -> Effect {
     Effect::Record(Event { mono_ns, cgroup: None, what })
 }
 
@@ -371,7 +375,7 @@ mod tests {
         assert!(control.deadline().is_some() && control.wants_host_kills());
         assert_eq!(brief(&control.on(4 * SECOND + 1, Wake::HostKills(Some(8)))), ["oom_witness"]);
         let merged = control.on(6 * SECOND, Wake::Due);
-        let [Effect::Record(Event { what: What::OomKill(kill), .. })] = &merged[..] else { panic!("{merged:?}") };
+        let [Effect::Record(Event { what: EventKind::OomKill(kill), .. })] = &merged[..] else { panic!("{merged:?}") };
         assert_eq!((kill.victim.as_ref().map(|victim| victim.pid), kill.witnesses.len()), (Some(7), 3));
         assert!(control.on(9 * SECOND, Wake::HostKills(Some(8))).is_empty(), "the same count is no news");
     }
@@ -386,7 +390,7 @@ mod tests {
         let effects = control.on(10 * SECOND, second(10 * SECOND, 0, 0));
         assert!(effects.contains(&Effect::TrimMemory), "{effects:?}");
         let skipped = effects.iter().find_map(|effect| match effect {
-            Effect::Record(Event { what: What::OomWitness { kills, .. }, .. }) => Some(*kills),
+            Effect::Record(Event { what: EventKind::OomWitness { kills, .. }, .. }) => Some(*kills),
             _ => None,
         });
         assert_eq!(skipped, Some(200));
@@ -437,7 +441,9 @@ mod tests {
         let wake = Wake::Second(Second { clock: clock(2 * SECOND, 0), cpu_ns: 0, host_kills: Some(7), probe });
         let effects = control.on(2 * SECOND, wake);
         assert_eq!(brief(&effects), ["degraded", "stalls /a/x", "gap"]);
-        let Effect::Record(Event { what: What::Stalls { histogram, time_us, .. }, .. }) = &effects[1] else { panic!() };
+        let Effect::Record(Event { what: EventKind::Stalls { histogram, time_us, .. }, .. }) = &effects[1] else {
+            panic!()
+        };
         assert_eq!((&histogram[..], *time_us), (&[0, 0, 1][..], 5));
     }
 
@@ -446,8 +452,11 @@ mod tests {
         let (mut control, _) = begun(None);
         assert!(control.on(2 * SECOND, second(2 * SECOND, 90_000_000, 0)).is_empty());
         let effects = control.on(3 * SECOND, second(3 * SECOND, 3_690_000_000, 0));
-        let step =
-            Effect::Record(Event { mono_ns: 3 * SECOND, cgroup: None, what: What::ClockStep { by_us: 3_600_000 } });
+        let step = Effect::Record(Event {
+            mono_ns: 3 * SECOND,
+            cgroup: None,
+            what: EventKind::ClockStep { by_us: 3_600_000 },
+        });
         assert_eq!(effects, [step]);
         assert!(control.on(4 * SECOND, second(4 * SECOND, 3_690_000_000, 0)).is_empty(), "once");
     }
@@ -463,7 +472,7 @@ mod tests {
                 match effect {
                     Effect::SlowDown(factor) => changes.push((n, factor)),
                     Effect::Rescan => rescans.push(n),
-                    Effect::Record(Event { what: What::RateChanged { interval_us, .. }, .. }) => {
+                    Effect::Record(Event { what: EventKind::RateChanged { interval_us, .. }, .. }) => {
                         assert_eq!(Some(interval_us), changes.last().map(|(_, factor)| u64::from(*factor) * 100_000));
                     }
                     other => panic!("{other:?}"),
@@ -479,7 +488,7 @@ mod tests {
         control.on(SECOND, Wake::Log(vec![report(7)]));
         let effects = control.on(SECOND, Wake::Stop { probe: ProbeCounts::default(), host_kills: Some(8) });
         assert_eq!(brief(&effects), ["oom_witness", "oom_kill /a/x"]);
-        let what = What::AgentStop { reason: "SIGTERM".into() };
+        let what = EventKind::AgentStop { reason: "SIGTERM".into() };
         let last = Effect::Record(Event { mono_ns: 9, cgroup: None, what });
         assert_eq!(control.on(9, Wake::Stopped { reason: "SIGTERM".into() }), [last]);
     }

@@ -3,7 +3,7 @@
 use std::collections::{HashMap, VecDeque};
 
 use crate::kernel::cgroupfs::tree::Selection;
-use crate::model::event::{Event, What};
+use crate::model::event::{Event, EventKind};
 use crate::record::effect::Effect;
 
 /// Removed cgroups whose paths are remembered: events of them may still come.
@@ -94,7 +94,7 @@ impl Lifecycle {
         self.made.retain(|made| made.id != id);
         effects.push(Effect::Number { path: path.clone(), id });
         if is_new {
-            effects.push(record(now_ns, &path, What::CgroupCreated));
+            effects.push(record(now_ns, &path, EventKind::CgroupCreated));
         }
         self.sampled.insert(path.clone(), id);
         effects.push(Effect::Sample { path, id });
@@ -105,7 +105,7 @@ impl Lifecycle {
     pub fn disappeared(&mut self, now_ns: u64, path: String, id: u64, effects: &mut Vec<Effect>) -> bool {
         let was_sampled = self.sampled.remove(&path).is_some();
         if was_sampled {
-            effects.push(record(now_ns, &path, What::CgroupRemoved));
+            effects.push(record(now_ns, &path, EventKind::CgroupRemoved));
             effects.push(Effect::Remove { path: path.clone() });
         }
         self.paths.remove(&id);
@@ -140,13 +140,13 @@ impl Lifecycle {
         let made = self.made.iter().position(|made| made.id == id).and_then(|at| self.made.remove(at));
         let brief = made.filter(|_| !self.sampled.contains_key(&path) && !self.is_reported(&path, Reporter::Probe));
         if let Some(made) = &brief {
-            effects.push(record(made.time_ns, &path, What::CgroupCreated));
+            effects.push(record(made.time_ns, &path, EventKind::CgroupCreated));
         }
         if let Some((peak, oom_kills)) = last {
-            effects.push(record(time_ns, &path, What::CgroupLast { peak, oom_kills }));
+            effects.push(record(time_ns, &path, EventKind::CgroupLast { peak, oom_kills }));
         }
         if brief.is_some() {
-            effects.push(record(time_ns, &path, What::CgroupRemoved));
+            effects.push(record(time_ns, &path, EventKind::CgroupRemoved));
             effects.push(Effect::ProbeForget(id));
             remember(&mut self.removed, (id, path));
         }
@@ -163,7 +163,7 @@ impl Lifecycle {
     }
 }
 
-fn record(mono_ns: u64, path: &str, what: What) -> Effect {
+fn record(mono_ns: u64, path: &str, what: EventKind) -> Effect {
     Effect::Record(Event { mono_ns, cgroup: Some(path.to_owned()), what })
 }
 

@@ -15,7 +15,7 @@ use tokio::time::{Instant, sleep, sleep_until, timeout};
 use crate::containers::names::docker_api::{Api, End};
 use crate::containers::names::{Roots, from_files};
 use crate::containers::runtimes::identify;
-use crate::model::event::{Event, What};
+use crate::model::event::{Event, EventKind};
 use crate::model::identity::Identity;
 use crate::record::config::NameSources;
 use crate::record::relay::Message;
@@ -169,7 +169,7 @@ impl Names {
         let Some(id) = identity.container.clone() else { return };
         if let Some(End { action, signal, code }) = end {
             let runtime = identity.runtime.clone();
-            let what = What::ContainerEvent { runtime, container: id.clone(), action, signal, code };
+            let what = EventKind::ContainerEvent { runtime, container: id.clone(), action, signal, code };
             let cgroup = self.known.get(&id).and_then(|(_, cgroup)| cgroup.clone());
             let _ = self.messages.send(Message::Event(Event { cgroup, ..Event::now(what) }));
         }
@@ -248,7 +248,7 @@ impl Names {
                     open.cgroup,
                     self.api.socket().display()
                 );
-                let _ = self.messages.send(Message::Event(Event::now(What::Degraded { what })));
+                let _ = self.messages.send(Message::Event(Event::now(EventKind::Degraded { what })));
             }
             None => {}
         }
@@ -259,6 +259,6 @@ impl Names {
         // The runtime's name is newer than the path's.
         own.name = who.name.clone().or(own.name);
         self.keep(Identity { container: own.container.clone(), ..who.clone() }, Some(cgroup.to_owned()));
-        let _ = self.messages.send(Message::Event(Event::of(cgroup, What::Named(Box::new(own)))));
+        let _ = self.messages.send(Message::Event(Event::of(cgroup, EventKind::Named(Box::new(own)))));
     }
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use crate::kernel::oom::bucket::TokenBucket;
 use crate::kernel::oom::merge::Merge;
 use crate::kernel::oom::witness::{Expected, Witness};
-use crate::model::event::{Event, What};
+use crate::model::event::{Event, EventKind};
 use crate::model::evidence::{OomReport, ProbeReport, Usage};
 use crate::model::fields::FieldId;
 use crate::record::effect::Effect;
@@ -58,8 +58,12 @@ impl OomWatch {
 
     /// The kernel's log has a report.
     pub fn log(&mut self, now_ns: u64, report: OomReport, effects: &mut Vec<Effect>) {
-        let what =
-            What::OomWitness { witness: "kmsg".into(), kills: 1, report: Some(Box::new(report.clone())), probe: None };
+        let what = EventKind::OomWitness {
+            witness: "kmsg".into(),
+            kills: 1,
+            report: Some(Box::new(report.clone())),
+            probe: None,
+        };
         let event = Event { mono_ns: now_ns, cgroup: report.task_memcg.clone(), what };
         self.record_witness(now_ns, "kmsg", event, effects);
         self.merge.witness(Witness::Kmsg { time_ns: now_ns, report: Box::new(report) });
@@ -69,7 +73,7 @@ impl OomWatch {
     pub fn probe(&mut self, now_ns: u64, report: Box<ProbeReport>, effects: &mut Vec<Effect>) {
         let kills = u64::from(report.killed != Some(false));
         let probe = Some(report.clone());
-        let what = What::OomWitness { witness: "probe".into(), kills, report: None, probe };
+        let what = EventKind::OomWitness { witness: "probe".into(), kills, report: None, probe };
         let event = Event { mono_ns: report.time_ns, cgroup: report.victim_cgroup.clone(), what };
         self.record_witness(now_ns, "probe", event, effects);
         self.merge.witness(Witness::Probe { report });
@@ -93,7 +97,7 @@ impl OomWatch {
             |column: FieldId| rose.iter().find(|(name, _)| *name == column.field().column).map_or(0, |(_, by)| *by);
         let (kills, ooms) = (by(FieldId::LocalOomKill), by(FieldId::LocalOom));
         if kills > 0 {
-            let what = What::OomWitness { witness: "memory.events".into(), kills, report: None, probe: None };
+            let what = EventKind::OomWitness { witness: "memory.events".into(), kills, report: None, probe: None };
             effects.push(Effect::Record(Event { mono_ns: now_ns, cgroup: Some(cgroup.to_owned()), what }));
         }
         if kills > 0 || ooms > 0 {
@@ -115,7 +119,7 @@ impl OomWatch {
             && kills > before
         {
             let kills = kills - before;
-            let what = What::OomWitness { witness: "vmstat".into(), kills, report: None, probe: None };
+            let what = EventKind::OomWitness { witness: "vmstat".into(), kills, report: None, probe: None };
             effects.push(Effect::Record(Event { mono_ns: now_ns, cgroup: None, what }));
             self.merge.witness(Witness::Vmstat { time_ns: now_ns, since_ns, kills });
         }
@@ -128,11 +132,11 @@ impl OomWatch {
         self.kills_since_trim += settled.kills.len() as u64 + settled.more.iter().map(|more| more.count).sum::<u64>();
         for kill in settled.kills {
             let (mono_ns, cgroup) = (kill.time_ns, kill.victim_cgroup.clone());
-            effects.push(Effect::Record(Event { mono_ns, cgroup, what: What::OomKill(Box::new(kill)) }));
+            effects.push(Effect::Record(Event { mono_ns, cgroup, what: EventKind::OomKill(Box::new(kill)) }));
         }
         for more in settled.more {
             let (mono_ns, cgroup) = (more.last_ns, more.victim_cgroup.clone());
-            effects.push(Effect::Record(Event { mono_ns, cgroup, what: What::MoreOomKills(Box::new(more)) }));
+            effects.push(Effect::Record(Event { mono_ns, cgroup, what: EventKind::MoreOomKills(Box::new(more)) }));
         }
     }
 
@@ -152,7 +156,7 @@ impl OomWatch {
         for (witness, (_, skipped)) in &mut self.witnesses {
             let kills = std::mem::take(skipped);
             if kills > 0 {
-                let what = What::OomWitness { witness: (*witness).into(), kills, report: None, probe: None };
+                let what = EventKind::OomWitness { witness: (*witness).into(), kills, report: None, probe: None };
                 effects.push(Effect::Record(Event { mono_ns: now_ns, cgroup: None, what }));
             }
         }

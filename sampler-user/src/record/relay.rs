@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use rtrb::Consumer;
 
-use crate::model::event::{Event, What};
+use crate::model::event::{Event, EventKind};
 use crate::model::recording::Subject;
 use crate::model::sample::{Row, SubjectRef, take_pass};
 use crate::model::sink::Sink;
@@ -111,7 +111,7 @@ impl Reported {
         let mut record = |what| sink.event(&Event { mono_ns: now_ns, cgroup: None, what });
         let missed = shared.missed_ticks.load(Ordering::Relaxed);
         if missed > self.missed_ticks && now_ns.saturating_sub(self.since_ns) >= REPORT_EVERY_NS {
-            record(What::MissedTicks { count: missed - self.missed_ticks });
+            record(EventKind::MissedTicks { count: missed - self.missed_ticks });
             self.missed_ticks = missed;
             self.since_ns = now_ns;
         }
@@ -121,12 +121,12 @@ impl Reported {
                 true => format!("the {BURST_ROWS} rows that bursts may add in an hour are spent"),
                 false => "bursts may add rows again".into(),
             };
-            record(What::RateChanged { interval_us: shared.burst_us.load(Ordering::Relaxed), reason });
+            record(EventKind::RateChanged { interval_us: shared.burst_us.load(Ordering::Relaxed), reason });
             self.bursts_spent = spent;
         }
         let lost = shared.lost_passes.load(Ordering::Relaxed);
         if lost > self.lost_passes {
-            record(What::Gap {
+            record(EventKind::Gap {
                 from_ns: self.since_ns,
                 to_ns: now_ns,
                 lost_passes: lost - self.lost_passes,
@@ -143,7 +143,7 @@ mod tests {
     use crate::model::sample::PassHead;
 
     #[derive(Default)]
-    struct Events(Vec<What>);
+    struct Events(Vec<EventKind>);
 
     impl Sink for Events {
         fn subject(&mut self, _: SubjectRef, _: &Subject) {}
@@ -163,21 +163,22 @@ mod tests {
         shared.burst_us.store(100_000, Ordering::Relaxed);
         reported.report(1, &shared, &mut sink);
         reported.report(2, &shared, &mut sink);
-        let [What::RateChanged { interval_us: 100_000, reason }] = &sink.0[..] else { panic!("{:?}", sink.0) };
+        let [EventKind::RateChanged { interval_us: 100_000, reason }] = &sink.0[..] else { panic!("{:?}", sink.0) };
         assert!(reason.contains("are spent"), "{reason}");
         shared.bursts_spent.store(false, Ordering::Relaxed);
         shared.burst_us.store(1000, Ordering::Relaxed);
         reported.report(3, &shared, &mut sink);
-        let Some(What::RateChanged { interval_us: 1000, .. }) = sink.0.last() else { panic!("{:?}", sink.0) };
+        let Some(EventKind::RateChanged { interval_us: 1000, .. }) = sink.0.last() else { panic!("{:?}", sink.0) };
         shared.missed_ticks.store(4, Ordering::Relaxed);
         reported.report(4, &shared, &mut sink);
         assert_eq!(sink.0.len(), 2, "missed ticks are reported once a second");
         reported.report(1_000_000_000, &shared, &mut sink);
-        assert_eq!(sink.0[2], What::MissedTicks { count: 4 });
+        assert_eq!(sink.0[2], EventKind::MissedTicks { count: 4 });
         shared.lost_passes.store(2, Ordering::Relaxed);
         reported.report(2_000_000_000, &shared, &mut sink);
         reported.report(3_000_000_000, &shared, &mut sink);
-        let Some(What::Gap { from_ns: 1_000_000_000, to_ns: 2_000_000_000, lost_passes: 2, .. }) = sink.0.last() else {
+        let Some(EventKind::Gap { from_ns: 1_000_000_000, to_ns: 2_000_000_000, lost_passes: 2, .. }) = sink.0.last()
+        else {
             panic!("{:?}", sink.0)
         };
     }

@@ -15,7 +15,7 @@ use crate::kernel::cgroupfs::handle::{BUFFER, Handle};
 use crate::kernel::cgroupfs::layout::Layout;
 use crate::kernel::cgroupfs::plan::Plan;
 use crate::kernel::processes;
-use crate::model::event::{Event, What};
+use crate::model::event::{Event, EventKind};
 use crate::model::fields::{FieldId, Kind, Table, UNLIMITED, of};
 use crate::model::recording::{ProcessKey, Subject};
 use crate::model::sample::{HOST, PassBuilder, PassKind, Row, SubjectRef};
@@ -286,7 +286,7 @@ impl Memory {
             if row.mask >> *slot & 1 == 1 && value != *last {
                 let column = of(Table::Samples).find(|field| field.slot == *slot).map_or("", |field| field.column);
                 let limit = |v: u64| (v != UNLIMITED).then_some(v);
-                let what = What::LimitChanged { limit: column.into(), from: limit(*last), to: limit(value) };
+                let what = EventKind::LimitChanged { limit: column.into(), from: limit(*last), to: limit(value) };
                 let _ = messages.send(Message::Event(Event::of(&target.cgroup, what)));
                 *last = value;
             }

@@ -11,7 +11,7 @@ use serde::Serialize;
 use crate::containers::runtimes::identify;
 use crate::journal::format::SUFFIX;
 use crate::journal::reader::Segment;
-use crate::model::event::{Event, What};
+use crate::model::event::{Event, EventKind};
 use crate::model::fields;
 use crate::model::fields::{Field, Kind, Table, UNLIMITED};
 use crate::model::identity::{Identity, Names};
@@ -93,7 +93,7 @@ fn recovered(segment: &Segment, stem: &str) -> Option<Event> {
     }
     let mut last = segment.origin.anchor.mono_ns;
     segment.rows(|head, _| last = last.max(head.mono_ns));
-    let what = What::Recovered {
+    let what = EventKind::Recovered {
         segment: stem.to_owned(),
         frames: segment.frames,
         torn_bytes: segment.torn_bytes,
@@ -221,7 +221,7 @@ impl Store<'_> {
         let counts: Vec<i64> = seen.values().map(|(_, _, count)| *count).collect();
         let mut names = Names::default();
         for event in segment.events() {
-            if let (What::Named(identity), Some(cgroup)) = (&event.what, &event.cgroup) {
+            if let (EventKind::Named(identity), Some(cgroup)) = (&event.what, &event.cgroup) {
                 names.learn(cgroup, identity);
             }
         }

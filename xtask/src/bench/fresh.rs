@@ -6,7 +6,7 @@ use std::process::Command;
 
 use anyhow::Context;
 use sampler::journal::writer::{NoOwner, Rotation, Writer};
-use sampler::model::event::{Event, What};
+use sampler::model::event::{Event, EventKind};
 use sampler::model::fields::FieldId;
 use sampler::model::recording::Subject;
 use sampler::model::sample::{HOST, PassHead, PassKind, Row};
@@ -56,7 +56,7 @@ fn make(dir: &Path, args: &Args) -> anyhow::Result<u64> {
     writer.event(&Event {
         mono_ns: UPTIME_NS,
         cgroup: None,
-        what: What::AgentStart {
+        what: EventKind::AgentStart {
             version: env!("CARGO_PKG_VERSION").into(),
             interval_us: 100_000,
             slow_interval_us: 1_000_000,
@@ -65,7 +65,7 @@ fn make(dir: &Path, args: &Args) -> anyhow::Result<u64> {
     let mut lives: Vec<Life> = (0..args.made.cgroups).map(|n| Life::new(n, 1.0)).collect();
     for (n, life) in lives.iter().enumerate() {
         writer.subject(n as u32 + 1, &Subject { cgroup: life.path.clone(), id: life.id, process: None });
-        writer.event(&Event { mono_ns: UPTIME_NS, cgroup: Some(life.path.clone()), what: What::CgroupCreated });
+        writer.event(&Event { mono_ns: UPTIME_NS, cgroup: Some(life.path.clone()), what: EventKind::CgroupCreated });
     }
     let mut dice = fastrand::Rng::with_seed(7);
     let mut row = Row::new(0);

@@ -14,7 +14,7 @@ use anyhow::Context;
 use sampler::analysis::leak::track;
 use sampler::analysis::pressure;
 use sampler::journal::writer::{Owner, Rotation, Writer};
-use sampler::model::event::{Event, What};
+use sampler::model::event::{Event, EventKind};
 use sampler::model::evidence::{Constraint, OomKill, WitnessKind};
 use sampler::model::recording::{Origin, Subject};
 use sampler::model::sample::{PassHead, PassKind, Row};
@@ -217,5 +217,5 @@ pub(super) fn kill(cgroup: &str, time_ns: u64) -> Event {
         probe: None,
         hit: None,
     };
-    Event { mono_ns: time_ns, cgroup: Some(cgroup.to_owned()), what: What::OomKill(Box::new(kill)) }
+    Event { mono_ns: time_ns, cgroup: Some(cgroup.to_owned()), what: EventKind::OomKill(Box::new(kill)) }
 }
