@@ -8,7 +8,7 @@ use sampler::analysis::live::Live;
 use sampler::live::alert::rules::Rules;
 use sampler::live::alert::{Alert, Watch};
 use sampler::live::board::{Board, Depth};
-use sampler::model::event::{Event, What};
+use sampler::model::event::{Event, EventKind};
 use sampler::model::fields::Table;
 use sampler::model::recording::Subject;
 use sampler::model::sample::Row;
@@ -67,7 +67,7 @@ fn alerts(dir: &Path) -> Vec<Alert> {
             live.row(*time, &own);
         }
         for news in live.look() {
-            let what = What::Leak {
+            let what = EventKind::Leak {
                 leaks: news.leaks,
                 component: None,
                 bytes_per_s: None,

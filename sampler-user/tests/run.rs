@@ -144,7 +144,7 @@ fn an_interval_is_taken_as_given() {
         let recording =
             sampler::store::scan::Recording::open(&dir.path().join("recording")).unwrap().events(i64::MIN..i64::MAX);
         let start = recording.into_iter().find_map(|event| match event.event.what {
-            sampler::model::event::What::AgentStart { interval_us, .. } => Some(interval_us),
+            sampler::model::event::EventKind::AgentStart { interval_us, .. } => Some(interval_us),
             _ => None,
         });
         assert_eq!(start, Some(interval), "{options:?}");

@@ -8,7 +8,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use sampler::journal::reader::segments;
-use sampler::model::event::{Event, What};
+use sampler::model::event::{Event, EventKind};
 use sampler::model::fields::{FieldId, Table, UNLIMITED};
 use sampler::model::recording::{Series, Subject};
 use sampler::model::sample::{PassHead, PassKind, Row};
@@ -48,8 +48,8 @@ fn journal(dir: &Path) -> PathBuf {
         }
     }
     pass(PassKind::Burst, 4850, &[(FieldId::Current, 1)]);
-    writer.event(&Event::of("/c1", What::CgroupCreated));
-    writer.event(&Event::now(What::AgentStop { reason: "test".into() }));
+    writer.event(&Event::of("/c1", EventKind::CgroupCreated));
+    writer.event(&Event::now(EventKind::AgentStop { reason: "test".into() }));
     let path = writer.segment().unwrap().to_owned();
     drop(writer);
     path

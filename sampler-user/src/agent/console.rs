@@ -4,7 +4,7 @@
 use std::sync::mpsc::{SyncSender, sync_channel};
 use std::thread::{JoinHandle, spawn};
 
-use crate::model::event::{Event, Guarded, What};
+use crate::model::event::{Event, EventKind, Guarded};
 use crate::model::units::{bytes, printable};
 use crate::ui::terminal::say;
 
@@ -26,7 +26,7 @@ impl Console {
 
     /// Prints an event if a person should know it.
     pub fn show(&self, event: &Event) {
-        if matches!(event.what, What::Leak { .. }) && !self.leaks {
+        if matches!(event.what, EventKind::Leak { .. }) && !self.leaks {
             return;
         }
         if let Some(line) = words(event) {
@@ -38,16 +38,16 @@ impl Console {
 fn words(event: &Event) -> Option<String> {
     let path = event.cgroup.as_deref().unwrap_or("/");
     Some(match &event.what {
-        What::Degraded { what } => what.clone(),
-        What::ProbeAttached { jobs } => format!("the kernel probe is in place, {} of its parts", jobs.len()),
-        What::Leak { leaks: true, bytes_per_s, time_to_limit_s, evidence, .. } => {
+        EventKind::Degraded { what } => what.clone(),
+        EventKind::ProbeAttached { jobs } => format!("the kernel probe is in place, {} of its parts", jobs.len()),
+        EventKind::Leak { leaks: true, bytes_per_s, time_to_limit_s, evidence, .. } => {
             let a_minute = |rate: f64| format!(", {} a minute", bytes((rate * 60.0).max(0.0) as u64));
             let rate = bytes_per_s.map_or_else(String::new, a_minute);
             let left = time_to_limit_s.map_or_else(String::new, |left| format!(", limit in {:.0} min", left / 60.0));
             format!("{path} leaks{rate}{left}: {}", evidence.first().map_or("", String::as_str))
         }
-        What::Leak { .. } => format!("{path} does not leak any more"),
-        What::Guard { action, applied, from, to, bytes: size, reason, error } => {
+        EventKind::Leak { .. } => format!("{path} does not leak any more"),
+        EventKind::Guard { action, applied, from, to, bytes: size, reason, error } => {
             guard(path, action, *applied, (from.as_ref(), to.as_ref(), *size), reason, error.as_deref())
         }
         _ => return None,

@@ -1,7 +1,7 @@
 //! The journal with somebody who reads along: what is recorded goes through the detectors, and a leak is told while it happens.
 
 use crate::analysis::live::{Live, News};
-use crate::model::event::{Event, What};
+use crate::model::event::{Event, EventKind};
 use crate::model::fields::{FieldId, Table};
 use crate::model::recording::Subject;
 use crate::model::sample::{PassHead, Row, SubjectRef};
@@ -21,7 +21,7 @@ impl LeakWatch {
 
     fn tell(&mut self, news: News) {
         let v = &news.verdict;
-        let what = What::Leak {
+        let what = EventKind::Leak {
             leaks: news.leaks,
             component: v.component.and_then(|part| Some(serde_json::to_value(part).ok()?.as_str()?.to_owned())),
             bytes_per_s: v.rate_bytes_per_s.filter(|_| news.leaks),
@@ -109,7 +109,7 @@ mod tests {
             watch.flush(false);
         }
         let told = told.lock().unwrap();
-        let [Event { what: What::Leak { leaks: true, time_to_limit_s: Some(left), .. }, .. }] = &told[..] else {
+        let [Event { what: EventKind::Leak { leaks: true, time_to_limit_s: Some(left), .. }, .. }] = &told[..] else {
             panic!("{told:?}")
         };
         assert!((9_000.0..10_700.0).contains(left), "a GiB at a tenth of a megabyte a second: {left}");

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::Notify;
 
 use crate::live::board::{Board, Depth};
-use crate::model::event::{Event, What};
+use crate::model::event::{Event, EventKind};
 use crate::model::recording::Subject;
 use crate::model::sample::{PassHead, Row, SubjectRef};
 use crate::model::sink::Sink;
@@ -47,7 +47,7 @@ impl Sink for LiveBoard {
     }
     fn event(&mut self, event: &Event) {
         self.lock().event(event);
-        if matches!(event.what, What::OomKill(_) | What::MoreOomKills(_)) {
+        if matches!(event.what, EventKind::OomKill(_) | EventKind::MoreOomKills(_)) {
             self.killed.notify_one();
         }
     }

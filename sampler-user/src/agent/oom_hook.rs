@@ -19,7 +19,7 @@ use crate::agent::child;
 use crate::analysis::incident::Incident;
 use crate::analysis::incident::death::{Death, Deaths};
 use crate::analysis::incident::occurrence::{APART_US, Occurrence, take, take_more};
-use crate::model::event::{Event, What};
+use crate::model::event::{Event, EventKind};
 use crate::model::recording::TimedEvent;
 use crate::model::time::{Anchor, format_us};
 use crate::reading::incident_id::IncidentId;
@@ -73,12 +73,12 @@ impl IncidentCollector {
         self.open.retain(|occurrence| time_us - occurrence.last_us <= 2 * APART_US);
         let known = self.open.len();
         let at = match &event.what {
-            What::OomKill(kill) => {
+            EventKind::OomKill(kill) => {
                 let mut light = (**kill).clone();
                 (light.report, light.probe) = (None, None);
                 take(&mut self.open, time_us, &light, 0)
             }
-            What::MoreOomKills(more) => take_more(&mut self.open, time_us, more),
+            EventKind::MoreOomKills(more) => take_more(&mut self.open, time_us, more),
             _ => return None,
         };
         let is_first = self.open.len() > known;

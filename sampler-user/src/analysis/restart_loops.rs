@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use crate::analysis::leak::track::Track;
 use crate::analysis::lives::{Ended, Kill, Loop, loop_of, of_tracks};
 use crate::analysis::workloads::key;
-use crate::model::event::What;
+use crate::model::event::EventKind;
 use crate::model::evidence::OomKill;
 use crate::model::identity::Identity;
 use crate::model::recording::TimedEvent;
@@ -62,7 +62,7 @@ impl Loops {
 /// The kills among the events, in the order of time.
 pub fn killed(events: &[TimedEvent]) -> impl Iterator<Item = (i64, &OomKill)> {
     events.iter().filter_map(|event| match &event.event.what {
-        What::OomKill(kill) => Some((event.time_us, &**kill)),
+        EventKind::OomKill(kill) => Some((event.time_us, &**kill)),
         _ => None,
     })
 }

@@ -51,10 +51,10 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     };
     let parts = host.probe.as_ref().and_then(|probe| probe.as_ref().ok());
     let part = |part: &sampler::kernel::probe::Attached| Part {
-        part: part.job,
+        part: part.name,
         gives: part.gives,
-        by: part.rung.map(|rung| rung.to_string()),
-        refused: part.refused.iter().map(|(rung, why)| (rung.to_string(), why.clone())).collect(),
+        by: part.method.map(|method| method.to_string()),
+        refused: part.refused.iter().map(|(method, why)| (method.to_string(), why.clone())).collect(),
     };
     let report = Report {
         format: "sampler.doctor.v1",

@@ -14,7 +14,7 @@ use sampler::model::time::format_us;
 use sampler::model::units::cell;
 use sampler::reading::names::Named;
 use sampler::store::scan::{Query, Recording};
-use sampler::store::schema::{Lead, leads};
+use sampler::store::schema::{KeyColumn, key_columns};
 use sampler::store::seal::write_series;
 use serde_json::{Map, Value, json};
 
@@ -141,7 +141,7 @@ impl Rows {
         }
         let mut out = csv::Writer::from_writer(out);
         let name_column = (table != Table::Host).then_some(NAME);
-        let lead = leads(table).iter().map(|lead| name(*lead));
+        let lead = key_columns(table).iter().map(|lead| name(*lead));
         // Last, so that no column moves.
         out.write_record(lead.chain(columns.iter().map(|field| field.column)).chain(name_column))?;
         Ok(Rows::Csv(table, columns, Box::new(out)))
@@ -152,7 +152,7 @@ impl Rows {
         for row in 0..series.len() {
             match self {
                 Rows::Csv(table, columns, out) => {
-                    for lead in leads(*table) {
+                    for lead in key_columns(*table) {
                         match lead_value(*lead, series, row) {
                             Value::String(text) => out.write_field(cell(&text))?,
                             other => out.write_field(other.to_string())?,
@@ -171,7 +171,7 @@ impl Rows {
                     out.write_record(None::<&[u8]>)?;
                 }
                 Rows::Jsonl(table, columns, out) => {
-                    let lead = leads(*table).iter().map(|l| (name(*l).to_owned(), lead_value(*l, series, row)));
+                    let lead = key_columns(*table).iter().map(|l| (name(*l).to_owned(), lead_value(*l, series, row)));
                     let mut map: Map<String, Value> = lead.collect();
                     if let Some(title) = &title {
                         map.insert(NAME.to_owned(), json!(title));
@@ -202,20 +202,20 @@ impl Rows {
 }
 
 /// Text has the lag itself: rows of a pass may be far apart in it, or left out.
-fn name(lead: Lead) -> &'static str {
-    if lead == Lead::Gap { "lag_us" } else { lead.name() }
+fn name(lead: KeyColumn) -> &'static str {
+    if lead == KeyColumn::Gap { "lag_us" } else { lead.name() }
 }
 
-fn lead_value(lead: Lead, series: &Series, row: usize) -> Value {
+fn lead_value(lead: KeyColumn, series: &Series, row: usize) -> Value {
     let process = series.subject.process.as_ref();
     match lead {
-        Lead::Cgroup => json!(series.subject.cgroup),
-        Lead::Id => json!(series.subject.id),
-        Lead::Pid => json!(process.map(|p| p.pid)),
-        Lead::Start => json!(process.map(|p| p.start)),
-        Lead::Comm => json!(process.map(|p| &p.comm)),
-        Lead::Time => json!(precise(series.time_us[row])),
-        Lead::Gap => json!(series.lag_us[row]),
+        KeyColumn::Cgroup => json!(series.subject.cgroup),
+        KeyColumn::Id => json!(series.subject.id),
+        KeyColumn::Pid => json!(process.map(|p| p.pid)),
+        KeyColumn::Start => json!(process.map(|p| p.start)),
+        KeyColumn::Comm => json!(process.map(|p| &p.comm)),
+        KeyColumn::Time => json!(precise(series.time_us[row])),
+        KeyColumn::Gap => json!(series.lag_us[row]),
     }
 }
 

@@ -16,8 +16,7 @@ use sampler::kernel::cgroupfs::layout::Layout;
 use sampler::kernel::cgroupfs::tree::Selection;
 use sampler::model::fields::UNLIMITED;
 use sampler::model::units::{bytes, parse_bytes, parse_duration};
-use sampler::record::naming::Sources;
-use sampler::record::{Config, UseProbe};
+use sampler::record::{Config, NameSources, UseProbe};
 use sampler::store::retention::Retention;
 use sampler::ui::terminal::say;
 
@@ -79,12 +78,6 @@ pub struct Args {
     no_protect: bool,
 }
 
-/// As `record` has them.
-const INTERVALS: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(1));
-const KEEP: Duration = Duration::from_secs(7 * 86400);
-const MAX_DISK: u64 = 2 << 30;
-const SEAL_EVERY: Duration = Duration::from_secs(15 * 60);
-
 fn budget(text: &str) -> Result<u64, String> {
     match parse_bytes(text)? {
         UNLIMITED => Err("a guard without a budget is no guard: name a size, such as 1G".into()),
@@ -138,21 +131,14 @@ pub fn run(args: Args) -> anyhow::Result<ExitCode> {
     let agent = Agent {
         out: out.clone(),
         config: Config {
-            layout,
-            // Who pushed whom has to be seen, so all are recorded.
-            selection: Selection::new(&[], &[]).context("select all cgroups")?,
-            interval: INTERVALS.0,
-            slow_interval: INTERVALS.1,
-            burst: None,
-            max_cpu: None,
-            fields: Vec::new(),
-            processes: true,
+            // Of all cgroups: who pushed whom has to be seen.
             protect: !args.no_protect,
             probe: args.probe,
-            names: Sources { ask: true, docker_socket: args.docker_socket },
+            names: NameSources { ask: true, docker_socket: args.docker_socket },
+            ..Config::new(layout)
         },
-        rotation: Rotation { age: SEAL_EVERY, ..Rotation::default() },
-        retention: Retention { keep: Some(KEEP), max_disk: Some(MAX_DISK) },
+        rotation: Rotation::default(),
+        retention: Retention::AGENT,
         on_oom: None,
         live: LiveOptions { metrics: args.metrics, ..LiveOptions::default() },
         guard: Some(patrol),

@@ -13,7 +13,8 @@ use sampler::model::fields::{Field, FieldId, Kind, Table, UNLIMITED, find};
 use sampler::model::recording::{Origin, Series, Subject};
 use sampler::model::sample::Row;
 use sampler::model::time::Anchor;
-use sampler::store::seal::{stem_of, write_series};
+use sampler::store::seal::write_series;
+use sampler::store::stem_of;
 use sampler::ui::terminal::say;
 use serde_json::Value;
 

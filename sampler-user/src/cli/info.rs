@@ -14,7 +14,7 @@ use sampler::model::time::format_us;
 use sampler::model::units::{bytes, count, micros, printable};
 use sampler::reading::summary::{CgroupSummary, Kill, Summary, explain};
 use sampler::store::scan::{Query, Recording};
-use sampler::store::schema::Folder;
+use sampler::store::schema::TableKind;
 use serde::Serialize;
 
 use crate::cli::remote::{EVER, LocalRecordings};
@@ -107,7 +107,7 @@ fn read(recording: &mut Recording, args: &Args) -> anyhow::Result<Info> {
         journal.corrupt_bytes += segment.corrupt_bytes;
     }
     let mut tables = BTreeMap::new();
-    for folder in Folder::ALL {
+    for folder in TableKind::ALL {
         let (bytes, files) = recording.sealed_size(folder);
         tables.insert(folder.name(), TableInfo { bytes, files, sealed_rows: recording.sealed_rows(folder), rows: 0 });
     }
@@ -135,8 +135,8 @@ fn read(recording: &mut Recording, args: &Args) -> anyhow::Result<Info> {
         .iter()
         .rev()
         .find_map(|e| match e.event.what {
-            sampler::model::event::What::AgentStop { .. } => Some("stopped"),
-            sampler::model::event::What::AgentStart { .. } => Some("running or ended abruptly"),
+            sampler::model::event::EventKind::AgentStop { .. } => Some("stopped"),
+            sampler::model::event::EventKind::AgentStart { .. } => Some("running or ended abruptly"),
             _ => None,
         })
         .unwrap_or("unknown");

@@ -8,7 +8,7 @@ use std::process::ExitCode;
 
 use anyhow::Context;
 use sampler::analysis::incident::Incident;
-use sampler::model::event::What;
+use sampler::model::event::EventKind;
 use sampler::model::fields::{FieldId, Table, UNLIMITED};
 use sampler::model::paths::{is_below, name};
 use sampler::model::recording::{Series, TimedEvent};
@@ -278,16 +278,16 @@ fn mark(event: &TimedEvent) -> Option<Mark> {
     let what = &event.event.what;
     let told = matches!(
         what,
-        What::OomKill(_)
-            | What::MoreOomKills(_)
-            | What::CgroupCreated
-            | What::CgroupRemoved
-            | What::LimitChanged { .. }
-            | What::Pressure { .. }
-            | What::Gap { .. }
-            | What::ClockStep { .. }
-            | What::AgentStart { .. }
-            | What::AgentStop { .. }
+        EventKind::OomKill(_)
+            | EventKind::MoreOomKills(_)
+            | EventKind::CgroupCreated
+            | EventKind::CgroupRemoved
+            | EventKind::LimitChanged { .. }
+            | EventKind::Pressure { .. }
+            | EventKind::Gap { .. }
+            | EventKind::ClockStep { .. }
+            | EventKind::AgentStart { .. }
+            | EventKind::AgentStop { .. }
     );
     told.then(|| Mark {
         time_us: event.time_us,

@@ -21,8 +21,7 @@ use sampler::model::fields::{FieldId, Table};
 use sampler::model::sample::Row;
 use sampler::model::time::format_us;
 use sampler::model::units::{bytes, parse_duration, printable};
-use sampler::record::naming::Sources;
-use sampler::record::{Config, UseProbe, record};
+use sampler::record::{Config, NameSources, UseProbe, record};
 use sampler::store::JOURNAL;
 use sampler::store::scan::{Query, Recording};
 use sampler::ui::tui::keys::{Outcome, press};
@@ -153,17 +152,14 @@ fn open(args: &Args, selection: &Selection) -> anyhow::Result<(Source, LiveBoard
     let name = rustix::system::uname();
     let board = LiveBoard::new(depth, name.nodename().to_string_lossy().into_owned(), sampler::kernel::wsl::name());
     let config = Config {
-        layout: Layout::detect()?,
         selection: selection.clone(),
         interval: args.interval,
         slow_interval: args.interval,
-        burst: None,
-        max_cpu: None,
-        fields: Vec::new(),
         processes: false,
         protect: false,
         probe: UseProbe::Off,
-        names: Sources { ask: true, docker_socket: args.docker_socket.clone() },
+        names: NameSources { ask: true, docker_socket: args.docker_socket.clone() },
+        ..Config::new(Layout::detect()?)
     };
     let (stop, stopped) = tokio::sync::oneshot::channel();
     let sink = board.clone();

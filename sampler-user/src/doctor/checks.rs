@@ -190,7 +190,7 @@ fn probe(host: &Host) -> Look {
             (Lacks, why.clone(), Some("the lines above name what is missing; `--probe off` records without it"))
         }
         Some(Ok(parts)) => {
-            let there = parts.iter().filter(|part| part.rung.is_some()).count();
+            let there = parts.iter().filter(|part| part.method.is_some()).count();
             let what = format!("{there} of {} parts", parts.len());
             (if parts.iter().any(|part| part.lacks()) { Note } else { Good }, what, None)
         }

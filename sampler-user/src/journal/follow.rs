@@ -5,7 +5,7 @@ use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::PathBuf;
 
-use crate::journal::block::Decoder;
+use crate::journal::decoder::Decoder;
 use crate::journal::format::{FrameKind, HEAD, MAGIC, MAX_PAYLOAD, SubjectFrame, parse_frame};
 use crate::journal::reader::segments;
 use crate::model::event::Event;
@@ -15,7 +15,7 @@ use crate::model::sink::Sink;
 /// Bytes read at once.
 const CHUNK: usize = 1 << 20;
 
-/// A journal that somebody writes.
+/// A journal that is being written.
 #[derive(Debug)]
 pub struct Follow {
     dir: PathBuf,
@@ -134,7 +134,7 @@ fn give<S: Sink>(
 mod tests {
     use super::*;
     use crate::journal::format::frame;
-    use crate::model::event::What;
+    use crate::model::event::EventKind;
     use crate::model::recording::Subject;
     use crate::model::sample::{PassHead, Row, SubjectRef};
 
@@ -153,7 +153,7 @@ mod tests {
 
     fn event() -> Vec<u8> {
         let mut out = Vec::new();
-        let event = Event { mono_ns: 1, cgroup: None, what: What::CgroupCreated };
+        let event = Event { mono_ns: 1, cgroup: None, what: EventKind::CgroupCreated };
         frame(&mut out, FrameKind::Event, &serde_json::to_vec(&event).unwrap());
         out
     }

@@ -24,7 +24,7 @@ pub enum FrameKind {
     Origin = 1,
     /// JSON of [`SubjectFrame`]; before the first row of that subject.
     Subject = 2,
-    /// Passes, see [`crate::journal::block`].
+    /// Passes, see [`crate::journal::encoder`].
     Block = 3,
     /// JSON of [`crate::model::event::Event`].
     Event = 4,

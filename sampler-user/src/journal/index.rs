@@ -4,7 +4,7 @@
 use std::collections::HashMap;
 use std::ops::Range;
 
-use crate::journal::block::Decoder;
+use crate::journal::decoder::Decoder;
 use crate::journal::format::take_varint;
 use crate::model::sample::{Mask, PassKind, SubjectRef};
 

@@ -8,7 +8,7 @@ use crate::model::identity::Identity;
 /// What happened. The serde tag is the event's `kind` in every format.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
-pub enum What {
+pub enum EventKind {
     /// The agent began to sample.
     AgentStart {
         /// Version of the agent.
@@ -18,7 +18,7 @@ pub enum What {
         /// Slow interval, microseconds.
         slow_interval_us: u64,
     },
-    /// The agent's goodbye. A recording without it ended abruptly.
+    /// The agent stopped cleanly. A recording without it ended abruptly.
     AgentStop {
         /// Why it stopped: a signal's name, or what ended.
         reason: String,
@@ -32,7 +32,7 @@ pub enum What {
     CgroupCreated,
     /// A cgroup went away.
     CgroupRemoved,
-    /// What the runtime calls a cgroup. Told once it is known, which may be after the end of the cgroup, and again in each segment.
+    /// What the runtime calls a cgroup. Recorded once it is known, which may be after the end of the cgroup, and again in each segment.
     Named(Box<Identity>),
     /// Somebody changed a limit. `None` is unlimited.
     LimitChanged {
@@ -95,13 +95,13 @@ pub enum What {
         /// Bucket `n` counts the stalls of `2^n` up to `2^(n+1)` microseconds; without empty ones at the end.
         histogram: Vec<u64>,
     },
-    /// A process was moved into the cgroup, by the probe. One that was born in it is not told.
+    /// A process was moved into the cgroup, by the probe. One that was born in it is not reported.
     ProcessJoined {
         /// Pid in the initial pid namespace.
         pid: i32,
         /// Pid in its own pid namespace.
         own_pid: i32,
-        /// Name; hostile.
+        /// Name; untrusted.
         comm: String,
     },
     /// A process of the cgroup ended, by the probe: one that was killed, that had at least 4 MiB resident, or a main process that
@@ -111,7 +111,7 @@ pub enum What {
         pid: i32,
         /// Pid in its own pid namespace.
         own_pid: i32,
-        /// Name; hostile.
+        /// Name; untrusted.
         comm: String,
         /// Owner.
         uid: u32,
@@ -149,7 +149,7 @@ pub enum What {
         /// How many since the event before.
         count: u64,
     },
-    /// What a runtime itself says of the end of a container.
+    /// What a runtime itself reports of the end of a container.
     ContainerEvent {
         /// The runtime: `docker`.
         runtime: String,
@@ -248,36 +248,36 @@ pub enum What {
     },
 }
 
-impl What {
+impl EventKind {
     /// The event's kind, as in every format.
     pub fn kind(&self) -> &'static str {
         match self {
-            What::AgentStart { .. } => "agent_start",
-            What::AgentStop { .. } => "agent_stop",
-            What::Degraded { .. } => "degraded",
-            What::CgroupCreated => "cgroup_created",
-            What::CgroupRemoved => "cgroup_removed",
-            What::Named(_) => "named",
-            What::LimitChanged { .. } => "limit_changed",
-            What::MemoryEvents { .. } => "memory_events",
-            What::Pressure { .. } => "pressure",
-            What::OomWitness { .. } => "oom_witness",
-            What::ProbeAttached { .. } => "probe_attached",
-            What::CgroupLast { .. } => "cgroup_last",
-            What::Stalls { .. } => "stalls",
-            What::ProcessJoined { .. } => "process_joined",
-            What::ProcessExit { .. } => "process_exit",
-            What::ExitsLeftOut { .. } => "exits_left_out",
-            What::ContainerEvent { .. } => "container_event",
-            What::OomKill(_) => "oom_kill",
-            What::MoreOomKills(_) => "more_oom_kills",
-            What::Leak { .. } => "leak",
-            What::Guard { .. } => "guard",
-            What::Gap { .. } => "gap",
-            What::MissedTicks { .. } => "missed_ticks",
-            What::ClockStep { .. } => "clock_step",
-            What::RateChanged { .. } => "rate_changed",
-            What::Recovered { .. } => "recovered",
+            EventKind::AgentStart { .. } => "agent_start",
+            EventKind::AgentStop { .. } => "agent_stop",
+            EventKind::Degraded { .. } => "degraded",
+            EventKind::CgroupCreated => "cgroup_created",
+            EventKind::CgroupRemoved => "cgroup_removed",
+            EventKind::Named(_) => "named",
+            EventKind::LimitChanged { .. } => "limit_changed",
+            EventKind::MemoryEvents { .. } => "memory_events",
+            EventKind::Pressure { .. } => "pressure",
+            EventKind::OomWitness { .. } => "oom_witness",
+            EventKind::ProbeAttached { .. } => "probe_attached",
+            EventKind::CgroupLast { .. } => "cgroup_last",
+            EventKind::Stalls { .. } => "stalls",
+            EventKind::ProcessJoined { .. } => "process_joined",
+            EventKind::ProcessExit { .. } => "process_exit",
+            EventKind::ExitsLeftOut { .. } => "exits_left_out",
+            EventKind::ContainerEvent { .. } => "container_event",
+            EventKind::OomKill(_) => "oom_kill",
+            EventKind::MoreOomKills(_) => "more_oom_kills",
+            EventKind::Leak { .. } => "leak",
+            EventKind::Guard { .. } => "guard",
+            EventKind::Gap { .. } => "gap",
+            EventKind::MissedTicks { .. } => "missed_ticks",
+            EventKind::ClockStep { .. } => "clock_step",
+            EventKind::RateChanged { .. } => "rate_changed",
+            EventKind::Recovered { .. } => "recovered",
         }
     }
 
@@ -285,11 +285,11 @@ impl What {
     pub fn is_urgent(&self) -> bool {
         matches!(
             self,
-            What::OomKill(_)
-                | What::MoreOomKills(_)
-                | What::OomWitness { .. }
-                | What::Pressure { .. }
-                | What::AgentStop { .. }
+            EventKind::OomKill(_)
+                | EventKind::MoreOomKills(_)
+                | EventKind::OomWitness { .. }
+                | EventKind::Pressure { .. }
+                | EventKind::AgentStop { .. }
         )
     }
 }
@@ -314,17 +314,17 @@ pub struct Event {
     pub cgroup: Option<String>,
     /// What happened.
     #[serde(flatten)]
-    pub what: What,
+    pub what: EventKind,
 }
 
 impl Event {
     /// An event about the host or the agent, now.
-    pub fn now(what: What) -> Event {
+    pub fn now(what: EventKind) -> Event {
         Event { mono_ns: crate::model::time::mono_ns(), cgroup: None, what }
     }
 
     /// An event about a cgroup, now.
-    pub fn of(cgroup: &str, what: What) -> Event {
+    pub fn of(cgroup: &str, what: EventKind) -> Event {
         Event { cgroup: Some(cgroup.to_owned()), ..Event::now(what) }
     }
 }

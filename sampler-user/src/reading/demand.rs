@@ -13,7 +13,7 @@ use crate::analysis::leak::detectors::Class;
 use crate::analysis::leak::verdict::Verdict;
 use crate::analysis::pressure::Episode;
 use crate::analysis::restart_loops::facts_of;
-use crate::model::event::What;
+use crate::model::event::EventKind;
 use crate::model::fields::{FieldId, Table};
 use crate::model::paths::is_below;
 use crate::model::recording::{Column, Problem, TimedEvent};
@@ -156,7 +156,7 @@ fn processes(recording: &mut Recording, time: &Range<i64>, all: &mut Gathered) {
 fn starts(events: &[TimedEvent], all: &mut Gathered) {
     for event in events {
         let Some(path) = &event.event.cgroup else { continue };
-        if matches!(event.event.what, What::CgroupCreated)
+        if matches!(event.event.what, EventKind::CgroupCreated)
             && let Some(workload) = all.workloads.get_mut(&key(&all.named, path))
         {
             workload.starts.push(event.time_us);

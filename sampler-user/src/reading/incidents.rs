@@ -19,7 +19,7 @@ use crate::analysis::leak::track::Track;
 use crate::analysis::lives::{self, Kill, MOST as LIVES};
 use crate::analysis::workloads::key;
 use crate::containers::runtimes::identify;
-use crate::model::event::What;
+use crate::model::event::EventKind;
 use crate::model::fields::{FieldId, Table};
 use crate::model::identity::Names;
 use crate::model::paths::name;
@@ -85,8 +85,8 @@ impl Incidents {
         let events = recording.events(i64::MIN..i64::MAX);
         let runs_on = is_recording(dir);
         let begins: Vec<i64> =
-            events.iter().filter(|e| matches!(e.event.what, What::AgentStart { .. })).map(|e| e.time_us).collect();
-        let stops = events.iter().filter(|e| matches!(e.event.what, What::AgentStop { .. })).count();
+            events.iter().filter(|e| matches!(e.event.what, EventKind::AgentStart { .. })).map(|e| e.time_us).collect();
+        let stops = events.iter().filter(|e| matches!(e.event.what, EventKind::AgentStop { .. })).count();
         // Only a recording that lacks a goodbye is asked when it ended.
         let ends = if begins.len() > stops { ends(&mut recording, &begins, &events) } else { Vec::new() };
         let last = |before: i64| ends.iter().rev().find(|end| **end < before).copied();
@@ -264,7 +264,7 @@ impl Incidents {
         // Of many lives the last ones are enough: what was before the first of them is not read.
         let first = if kills.len() >= LIVES { kills.first().map_or(begin, |kill| kill.time_us) } else { begin };
         let made = |event: &TimedEvent| {
-            matches!(event.event.what, What::CgroupCreated) && event.event.cgroup.as_deref() == Some(path)
+            matches!(event.event.what, EventKind::CgroupCreated) && event.event.cgroup.as_deref() == Some(path)
         };
         let made = self.events.iter().find(|event| made(event)).map_or(begin, |event| event.time_us);
         let last = kills.iter().filter(|kill| kill.path == path).map(|kill| kill.time_us).next_back();
@@ -294,7 +294,7 @@ struct KillAt {
 
 impl KillAt {
     fn of(event: &TimedEvent) -> Option<KillAt> {
-        let What::OomKill(kill) = &event.event.what else { return None };
+        let EventKind::OomKill(kill) = &event.event.what else { return None };
         let path = kill.victim_cgroup.clone()?;
         let own = kill.limit_cgroup.as_ref() == Some(&path);
         Some(KillAt { time_us: event.time_us, limit: kill.limit().filter(|_| own), path })
@@ -343,7 +343,7 @@ fn ends(recording: &mut Recording, begins: &[i64], events: &[TimedEvent]) -> Vec
         let next = begins.get(i + 1).copied().unwrap_or(i64::MAX);
         let stopped = events
             .iter()
-            .any(|e| (*begin..next).contains(&e.time_us) && matches!(e.event.what, What::AgentStop { .. }));
+            .any(|e| (*begin..next).contains(&e.time_us) && matches!(e.event.what, EventKind::AgentStop { .. }));
         if stopped {
             continue;
         }
@@ -371,6 +371,6 @@ fn is_recording(dir: &Path) -> bool {
 }
 
 /// An event in words.
-pub fn words_of(what: &What) -> String {
+pub fn words_of(what: &EventKind) -> String {
     crate::analysis::incident::timeline::words(what).map_or_else(String::new, |(_, words)| words)
 }

@@ -1,7 +1,7 @@
 //! What the cgroups of a recording are called: by the names in it, or else by their paths.
 
 use crate::containers::runtimes::identify;
-use crate::model::event::What;
+use crate::model::event::EventKind;
 use crate::model::identity::{Identity, Names};
 use crate::model::recording::TimedEvent;
 use crate::store::scan::Recording;
@@ -9,7 +9,7 @@ use crate::store::scan::Recording;
 /// Takes the names that events tell.
 pub fn learn(names: &mut Names, events: &[TimedEvent]) {
     for event in events {
-        if let (What::Named(identity), Some(cgroup)) = (&event.event.what, &event.event.cgroup) {
+        if let (EventKind::Named(identity), Some(cgroup)) = (&event.event.what, &event.event.cgroup) {
             names.learn(cgroup, identity);
         }
     }

@@ -6,7 +6,7 @@ use std::fmt::Write;
 use serde::Serialize;
 
 use crate::analysis::incident::death::{self, Death};
-use crate::model::event::What;
+use crate::model::event::EventKind;
 use crate::model::evidence::{Constraint, MoreOomKills, OomKill};
 use crate::model::fields::{FieldId, Table, UNLIMITED};
 use crate::model::identity::Identity;
@@ -123,7 +123,7 @@ impl Summary {
         let named = Named::read(recording);
         let events = recording.events(query.time.clone());
         for TimedEvent { time_us, event } in &events {
-            if let What::OomKill(kill) = &event.what {
+            if let EventKind::OomKill(kill) = &event.what {
                 take_limit(&mut cgroups, *time_us, kill, query.cgroups);
             }
         }
@@ -136,10 +136,10 @@ impl Summary {
         summary.deaths = death::find(&events);
         for TimedEvent { time_us, event } in events {
             *summary.events.entry(event.what.kind()).or_default() += 1;
-            if let What::MoreOomKills(more) = &event.what {
+            if let EventKind::MoreOomKills(more) = &event.what {
                 summary.more_oom_kills.push((**more).clone());
             }
-            if let What::OomKill(kill) = event.what {
+            if let EventKind::OomKill(kill) = event.what {
                 summary.oom_kills.push(Kill {
                     time: format_us(time_us),
                     time_us,

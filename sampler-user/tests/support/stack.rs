@@ -3,7 +3,7 @@
 
 use std::path::Path;
 
-use sampler::model::event::{Event, What};
+use sampler::model::event::{Event, EventKind};
 use sampler::model::fields::{FieldId, UNLIMITED};
 use sampler::model::identity::Identity;
 use sampler::model::recording::Subject;
@@ -43,7 +43,7 @@ pub fn write(dir: &Path, services: &[Service], swap: u64) {
             ("com.docker.compose.project".to_owned(), "shop".to_owned()),
             ("com.docker.compose.service".to_owned(), (*name).to_owned()),
         ]);
-        writer.event(&Event { mono_ns: begin, cgroup: Some(path(n)), what: What::Named(Box::new(who)) });
+        writer.event(&Event { mono_ns: begin, cgroup: Some(path(n)), what: EventKind::Named(Box::new(who)) });
     }
     for second in 0..2400u64 {
         let mono_ns = begin + second * 1_000_000_000;

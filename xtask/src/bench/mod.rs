@@ -5,6 +5,7 @@ mod day;
 mod floor;
 mod forest;
 mod fresh;
+mod made;
 mod postmortem;
 mod probe;
 mod size;

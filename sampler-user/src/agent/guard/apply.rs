@@ -11,7 +11,7 @@ use crate::containers::runtimes::identify;
 use crate::guard::{Action, ActionKind, Limits};
 use crate::kernel::cgroupfs::layout::Layout;
 use crate::kernel::cgroupfs::limits::{Error, reclaim, set_high, set_max};
-use crate::model::event::{Event, Guarded, What};
+use crate::model::event::{Event, EventKind, Guarded};
 use crate::model::fields::UNLIMITED;
 
 /// Does what the policy says, where it is allowed to.
@@ -49,7 +49,7 @@ impl Applier {
                 // The kernel takes its time, in which others may come to their limits.
                 tokio::task::spawn_blocking(move || {
                     let done = if apply { reclaim(&layout, &path, bytes) } else { Ok(()) };
-                    let what = What::Guard {
+                    let what = EventKind::Guard {
                         action: "reclaim".into(),
                         applied: apply && done.is_ok(),
                         from: None,
@@ -67,7 +67,7 @@ impl Applier {
 
     fn limit(&mut self, name: &str, action: &Action, from: Limits, to: Limits) -> Result<(), Error> {
         let done = if self.apply { self.write(&action.path, from, to) } else { Ok(()) };
-        let what = What::Guard {
+        let what = EventKind::Guard {
             action: name.into(),
             applied: self.apply && done.is_ok(),
             from: Some(guarded(from)),

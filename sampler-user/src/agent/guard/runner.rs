@@ -22,7 +22,7 @@ use crate::containers::names::docker_api::Api;
 use crate::guard::policy::Policy;
 use crate::guard::{Action, ActionKind, Guard};
 use crate::kernel::cgroupfs::layout::{Layout, Version};
-use crate::model::event::{Event, What};
+use crate::model::event::{Event, EventKind};
 use crate::model::time::mono_ns;
 use crate::ui::terminal::say;
 
@@ -97,7 +97,7 @@ impl Runner {
         if self.layout.version == Version::V1 {
             let what = "memory is on cgroup v1: no cache is reclaimed early (memory.force_empty would take all of it, and \
                         memory.reclaim is of v2), and memory.high cannot be raised";
-            hands.tell(Event::now(What::Degraded { what: what.into() }));
+            hands.tell(Event::now(EventKind::Degraded { what: what.into() }));
         }
         let mut guard = Guard::new(self.policy);
         let mut eyes = Observer::new(self.layout, self.wanted);
@@ -132,8 +132,8 @@ impl Runner {
     }
 }
 
-fn begin(applied: bool, reason: String) -> What {
-    What::Guard { action: "begin".into(), applied, from: None, to: None, bytes: None, reason, error: None }
+fn begin(applied: bool, reason: String) -> EventKind {
+    EventKind::Guard { action: "begin".into(), applied, from: None, to: None, bytes: None, reason, error: None }
 }
 
 fn kept(action: Action) -> Action {

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::analysis::incident::death::{self, Death};
-use crate::model::event::What;
+use crate::model::event::EventKind;
 use crate::model::evidence::{Constraint, MoreOomKills, OomKill};
 use crate::model::recording::{Origin, TimedEvent};
 
@@ -68,17 +68,17 @@ pub fn find(
     let mut begun: Option<i64> = None;
     for event in events {
         match &event.event.what {
-            What::OomKill(kill) => {
+            EventKind::OomKill(kill) => {
                 take(&mut found, event.time_us, kill, 0);
             }
-            What::MoreOomKills(more) => {
+            EventKind::MoreOomKills(more) => {
                 take_more(&mut found, event.time_us, more);
             }
-            What::AgentStart { .. } => {
+            EventKind::AgentStart { .. } => {
                 let before = begun.replace(event.time_us);
                 found.extend(before.and_then(|_| end(event.time_us, origins, last_us)));
             }
-            What::AgentStop { .. } => begun = None,
+            EventKind::AgentStop { .. } => begun = None,
             _ => {}
         }
     }
@@ -201,8 +201,8 @@ mod tests {
     use crate::model::event::Event;
     use crate::model::time::Anchor;
 
-    fn kill(limit: &str) -> What {
-        What::OomKill(Box::new(OomKill {
+    fn kill(limit: &str) -> EventKind {
+        EventKind::OomKill(Box::new(OomKill {
             time_ns: 0,
             constraint: Constraint::Memcg,
             victim_cgroup: Some(limit.into()),
@@ -220,12 +220,12 @@ mod tests {
         Origin { boot_id: boot.into(), ..Origin::example(anchor) }
     }
 
-    fn start() -> What {
-        What::AgentStart { version: String::new(), interval_us: 1, slow_interval_us: 1 }
+    fn start() -> EventKind {
+        EventKind::AgentStart { version: String::new(), interval_us: 1, slow_interval_us: 1 }
     }
 
     fn found(
-        events: Vec<(i64, What)>,
+        events: Vec<(i64, EventKind)>,
         origins: &[Origin],
         runs_on: bool,
     ) -> Vec<(Kind, i64, usize, Option<Afterwards>)> {
@@ -248,12 +248,12 @@ mod tests {
     #[test]
     fn a_kill_that_cannot_be_placed_is_on_no_other_page() {
         let bare = |victim: Option<&str>| {
-            let What::OomKill(mut kill) = kill("/storm") else { unreachable!() };
+            let EventKind::OomKill(mut kill) = kill("/storm") else { unreachable!() };
             (kill.constraint, kill.limit_cgroup) = (Constraint::Unknown, None);
             kill.victim_cgroup = victim.map(str::to_owned);
-            What::OomKill(kill)
+            EventKind::OomKill(kill)
         };
-        let more = What::MoreOomKills(Box::new(MoreOomKills {
+        let more = EventKind::MoreOomKills(Box::new(MoreOomKills {
             count: 40,
             first_ns: 0,
             last_ns: 0,
@@ -282,7 +282,7 @@ mod tests {
 
     #[test]
     fn an_end_without_a_goodbye_is_one_and_says_what_came_after() {
-        let stop = What::AgentStop { reason: String::new() };
+        let stop = EventKind::AgentStop { reason: String::new() };
         let goodbye = vec![(0, start()), (30, stop)];
         assert!(found(goodbye, &[origin("a", 0)], false).is_empty());
         let twice = vec![(0, start()), (60, start())];

@@ -256,7 +256,7 @@ impl Scene {
     /// When the cgroup was made last, if that was seen.
     fn made_us(&self, path: &str) -> Option<i64> {
         let made =
-            self.events.iter().rev().filter(|e| matches!(e.event.what, crate::model::event::What::CgroupCreated));
+            self.events.iter().rev().filter(|e| matches!(e.event.what, crate::model::event::EventKind::CgroupCreated));
         made.filter(|e| e.event.cgroup.as_deref() == Some(path)).map(|e| e.time_us).find(|time| *time < self.at_us)
     }
 
@@ -310,7 +310,8 @@ impl Scene {
     /// Whether the recording saw the cgroup appear.
     pub fn appeared(&self, path: &str) -> bool {
         self.events.iter().any(|e| {
-            matches!(e.event.what, crate::model::event::What::CgroupCreated) && e.event.cgroup.as_deref() == Some(path)
+            matches!(e.event.what, crate::model::event::EventKind::CgroupCreated)
+                && e.event.cgroup.as_deref() == Some(path)
         })
     }
 

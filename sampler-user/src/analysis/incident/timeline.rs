@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::analysis::incident::death;
 use crate::analysis::incident::scene::{AFTER_US, HOUR_US, MINUTE_US, Scene};
-use crate::model::event::What;
+use crate::model::event::EventKind;
 use crate::model::evidence::SignalOrigin;
 use crate::model::fields::FieldId;
 use crate::model::time::format_us;
@@ -195,23 +195,23 @@ fn hits(scene: &Scene, path: &str, trace: &crate::analysis::incident::trace::Tra
 }
 
 /// An event in words, and how many it stands for.
-pub fn words(what: &What) -> Option<(u64, String)> {
+pub fn words(what: &EventKind) -> Option<(u64, String)> {
     Some(match what {
-        What::OomKill(kill) => {
+        EventKind::OomKill(kill) => {
             let who = kill
                 .victim
                 .as_ref()
                 .map_or_else(|| "a process".into(), |v| format!("{} (pid {})", printable(&v.comm), v.pid));
             (1, format!("{who} was killed by the OOM killer"))
         }
-        What::MoreOomKills(more) => (more.count, format!("{} more were killed by the OOM killer", more.count)),
-        What::CgroupCreated => (1, "appeared".into()),
-        What::CgroupRemoved => (1, "went away".into()),
-        What::LimitChanged { limit, from, to } => {
+        EventKind::MoreOomKills(more) => (more.count, format!("{} more were killed by the OOM killer", more.count)),
+        EventKind::CgroupCreated => (1, "appeared".into()),
+        EventKind::CgroupRemoved => (1, "went away".into()),
+        EventKind::LimitChanged { limit, from, to } => {
             let show = |value: &Option<u64>| value.map_or_else(|| "unlimited".into(), bytes);
             (1, format!("{} was changed from {} to {}", printable(limit), show(from), show(to)))
         }
-        What::Guard { action, applied, reason, error, .. } => {
+        EventKind::Guard { action, applied, reason, error, .. } => {
             let done = if error.is_some() {
                 "could not"
             } else if *applied {
@@ -221,10 +221,10 @@ pub fn words(what: &What) -> Option<(u64, String)> {
             };
             (1, format!("the guard {done} {}: {}", printable(action), printable(reason)))
         }
-        What::Pressure { of, stall_us, .. } => {
+        EventKind::Pressure { of, stall_us, .. } => {
             (1, format!("tasks waited for memory ({}, {} a second)", printable(of), micros(*stall_us)))
         }
-        What::Stalls { count, time_us, longest_us, .. } => (
+        EventKind::Stalls { count, time_us, longest_us, .. } => (
             *count,
             format!(
                 "tasks had to reclaim memory themselves, {} in all, {} the longest",
@@ -232,8 +232,8 @@ pub fn words(what: &What) -> Option<(u64, String)> {
                 micros(*longest_us)
             ),
         ),
-        What::ProcessJoined { comm, pid, .. } => (1, format!("{} (pid {pid}) was moved into it", printable(comm))),
-        What::ProcessExit { comm, pid, peak_rss, signal: Some(number), signals, .. } => {
+        EventKind::ProcessJoined { comm, pid, .. } => (1, format!("{} (pid {pid}) was moved into it", printable(comm))),
+        EventKind::ProcessExit { comm, pid, peak_rss, signal: Some(number), signals, .. } => {
             let by = signals.iter().rev().find(|sent| sent.signal == *number);
             let by = match by {
                 Some(sent) if sent.origin == SignalOrigin::Kernel => " from the kernel".into(),
@@ -244,22 +244,22 @@ pub fn words(what: &What) -> Option<(u64, String)> {
             let signal = death::words::signal(*number);
             (1, format!("{} (pid {pid}) ended by {signal}{by}; it had up to {}", printable(comm), bytes(*peak_rss)))
         }
-        What::ProcessExit { comm, pid, peak_rss, code: Some(code @ 1..), .. } => {
+        EventKind::ProcessExit { comm, pid, peak_rss, code: Some(code @ 1..), .. } => {
             (1, format!("{} (pid {pid}) ended with code {code}; it had up to {}", printable(comm), bytes(*peak_rss)))
         }
-        What::ContainerEvent { runtime, action, signal, code, .. } => {
+        EventKind::ContainerEvent { runtime, action, signal, code, .. } => {
             let signal = signal.map_or_else(String::new, |number| format!(" ({})", death::words::signal(number)));
             let code = code.map_or_else(String::new, |code| format!(", exit code {code}"));
             (1, format!("{} says: {}{signal}{code}", printable(runtime), printable(action)))
         }
-        What::ExitsLeftOut { count } => (*count, "processes ended, too many to record each".into()),
-        What::Gap { from_ns, to_ns, reason, .. } => (
+        EventKind::ExitsLeftOut { count } => (*count, "processes ended, too many to record each".into()),
+        EventKind::Gap { from_ns, to_ns, reason, .. } => (
             1,
             format!("nothing was seen for {}: {}", micros(to_ns.saturating_sub(*from_ns) / 1000), printable(reason)),
         ),
-        What::ClockStep { by_us } => (1, format!("the wall clock was set by {} ms", by_us / 1000)),
-        What::AgentStart { .. } => (1, "the recorder began".into()),
-        What::AgentStop { reason } => (1, format!("the recorder stopped: {}", printable(reason))),
+        EventKind::ClockStep { by_us } => (1, format!("the wall clock was set by {} ms", by_us / 1000)),
+        EventKind::AgentStart { .. } => (1, "the recorder began".into()),
+        EventKind::AgentStop { reason } => (1, format!("the recorder stopped: {}", printable(reason))),
         _ => return None,
     })
 }

@@ -3,7 +3,7 @@
 use crate::analysis::incident::death;
 use crate::analysis::incident::occurrence::Kind;
 use crate::analysis::incident::scene::{MINUTE_US, Scene};
-use crate::model::event::What;
+use crate::model::event::EventKind;
 use crate::model::evidence::WitnessKind;
 use crate::model::fields::FieldId;
 use crate::model::units::{micros, printable};
@@ -15,19 +15,19 @@ pub fn of(scene: &Scene) -> Vec<String> {
         scene.events.iter().filter(|e| (scene.at_us - MINUTE_US..=scene.at_us + MINUTE_US).contains(&e.time_us))
     {
         match &event.event.what {
-            What::Gap { from_ns, to_ns, reason, .. } => all.push(format!(
+            EventKind::Gap { from_ns, to_ns, reason, .. } => all.push(format!(
                 "nothing was seen for {} near the incident: {}",
                 micros(to_ns.saturating_sub(*from_ns) / 1000),
                 printable(reason)
             )),
-            What::Recovered { torn_bytes, .. } => {
+            EventKind::Recovered { torn_bytes, .. } => {
                 all.push(format!("the journal was torn: {torn_bytes} bytes at its end could not be read"));
             }
             _ => {}
         }
     }
     all.extend(scene.events.iter().filter_map(|event| match &event.event.what {
-        What::Degraded { what } => Some(format!("the recorder went without: {}", printable(what))),
+        EventKind::Degraded { what } => Some(format!("the recorder went without: {}", printable(what))),
         _ => None,
     }));
     all.extend(scene.death.iter().flat_map(|death| death::words::unknown(death)));

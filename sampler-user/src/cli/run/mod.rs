@@ -27,7 +27,7 @@ use self::cage::{Cage, Limits};
 use self::ending::{Before, Ending, Paper};
 use crate::cli::exit;
 use crate::cli::folders::fresh_folder;
-use crate::cli::record::What;
+use crate::cli::record::RecordOptions;
 
 /// Run a command in a fresh cgroup and record it.
 ///
@@ -49,7 +49,7 @@ pub struct Args {
     #[arg(long, value_name = "FILE")]
     pub report: Option<PathBuf>,
     #[command(flatten)]
-    pub what: What,
+    pub what: RecordOptions,
     /// The command and its arguments.
     #[arg(required = true, trailing_var_arg = true, allow_hyphen_values = true, value_name = "CMD")]
     pub command: Vec<String>,

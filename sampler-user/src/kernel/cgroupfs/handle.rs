@@ -30,7 +30,7 @@ pub struct Handle {
 }
 
 impl Handle {
-    /// Opens what there is of a cgroup's files. What does not exist on this kernel, or may not be read, stays absent.
+    /// Opens those of a cgroup's files that exist. What does not exist on this kernel, or may not be read, stays absent.
     pub fn cgroup(plan: &Plan, layout: &Layout, cgroup: &str) -> Handle {
         let fds = plan.files.iter().map(|file| {
             let folder = layout.folder(cgroup, file.source)?;

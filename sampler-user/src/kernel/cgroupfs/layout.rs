@@ -58,7 +58,7 @@ impl Layout {
         })
     }
 
-    /// Finds the layout from the text of `/proc/self/mounts`; `has_memory` tells whether a v2 root offers memory.
+    /// Finds the layout from the text of `/proc/self/mounts`; `has_memory` says whether a v2 root offers memory.
     pub fn from_mounts(mounts: &str, has_memory: impl Fn(&Path) -> bool) -> Result<Layout, Error> {
         let (mut memory, mut unified, mut cpuacct, mut pids) = (None, None, None, None);
         for line in mounts.lines() {
@@ -110,7 +110,7 @@ impl Layout {
         root.map(|root| at(root, cgroup))
     }
 
-    /// The cgroup that this process is in, of the hierarchy that holds memory; `None` when the kernel does not say.
+    /// The cgroup that this process is in, of the hierarchy that holds memory; `None` when the kernel does not show it.
     pub fn own_cgroup(&self) -> Option<String> {
         own_cgroups().lines().find_map(|line| {
             let mut words = line.splitn(3, ':');
@@ -123,7 +123,7 @@ impl Layout {
         })
     }
 
-    /// `v2` or `hybrid`, as recordings say it.
+    /// `v2` or `hybrid`, as recordings name it.
     pub fn name(&self) -> &'static str {
         match self.version {
             Version::V1 => "hybrid",

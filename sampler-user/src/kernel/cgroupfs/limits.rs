@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::{fs, io};
 
 use crate::kernel::cgroupfs::layout::{Layout, Version, at};
+use crate::kernel::cgroupfs::read::read_number;
 use crate::model::fields::UNLIMITED;
 
 /// A file that could not be written.
@@ -28,9 +29,7 @@ pub fn set_max(layout: &Layout, cgroup: &str, from: u64, to: u64) -> Result<(), 
     }
     let limit = || write(folder.join("memory.limit_in_bytes"), number(to, "-1"));
     let path = folder.join("memory.memsw.limit_in_bytes");
-    let both = fs::read_to_string(&path).ok().and_then(|text| text.trim().parse::<u64>().ok());
-    // Not set is a number of pages that no machine has.
-    let Some(both) = both.filter(|both| *both < 1 << 62 && from != UNLIMITED && to != UNLIMITED) else {
+    let Some(both) = read_number(&path).filter(|both| ![*both, from, to].contains(&UNLIMITED)) else {
         return limit();
     };
     let moved = both.saturating_add(to).saturating_sub(from).max(to);
@@ -54,7 +53,7 @@ pub fn can_reclaim(layout: &Layout, cgroup: &str) -> bool {
     layout.version == Version::V2 && folder(layout, cgroup).join("memory.reclaim").exists()
 }
 
-/// Reclaims about this much; waits until that is done. Cache alone where the kernel can be told so (6.11 and later), else by
+/// Reclaims about this much; waits until that is done. Cache alone where the kernel can be asked so (6.11 and later), else by
 /// its own choice, which is cache before anything else.
 pub fn reclaim(layout: &Layout, cgroup: &str, bytes: u64) -> Result<(), Error> {
     let path = folder(layout, cgroup).join("memory.reclaim");

@@ -5,4 +5,5 @@ pub mod layout;
 pub mod limits;
 pub mod parse;
 pub mod plan;
+pub mod read;
 pub mod tree;

@@ -194,7 +194,7 @@ mod tests {
     }
 
     #[test]
-    fn what_comes_and_goes_is_told_once() {
+    fn what_comes_and_goes_is_reported_once() {
         let dir = tempfile::tempdir().unwrap();
         fs::create_dir_all(dir.path().join("a/b")).unwrap();
         let mut tree = Tree::watch(dir.path()).unwrap();

@@ -3,7 +3,6 @@
 use std::collections::{HashMap, VecDeque};
 
 use crate::kernel::oom::bucket::TokenBucket;
-use crate::kernel::oom::merge::Settled;
 use crate::model::evidence::{MoreOomKills, OomKill};
 
 /// So many kills of one cgroup are reported one by one, and then so many a second: a restart loop is slower.
@@ -16,6 +15,15 @@ const COUNT_NS: u64 = 1_000_000_000;
 const MOST_COUNTS: usize = 256;
 /// Names of victims that are remembered with their cgroups.
 const NAMES: usize = 64;
+
+/// What is ready to be reported.
+#[derive(Debug, Default, PartialEq)]
+pub struct Settled {
+    /// Kills, each once, by time.
+    pub kills: Vec<OomKill>,
+    /// What a storm brings beyond the kills that are reported one by one.
+    pub more: Vec<MoreOomKills>,
+}
 
 /// Kills by victim's cgroup and the cgroup whose limit was hit.
 type Key = (Option<String>, Option<String>);

@@ -3,5 +3,11 @@
 pub mod bucket;
 mod fold;
 pub mod kmsg;
+mod ledger;
+mod limit_hits;
 pub mod log;
 pub mod merge;
+mod pending;
+#[cfg(test)]
+mod tests;
+pub mod witness;

@@ -1,20 +1,17 @@
-//! What the probe tells of its own accord, in the words of the agent.
-
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
+//! What the probe reports of its own accord, in the words of the agent.
 
 use sampler_ebpf::{
-    BUCKETS, Exit, HAS_REQUEST, HAS_SIZES, IS_INIT, IS_LAST, Joined, KILL_UNKNOWN, Kind, Lifecycle, OomKill, Signal,
-    Stalls, WAS_KILLED, origin,
+    Exit, HAS_REQUEST, HAS_SIZES, IS_INIT, IS_LAST, Joined, KILL_UNKNOWN, Kind, Lifecycle, OomKill, Signal, WAS_KILLED,
+    origin,
 };
 
-use crate::kernel::probe::Probe;
 use crate::kernel::probe::offsets::page;
 use crate::model::evidence::{Constraint, OomRequest, ProbeReport, SentSignal, SignalOrigin, Victim};
 use crate::model::paths::from_bytes;
 
 /// Something the probe saw. cgroups are kernfs ids: only the agent knows their paths.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Told {
+pub enum ProbeEvent {
     /// The OOM killer marked a victim.
     Kill {
         /// What is known, without paths.
@@ -54,7 +51,7 @@ pub enum Told {
         pid: i32,
         /// Pid in its own pid namespace.
         own_pid: i32,
-        /// Name; hostile.
+        /// Name; untrusted.
         comm: String,
     },
     /// A process of a sampled cgroup ended.
@@ -74,7 +71,7 @@ pub enum Told {
         pid: i32,
         /// Pid in its own pid namespace.
         own_pid: i32,
-        /// Name; hostile.
+        /// Name; untrusted.
         comm: String,
         /// Memory cgroup of the sender; 0 is unknown.
         sender_cgroup: u64,
@@ -90,7 +87,7 @@ pub struct ProcessExit {
     pub pid: i32,
     /// Pid in its own pid namespace.
     pub own_pid: i32,
-    /// Name; hostile.
+    /// Name; untrusted.
     pub comm: String,
     /// Owner.
     pub uid: u32,
@@ -114,67 +111,8 @@ pub struct ProcessExit {
     pub address_limit: Option<u64>,
 }
 
-/// [`Stalls`] of one CPU, as the map holds them.
-#[derive(Clone, Copy, Debug)]
-#[repr(transparent)]
-pub struct PerCpuStalls(pub Stalls);
-
-// SAFETY: `Stalls` is `repr(C)` and holds only integers without padding (asserted where it is defined).
-unsafe impl aya::Pod for PerCpuStalls {}
-
-impl Probe {
-    /// Takes all events that came; the descriptor of the probe can be read when there are some.
-    pub fn read_events(&mut self, mut each: impl FnMut(Told)) {
-        while let Some(item) = self.events.next() {
-            if let Some(told) = told(&item) {
-                each(told);
-            }
-        }
-    }
-
-    /// Stalls since the call before, by kernfs id of the cgroup.
-    pub fn read_stalls(&mut self, mut each: impl FnMut(u64, Stalls)) {
-        for id in self.stalls.keys().flatten().collect::<Vec<_>>() {
-            let Ok(cpus) = self.stalls.get(&id, 0) else { continue };
-            let now = cpus.iter().fold(Stalls::default(), |sum, cpu| add(sum, cpu.0));
-            let before = self.told_stalls.insert(id, now).unwrap_or_default();
-            if now.count > before.count {
-                each(id, since(now, before));
-            }
-        }
-    }
-}
-
-impl AsFd for Probe {
-    fn as_fd(&self) -> BorrowedFd<'_> {
-        // SAFETY: the ring owns the descriptor and lives as long as the probe.
-        unsafe { BorrowedFd::borrow_raw(self.events.as_raw_fd()) }
-    }
-}
-
-fn add(a: Stalls, b: Stalls) -> Stalls {
-    let buckets = std::array::from_fn::<u64, BUCKETS, _>(|n| a.buckets[n] + b.buckets[n]);
-    Stalls {
-        count: a.count + b.count,
-        time_ns: a.time_ns + b.time_ns,
-        pages: a.pages + b.pages,
-        longest_ns: a.longest_ns.max(b.longest_ns),
-        buckets,
-    }
-}
-
-fn since(now: Stalls, before: Stalls) -> Stalls {
-    let less = u64::saturating_sub;
-    Stalls {
-        count: less(now.count, before.count),
-        time_ns: less(now.time_ns, before.time_ns),
-        pages: less(now.pages, before.pages),
-        longest_ns: now.longest_ns,
-        buckets: std::array::from_fn(|n| less(now.buckets[n], before.buckets[n])),
-    }
-}
-
-fn told(bytes: &[u8]) -> Option<Told> {
+/// Parses an event of the ring; `None` for one that this version does not know.
+pub(super) fn parse_event(bytes: &[u8]) -> Option<ProbeEvent> {
     let kind = u64::from_ne_bytes(bytes.get(..8)?.try_into().ok()?);
     match Kind::from_number(kind)? {
         Kind::OomKill => kill(&take(bytes)?),
@@ -187,13 +125,13 @@ fn told(bytes: &[u8]) -> Option<Told> {
             let (time_ns, id, path) = (event.time_ns, event.id, text(&event.path));
             let last = (event.has_last == 1).then(|| (event.peak.saturating_mul(page()), event.oom_kills));
             Some(match kind {
-                Kind::CgroupMade => Told::Made { time_ns, id, path },
-                _ => Told::Removed { time_ns, id, path, last },
+                Kind::CgroupMade => ProbeEvent::Made { time_ns, id, path },
+                _ => ProbeEvent::Removed { time_ns, id, path, last },
             })
         }
         Kind::Joined => {
             let Joined { time_ns, cgroup, pid, own_pid, comm, .. } = take(bytes)?;
-            Some(Told::Joined { time_ns, cgroup, pid: pid as i32, own_pid: own_pid as i32, comm: text(&comm) })
+            Some(ProbeEvent::Joined { time_ns, cgroup, pid: pid as i32, own_pid: own_pid as i32, comm: text(&comm) })
         }
         Kind::Exit => {
             let event: Exit = take(bytes)?;
@@ -213,7 +151,7 @@ fn told(bytes: &[u8]) -> Option<Told> {
                 limit: limit(event.limit).filter(|limit| *limit > 0),
                 address_limit: (event.address_limit != u64::MAX).then_some(event.address_limit),
             };
-            Some(Told::Exit { time_ns: event.time_ns, cgroup: event.cgroup, exit })
+            Some(ProbeEvent::Exit { time_ns: event.time_ns, cgroup: event.cgroup, exit })
         }
         Kind::Signal => {
             let event: Signal = take(bytes)?;
@@ -233,7 +171,7 @@ fn told(bytes: &[u8]) -> Option<Told> {
                 sender_comm: text(&event.sender_comm),
                 sender_cgroup: None,
             };
-            Some(Told::Signal {
+            Some(ProbeEvent::Signal {
                 cgroup: event.cgroup,
                 pid: event.pid as i32,
                 own_pid: event.own_pid as i32,
@@ -250,7 +188,7 @@ fn limit(pages: u64) -> Option<u64> {
     (pages < i64::MAX as u64 / page()).then(|| pages.saturating_mul(page()))
 }
 
-fn kill(event: &OomKill) -> Option<Told> {
+fn kill(event: &OomKill) -> Option<ProbeEvent> {
     let has = |flag| event.flags & flag != 0;
     let bytes = |pages: u64| pages.saturating_mul(page());
     let constraint = match event.constraint {
@@ -291,7 +229,11 @@ fn kill(event: &OomKill) -> Option<Told> {
         request,
         killed: (!has(KILL_UNKNOWN)).then(|| has(WAS_KILLED)),
     };
-    Some(Told::Kill { report: Box::new(report), victim_cgroup: event.victim_cgroup, limit_cgroup: event.limit_cgroup })
+    Some(ProbeEvent::Kill {
+        report: Box::new(report),
+        victim_cgroup: event.victim_cgroup,
+        limit_cgroup: event.limit_cgroup,
+    })
 }
 
 /// Types of which any bytes are a value.
@@ -332,23 +274,25 @@ mod tests {
         #[test]
         fn any_bytes_are_an_event_or_nothing(mut bytes in proptest::collection::vec(any::<u8>(), 0..400), kind in 0..8u64) {
             if let Some(head) = bytes.get_mut(..8) { head.copy_from_slice(&kind.to_ne_bytes()); }
-            let told = told(&bytes);
-            prop_assert!(told.is_none() || bytes.len() >= size_of::<Joined>());
+            let event = parse_event(&bytes);
+            prop_assert!(event.is_none() || bytes.len() >= size_of::<Joined>());
         }
     }
 
     #[test]
-    fn a_cgroup_is_never_told_by_a_path_that_was_cut() {
+    fn a_cgroup_is_never_reported_by_a_path_that_was_cut() {
         let made = |path: &[u8]| {
             // SAFETY: any bytes are a value.
             let mut event: Lifecycle = unsafe { std::mem::zeroed() };
             event.kind = Kind::CgroupMade as u64;
             event.path[..path.len()].copy_from_slice(path);
             // SAFETY: integers without padding.
-            told(unsafe { std::slice::from_raw_parts(std::ptr::from_ref(&event).cast(), size_of::<Lifecycle>()) })
+            parse_event(unsafe {
+                std::slice::from_raw_parts(std::ptr::from_ref(&event).cast(), size_of::<Lifecycle>())
+            })
         };
-        let path = |told: Option<Told>| match told {
-            Some(Told::Made { path, .. }) => Some(path),
+        let path = |event: Option<ProbeEvent>| match event {
+            Some(ProbeEvent::Made { path, .. }) => Some(path),
             _ => None,
         };
         assert_eq!(path(made(b"/a\xff")), Some(from_bytes(b"/a\xff")));
@@ -365,8 +309,8 @@ mod tests {
             event.comm[..3].copy_from_slice(b"hog");
             // SAFETY: integers without padding.
             let bytes = unsafe { std::slice::from_raw_parts(std::ptr::from_ref(&event).cast(), size_of::<Exit>()) };
-            match told(bytes) {
-                Some(Told::Exit { exit, .. }) => (exit.code, exit.signal, exit.peak_rss / page(), exit.comm),
+            match parse_event(bytes) {
+                Some(ProbeEvent::Exit { exit, .. }) => (exit.code, exit.signal, exit.peak_rss / page(), exit.comm),
                 other => panic!("{other:?}"),
             }
         };

@@ -19,7 +19,7 @@ const KFUNC: u8 = 2;
 /// `BPF_ALU64 | BPF_MOV | BPF_K`.
 const MOVE: u8 = 0xb7;
 
-/// Loads a program of an object, with maps that are already there. `Err` is what the kernel says, or which function it lacks.
+/// Loads a program of an object, with maps that are already there. `Err` is the kernel's answer, or the function that it lacks.
 pub fn load(object: &[u8], name: &str, types: &Btf, map: impl Fn(&str) -> Option<RawFd>) -> Result<OwnedFd, String> {
     let mut object = Object::parse(object).map_err(|error| error.to_string())?;
     let maps = object.maps.clone();
@@ -109,7 +109,7 @@ mod tests {
 
     #[test]
     fn the_committed_object_calls_every_function() {
-        let object = Object::parse(crate::kernel::probe::OBJECT).unwrap();
+        let object = Object::parse(crate::kernel::probe::object::OBJECT).unwrap();
         for name in ["open_walk_fast", "open_walk_slow"] {
             let program = &object.programs[name];
             let code = &object.functions[&program.function_key()].instructions;

@@ -70,7 +70,7 @@ impl Item {
             Form::Pages => (word as i64).max(0) as u64 * page,
             Form::Limit if word >= MOST_PAGES * 4096 / page => UNLIMITED,
             Form::Limit => word * page,
-            // The kernel's functions say -1 to what they do not know.
+            // The kernel's functions return -1 for what they do not know.
             Form::Statistic => {
                 let parts = words.get(self.word..self.word + self.asks.length)?;
                 parts.iter().try_fold(0u64, |sum, part| (*part != u64::MAX).then(|| sum.wrapping_add(*part)))?
@@ -375,7 +375,7 @@ pub fn line_up(items: &mut Vec<Item>) -> Vec<u32> {
     asks
 }
 
-/// Finds the few runs of bytes that hold all members, and tells each where it is. What finds no room or is no member is left out.
+/// Finds the few runs of bytes that hold all members, and gives each its place. What finds no room or is no member is left out.
 pub fn place(items: &mut Vec<Item>) -> [Block; BLOCKS] {
     items.retain(|item| !item.is_statistic());
     let mut blocks = [Block::default(); BLOCKS];

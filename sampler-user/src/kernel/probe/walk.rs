@@ -228,7 +228,7 @@ impl Walker {
         self.items.len()
     }
 
-    /// Writes the values of a cgroup to `out`, and says which of them there are.
+    /// Writes the values of a cgroup to `out`, and returns which of them are present.
     #[inline]
     pub fn values(&self, seen: Seen<'_>, out: &mut [u64]) -> u64 {
         let mut there = 0;

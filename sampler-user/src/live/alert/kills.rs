@@ -197,7 +197,7 @@ mod tests {
     use crate::live::alert::Watch;
     use crate::live::alert::rules::{RESTART_LOOP, Rules};
     use crate::live::board::Depth;
-    use crate::model::event::{Event, What};
+    use crate::model::event::{Event, EventKind};
     use crate::model::evidence::{Constraint, OomKill, Victim};
     use crate::model::fields::FieldId;
     use crate::model::sample::Row;
@@ -217,7 +217,7 @@ mod tests {
             probe: None,
             hit: None,
         };
-        Event::of(cgroup, What::OomKill(Box::new(kill)))
+        Event::of(cgroup, EventKind::OomKill(Box::new(kill)))
     }
 
     /// A look a second; `events` gives those of a second. The cgroups have no rows: they ended with their kills.
@@ -285,7 +285,7 @@ mod tests {
             feed("/rest", 1, 150 * MIB);
             if age == 129 {
                 board.hear(t * S + 1, &kill("/leak"));
-                board.hear(t * S + 2, &Event::of("/leak", What::CgroupRemoved));
+                board.hear(t * S + 2, &Event::of("/leak", EventKind::CgroupRemoved));
             }
             let lines = board.lines(board.now_us);
             alerts.extend(watch.look(&board, &lines).into_iter().map(|alert| (alert.kind, alert.cgroup, alert.text)));

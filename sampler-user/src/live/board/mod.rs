@@ -11,7 +11,7 @@ use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use crate::analysis::limits::{Headroom, Limits, MACHINE, nearest};
 use crate::analysis::lives::{Lives, Loop};
 use crate::containers::runtimes::identify;
-use crate::model::event::{Event, What};
+use crate::model::event::{Event, EventKind};
 use crate::model::fields::{FieldId, Table, UNLIMITED};
 use crate::model::identity::{Identity, Names};
 use crate::model::recording::Subject;
@@ -118,7 +118,7 @@ impl Board {
     /// Takes an event at a wall-clock time.
     pub fn hear(&mut self, time_us: i64, event: &Event) {
         match &event.what {
-            What::OomKill(kill) => {
+            EventKind::OomKill(kill) => {
                 if let Some(path) = &event.cgroup {
                     let own = kill.limit_cgroup.as_ref() == Some(path);
                     let limit = kill.limit().filter(|_| own);
@@ -127,33 +127,33 @@ impl Board {
                 let comm = kill.victim.as_ref().map(|victim| victim.comm.clone());
                 self.kill(time_us, event.cgroup.as_deref(), 1, comm);
             }
-            What::MoreOomKills(more) => self.kill(time_us, event.cgroup.as_deref(), more.count, None),
+            EventKind::MoreOomKills(more) => self.kill(time_us, event.cgroup.as_deref(), more.count, None),
             _ => {}
         }
         let Some(path) = &event.cgroup else { return };
         match &event.what {
-            What::Named(identity) => {
+            EventKind::Named(identity) => {
                 self.names.learn(path, identity);
                 let before = self.cgroups.get_mut(path).and_then(|cgroup| cgroup.title.take());
                 if let Some(lives) = before.and_then(|title| self.lives.remove(&title)) {
                     self.lives.entry(self.title(path)).or_insert(lives);
                 }
             }
-            What::Leak { leaks, .. } => {
+            EventKind::Leak { leaks, .. } => {
                 if let Some(cgroup) = self.cgroups.get_mut(path) {
                     cgroup.leaks = Some(*leaks);
                 }
             }
-            What::CgroupRemoved => {
+            EventKind::CgroupRemoved => {
                 if let Some(cgroup) = self.cgroups.get_mut(path) {
                     cgroup.gone = true;
                     self.lives_of(path).end(time_us);
                 }
             }
-            What::OomKill(_) | What::MoreOomKills(_) | What::Stalls { .. } => {
+            EventKind::OomKill(_) | EventKind::MoreOomKills(_) | EventKind::Stalls { .. } => {
                 let (kills, stall) = match &event.what {
-                    What::MoreOomKills(more) => (more.count, 0),
-                    What::Stalls { time_us, .. } => (0, *time_us),
+                    EventKind::MoreOomKills(more) => (more.count, 0),
+                    EventKind::Stalls { time_us, .. } => (0, *time_us),
                     _ => (1, 0),
                 };
                 let cgroup = self.cgroups.entry(path.clone()).or_insert_with(|| Cgroup::new(0));
@@ -441,7 +441,7 @@ mod tests {
         board.feed(Some(("/a", 1)), 0, &row(&[(FieldId::LocalOomKill, 5)]));
         board.feed(Some(("/a", 1)), S, &row(&[(FieldId::LocalOomKill, 6)]));
         assert_eq!(board.lines(S)[0].oom_kills, 1);
-        let kill = What::Stalls { count: 1, time_us: 9, longest_us: 9, pages: 1, histogram: vec![1] };
+        let kill = EventKind::Stalls { count: 1, time_us: 9, longest_us: 9, pages: 1, histogram: vec![1] };
         board.hear(S, &Event { mono_ns: 0, cgroup: Some("/a".into()), what: kill });
         assert_eq!((board.lines(S)[0].oom_kills, board.lines(S)[0].stall_us), (1, Some(9)));
     }

@@ -14,7 +14,7 @@ use anyhow::Context;
 use sampler::analysis::leak::track;
 use sampler::analysis::pressure;
 use sampler::journal::writer::{Owner, Rotation, Writer};
-use sampler::model::event::{Event, What};
+use sampler::model::event::{Event, EventKind};
 use sampler::model::evidence::{Constraint, OomKill, WitnessKind};
 use sampler::model::recording::{Origin, Subject};
 use sampler::model::sample::{PassHead, PassKind, Row};
@@ -23,6 +23,7 @@ use sampler::model::time::Anchor;
 use sampler::store::seal::seal;
 
 use self::life::Life;
+use super::made::Made;
 use crate::sh;
 
 #[derive(Debug, clap::Args)]
@@ -30,31 +31,25 @@ pub struct Args {
     /// Hours of the recording.
     #[arg(long, default_value_t = 24)]
     hours: u64,
-    #[arg(long, default_value_t = 100)]
-    cgroups: usize,
-    /// Rounds in turn; the median counts.
-    #[arg(long, default_value_t = 3)]
-    rounds: usize,
-    /// Only make the recording.
-    #[arg(long)]
-    make: bool,
+    #[command(flatten)]
+    made: Made,
 }
 
 pub fn run(args: &Args) -> anyhow::Result<()> {
     let target = sh::target();
-    let dir = target.join(format!("bench-day-{}h-{}", args.hours, args.cgroups));
+    let dir = target.join(format!("bench-day-{}h-{}", args.hours, args.made.cgroups));
     fs::create_dir_all(&dir).with_context(|| format!("make {}", dir.display()))?;
     if !dir.join("done").exists() {
         if cfg!(debug_assertions) {
             // Ten times as fast with optimisation.
             let task = ["run", "--quiet", "--release", "--package", "xtask", "--", "bench", "day", "--make"];
-            let size = [format!("--hours={}", args.hours), format!("--cgroups={}", args.cgroups)];
+            let size = [format!("--hours={}", args.hours), format!("--cgroups={}", args.made.cgroups)];
             sh::run(Command::new("cargo").args(task).args(size).current_dir(sh::root()))?;
         } else {
             make(&dir, args)?;
         }
     }
-    if args.make {
+    if args.made.only {
         println!("{}", dir.display());
         return Ok(());
     }
@@ -65,7 +60,7 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
             .arg(sh::root().join("xtask/src/bench/day/compare.py"))
             .arg(&sampler)
             .arg(&dir)
-            .args([args.rounds.to_string(), columns.join(",")]),
+            .args([args.made.rounds.to_string(), columns.join(",")]),
     )
 }
 
@@ -124,7 +119,8 @@ fn make(dir: &Path, args: &Args) -> anyhow::Result<()> {
             .map(|worker| {
                 let made = &made;
                 scope.spawn(move || -> anyhow::Result<()> {
-                    let mut lives: Vec<Life> = (0..args.cgroups).map(|n| Life::new(n, args.hours as f64)).collect();
+                    let mut lives: Vec<Life> =
+                        (0..args.made.cgroups).map(|n| Life::new(n, args.hours as f64)).collect();
                     for hour in 0..args.hours {
                         let mark = dir.join(format!("hour-{hour:02}"));
                         if hour % 2 != worker || mark.exists() {
@@ -221,5 +217,5 @@ pub(super) fn kill(cgroup: &str, time_ns: u64) -> Event {
         probe: None,
         hit: None,
     };
-    Event { mono_ns: time_ns, cgroup: Some(cgroup.to_owned()), what: What::OomKill(Box::new(kill)) }
+    Event { mono_ns: time_ns, cgroup: Some(cgroup.to_owned()), what: EventKind::OomKill(Box::new(kill)) }
 }

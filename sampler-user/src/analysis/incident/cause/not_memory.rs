@@ -23,7 +23,8 @@ fn judge(scene: &Scene, says: &mut Judgement) {
         Some(Afterwards::NewBoot) => says.speaks_for.push("the machine was booted again afterwards".into()),
         _ => {}
     }
-    let last_kill = scene.events.iter().rev().find(|e| matches!(e.event.what, crate::model::event::What::OomKill(_)));
+    let last_kill =
+        scene.events.iter().rev().find(|e| matches!(e.event.what, crate::model::event::EventKind::OomKill(_)));
     if let Some(kill) = last_kill.filter(|kill| scene.at_us - kill.time_us < 60_000_000) {
         let s = (scene.at_us - kill.time_us) as f64 / 1e6;
         says.against.push(format!("the OOM killer had come {s:.0} s before"));

@@ -11,7 +11,7 @@ use std::collections::VecDeque;
 use serde::{Deserialize, Serialize};
 
 use self::sender::{Sender, Sort};
-use crate::model::event::What;
+use crate::model::event::EventKind;
 use crate::model::evidence::{Constraint, SentSignal, SignalOrigin};
 use crate::model::paths::{is_below, name};
 use crate::model::recording::TimedEvent;
@@ -271,14 +271,14 @@ fn push<T>(last: &mut VecDeque<T>, one: T) {
 
 impl Deaths {
     /// Whether an event says something of a death.
-    pub fn wants(what: &What) -> bool {
+    pub fn wants(what: &EventKind) -> bool {
         matches!(
             what,
-            What::OomKill(_)
-                | What::MoreOomKills(_)
-                | What::OomWitness { .. }
-                | What::ContainerEvent { .. }
-                | What::ProcessExit { .. }
+            EventKind::OomKill(_)
+                | EventKind::MoreOomKills(_)
+                | EventKind::OomWitness { .. }
+                | EventKind::ContainerEvent { .. }
+                | EventKind::ProcessExit { .. }
         )
     }
 
@@ -286,7 +286,7 @@ impl Deaths {
     pub fn hear(&mut self, event: &TimedEvent) {
         let (time_us, cgroup) = (event.time_us, event.event.cgroup.clone());
         match &event.event.what {
-            What::OomKill(kill) => {
+            EventKind::OomKill(kill) => {
                 let victim = kill.victim.as_ref().map_or(0, |victim| victim.pid);
                 let thread = kill.probe.as_ref().map_or(0, |probe| probe.thread);
                 let group = kill.report.as_ref().is_some_and(|report| report.group);
@@ -297,20 +297,20 @@ impl Deaths {
                 self.kill(Kill { time_us, pids, cgroup: kill.victim_cgroup.clone(), limit, blind });
             }
             // Of a storm's kills no more is known than where they were.
-            What::MoreOomKills(more) => {
+            EventKind::MoreOomKills(more) => {
                 let blind = more.victim_cgroup.is_none() && more.limit_cgroup.is_none();
                 let limit = more.limit_cgroup.clone();
                 self.kill(Kill { time_us, pids: [0, 0], cgroup: more.victim_cgroup.clone(), limit, blind });
             }
             // The witnesses come before the merged kill.
-            What::OomWitness { report, probe, kills, .. } if *kills > 0 => {
+            EventKind::OomWitness { report, probe, kills, .. } if *kills > 0 => {
                 let reported = report.as_ref().map_or(0, |report| report.victim.pid);
                 let seen = probe.as_ref().map_or(0, |probe| probe.victim.pid);
                 if reported != 0 || seen != 0 || cgroup.is_some() {
                     self.kill(Kill { time_us, pids: [reported, seen], cgroup, limit: None, blind: false });
                 }
             }
-            What::ContainerEvent { runtime, container, action, signal, code } => {
+            EventKind::ContainerEvent { runtime, container, action, signal, code } => {
                 let by = runtime.clone();
                 if action != "die" {
                     let (container, action, signal) = (container.clone(), action.clone(), *signal);
@@ -341,8 +341,8 @@ impl Deaths {
                 };
                 self.death(death);
             }
-            What::ProcessExit { signal: None, code: Some(0) | None, .. } => {}
-            What::ProcessExit {
+            EventKind::ProcessExit { signal: None, code: Some(0) | None, .. } => {}
+            EventKind::ProcessExit {
                 pid,
                 comm,
                 lived_us,
@@ -465,7 +465,7 @@ pub fn find(events: &[TimedEvent]) -> Vec<Death> {
 /// Whether processes that end were watched for at all: by the probe, which sees each.
 pub fn watched(events: &[TimedEvent]) -> bool {
     let sees = |event: &TimedEvent| match &event.event.what {
-        What::ProbeAttached { jobs } => jobs.iter().any(|(job, _)| job == "process_exit"),
+        EventKind::ProbeAttached { jobs } => jobs.iter().any(|(job, _)| job == "process_exit"),
         _ => false,
     };
     events.iter().any(sees)

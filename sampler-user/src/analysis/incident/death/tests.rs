@@ -17,7 +17,7 @@ const MIB: u64 = 1 << 20;
 const WEB: &str = "/docker/aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa";
 const DB: &str = "/docker/bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb";
 
-fn at(s: f64, cgroup: &str, what: What) -> TimedEvent {
+fn at(s: f64, cgroup: &str, what: EventKind) -> TimedEvent {
     let event = Event { mono_ns: (s * 1e9) as u64, cgroup: Some(cgroup.into()), what };
     TimedEvent { time_us: (s * 1e6) as i64, event }
 }
@@ -41,8 +41,8 @@ fn by_kernel(s: f64) -> SentSignal {
 }
 
 /// A process that ended: pid, name, MiB, main, a signal (negative: a code), and the signals it was sent.
-fn exit(pid: i32, comm: &str, mib: u64, main: bool, how: i32, signals: Vec<SentSignal>) -> What {
-    What::ProcessExit {
+fn exit(pid: i32, comm: &str, mib: u64, main: bool, how: i32, signals: Vec<SentSignal>) -> EventKind {
+    EventKind::ProcessExit {
         pid,
         own_pid: if main { 1 } else { pid },
         comm: comm.into(),
@@ -60,8 +60,8 @@ fn exit(pid: i32, comm: &str, mib: u64, main: bool, how: i32, signals: Vec<SentS
     }
 }
 
-fn oom(pid: i32, victim: &str) -> What {
-    What::OomKill(Box::new(OomKill {
+fn oom(pid: i32, victim: &str) -> EventKind {
+    EventKind::OomKill(Box::new(OomKill {
         time_ns: 0,
         constraint: Constraint::Memcg,
         victim_cgroup: Some(victim.into()),
@@ -74,9 +74,9 @@ fn oom(pid: i32, victim: &str) -> What {
     }))
 }
 
-fn docker(cgroup: &str, action: &str, signal: Option<u8>, code: Option<u8>) -> What {
+fn docker(cgroup: &str, action: &str, signal: Option<u8>, code: Option<u8>) -> EventKind {
     let container = cgroup.rsplit('/').next().unwrap().to_owned();
-    What::ContainerEvent { runtime: "docker".into(), container, action: action.into(), signal, code }
+    EventKind::ContainerEvent { runtime: "docker".into(), container, action: action.into(), signal, code }
 }
 
 fn names(found: &[Death]) -> Vec<&str> {
@@ -167,7 +167,7 @@ fn a_healthy_hour_has_no_deaths() {
         events.push(at(s + 63.0, DB, exit(303 + n, "gunicorn", 90, false, 9, vec![master])));
         // Logins come and go; a compiler fails.
         let mut shell = exit(304 + n, "bash", 9, false, -130, vec![]);
-        if let What::ProcessExit { last, .. } = &mut shell {
+        if let EventKind::ProcessExit { last, .. } = &mut shell {
             *last = true;
         }
         events.push(at(s + 64.0, scope, shell));
@@ -257,7 +257,7 @@ fn scene(death: &Death, points: &[(f64, u64)]) -> Scene {
 }
 
 /// The page of the one death of a process.
-fn page(what: What, points: &[(f64, u64)]) -> Incident {
+fn page(what: EventKind, points: &[(f64, u64)]) -> Incident {
     let found = find(&[at(1000.0, WEB, what)]);
     assert_eq!(found.len(), 1, "{found:?}");
     story(&found[0], points)
@@ -311,7 +311,7 @@ fn a_program_at_its_own_ceiling_is_told_from_a_crash_and_from_a_kill() {
         assert!(java.advice[0].setting.as_ref().is_some_and(|setting| setting.contains("-Xmx")));
     }
     let mut python = exit(9, "python3", 120, true, -1, vec![]);
-    if let What::ProcessExit { address_limit, .. } = &mut python {
+    if let EventKind::ProcessExit { address_limit, .. } = &mut python {
         *address_limit = Some(200 * MIB);
     }
     let python = page(python, &ceiling(120));

@@ -8,10 +8,11 @@ use parquet::file::reader::RowGroupReader;
 use parquet::file::statistics::Statistics;
 
 use crate::model::fields::Table;
-use crate::store::scan::{Columns, Query};
-use crate::store::schema::Lead;
+use crate::store::scan::columns::Columns;
+use crate::store::scan::query::Query;
+use crate::store::schema::KeyColumn;
 
-/// Whether a row group may have rows that are asked for, of `only` one cgroup if it is known; `true` where that cannot be told.
+/// Whether a row group may have rows that are asked for, of `only` one cgroup if it is known; `true` where that cannot be decided.
 /// `places`: the columns of its file.
 pub(super) fn may_hold(
     group: &dyn RowGroupReader,
@@ -25,7 +26,7 @@ pub(super) fn may_hold(
     if query.lags || table == Table::Host {
         return true;
     }
-    let Some(&at) = places.get(Lead::Cgroup.name()) else { return true };
+    let Some(&at) = places.get(KeyColumn::Cgroup.name()) else { return true };
     if let (Some(path), Some(Statistics::ByteArray(paths))) = (only, group.metadata().column(at).statistics())
         && let (Some(first), Some(last)) = (paths.min_opt(), paths.max_opt())
         && (path.as_bytes() < first.data() || path.as_bytes() > last.data())
@@ -36,9 +37,9 @@ pub(super) fn may_hold(
     paths.is_none_or(|paths| paths.iter().any(|path| (query.cgroups)(path)))
 }
 
-/// First and last time of a row group, if the footer tells.
+/// First and last time of a row group, if the footer has them.
 pub(super) fn span(group: &RowGroupMetaData, places: &Columns) -> Option<(i64, i64)> {
-    let Some(Statistics::Int64(times)) = group.column(*places.get(Lead::Time.name())?).statistics() else {
+    let Some(Statistics::Int64(times)) = group.column(*places.get(KeyColumn::Time.name())?).statistics() else {
         return None;
     };
     Some((*times.min_opt()?, *times.max_opt()?))

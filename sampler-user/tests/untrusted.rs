@@ -7,7 +7,7 @@ mod support;
 use std::path::Path;
 use std::process::Command;
 
-use sampler::model::event::{Event, What};
+use sampler::model::event::{Event, EventKind};
 use sampler::model::evidence::{Constraint, OomKill, OomReport, TaskRow, Trigger, Victim, WitnessKind};
 use sampler::model::fields::FieldId;
 use sampler::model::identity::Identity;
@@ -28,7 +28,7 @@ fn recording(dir: &Path) {
     writer.event(&Event {
         mono_ns: begin,
         cgroup: None,
-        what: What::AgentStart { version: "0".into(), interval_us: 100_000, slow_interval_us: 1_000_000 },
+        what: EventKind::AgentStart { version: "0".into(), interval_us: 100_000, slow_interval_us: 1_000_000 },
     });
     for tick in 0..600u64 {
         let mono_ns = begin + tick * 100_000_000;
@@ -75,17 +75,17 @@ fn recording(dir: &Path) {
         hit: None,
     };
     let identity = Identity { name: Some(COMM.into()), service: Some(COMM.into()), ..Identity::of("docker") };
-    let named = What::Named(Box::new(identity));
+    let named = EventKind::Named(Box::new(identity));
     writer.event(&Event { mono_ns: begin + 1_000_000_000, cgroup: Some(PATH.into()), what: named });
-    let lacking = What::Degraded { what: COMM.into() };
+    let lacking = EventKind::Degraded { what: COMM.into() };
     writer.event(&Event { mono_ns: begin + 1_000_000_000, cgroup: None, what: lacking });
-    let limit = What::LimitChanged { limit: COMM.into(), from: None, to: Some(64 << 20) };
+    let limit = EventKind::LimitChanged { limit: COMM.into(), from: None, to: Some(64 << 20) };
     writer.event(&Event { mono_ns: begin + 1_000_000_000, cgroup: Some(PATH.into()), what: limit });
-    writer.event(&Event { mono_ns: kill.time_ns, cgroup: Some(PATH.into()), what: What::OomKill(Box::new(kill)) });
+    writer.event(&Event { mono_ns: kill.time_ns, cgroup: Some(PATH.into()), what: EventKind::OomKill(Box::new(kill)) });
     writer.event(&Event {
         mono_ns: begin + 61_000_000_000,
         cgroup: None,
-        what: What::AgentStop { reason: COMM.into() },
+        what: EventKind::AgentStop { reason: COMM.into() },
     });
     writer.flush(true);
 }
