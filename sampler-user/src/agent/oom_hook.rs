@@ -18,7 +18,7 @@ use tokio::time::Instant;
 use crate::agent::child;
 use crate::analysis::incident::Incident;
 use crate::analysis::incident::death::{Death, Deaths};
-use crate::analysis::incident::occurrence::{APART_US, Occurrence, take, take_more};
+use crate::analysis::incident::incident_ref::{APART_US, IncidentRef, take, take_more};
 use crate::model::event::{Event, What};
 use crate::model::recording::TimedEvent;
 use crate::model::time::{Anchor, format_us};
@@ -49,7 +49,7 @@ pub struct News {
 /// Finds the incident of each kill, and the deaths: the same rules as in the post-mortem, with no more kept than they need.
 #[derive(Default)]
 pub struct Gathering {
-    open: Vec<Occurrence>,
+    open: Vec<IncidentRef>,
     deaths: Deaths,
 }
 
@@ -62,7 +62,7 @@ impl Gathering {
         if let Some(event) = event {
             let time_us = anchor.wall_us(event.mono_ns);
             if Deaths::wants(&event.what) {
-                self.deaths.hear(&TimedEvent { time_us, event: event.clone() });
+                self.deaths.on_event(&TimedEvent { time_us, event: event.clone() });
             }
             news.extend(self.kill(time_us, event));
         }
@@ -70,7 +70,7 @@ impl Gathering {
     }
 
     fn kill(&mut self, time_us: i64, event: &Event) -> Option<News> {
-        self.open.retain(|occurrence| time_us - occurrence.last_us <= 2 * APART_US);
+        self.open.retain(|incident| time_us - incident.last_us <= 2 * APART_US);
         let known = self.open.len();
         let at = match &event.what {
             What::OomKill(kill) => {
@@ -82,10 +82,10 @@ impl Gathering {
             _ => return None,
         };
         let is_first = self.open.len() > known;
-        let occurrence = self.open.get_mut(at)?;
-        occurrence.kills.truncate(1);
-        let cgroup = occurrence.kills.first()?.1.victim_cgroup.clone().unwrap_or_default();
-        let incident = IncidentId { is_death: false, at_us: occurrence.at_us, cgroup };
+        let incident = self.open.get_mut(at)?;
+        incident.kills.truncate(1);
+        let cgroup = incident.kills.first()?.1.victim_cgroup.clone().unwrap_or_default();
+        let incident = IncidentId { is_death: false, at_us: incident.at_us, cgroup };
         let json = is_first.then(|| serde_json::to_string(event).unwrap_or_default());
         Some(News { incident, json })
     }

@@ -57,7 +57,7 @@ struct Postmortem {
 #[derive(Debug, Serialize)]
 struct Listed {
     time: String,
-    kind: sampler::analysis::incident::occurrence::Kind,
+    kind: sampler::analysis::incident::incident_ref::IncidentKind,
     kills: u64,
     what: String,
     /// The workload whose limit was hit: kills that have the same may be one restart loop.
@@ -93,7 +93,7 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let mut wanted = incidents.all.clone();
     match args.at {
         Some(at) => {
-            let nearest = wanted.iter().min_by_key(|occurrence| occurrence.at_us.abs_diff(at)).cloned();
+            let nearest = wanted.iter().min_by_key(|incident| incident.at_us.abs_diff(at)).cloned();
             wanted = nearest.into_iter().collect();
         }
         None if args.all => {}
@@ -103,8 +103,8 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
         bail!("{}: {}", dir.display(), incidents.all_clear());
     }
     let mut told = Vec::new();
-    for occurrence in &wanted {
-        told.push(incidents.tell(occurrence)?);
+    for incident in &wanted {
+        told.push(incidents.explain(incident)?);
     }
     if let Some(file) = &args.html {
         if told.is_empty() {
@@ -144,11 +144,11 @@ const FOLDED: usize = 3;
 fn lines(incidents: &Incidents, unfold: bool) -> String {
     let all = &incidents.all;
     let mut loops: BTreeMap<String, Vec<Vec<usize>>> = BTreeMap::new();
-    for (at, occurrence) in all.iter().enumerate() {
-        let Some(workload) = incidents.loop_of(occurrence) else { continue };
+    for (at, incident) in all.iter().enumerate() {
+        let Some(workload) = incidents.loop_of(incident) else { continue };
         let chains = loops.entry(workload).or_default();
         match chains.last_mut() {
-            Some(chain) if chain.last().is_some_and(|last| occurrence.at_us - all[*last].at_us <= GAP_US) => {
+            Some(chain) if chain.last().is_some_and(|last| incident.at_us - all[*last].at_us <= GAP_US) => {
                 chain.push(at)
             }
             _ => chains.push(vec![at]),
@@ -157,15 +157,15 @@ fn lines(incidents: &Incidents, unfold: bool) -> String {
     let folded: Vec<Vec<usize>> =
         loops.into_values().flatten().filter(|chain| !unfold && chain.len() >= FOLDED).collect();
     let mut out = String::new();
-    for (at, occurrence) in all.iter().enumerate() {
+    for (at, incident) in all.iter().enumerate() {
         let chain = folded.iter().find(|chain| chain.contains(&at));
         if chain.is_some_and(|chain| chain.first() != Some(&at)) {
             continue;
         }
-        out += &incidents.line(occurrence);
+        out += &incidents.line(incident);
         if let Some(last) = chain.and_then(|chain| chain.last()) {
             let count = chain.map_or(1, Vec::len);
-            let span = all[*last].at_us - occurrence.at_us;
+            let span = all[*last].at_us - incident.at_us;
             let every = micros(u64::try_from(span / (count as i64 - 1).max(1)).unwrap_or(0));
             out += &format!(
                 ", and again: {count} times until {}, one every {every} (--unfold)",

@@ -10,10 +10,10 @@ use std::thread;
 use anyhow::Context;
 use rustix::fs::{FlockOperation, flock};
 
-use crate::analysis::incident::occurrence::{Occurrence, find};
-use crate::analysis::incident::scene::{AFTER_US, HOUR_US, MINUTE_US, Scene};
+use crate::analysis::incident::context::{AFTER_US, HOUR_US, IncidentContext, MINUTE_US};
+use crate::analysis::incident::incident_ref::{IncidentRef, find};
 use crate::analysis::incident::trace::Trace;
-use crate::analysis::incident::{Incident, death, tell};
+use crate::analysis::incident::{Incident, death, explain};
 use crate::analysis::leak::track;
 use crate::analysis::leak::track::Track;
 use crate::analysis::lives::{self, Kill, MOST as LIVES};
@@ -74,7 +74,7 @@ pub struct Incidents {
     /// Rows of the lives of one workload, by path: the kills of a loop ask for the same ones.
     lives: BTreeMap<String, (Range<i64>, Vec<Series>)>,
     /// In the order of time.
-    pub all: Vec<Occurrence>,
+    pub all: Vec<IncidentRef>,
 }
 
 impl Incidents {
@@ -97,40 +97,40 @@ impl Incidents {
     }
 
     /// The page of one.
-    pub fn tell(&mut self, occurrence: &Occurrence) -> anyhow::Result<Incident> {
-        Ok(tell(&self.scene(occurrence)?))
+    pub fn explain(&mut self, incident: &IncidentRef) -> anyhow::Result<Incident> {
+        Ok(explain(&self.context(incident)?))
     }
 
     /// One line of a list.
-    pub fn line(&self, occurrence: &Occurrence) -> String {
+    pub fn line(&self, incident: &IncidentRef) -> String {
         let called = |path: &str| {
             let told = self.names.of(path, |_| None).and_then(|who| who.title());
             printable(told.as_deref().unwrap_or(name(path)))
         };
-        if let Some(death) = &occurrence.death {
+        if let Some(death) = &incident.death {
             let line = format!("{} {}", death::words::who(death, called), death::words::what(death));
-            return format!("{}  {line}: not an OOM kill", format_us(occurrence.at_us));
+            return format!("{}  {line}: not an OOM kill", format_us(incident.at_us));
         }
-        let what = match occurrence.kills.first() {
+        let what = match incident.kills.first() {
             Some((_, kill)) => {
                 let who = kill.victim.as_ref().map_or_else(|| "a process".into(), |victim| printable(&victim.comm));
                 let cgroup = kill.victim_cgroup.as_deref().map(|path| format!(" in {}", called(path)));
-                let more = occurrence.count() - 1;
+                let more = incident.count() - 1;
                 let more = if more > 0 { format!(" and {more} more") } else { String::new() };
                 format!("OOM kill of {who}{}{more}", cgroup.unwrap_or_default())
             }
             None => "the recording stops without a goodbye".into(),
         };
-        format!("{}  {what}", format_us(occurrence.at_us))
+        format!("{}  {what}", format_us(incident.at_us))
     }
 
     /// The workload whose limit was hit, by which kills of a loop belong together; `None` of what is no kill.
-    pub fn loop_of(&self, occurrence: &Occurrence) -> Option<String> {
-        let (_, kill) = occurrence.kills.first()?;
+    pub fn loop_of(&self, incident: &IncidentRef) -> Option<String> {
+        let (_, kill) = incident.kills.first()?;
         Some(self.workload(kill.limit_cgroup.as_deref().or(kill.victim_cgroup.as_deref())?))
     }
 
-    /// What a recording without an incident says.
+    /// What a recording without an incident judgement.
     pub fn all_clear(&self) -> &'static str {
         death::all_clear(&self.events)
     }
@@ -140,16 +140,17 @@ impl Incidents {
         &self.recording.problems
     }
 
-    fn scene(&mut self, occurrence: &Occurrence) -> anyhow::Result<Scene> {
-        let at = occurrence.at_us;
+    fn context(&mut self, incident: &IncidentRef) -> anyhow::Result<IncidentContext> {
+        let at = incident.at_us;
         let begin = |origin: &&Origin| origin.anchor.wall_us(origin.anchor.mono_ns) <= at;
         let origin = self.origins.iter().rev().find(begin).or(self.origins.first()).cloned();
-        let mut scene = Scene::new(occurrence, origin.context("the recording does not say where it was made")?);
+        let mut context =
+            IncidentContext::new(incident, origin.context("the recording does not say where it was made")?);
         let hour = at - HOUR_US..at + AFTER_US;
-        scene.names = self.names.clone();
-        scene.events = self.events.iter().filter(|e| hour.contains(&e.time_us)).cloned().collect();
+        context.names = self.names.clone();
+        context.events = self.events.iter().filter(|e| hour.contains(&e.time_us)).cloned().collect();
         let query = Query { cgroups: &|_| true, time: hour.clone(), fields: &[], lags: false };
-        self.recording.series(Table::Host, &query, |series| scene.host.feed(&series));
+        self.recording.series(Table::Host, &query, |series| context.host.feed(&series));
 
         let minute_us = at - MINUTE_US - 5_000_000;
         let read = |recording: &mut Recording, time: Range<i64>, fields: &[FieldId]| {
@@ -164,38 +165,38 @@ impl Incidents {
         let minute = read(&mut self.recording, minute_us..hour.end, &[&HOUR[..], &MINUTE].concat());
         let slow = halves(&mut self.recording, hour.start..minute_us, |recording, time| read(recording, time, &HOUR));
         for (path, trace) in slow.into_iter().flatten().chain(minute) {
-            scene.cgroups.entry(path).or_default().follow(trace);
+            context.cgroups.entry(path).or_default().follow(trace);
         }
-        scene.take_facts();
-        scene.find_suspect();
-        self.read_processes(&mut scene);
-        self.read_history(&mut scene);
-        Ok(scene)
+        context.take_facts();
+        context.find_suspect();
+        self.read_processes(&mut context);
+        self.read_history(&mut context);
+        Ok(context)
     }
 
-    fn read_processes(&mut self, scene: &mut Scene) {
-        let (suspect, victim) = (scene.suspect.clone(), scene.victim_cgroup().map(str::to_owned));
+    fn read_processes(&mut self, context: &mut IncidentContext) {
+        let (suspect, victim) = (context.suspect.clone(), context.victim_cgroup().map(str::to_owned));
         let wants = |path: &str| suspect.as_deref() == Some(path) || victim.as_deref() == Some(path);
-        let time = scene.at_us - 5_000_000..scene.at_us + 1;
+        let time = context.at_us - 5_000_000..context.at_us + 1;
         let query = Query { cgroups: &wants, time, fields: &[], lags: false };
         self.recording.series(Table::Processes, &query, |series| {
             let Some(key) = &series.subject.process else { return };
             let path = &series.subject.cgroup;
-            let at = scene.processes.iter().position(|(known, other, _)| known == path && other == key);
+            let at = context.processes.iter().position(|(known, other, _)| known == path && other == key);
             let at = at.unwrap_or_else(|| {
-                scene.processes.push((path.clone(), key.clone(), Default::default()));
-                scene.processes.len() - 1
+                context.processes.push((path.clone(), key.clone(), Default::default()));
+                context.processes.len() - 1
             });
-            scene.processes[at].2.feed(&series);
+            context.processes[at].2.feed(&series);
         });
     }
 
     /// The suspect's last life, and the lives of the victim's workload side by side; without what comes at every tick where that
     /// would be too much.
-    fn read_history(&mut self, scene: &mut Scene) {
-        let at = scene.at_us;
-        let Some(suspect) = scene.suspect.clone() else { return };
-        let victim = scene.victim_cgroup().unwrap_or(&suspect).to_owned();
+    fn read_history(&mut self, context: &mut IncidentContext) {
+        let at = context.at_us;
+        let Some(suspect) = context.suspect.clone() else { return };
+        let victim = context.victim_cgroup().unwrap_or(&suspect).to_owned();
         let kills: Vec<KillAt> = self.kills_of(&self.workload(&victim), at);
         let mut tracks: BTreeMap<String, Track> = BTreeMap::new();
         let mut history = None;
@@ -230,10 +231,10 @@ impl Incidents {
             kills.iter().map(|kill| Kill { time_us: kill.time_us, cgroup: &kill.path, limit: kill.limit }).collect();
         let times: Vec<i64> =
             self.kills_of(&self.workload(&victim), i64::MAX).iter().map(|kill| kill.time_us).collect();
-        scene.take_lives(lives::of_tracks(&tracks, &killed), &times);
+        context.take_lives(lives::of_tracks(&tracks, &killed), &times);
         let mut history = history.unwrap_or_default();
         history.keep(1);
-        scene.take_history(&mut history);
+        context.take_history(&mut history);
     }
 
     /// What is the same in all lives of a cgroup.

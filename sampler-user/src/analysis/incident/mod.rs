@@ -2,10 +2,10 @@
 
 pub mod advice;
 pub mod cause;
+pub mod context;
 pub mod death;
+pub mod incident_ref;
 pub mod memory;
-pub mod occurrence;
-pub mod scene;
 pub mod timeline;
 pub mod trace;
 pub mod unknown;
@@ -16,11 +16,11 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use self::advice::Advice;
-use self::cause::{Class, Judgement};
+use self::cause::{CauseClass, Judgement};
+use self::context::IncidentContext;
 use self::death::Death;
+use self::incident_ref::IncidentKind;
 use self::memory::{CgroupMemory, HostMemory, ProcessMemory};
-use self::occurrence::Kind;
-use self::scene::Scene;
 use self::timeline::Timeline;
 use crate::analysis::lives::{Life, Loop};
 use crate::model::paths::name;
@@ -36,7 +36,7 @@ pub struct Incident {
     /// [`FORMAT`].
     pub format: String,
     /// What kind of incident.
-    pub kind: Kind,
+    pub kind: IncidentKind,
     /// When, RFC 3339.
     pub time: String,
     /// When, microseconds since 1970.
@@ -69,9 +69,9 @@ pub struct Incident {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub suspect: Option<String>,
     /// The class of the cause; `unknown` when no class has enough for it.
-    pub cause: Class,
+    pub cause: CauseClass,
     /// What contributed.
-    pub contributing: Vec<Class>,
+    pub contributing: Vec<CauseClass>,
     /// Each class with what speaks for and against it, most likely first; those of which nothing is to be said are left out.
     pub causes: Vec<Judgement>,
     /// Memory of the cgroups that matter, at the incident.
@@ -179,50 +179,50 @@ impl Incident {
     }
 }
 
-fn names(scene: &Scene) -> BTreeMap<String, String> {
-    let of_events = scene.events.iter().filter_map(|event| event.event.cgroup.as_ref());
-    let title = |path: &String| Some((path.clone(), scene.names.of(path, |_| None)?.title()?));
-    scene.cgroups.keys().chain(of_events).filter_map(title).collect()
+fn names(context: &IncidentContext) -> BTreeMap<String, String> {
+    let of_events = context.events.iter().filter_map(|event| event.event.cgroup.as_ref());
+    let title = |path: &String| Some((path.clone(), context.names.of(path, |_| None)?.title()?));
+    context.cgroups.keys().chain(of_events).filter_map(title).collect()
 }
 
 fn is_zero(number: &u64) -> bool {
     *number == 0
 }
 
-/// Tells the story of a scene.
-pub fn tell(scene: &Scene) -> Incident {
-    let mut causes = cause::judge(scene);
+/// Tells the story of a context.
+pub fn explain(context: &IncidentContext) -> Incident {
+    let mut causes = cause::judge(context);
     let cause = cause::primary(&causes);
     let contributing = cause::contributing(&causes, cause);
     causes.retain(|judgement| !judgement.speaks_for.is_empty() || !judgement.against.is_empty());
-    let confidence = verdict::confidence(scene, &causes, cause);
+    let confidence = verdict::confidence(context, &causes, cause);
     Incident {
         format: FORMAT.to_owned(),
-        kind: scene.kind,
-        time: format_us(scene.at_us),
-        time_us: scene.at_us,
-        host: scene.origin.host.clone(),
-        kernel: scene.origin.kernel.clone(),
-        verdict: verdict::sentence(scene, cause),
+        kind: context.kind,
+        time: format_us(context.at_us),
+        time_us: context.at_us,
+        host: context.origin.host.clone(),
+        kernel: context.origin.kernel.clone(),
+        verdict: verdict::sentence(context, cause),
         confidence,
-        limit: scene.limit(),
-        names: names(scene),
-        trigger: scene.trigger(),
-        death: scene.death.clone(),
-        victims: scene.victims(),
-        more_victims: scene.more,
-        suspect: scene.suspect.clone(),
+        limit: context.limit(),
+        names: names(context),
+        trigger: context.trigger(),
+        death: context.death.clone(),
+        victims: context.victims(),
+        more_victims: context.more,
+        suspect: context.suspect.clone(),
         cause,
         contributing: contributing.clone(),
-        memory: memory::cgroups(scene),
-        processes: memory::processes(scene),
-        machine: memory::host(scene),
-        restarts: scene.restarts.clone(),
-        lives: if scene.restarts.is_some() { scene.lives.clone() } else { Vec::new() },
-        timeline: timeline::of(scene),
-        advice: advice::of(scene, cause, &contributing),
-        unknown: unknown::of(scene),
-        witnesses: scene.witnesses(),
+        memory: memory::cgroups(context),
+        processes: memory::processes(context),
+        machine: memory::host(context),
+        restarts: context.restarts.clone(),
+        lives: if context.restarts.is_some() { context.lives.clone() } else { Vec::new() },
+        timeline: timeline::of(context),
+        advice: advice::of(context, cause, &contributing),
+        unknown: unknown::of(context),
+        witnesses: context.witnesses(),
         causes,
     }
 }
@@ -231,7 +231,7 @@ pub fn tell(scene: &Scene) -> Incident {
 mod tests {
     use std::sync::Arc;
 
-    use super::occurrence::Occurrence;
+    use super::incident_ref::IncidentRef;
     use super::*;
     use crate::model::evidence::{Constraint, OomKill, OomReport, Victim as Killed, WitnessKind};
     use crate::model::fields::{FieldId, Table, UNLIMITED};
@@ -243,7 +243,7 @@ mod tests {
     const MIB: u64 = 1 << 20;
 
     /// A kill below a limit of 100 MiB. Each cgroup: path, MiB a minute before and at the kill, limit in MiB.
-    fn scene(limit: &str, victim: &str, cgroups: &[(&str, u64, u64, Option<u64>)]) -> Scene {
+    fn context(limit: &str, victim: &str, cgroups: &[(&str, u64, u64, Option<u64>)]) -> IncidentContext {
         let kill = OomKill {
             time_ns: 0,
             constraint: Constraint::Memcg,
@@ -256,8 +256,8 @@ mod tests {
             hit: None,
         };
         let kills = vec![(AT_US, kill)];
-        let occurrence = Occurrence {
-            kind: Kind::OomKill,
+        let incident = IncidentRef {
+            kind: IncidentKind::OomKill,
             at_us: AT_US,
             kills,
             more: 0,
@@ -265,7 +265,7 @@ mod tests {
             afterwards: None,
             death: None,
         };
-        let mut scene = Scene::new(&occurrence, Origin::example(Anchor { mono_ns: 0, wall_ns: 0 }));
+        let mut context = IncidentContext::new(&incident, Origin::example(Anchor { mono_ns: 0, wall_ns: 0 }));
         for (path, first, last, own) in cgroups {
             let subject = Arc::new(Subject { cgroup: (*path).into(), id: 1, process: None });
             let mut series = Series::new(subject, Table::Samples);
@@ -277,41 +277,41 @@ mod tests {
                 row.put(FieldId::Max.field(), own.map_or(UNLIMITED, |own| own * MIB));
                 series.push(AT_US - 60_000_000 + second as i64 * 1_000_000, &row);
             }
-            scene.cgroups.entry((*path).into()).or_default().feed(&series);
+            context.cgroups.entry((*path).into()).or_default().feed(&series);
         }
-        scene.find_suspect();
-        scene
+        context.find_suspect();
+        context
     }
 
-    fn score(scene: &Scene, class: Class) -> f64 {
-        cause::judge(scene).iter().find(|judgement| judgement.class == class).map_or(0.0, |judgement| judgement.score)
+    fn score(context: &IncidentContext, class: CauseClass) -> f64 {
+        cause::judge(context).iter().find(|judgement| judgement.class == class).map_or(0.0, |judgement| judgement.score)
     }
 
     #[test]
     fn limits_exceed_only_where_nobody_hit_its_own_and_nobody_grew_alone() {
-        let of = |a, b| scene("/p", "/p/a", &[("/p", 60, 100, Some(100)), a, b]);
+        let of = |a, b| context("/p", "/p/a", &[("/p", 60, 100, Some(100)), a, b]);
         let even = of(("/p/a", 30, 50, Some(80)), ("/p/b", 30, 50, Some(80)));
-        assert!(score(&even, Class::LimitsExceed) > 0.9);
+        assert!(score(&even, CauseClass::LimitsExceed) > 0.9);
         let one_at_its_own = of(("/p/a", 30, 50, Some(50)), ("/p/b", 30, 50, Some(80)));
-        assert!(score(&one_at_its_own, Class::LimitsExceed) < 0.5, "one was stopped by its own limit");
+        assert!(score(&one_at_its_own, CauseClass::LimitsExceed) < 0.5, "one was stopped by its own limit");
         let alone = of(("/p/a", 20, 60, Some(80)), ("/p/b", 40, 40, Some(80)));
-        assert!(score(&alone, Class::LimitsExceed) < 0.5, "one grew alone");
+        assert!(score(&alone, CauseClass::LimitsExceed) < 0.5, "one grew alone");
         let fits = of(("/p/a", 30, 44, Some(50)), ("/p/b", 30, 44, Some(50)));
-        assert!(score(&fits, Class::LimitsExceed) < 0.1, "they fit");
+        assert!(score(&fits, CauseClass::LimitsExceed) < 0.1, "they fit");
     }
 
     #[test]
     fn a_neighbour_is_one_that_grew_alone_while_the_victim_stood() {
-        let of = |victim: &str, a, b| scene("/p", victim, &[("/p", 60, 100, Some(100)), a, b]);
+        let of = |victim: &str, a, b| context("/p", victim, &[("/p", 60, 100, Some(100)), a, b]);
         let stood = of("/p/db", ("/p/db", 50, 50, None), ("/p/batch", 10, 50, None));
-        assert!(score(&stood, Class::Neighbour) > 0.9);
+        assert!(score(&stood, CauseClass::Neighbour) > 0.9);
         assert_eq!(stood.suspect.as_deref(), Some("/p/batch"), "not the largest");
         let both = of("/p/db", ("/p/db", 30, 50, None), ("/p/batch", 25, 50, None));
-        assert!(score(&both, Class::Neighbour) < 0.5, "both grew");
+        assert!(score(&both, CauseClass::Neighbour) < 0.5, "both grew");
         let itself = of("/p/batch", ("/p/db", 50, 50, None), ("/p/batch", 10, 50, None));
-        assert!(score(&itself, Class::Neighbour) < 0.5, "the victim grew itself");
-        let own = scene("/p/db", "/p/db", &[("/p/db", 50, 100, Some(100)), ("/p/batch", 10, 80, None)]);
-        assert!(score(&own, Class::Neighbour) < 0.1, "its own limit");
+        assert!(score(&itself, CauseClass::Neighbour) < 0.5, "the victim grew itself");
+        let own = context("/p/db", "/p/db", &[("/p/db", 50, 100, Some(100)), ("/p/batch", 10, 80, None)]);
+        assert!(score(&own, CauseClass::Neighbour) < 0.1, "its own limit");
         assert_eq!(own.limit().owner, Owner::Own);
         assert_eq!(stood.limit().owner, Owner::Ancestor);
     }
@@ -319,18 +319,18 @@ mod tests {
     #[test]
     fn what_a_victim_held_counts_although_no_sample_saw_it() {
         let seen = &[("/a", 24, 27, Some(128))];
-        assert!(score(&scene("/a", "/a", seen), Class::Burst) < 0.3);
-        let mut sudden = scene("/a", "/a", seen);
+        assert!(score(&context("/a", "/a", seen), CauseClass::Burst) < 0.3);
+        let mut sudden = context("/a", "/a", seen);
         if let Some(victim) = &mut sudden.kills[0].1.victim {
             victim.anon_rss = 127 * MIB;
         }
-        assert!(score(&sudden, Class::Burst) > 0.8);
+        assert!(score(&sudden, CauseClass::Burst) > 0.8);
     }
 
     #[test]
     fn what_has_not_enough_for_it_is_no_cause() {
-        let judged = |scores: &[(Class, f64)]| {
-            let one = |(class, score): &(Class, f64)| Judgement {
+        let judged = |scores: &[(CauseClass, f64)]| {
+            let one = |(class, score): &(CauseClass, f64)| Judgement {
                 class: *class,
                 score: *score,
                 speaks_for: Vec::new(),
@@ -338,43 +338,49 @@ mod tests {
             };
             scores.iter().map(one).collect::<Vec<_>>()
         };
-        let weak = judged(&[(Class::Swap, 0.9), (Class::Leak, 0.49)]);
-        assert_eq!(cause::primary(&weak), Class::Unknown, "and swap is never one alone");
-        assert_eq!(cause::contributing(&weak, Class::Unknown), [Class::Swap]);
-        let strong = judged(&[(Class::Neighbour, 0.9), (Class::Leak, 0.6), (Class::Burst, 0.55), (Class::Swap, 0.4)]);
-        assert_eq!(cause::primary(&strong), Class::Neighbour);
-        assert_eq!(cause::contributing(&strong, Class::Neighbour), [Class::Leak], "one growth is told once");
+        let weak = judged(&[(CauseClass::Swap, 0.9), (CauseClass::Leak, 0.49)]);
+        assert_eq!(cause::primary(&weak), CauseClass::Unknown, "and swap is never one alone");
+        assert_eq!(cause::contributing(&weak, CauseClass::Unknown), [CauseClass::Swap]);
+        let strong = judged(&[
+            (CauseClass::Neighbour, 0.9),
+            (CauseClass::Leak, 0.6),
+            (CauseClass::Burst, 0.55),
+            (CauseClass::Swap, 0.4),
+        ]);
+        assert_eq!(cause::primary(&strong), CauseClass::Neighbour);
+        assert_eq!(cause::contributing(&strong, CauseClass::Neighbour), [CauseClass::Leak], "one growth is told once");
     }
 
     #[test]
     fn fewer_witnesses_make_the_page_less_sure() {
-        let mut scene = scene("/a", "/a", &[("/a", 10, 100, Some(100))]);
-        let judged = [Judgement { class: Class::Leak, score: 0.8, speaks_for: Vec::new(), against: Vec::new() }];
-        let sure = |scene: &Scene| verdict::confidence(scene, &judged, Class::Leak);
-        assert!((sure(&scene) - 0.8).abs() < 1e-9);
-        scene.kills[0].1.report = None;
-        assert!((sure(&scene) - 0.64).abs() < 1e-9, "only counters saw it");
-        scene.kills[0].1.limit_cgroup = None;
-        assert!((sure(&scene) - 0.48).abs() < 1e-9, "nobody knows whose limit it was");
-        assert_eq!(scene.limit().owner, Owner::Unknown);
+        let mut context = context("/a", "/a", &[("/a", 10, 100, Some(100))]);
+        let judged = [Judgement { class: CauseClass::Leak, score: 0.8, speaks_for: Vec::new(), against: Vec::new() }];
+        let sure = |context: &IncidentContext| verdict::confidence(context, &judged, CauseClass::Leak);
+        assert!((sure(&context) - 0.8).abs() < 1e-9);
+        context.kills[0].1.report = None;
+        assert!((sure(&context) - 0.64).abs() < 1e-9, "only counters saw it");
+        context.kills[0].1.limit_cgroup = None;
+        assert!((sure(&context) - 0.48).abs() < 1e-9, "nobody knows whose limit it was");
+        assert_eq!(context.limit().owner, Owner::Unknown);
         assert_eq!(["high", "medium", "low"], [0.8, 0.64, 0.48].map(verdict::sure));
     }
 
     #[test]
     fn a_burst_is_no_leak_whatever_was_before() {
-        let mut scene = scene("/a", "/a", &[("/a", 10, 40, Some(100))]);
+        let mut context = context("/a", "/a", &[("/a", 10, 40, Some(100))]);
         let subject = Arc::new(Subject { cgroup: "/a".into(), id: 1, process: None });
         let mut late = Series::new(subject, Table::Samples);
         let mut row = Row::new(1);
         row.put(FieldId::Current.field(), 100 * MIB);
         row.put(FieldId::Anon.field(), 100 * MIB);
         late.push(AT_US + 1, &row);
-        scene.at_us = AT_US + 2;
-        scene.cgroups.get_mut("/a").unwrap().feed(&late);
-        assert!(score(&scene, Class::Burst) > 0.8);
+        context.at_us = AT_US + 2;
+        context.cgroups.get_mut("/a").unwrap().feed(&late);
+        assert!(score(&context, CauseClass::Burst) > 0.8);
         // The detectors may say what they like of the time before.
-        let mut judgement = Judgement { class: Class::Leak, score: 0.0, speaks_for: Vec::new(), against: Vec::new() };
-        scene.history = Some(crate::analysis::leak::verdict::Verdict {
+        let mut judgement =
+            Judgement { class: CauseClass::Leak, score: 0.0, speaks_for: Vec::new(), against: Vec::new() };
+        context.history = Some(crate::analysis::leak::verdict::Verdict {
             verdict: crate::analysis::leak::detectors::Class::Leak,
             detector: "line",
             component: None,
@@ -394,8 +400,8 @@ mod tests {
             evidence: Vec::new(),
             needs_s: None,
         });
-        let leak = cause::TABLE.iter().find(|cause| cause.class == Class::Leak).unwrap();
-        (leak.judge)(&scene, &mut judgement);
+        let leak = cause::TABLE.iter().find(|cause| cause.class == CauseClass::Leak).unwrap();
+        (leak.judge)(&context, &mut judgement);
         assert!(judgement.score < 0.5 && !judgement.against.is_empty(), "{judgement:?}");
     }
 }

@@ -5,8 +5,8 @@ use std::io::IsTerminal;
 
 use crate::analysis::incident::cause::ENOUGH;
 use crate::analysis::incident::death::{Death, words};
+use crate::analysis::incident::incident_ref::IncidentKind;
 use crate::analysis::incident::memory::CgroupMemory;
-use crate::analysis::incident::occurrence::Kind;
 use crate::analysis::incident::timeline::Point;
 use crate::analysis::incident::verdict::sure;
 use crate::analysis::incident::{Incident, Owner};
@@ -111,7 +111,7 @@ pub fn page(incident: &Incident, style: Style) -> String {
             .map(|order| format!(", {} pages at once", 1u64 << order));
         item(&mut out, "asked   ", &format!("{who}{}", pages.unwrap_or_default()));
     }
-    if let Some(suspect) = incident.suspect.as_ref().filter(|_| incident.kind == Kind::OomKill) {
+    if let Some(suspect) = incident.suspect.as_ref().filter(|_| incident.kind == IncidentKind::OomKill) {
         item(&mut out, "grew    ", &printable(suspect));
     }
     if !incident.witnesses.is_empty() {

@@ -1,13 +1,13 @@
 //! Grew without bound: what the lives of the suspect's workload say, or else the leak detectors of its one life.
 
-use crate::analysis::incident::cause::{Cause, Class, Judgement};
-use crate::analysis::incident::occurrence::Kind;
-use crate::analysis::incident::scene::Scene;
+use crate::analysis::incident::cause::{Cause, CauseClass, Judgement};
+use crate::analysis::incident::context::IncidentContext;
+use crate::analysis::incident::incident_ref::IncidentKind;
 use crate::analysis::leak::detectors::Class as Memory;
 use crate::analysis::leak::linear::median;
 use crate::model::units::{bytes, micros};
 
-pub const CAUSE: Cause = Cause { class: Class::Leak, of: Kind::OomKill, judge };
+pub const CAUSE: Cause = Cause { class: CauseClass::Leak, of: IncidentKind::OomKill, judge };
 
 /// Below this the other reading of a loop is shown.
 const SURE: f64 = 0.8;
@@ -41,44 +41,45 @@ fn even_end(points: &[(i64, u64)]) -> Option<(i64, u64)> {
     (span >= LEAST_US && is_even).then_some(since)
 }
 
-fn judge(scene: &Scene, says: &mut Judgement) {
-    let Some((path, trace)) = scene.suspect_trace() else { return };
-    let who = scene.called(path);
-    let span = micros((scene.history_s * 1e6) as u64);
-    if let Some(said) = scene.suspect_loop() {
-        if said.leaks() {
-            says.pro(said.confidence, format!("{who}: {}", said.evidence()));
-            if said.confidence < SURE {
-                says.against.push(
+fn judge(context: &IncidentContext, judgement: &mut Judgement) {
+    let Some((path, trace)) = context.suspect_trace() else { return };
+    let who = context.called(path);
+    let span = micros((context.history_s * 1e6) as u64);
+    if let Some(restarts) = context.suspect_loop() {
+        if restarts.leaks() {
+            judgement.pro(restarts.confidence, format!("{who}: {}", restarts.evidence()));
+            if restarts.confidence < SURE {
+                judgement.against.push(
                     "so few or so short lives may also be starts that need more than the limit: one with more room would tell".into(),
                 );
             }
             return;
         }
-        if said.brief || said.course.is_some() {
-            says.contra(0.3, format!("{who}: {}", said.evidence()));
+        if restarts.brief || restarts.course.is_some() {
+            judgement.contra(0.3, format!("{who}: {}", restarts.evidence()));
             return;
         }
     }
-    let Some(history) = &scene.history else {
-        says.contra(0.3, format!("{who} was seen too briefly to tell a leak"));
+    let Some(history) = &context.history else {
+        judgement.contra(0.3, format!("{who} was seen too briefly to tell a leak"));
         return;
     };
     match history.verdict {
         Memory::Leak => {
-            says.pro(0.9 * history.probability, format!("the leak detectors say that {who} leaks, looking at {span}"));
-            says.speaks_for.extend(history.evidence.iter().cloned());
+            judgement
+                .pro(0.9 * history.probability, format!("the leak detectors say that {who} leaks, looking at {span}"));
+            judgement.speaks_for.extend(history.evidence.iter().cloned());
         }
         Memory::Undetermined => {
-            says.against.extend(history.evidence.iter().cloned());
+            judgement.against.extend(history.evidence.iter().cloned());
         }
         other => {
             let word = serde_json::to_value(other).ok().and_then(|w| w.as_str().map(str::to_owned)).unwrap_or_default();
             let why = history.evidence.first().cloned().unwrap_or_default();
-            says.contra(0.3, format!("the leak detectors call {who} {word}, looking at {span}: {why}"));
+            judgement.contra(0.3, format!("the leak detectors call {who} {word}, looking at {span}: {why}"));
         }
     }
-    let points = trace.footprints(scene.since_of(path), scene.before_us());
+    let points = trace.footprints(context.since_of(path), context.before_us());
     if let (Some(first), Some(last)) = (points.first(), points.last())
         && last.1 > first.1 + (first.1 / 5)
         && last.0 - first.0 > 15_000_000
@@ -90,22 +91,22 @@ fn judge(scene: &Scene, says: &mut Judgement) {
         let whole = (last.1 - first.1) as f64;
         let growth = format!("{who} grew by {} in {}", bytes(last.1 - first.1), micros((last.0 - first.0) as u64));
         let is_leak = history.verdict == Memory::Leak;
-        if crate::analysis::incident::cause::burst::is_one(scene) {
-            says.contra(0.45, "what it took in the last 5 s is no leak, whatever it did before");
-        } else if crate::analysis::incident::cause::forks::is_one(scene) {
-            says.contra(0.4, format!("{growth}, with ever more tasks"));
+        if crate::analysis::incident::cause::burst::is_one(context) {
+            judgement.contra(0.45, "what it took in the last 5 s is no leak, whatever it did before");
+        } else if crate::analysis::incident::cause::forks::is_one(context) {
+            judgement.contra(0.4, format!("{growth}, with ever more tasks"));
         } else if let Some(since) = even_end(&points)
-            && (history.verdict == Memory::Undetermined || scene.history_s < BRIEF_S)
+            && (history.verdict == Memory::Undetermined || context.history_s < BRIEF_S)
         {
             let (grown, span) = (last.1 - since.1, micros((last.0 - since.0) as u64));
-            says.pro(FROM_ONSET, format!("{who} grew by {} in the last {span}, at an even pace", bytes(grown)));
+            judgement.pro(FROM_ONSET, format!("{who} grew by {} in the last {span}, at an even pace", bytes(grown)));
         } else if largest > LARGEST_PART * whole && !is_leak {
-            says.contra(
+            judgement.contra(
                 0.4,
                 format!("{growth}, but {:.0} % of it within an eighth of that time", 100.0 * largest / whole),
             );
         } else if rising >= 7 {
-            says.pro(0.7, format!("{growth}, at an even pace"));
+            judgement.pro(0.7, format!("{growth}, at an even pace"));
         }
     }
 }

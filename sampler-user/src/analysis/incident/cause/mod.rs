@@ -1,10 +1,10 @@
-//! The table of causes. Each looks at the same scene and says how likely it is, with what speaks for it and against it. The
+//! The table of causes. Each looks at the same context and says how likely it is, with what speaks for it and against it. The
 //! most likely is the cause of the page; all are shown.
 
 use serde::{Deserialize, Serialize};
 
-use crate::analysis::incident::occurrence::Kind;
-use crate::analysis::incident::scene::Scene;
+use crate::analysis::incident::context::IncidentContext;
+use crate::analysis::incident::incident_ref::IncidentKind;
 
 mod burst;
 mod cache;
@@ -34,7 +34,7 @@ pub use storm::step as storm_step;
 /// A class of causes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum Class {
+pub enum CauseClass {
     /// Memory grew without bound.
     Leak,
     /// The working set needs more than the limit.
@@ -77,18 +77,18 @@ pub enum Class {
     Unknown,
 }
 
-impl Class {
+impl CauseClass {
     /// The word that JSON has for it.
     pub fn word(self) -> String {
         serde_json::to_value(self).ok().and_then(|value| value.as_str().map(str::to_owned)).unwrap_or_default()
     }
 }
 
-/// What is said of one class.
+/// What is restarts of one class.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Judgement {
     /// The class.
-    pub class: Class,
+    pub class: CauseClass,
     /// How likely it is the cause, 0 to 1.
     pub score: f64,
     /// What speaks for it.
@@ -99,7 +99,7 @@ pub struct Judgement {
 }
 
 impl Judgement {
-    fn new(class: Class) -> Judgement {
+    fn new(class: CauseClass) -> Judgement {
         Judgement { class, score: 0.0, speaks_for: Vec::new(), against: Vec::new() }
     }
 
@@ -120,11 +120,11 @@ impl Judgement {
 #[derive(Debug)]
 pub struct Cause {
     /// The class.
-    pub class: Class,
+    pub class: CauseClass,
     /// Which incidents it may explain.
-    pub of: Kind,
-    /// Judges a scene.
-    pub judge: fn(&Scene, &mut Judgement),
+    pub of: IncidentKind,
+    /// Judges a context.
+    pub judge: fn(&IncidentContext, &mut Judgement),
 }
 
 /// The causes.
@@ -150,17 +150,17 @@ pub const TABLE: [Cause; 19] = [
     exit_code::CAUSE,
 ];
 
-/// From this on a class is said to be the cause.
+/// From this on a class is restarts to be the cause.
 pub const ENOUGH: f64 = 0.5;
 
 /// Judges each class, most likely first.
-pub fn judge(scene: &Scene) -> Vec<Judgement> {
+pub fn judge(context: &IncidentContext) -> Vec<Judgement> {
     let mut all: Vec<Judgement> = TABLE
         .iter()
-        .filter(|cause| cause.of == scene.kind)
+        .filter(|cause| cause.of == context.kind)
         .map(|cause| {
             let mut judgement = Judgement::new(cause.class);
-            (cause.judge)(scene, &mut judgement);
+            (cause.judge)(context, &mut judgement);
             judgement
         })
         .collect();
@@ -170,18 +170,18 @@ pub fn judge(scene: &Scene) -> Vec<Judgement> {
 }
 
 /// The cause of the page.
-pub fn primary(judgements: &[Judgement]) -> Class {
-    let own = judgements.iter().find(|judgement| judgement.class != Class::Swap);
-    own.filter(|judgement| judgement.score >= ENOUGH).map_or(Class::Unknown, |judgement| judgement.class)
+pub fn primary(judgements: &[Judgement]) -> CauseClass {
+    let own = judgements.iter().find(|judgement| judgement.class != CauseClass::Swap);
+    own.filter(|judgement| judgement.score >= ENOUGH).map_or(CauseClass::Unknown, |judgement| judgement.class)
 }
 
 /// What contributed beside it. Of the classes that say how one cgroup grew only the most likely counts: it is one growth.
-pub fn contributing(judgements: &[Judgement], primary: Class) -> Vec<Class> {
-    let of_growth = |class: Class| {
-        use Class::{Burst, Cache, Forks, Leak, LimitTooLow, LoadSpike, Tmpfs};
+pub fn contributing(judgements: &[Judgement], primary: CauseClass) -> Vec<CauseClass> {
+    let of_growth = |class: CauseClass| {
+        use CauseClass::{Burst, Cache, Forks, Leak, LimitTooLow, LoadSpike, Tmpfs};
         matches!(class, Leak | LimitTooLow | Burst | LoadSpike | Tmpfs | Cache | Forks)
     };
-    let mut all: Vec<Class> = Vec::new();
+    let mut all: Vec<CauseClass> = Vec::new();
     for Judgement { class, .. } in judgements.iter().filter(|judgement| judgement.score >= ENOUGH) {
         let told = of_growth(*class) && (of_growth(primary) || all.iter().any(|other| of_growth(*other)));
         if *class != primary && !told {

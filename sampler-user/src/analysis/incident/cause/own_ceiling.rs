@@ -1,15 +1,15 @@
 //! It ran into a ceiling of its own, far below the limit: a heap limit of V8 or of a JVM, RLIMIT_AS. The kernel has no part in it.
 
-use crate::analysis::incident::cause::{Cause, Class, Judgement};
+use crate::analysis::incident::cause::{Cause, CauseClass, Judgement};
+use crate::analysis::incident::context::IncidentContext;
 use crate::analysis::incident::death::LARGE;
 use crate::analysis::incident::death::words::level;
-use crate::analysis::incident::occurrence::Kind;
-use crate::analysis::incident::scene::Scene;
+use crate::analysis::incident::incident_ref::IncidentKind;
 use crate::analysis::incident::trace::Trace;
 use crate::model::fields::FieldId;
 use crate::model::units::{bytes, micros};
 
-pub const CAUSE: Cause = Cause { class: Class::OwnCeiling, of: Kind::Death, judge };
+pub const CAUSE: Cause = Cause { class: CauseClass::OwnCeiling, of: IncidentKind::Death, judge };
 
 /// A runtime with a heap limit: its processes, the signals and codes it ends with when that is reached, and how sure each is.
 struct Runtime {
@@ -40,9 +40,9 @@ const RUNTIMES: [Runtime; 3] = [
 ];
 
 /// The ceiling that a process of this name has, and how sure it is by the way it ended.
-pub fn known(scene: &Scene) -> Option<(&'static str, f64)> {
-    let death = scene.death.as_ref()?;
-    let comm = comm(scene)?;
+pub fn known(context: &IncidentContext) -> Option<(&'static str, f64)> {
+    let death = context.death.as_ref()?;
+    let comm = comm(context)?;
     let is = |name: &&&str| comm == **name || (**name == "python3" && comm.starts_with("python3."));
     let runtime = RUNTIMES.iter().find(|runtime| runtime.comms.iter().any(|name| is(&name)))?;
     let by_signal = death.fatal().filter(|signal| runtime.signals.contains(signal)).map(|_| 0.88);
@@ -51,54 +51,55 @@ pub fn known(scene: &Scene) -> Option<(&'static str, f64)> {
 }
 
 /// The name of the process that ended; where nobody saw it end, that of the largest of its cgroup as it was sampled.
-pub fn comm(scene: &Scene) -> Option<&str> {
-    let death = scene.death.as_ref()?;
-    let size = |trace: &Trace| trace.at(FieldId::ProcessAnon, scene.at_us).unwrap_or(0);
-    let of = scene.processes.iter().filter(|(path, ..)| death.cgroup.as_ref() == Some(path));
+pub fn comm(context: &IncidentContext) -> Option<&str> {
+    let death = context.death.as_ref()?;
+    let size = |trace: &Trace| trace.at(FieldId::ProcessAnon, context.at_us).unwrap_or(0);
+    let of = context.processes.iter().filter(|(path, ..)| death.cgroup.as_ref() == Some(path));
     let largest = || Some(of.max_by_key(|(.., trace)| size(trace))?.1.comm.as_str());
     death.comm.as_deref().or_else(largest)
 }
 
-fn judge(scene: &Scene, says: &mut Judgement) {
-    let Some(death) = &scene.death else { return };
+fn judge(context: &IncidentContext, judgement: &mut Judgement) {
+    let Some(death) = &context.death else { return };
     let by_itself = death.crashed() || (death.fatal().is_none() && death.code.is_some());
     if !by_itself || death.sender.as_ref().is_some_and(|sender| !sender.itself) {
         return;
     }
-    let level = level(scene);
+    let level = level(context);
     if let Some(limit) = death.address_limit {
         let held = death.peak_rss.unwrap_or(0);
         let words = format!("it may have {} of address space (RLIMIT_AS) and held up to {}", bytes(limit), bytes(held));
-        if held * 3 >= limit { says.pro(0.88, words) } else { says.contra(0.4, words) }
+        if held * 3 >= limit { judgement.pro(0.88, words) } else { judgement.contra(0.4, words) }
     }
-    if let Some((what, sure)) = known(scene) {
-        says.pro(sure, format!("{} is how it ends at {what}", crate::analysis::incident::death::words::end(death)));
+    if let Some((what, sure)) = known(context) {
+        judgement
+            .pro(sure, format!("{} is how it ends at {what}", crate::analysis::incident::death::words::end(death)));
     } else if level.flat_us >= 5_000_000 && level.grew && death.peak_rss >= Some(LARGE) {
-        says.pro(0.55, "memory grew, stood at a level below its limit, and then it ended by itself");
+        judgement.pro(0.55, "memory grew, stood at a level below its limit, and then it ended by itself");
     }
-    if says.score == 0.0 {
+    if judgement.score == 0.0 {
         return;
     }
     let (end, top) = (level.end, level.top);
     if end * 10 < top * 8 {
-        says.contra(0.3, format!("memory was {} at the end, far below the {} it had had", bytes(end), bytes(top)));
+        judgement.contra(0.3, format!("memory was {} at the end, far below the {} it had had", bytes(end), bytes(top)));
     } else if level.flat_us >= 1_000_000 {
         let flat = micros(level.flat_us as u64);
-        says.speaks_for.push(format!("memory stood at its highest, {}, for the last {flat}", bytes(end)));
+        judgement.speaks_for.push(format!("memory stood at its highest, {}, for the last {flat}", bytes(end)));
     } else {
-        says.speaks_for.push(format!("memory was at its highest, {}", bytes(end)));
+        judgement.speaks_for.push(format!("memory was at its highest, {}", bytes(end)));
     }
     if end < 24 << 20 {
-        says.contra(0.3, format!("{} is less than such a program begins with", bytes(end)));
+        judgement.contra(0.3, format!("{} is less than such a program begins with", bytes(end)));
     }
     match death.limit.or(level.limit) {
         Some(limit) if end * 100 >= limit * 92 => {
-            says.contra(0.4, format!("the limit of its cgroup, {}, was near as well", bytes(limit)));
+            judgement.contra(0.4, format!("the limit of its cgroup, {}, was near as well", bytes(limit)));
         }
-        Some(limit) => says.speaks_for.push(format!("the limit of its cgroup, {}, was not reached", bytes(limit))),
-        None => says.speaks_for.push("its cgroup has no limit".into()),
+        Some(limit) => judgement.speaks_for.push(format!("the limit of its cgroup, {}, was not reached", bytes(limit))),
+        None => judgement.speaks_for.push("its cgroup has no limit".into()),
     }
     if death.lived_us.is_some_and(|lived| lived < 1_500_000) && death.code == Some(1) {
-        says.contra(0.45, "it lived so short that a start which fails looks the same");
+        judgement.contra(0.45, "it lived so short that a start which fails looks the same");
     }
 }

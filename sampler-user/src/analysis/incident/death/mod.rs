@@ -10,7 +10,7 @@ use std::collections::VecDeque;
 
 use serde::{Deserialize, Serialize};
 
-use self::sender::{Sender, Sort};
+use self::sender::{Sender, SenderKind};
 use crate::model::event::What;
 use crate::model::evidence::{Constraint, SentSignal, SignalOrigin};
 use crate::model::paths::{is_below, name};
@@ -166,10 +166,10 @@ impl Death {
 
     /// Whether it is worth a page: nobody asks about the others.
     fn matters(&self) -> bool {
-        let sort = self.by_another().map(Sender::sort);
+        let sort = self.by_another().map(Sender::kind);
         let by_cgroup_kill = self.by_another().is_some_and(|sender| sender.origin == SignalOrigin::CgroupKill);
         // A runtime clears up behind a container whose main process has ended.
-        let cleared = matches!(sort, Some(Sort::Runtime | Sort::Manager));
+        let cleared = matches!(sort, Some(SenderKind::Runtime | SenderKind::Manager));
         if self.main || (by_cgroup_kill && !cleared) {
             // It never ran: the runtime says why.
             let unborn = self.comm.as_deref().is_some_and(|comm| comm.starts_with("runc:["));
@@ -283,7 +283,7 @@ impl Deaths {
     }
 
     /// Takes an event.
-    pub fn hear(&mut self, event: &TimedEvent) {
+    pub fn on_event(&mut self, event: &TimedEvent) {
         let (time_us, cgroup) = (event.time_us, event.event.cgroup.clone());
         match &event.event.what {
             What::OomKill(kill) => {
@@ -456,7 +456,7 @@ pub fn find(events: &[TimedEvent]) -> Vec<Death> {
     let mut found = Vec::new();
     for event in events {
         found.extend(deaths.poll(event.time_us));
-        deaths.hear(event);
+        deaths.on_event(event);
     }
     found.extend(deaths.poll(i64::MAX));
     found

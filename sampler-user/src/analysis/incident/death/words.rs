@@ -1,10 +1,10 @@
 //! A death in words: who, how, by whom, at how much memory, and what to change.
 
 use crate::analysis::incident::advice::Advice;
-use crate::analysis::incident::cause::{Class, ended_comm, own_ceiling};
-use crate::analysis::incident::death::sender::{Sender, Sort};
+use crate::analysis::incident::cause::{CauseClass, ended_comm, own_ceiling};
+use crate::analysis::incident::context::{HOUR_US, IncidentContext, MINUTE_US};
+use crate::analysis::incident::death::sender::{Sender, SenderKind};
 use crate::analysis::incident::death::{ABORT, Death, KILL, TERM};
-use crate::analysis::incident::scene::{HOUR_US, MINUTE_US, Scene};
 use crate::model::evidence::SignalOrigin;
 use crate::model::fields::FieldId;
 use crate::model::units::{bytes, printable, time_of_day};
@@ -73,14 +73,14 @@ pub struct Level {
 }
 
 /// The memory of a death's cgroup up to its end.
-pub fn level(scene: &Scene) -> Level {
-    let Some(death) = &scene.death else { return Level::default() };
+pub fn level(context: &IncidentContext) -> Level {
+    let Some(death) = &context.death else { return Level::default() };
     let alone = death.peak_rss.unwrap_or(0);
-    let Some(trace) = death.cgroup.as_ref().and_then(|path| scene.cgroups.get(path)) else {
+    let Some(trace) = death.cgroup.as_ref().and_then(|path| context.cgroups.get(path)) else {
         return Level { end: alone, top: alone, ..Level::default() };
     };
-    let at = scene.at_us;
-    let cache = scene.cache(trace);
+    let at = context.at_us;
+    let cache = context.cache(trace);
     // Of this life only: a container that is started again has the cgroup of before.
     let born = death.lived_us.map_or(at - HOUR_US, |lived| at - lived.min(HOUR_US as u64) as i64);
     let mut points = trace.footprints(born, (at - MINUTE_US).max(born));
@@ -102,12 +102,12 @@ pub fn level(scene: &Scene) -> Level {
 }
 
 /// Memory then, of its limit.
-fn held(scene: &Scene) -> Option<(u64, Option<u64>)> {
-    let death = scene.death.as_ref()?;
-    let trace = death.cgroup.as_ref().and_then(|path| scene.cgroups.get(path));
-    let current = trace.and_then(|trace| trace.peak(FieldId::Current, scene.at_us - 1_200_000, scene.at_us));
+fn held(context: &IncidentContext) -> Option<(u64, Option<u64>)> {
+    let death = context.death.as_ref()?;
+    let trace = death.cgroup.as_ref().and_then(|path| context.cgroups.get(path));
+    let current = trace.and_then(|trace| trace.peak(FieldId::Current, context.at_us - 1_200_000, context.at_us));
     let usage = current.or(death.usage).or(death.peak_rss)?;
-    Some((usage, death.limit.or_else(|| level(scene).limit)))
+    Some((usage, death.limit.or_else(|| level(context).limit)))
 }
 
 /// Who ended, in which container.
@@ -147,21 +147,21 @@ fn how(death: &Death) -> [String; 2] {
 }
 
 /// What happened, in one sentence.
-pub fn sentence(scene: &Scene, cause: Class) -> String {
-    let Some(death) = &scene.death else { return String::new() };
-    let who = who(death, |path| scene.called(path));
-    let at = time_of_day(scene.at_us);
+pub fn sentence(context: &IncidentContext, cause: CauseClass) -> String {
+    let Some(death) = &context.death else { return String::new() };
+    let who = who(death, |path| context.called(path));
+    let at = time_of_day(context.at_us);
     let [mut verb, by] = how(death);
-    if cause == Class::OwnCeiling && death.crashed() {
+    if cause == CauseClass::OwnCeiling && death.crashed() {
         verb = format!("ended itself ({})", end(death));
     }
-    let runtime = death.sender.as_ref().is_some_and(|sender| sender.sort() == Sort::Runtime);
+    let runtime = death.sender.as_ref().is_some_and(|sender| sender.kind() == SenderKind::Runtime);
     let more = match (cause, death.stop_before()) {
-        (Class::StopTimeout, Some((before_s, _))) => {
+        (CauseClass::StopTimeout, Some((before_s, _))) => {
             format!(", because it did not stop within {before_s:.0} s of being asked to")
         }
-        (Class::Killed, _) if runtime => " (docker kill, docker rm -f, or the like)".into(),
-        (Class::OomDaemon, _) => ", which kills to save memory".into(),
+        (CauseClass::Killed, _) if runtime => " (docker kill, docker rm -f, or the like)".into(),
+        (CauseClass::OomDaemon, _) => ", which kills to save memory".into(),
         _ => String::new(),
     };
     let others = match death.others {
@@ -169,21 +169,21 @@ pub fn sentence(scene: &Scene, cause: Class) -> String {
         1 => ", with one more process".into(),
         count => format!(", with {count} more processes"),
     };
-    let memory = match held(scene) {
+    let memory = match held(context) {
         Some((usage, Some(limit))) => format!("memory was {} of {}", bytes(usage), bytes(limit)),
         Some((usage, None)) => format!("memory was {}, without a limit", bytes(usage)),
         None => "its memory was not recorded".into(),
     };
     let not = match &death.runtime {
         Some(account) if account.oom => "Docker says that the OOM killer came, which no other witness saw",
-        _ if cause == Class::OomDaemon => "not the kernel's OOM killer",
+        _ if cause == CauseClass::OomDaemon => "not the kernel's OOM killer",
         _ if death.by_kernel() => "no OOM kill was seen",
         _ => "not an OOM kill",
     };
     let why = match cause {
-        Class::OwnCeiling => {
-            let level = level(scene);
-            let known = own_ceiling(scene);
+        CauseClass::OwnCeiling => {
+            let level = level(context);
+            let known = own_ceiling(context);
             let ceiling = match death.address_limit {
                 Some(limit) if known.is_none_or(|(_, sure)| sure < 0.6) => {
                     format!("its limit of address space (RLIMIT_AS) of {}", bytes(limit))
@@ -192,20 +192,20 @@ pub fn sentence(scene: &Scene, cause: Class) -> String {
             };
             format!("; it stood at its own ceiling, {ceiling}, with {}", bytes(level.end))
         }
-        Class::ExitCode | Class::Unknown => "; why is in its own output".into(),
+        CauseClass::ExitCode | CauseClass::Unknown => "; why is in its own output".into(),
         _ => String::new(),
     };
     format!("{who} {verb} at {at} UTC{by}{more}{others}: {not}; {memory}{why}.")
 }
 
 /// What to change.
-pub fn advice(scene: &Scene, cause: Class) -> Vec<Advice> {
-    let Some(death) = &scene.death else { return Vec::new() };
-    let called = death.cgroup.as_deref().map_or_else(|| "the container".into(), |path| scene.called(path));
+pub fn advice(context: &IncidentContext, cause: CauseClass) -> Vec<Advice> {
+    let Some(death) = &context.death else { return Vec::new() };
+    let called = death.cgroup.as_deref().map_or_else(|| "the container".into(), |path| context.called(path));
     let new = |what: String, setting: Option<&str>, because: String| {
         vec![Advice { what, setting: setting.map(str::to_owned), because }]
     };
-    let memory = held(scene).map_or_else(
+    let memory = held(context).map_or_else(
         || "its memory was not recorded".to_owned(),
         |(usage, limit)| match limit {
             Some(limit) => format!("it used {} of {}", bytes(usage), bytes(limit)),
@@ -213,10 +213,10 @@ pub fn advice(scene: &Scene, cause: Class) -> Vec<Advice> {
         },
     );
     match cause {
-        Class::Killed => {
+        CauseClass::Killed => {
             let sender = death.sender.as_ref();
             let ask = match sender {
-                Some(sender) if sender.sort() == Sort::Runtime => {
+                Some(sender) if sender.kind() == SenderKind::Runtime => {
                     "Look for who called the runtime (docker events, the log of the daemon, a script of a deployment)"
                         .into()
                 }
@@ -225,7 +225,7 @@ pub fn advice(scene: &Scene, cause: Class) -> Vec<Advice> {
             };
             new(format!("{ask}; a higher memory limit would have changed nothing."), None, memory)
         }
-        Class::StopTimeout => {
+        CauseClass::StopTimeout => {
             let ignored = death.asked.as_ref().is_some_and(|asked| asked.ignored);
             let (what, setting) = if ignored {
                 (
@@ -245,15 +245,15 @@ pub fn advice(scene: &Scene, cause: Class) -> Vec<Advice> {
             let before = death.stop_before().map_or(0.0, |(before_s, _)| before_s);
             new(what, Some(setting), format!("it still ran {before:.0} s after it was asked to end"))
         }
-        Class::OomDaemon => new(
+        CauseClass::OomDaemon => new(
             format!(
                 "Give the machine more memory or {called} a limit of its own, so that it meets that first; or exempt it from the daemon."
             ),
             Some("systemd: ManagedOOMPreference=avoid   earlyoom: --avoid REGEX"),
             memory,
         ),
-        Class::OwnCeiling => {
-            let comm = ended_comm(scene);
+        CauseClass::OwnCeiling => {
+            let comm = ended_comm(context);
             let node = comm.is_some_and(|comm| comm != "java" && !comm.starts_with("python"));
             let setting = match (comm, death.address_limit) {
                 (Some("java"), _) => {
@@ -273,12 +273,12 @@ pub fn advice(scene: &Scene, cause: Class) -> Vec<Advice> {
                 memory,
             )
         }
-        Class::Crash => new(
+        CauseClass::Crash => new(
             format!("Look at the output of {called} and at a core dump; memory was not why."),
             Some("coredumpctl info   docker logs"),
             memory,
         ),
-        Class::ExitCode => new(
+        CauseClass::ExitCode => new(
             format!("Look at the last lines that {called} wrote; memory was not why it ended."),
             Some("docker logs --tail 50"),
             memory,

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::analysis::incident::death::Death;
-use crate::analysis::incident::occurrence::{Afterwards, Kind, Occurrence, is_known};
+use crate::analysis::incident::incident_ref::{Afterwards, IncidentKind, IncidentRef, is_known};
 use crate::analysis::incident::trace::Trace;
 use crate::analysis::incident::{Limit, Owner, Trigger, Victim};
 use crate::analysis::leak::track::{Signal, Track};
@@ -28,9 +28,9 @@ pub const AFTER_US: i64 = 10_000_000;
 
 /// What was read around an incident.
 #[derive(Debug)]
-pub struct Scene {
+pub struct IncidentContext {
     /// What kind of incident.
-    pub kind: Kind,
+    pub kind: IncidentKind,
     /// When it began, microseconds since 1970.
     pub at_us: i64,
     /// The kills.
@@ -55,7 +55,7 @@ pub struct Scene {
     pub events: Vec<TimedEvent>,
     /// The cgroup that made the memory short.
     pub suspect: Option<String>,
-    /// What its long history says.
+    /// What its long history judgement.
     pub history: Option<Verdict>,
     /// How long that history is, seconds.
     pub history_s: f64,
@@ -73,16 +73,16 @@ fn sizes(kill: &OomKill) -> Option<&evidence::Victim> {
     kill.victim.as_ref().filter(|_| kill.report.is_some() || kill.probe.as_ref().is_some_and(|p| p.has_sizes))
 }
 
-impl Scene {
-    /// A scene of which nothing is read yet.
-    pub fn new(occurrence: &Occurrence, origin: Origin) -> Scene {
-        Scene {
-            kind: occurrence.kind,
-            at_us: occurrence.at_us,
-            kills: occurrence.kills.clone(),
-            more: occurrence.more,
-            afterwards: occurrence.afterwards,
-            death: occurrence.death.clone(),
+impl IncidentContext {
+    /// A context of which nothing is read yet.
+    pub fn new(incident: &IncidentRef, origin: Origin) -> IncidentContext {
+        IncidentContext {
+            kind: incident.kind,
+            at_us: incident.at_us,
+            kills: incident.kills.clone(),
+            more: incident.more,
+            afterwards: incident.afterwards,
+            death: incident.death.clone(),
             origin,
             cgroups: BTreeMap::new(),
             host: Trace::default(),
@@ -158,7 +158,7 @@ impl Scene {
 
     /// Whether it was the machine that ran out: by a kill, or by an end at which it had nothing left.
     pub fn is_of_machine(&self) -> bool {
-        self.kind == Kind::AbruptEnd || self.limit().owner == Owner::Machine
+        self.kind == IncidentKind::AbruptEnd || self.limit().owner == Owner::Machine
     }
 
     /// Who asked.
