@@ -1,5 +1,5 @@
 //! What happens as the OOM killer came: the page of each incident is written beside the recording, and a command of the user is
-//! run. Deaths that are no OOM kill get a page and a line. All of it by child processes and bounded in time; the sampling waits for none of it.
+//! run. DeathFinder that are no OOM kill get a page and a line. All of it by child processes and bounded in time; the sampling waits for none of it.
 
 use std::collections::VecDeque;
 use std::fs::{self, File};
@@ -17,7 +17,7 @@ use tokio::time::Instant;
 
 use crate::agent::child;
 use crate::analysis::incident::Incident;
-use crate::analysis::incident::death::{Death, Deaths};
+use crate::analysis::incident::death::{Death, DeathFinder};
 use crate::analysis::incident::incident_ref::{APART_US, IncidentRef, take, take_more};
 use crate::model::event::{Event, What};
 use crate::model::recording::TimedEvent;
@@ -50,7 +50,7 @@ pub struct News {
 #[derive(Default)]
 pub struct Gathering {
     open: Vec<IncidentRef>,
-    deaths: Deaths,
+    deaths: DeathFinder,
 }
 
 impl Gathering {
@@ -61,7 +61,7 @@ impl Gathering {
         let mut news: Vec<News> = self.deaths.poll(now_us).into_iter().map(of_death).collect();
         if let Some(event) = event {
             let time_us = anchor.wall_us(event.mono_ns);
-            if Deaths::wants(&event.what) {
+            if DeathFinder::wants(&event.what) {
                 self.deaths.on_event(&TimedEvent { time_us, event: event.clone() });
             }
             news.extend(self.kill(time_us, event));

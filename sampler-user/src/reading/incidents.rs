@@ -11,9 +11,11 @@ use anyhow::Context;
 use rustix::fs::{FlockOperation, flock};
 
 use crate::analysis::incident::context::{AFTER_US, HOUR_US, IncidentContext, MINUTE_US};
+use crate::analysis::incident::death::{describe, finder};
 use crate::analysis::incident::incident_ref::{IncidentRef, find};
+use crate::analysis::incident::naming::name_among;
 use crate::analysis::incident::trace::Trace;
-use crate::analysis::incident::{Incident, death, explain};
+use crate::analysis::incident::{Incident, explain};
 use crate::analysis::leak::track;
 use crate::analysis::leak::track::Track;
 use crate::analysis::lives::{self, Kill, MOST as LIVES};
@@ -22,7 +24,6 @@ use crate::containers::runtimes::identify;
 use crate::model::event::What;
 use crate::model::fields::{FieldId, Table};
 use crate::model::identity::Names;
-use crate::model::paths::name;
 use crate::model::recording::{Origin, Series, TimedEvent};
 use crate::model::time::format_us;
 use crate::model::units::printable;
@@ -65,7 +66,7 @@ const MINUTE: [FieldId; 13] = [
     FieldId::Unevictable,
 ];
 
-/// The incidents of a recording, with what it takes to tell them.
+/// The incidents of a recording, with what their pages need.
 pub struct Incidents {
     recording: Recording,
     origins: Vec<Origin>,
@@ -87,7 +88,7 @@ impl Incidents {
         let begins: Vec<i64> =
             events.iter().filter(|e| matches!(e.event.what, What::AgentStart { .. })).map(|e| e.time_us).collect();
         let stops = events.iter().filter(|e| matches!(e.event.what, What::AgentStop { .. })).count();
-        // Only a recording that lacks a goodbye is asked when it ended.
+        // Only a recording that lacks a clean stop is asked when it ended.
         let ends = if begins.len() > stops { ends(&mut recording, &begins, &events) } else { Vec::new() };
         let last = |before: i64| ends.iter().rev().find(|end| **end < before).copied();
         let all = find(&events, &origins, &last, runs_on);
@@ -103,12 +104,9 @@ impl Incidents {
 
     /// One line of a list.
     pub fn line(&self, incident: &IncidentRef) -> String {
-        let called = |path: &str| {
-            let told = self.names.of(path, |_| None).and_then(|who| who.title());
-            printable(told.as_deref().unwrap_or(name(path)))
-        };
+        let called = |path: &str| name_among(&self.names, path);
         if let Some(death) = &incident.death {
-            let line = format!("{} {}", death::words::who(death, called), death::words::what(death));
+            let line = format!("{} {}", describe::who(death, called), describe::what(death));
             return format!("{}  {line}: not an OOM kill", format_us(incident.at_us));
         }
         let what = match incident.kills.first() {
@@ -119,7 +117,7 @@ impl Incidents {
                 let more = if more > 0 { format!(" and {more} more") } else { String::new() };
                 format!("OOM kill of {who}{}{more}", cgroup.unwrap_or_default())
             }
-            None => "the recording stops without a goodbye".into(),
+            None => "the recording stops without a clean stop".into(),
         };
         format!("{}  {what}", format_us(incident.at_us))
     }
@@ -132,7 +130,7 @@ impl Incidents {
 
     /// What a recording without an incident judgement.
     pub fn all_clear(&self) -> &'static str {
-        death::all_clear(&self.events)
+        finder::all_clear(&self.events)
     }
 
     /// What could not be read.
@@ -321,7 +319,7 @@ fn feed(track: &mut Track, series: &Series, due: &mut &[i64], until: i64) {
     }
 }
 
-/// Reads the two halves of a time at once; what they tell comes in their order.
+/// Reads the two halves of a time at once; the results are in their order.
 fn halves<T: Send>(
     recording: &mut Recording,
     time: Range<i64>,
@@ -337,7 +335,7 @@ fn halves<T: Send>(
     [earlier, later.unwrap_or_else(|panic| std::panic::resume_unwind(panic))]
 }
 
-/// When each run that has no goodbye was seen last.
+/// When each run that has no clean stop was seen last.
 fn ends(recording: &mut Recording, begins: &[i64], events: &[TimedEvent]) -> Vec<i64> {
     let mut ends = Vec::new();
     for (i, begin) in begins.iter().enumerate() {

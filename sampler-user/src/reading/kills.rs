@@ -5,7 +5,7 @@ use std::ops::Range;
 use std::path::Path;
 
 use crate::advise::facts::OtherKill;
-use crate::analysis::incident::cause::CauseClass;
+use crate::analysis::incident::cause::{self, CauseClass, HigherLimit};
 use crate::analysis::incident::{Incident, Owner};
 use crate::reading::demand::key;
 use crate::reading::incidents::Incidents;
@@ -55,18 +55,20 @@ pub fn kills(dir: &Path, range: &Range<i64>, named: &Named) -> anyhow::Result<BT
 }
 
 fn take(page: &Incident, key: &dyn Fn(&str) -> String, of: &mut BTreeMap<String, Killed>) {
-    let leaks = page.cause == CauseClass::Leak || page.contributing.contains(&CauseClass::Leak);
+    let only_postponed = |class: CauseClass| cause::of(class).higher_limit == HigherLimit::Postpones;
+    let leaks = only_postponed(page.cause) || page.contributing.iter().copied().any(only_postponed);
     if let Some(suspect) = page.suspect.as_ref().filter(|_| leaks) {
         of.entry(key(suspect)).or_default().leaks = true;
     }
     let Some(limited) = page.limit.cgroup.as_ref().filter(|_| page.limit.owner != Owner::Machine) else { return };
     let killed = of.entry(key(limited)).or_default();
-    match page.cause {
-        CauseClass::LimitTooLow | CauseClass::Burst | CauseClass::LoadSpike => killed.at.extend(page.limit.limit),
-        // What is below it leaks: more would only take longer to fill.
-        CauseClass::Leak => killed.leaks = true,
-        cause => killed
-            .other
-            .push(OtherKill { cause: cause.word(), instead: page.advice.first().map(|advice| advice.what.clone()) }),
+    match cause::of(page.cause).higher_limit {
+        HigherLimit::Answers => killed.at.extend(page.limit.limit),
+        // What is below it leaks.
+        HigherLimit::Postpones => killed.leaks = true,
+        HigherLimit::ChangesNothing => killed.other.push(OtherKill {
+            cause: page.cause.word(),
+            instead: page.advice.first().map(|advice| advice.what.clone()),
+        }),
     }
 }

@@ -3,20 +3,22 @@
 use std::collections::BTreeMap;
 
 use crate::analysis::incident::death::Death;
+use crate::analysis::incident::grown_part::GrownPart;
 use crate::analysis::incident::incident_ref::{Afterwards, IncidentKind, IncidentRef, is_known};
+use crate::analysis::incident::limit::{Limit, Owner};
+use crate::analysis::incident::naming::name_among;
 use crate::analysis::incident::trace::Trace;
-use crate::analysis::incident::{Limit, Owner, Trigger, Victim};
-use crate::analysis::leak::track::{Signal, Track};
+use crate::analysis::incident::victim::{Trigger, Victim};
+use crate::analysis::leak::track::Track;
 use crate::analysis::leak::verdict::{Verdict, judge_among};
 use crate::analysis::limits::MACHINE;
 use crate::analysis::lives::{Life, Loop, loop_of};
 use crate::analysis::workloads::key;
-use crate::model::evidence::{Constraint, OomKill, TaskRow};
+use crate::model::evidence::{OomKill, TaskRow};
 use crate::model::fields::FieldId;
 use crate::model::identity::Names;
-use crate::model::paths::{is_below, name};
+use crate::model::paths::is_below;
 use crate::model::recording::{Origin, ProcessKey, TimedEvent};
-use crate::model::units::printable;
 use crate::model::{evidence, memory};
 
 /// How far back the traces go, microseconds.
@@ -97,10 +99,15 @@ impl IncidentContext {
         }
     }
 
-    /// A cgroup as people call it: by the name of its container, else by its path. Safe to show.
+    /// A cgroup as people call it. Safe to show.
     pub fn called(&self, path: &str) -> String {
-        let told = self.names.of(path, |_| None).and_then(|who| who.title());
-        printable(told.as_deref().unwrap_or(name(path)))
+        name_among(&self.names, path)
+    }
+
+    /// The cgroup of a death as people call it. Safe to show.
+    pub fn called_death(&self) -> String {
+        let path = self.death.as_ref().and_then(|death| death.cgroup.as_deref());
+        path.map_or_else(|| "the container".into(), |path| self.called(path))
     }
 
     /// The kill that began it, or the first of which it is known whose limit it was.
@@ -124,35 +131,25 @@ impl IncidentContext {
 
     /// Whose limit was hit.
     pub fn limit(&self) -> Limit {
-        let none = Limit { owner: Owner::Unknown, cgroup: None, limit: None, usage: None };
-        let Some(kill) = self.kill() else { return none };
-        let total = self.host.at(FieldId::MemTotal, self.at_us);
-        match (kill.constraint, &kill.limit_cgroup) {
-            (Constraint::None | Constraint::Cpuset | Constraint::MemoryPolicy, _) => {
+        let Some(kill) = self.kill() else { return Limit::unknown() };
+        let limit = Limit::of(kill);
+        match (limit.owner, &limit.cgroup) {
+            (Owner::Machine, _) => {
+                let total = self.host.at(FieldId::MemTotal, self.at_us);
                 let free = self.host.at(FieldId::MemAvailable, self.at_us);
                 let usage = total.zip(free).map(|(total, free)| total.saturating_sub(free));
-                Limit { owner: Owner::Machine, cgroup: None, limit: total, usage }
+                Limit { limit: total, usage, ..limit }
             }
-            (Constraint::Memcg, Some(path)) => {
-                let owner = if Some(path) == kill.victim_cgroup.as_ref() {
-                    Owner::Own
-                } else if path == "/wsl-user" {
-                    Owner::WslUser
-                } else {
-                    Owner::Ancestor
-                };
+            (_, Some(path)) => {
                 let trace = self.cgroups.get(path);
                 let read = |field| trace.and_then(|trace| trace.limit(field, self.at_us));
-                let told = kill.usage();
-                let (limit, usage) = (told.and_then(|told| told.limit), told.map(|told| told.usage));
                 Limit {
-                    owner,
-                    cgroup: Some(path.clone()),
-                    limit: limit.or_else(|| read(FieldId::Max)),
-                    usage: usage.or_else(|| read(FieldId::Current)),
+                    limit: limit.limit.or_else(|| read(FieldId::Max)),
+                    usage: limit.usage.or_else(|| read(FieldId::Current)),
+                    ..limit
                 }
             }
-            _ => none,
+            _ => limit,
         }
     }
 
@@ -369,32 +366,26 @@ impl IncidentContext {
         self.history = judge_among(track, own, self.suspect_loop());
     }
 
-    /// The part of the suspect's memory that grew most in the hour.
-    pub fn part_that_grew(&self) -> Option<(&'static str, u64)> {
+    /// The kind of the suspect's memory that grew: as the detectors say, else as the hour shows.
+    pub fn grown_part(&self) -> GrownPart {
+        let component = self.history.as_ref().and_then(|verdict| verdict.component).map(GrownPart::from);
+        component.or_else(|| self.grown_in_the_hour()).unwrap_or(GrownPart::Unknown)
+    }
+
+    fn grown_in_the_hour(&self) -> Option<GrownPart> {
         let (path, trace) = self.suspect_trace()?;
         let since = self.since_of(path);
         let parts = [
-            ("anonymous memory", FieldId::Anon),
-            ("shared memory and tmpfs", FieldId::Shmem),
-            ("kernel memory", FieldId::Kernel),
-            ("socket buffers", FieldId::Sock),
-            ("swap", FieldId::SwapCurrent),
+            (GrownPart::Anonymous, FieldId::Anon),
+            (GrownPart::Shared, FieldId::Shmem),
+            (GrownPart::Kernel, FieldId::Kernel),
+            (GrownPart::Sockets, FieldId::Sock),
+            (GrownPart::Swap, FieldId::SwapCurrent),
         ];
-        let grown = parts.iter().filter_map(|(name, field)| {
-            let first = trace.between(*field, since, self.at_us).first()?.1;
-            Some((*name, trace.at(*field, self.at_us)?.saturating_sub(first)))
+        let grown = parts.into_iter().filter_map(|(part, field)| {
+            let first = trace.between(field, since, self.at_us).first()?.1;
+            Some((part, trace.at(field, self.at_us)?.saturating_sub(first)))
         });
-        grown.max_by_key(|(_, growth)| *growth).filter(|(_, growth)| *growth > 0)
-    }
-
-    /// The signal that the detectors say grew, in words.
-    pub fn component(&self) -> &'static str {
-        match self.history.as_ref().and_then(|verdict| verdict.component) {
-            Some(Signal::Shmem) => "shared memory and tmpfs",
-            Some(Signal::Slab | Signal::Kernel | Signal::KernelStack | Signal::Pagetables) => "kernel memory",
-            Some(Signal::Sock) => "socket buffers",
-            Some(_) => "anonymous memory",
-            None => self.part_that_grew().map_or("memory", |(name, _)| name),
-        }
+        grown.max_by_key(|(_, growth)| *growth).filter(|(_, growth)| *growth > 0).map(|(part, _)| part)
     }
 }

@@ -241,14 +241,14 @@ pub fn words(what: &What) -> Option<(u64, String)> {
                 Some(sent) => format!(" from {} (pid {})", printable(&sent.sender_comm), sent.sender_pid),
                 None => String::new(),
             };
-            let signal = death::words::signal(*number);
+            let signal = death::describe::signal(*number);
             (1, format!("{} (pid {pid}) ended by {signal}{by}; it had up to {}", printable(comm), bytes(*peak_rss)))
         }
         What::ProcessExit { comm, pid, peak_rss, code: Some(code @ 1..), .. } => {
             (1, format!("{} (pid {pid}) ended with code {code}; it had up to {}", printable(comm), bytes(*peak_rss)))
         }
         What::ContainerEvent { runtime, action, signal, code, .. } => {
-            let signal = signal.map_or_else(String::new, |number| format!(" ({})", death::words::signal(number)));
+            let signal = signal.map_or_else(String::new, |number| format!(" ({})", death::describe::signal(number)));
             let code = code.map_or_else(String::new, |code| format!(", exit code {code}"));
             (1, format!("{} says: {}{signal}{code}", printable(runtime), printable(action)))
         }

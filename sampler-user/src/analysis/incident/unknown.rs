@@ -30,7 +30,7 @@ pub fn of(context: &IncidentContext) -> Vec<String> {
         What::Degraded { what } => Some(format!("the recorder went without: {}", printable(what))),
         _ => None,
     }));
-    all.extend(context.death.iter().flat_map(|death| death::words::unknown(death)));
+    all.extend(context.death.iter().flat_map(|death| death::describe::unknown(death)));
     if context.kind == IncidentKind::OomKill {
         let seen = |kind| context.kills.iter().any(|(_, kill)| kill.witnesses.contains(&kind));
         let (kmsg, probe) = (seen(WitnessKind::Kmsg), seen(WitnessKind::Probe));

@@ -1,12 +1,22 @@
 //! Much was allocated within a moment.
 
-use crate::analysis::incident::cause::{Cause, CauseClass, Judgement};
+use crate::analysis::incident::advice::{Advice, limit_setting, with_margin};
+use crate::analysis::incident::cause::judgement::{Cause, CauseClass, HigherLimit, Judgement, Role};
+use crate::analysis::incident::cause::phrase::after;
 use crate::analysis::incident::context::IncidentContext;
 use crate::analysis::incident::incident_ref::IncidentKind;
 use crate::model::fields::FieldId;
 use crate::model::units::bytes;
 
-pub const CAUSE: Cause = Cause { class: CauseClass::Burst, of: IncidentKind::OomKill, judge };
+pub const CAUSE: Cause = Cause {
+    class: CauseClass::Burst,
+    of: IncidentKind::OomKill,
+    role: Role::Growth,
+    higher_limit: HigherLimit::Answers,
+    judge,
+    explain,
+    advise,
+};
 
 /// A burst is over within this time, microseconds.
 pub const MOMENT_US: i64 = 5_000_000;
@@ -57,4 +67,32 @@ fn judge(context: &IncidentContext, judgement: &mut Judgement) {
         judgement
             .contra(0.2, format!("{words}: no more than {:.0} % of the limit", 100.0 * rise as f64 / limit as f64));
     }
+}
+
+fn explain(context: &IncidentContext) -> Option<String> {
+    let (path, trace) = context.suspect_trace()?;
+    let rise = match rise(context) {
+        Some((before, end)) => end - before,
+        None => context.growth(path, trace, context.since_us()).max(0) as u64,
+    };
+    Some(format!("{} {} within 5 s", after(context, "allocating", "had allocated")?, bytes(rise)))
+}
+
+/// Also of a load spike: both ask for room, or for less at once.
+pub fn advise(context: &IncidentContext) -> Option<Advice> {
+    let (suspect, _) = context.suspect_trace()?;
+    let limit = context.limit();
+    let (before, after) = rise(context)?;
+    let target = with_margin(limit.limit.unwrap_or(0).max(after));
+    let who = context.called(suspect);
+    Some(Advice {
+        what: format!("Bound what {who} takes at once (size of requests, files, workers), or give it room for it."),
+        setting: Some(limit_setting(context, limit.cgroup.as_deref().unwrap_or(suspect), target)),
+        because: format!(
+            "it rose from {} to {} and asked for more: how much it wanted in all is unknown, {} is the least",
+            bytes(before),
+            bytes(after),
+            bytes(target)
+        ),
+    })
 }

@@ -1,12 +1,21 @@
 //! Page cache that could not be reclaimed. Cache that can be never leads to a kill: it is taken back first.
 
-use crate::analysis::incident::cause::{Cause, CauseClass, Judgement};
+use crate::analysis::incident::advice::Advice;
+use crate::analysis::incident::cause::judgement::{Cause, CauseClass, HigherLimit, Judgement, Role};
 use crate::analysis::incident::context::IncidentContext;
 use crate::analysis::incident::incident_ref::IncidentKind;
 use crate::model::fields::FieldId;
 use crate::model::units::bytes;
 
-pub const CAUSE: Cause = Cause { class: CauseClass::Cache, of: IncidentKind::OomKill, judge };
+pub const CAUSE: Cause = Cause {
+    class: CauseClass::Cache,
+    of: IncidentKind::OomKill,
+    role: Role::Growth,
+    higher_limit: HigherLimit::ChangesNothing,
+    judge,
+    explain,
+    advise,
+};
 
 fn judge(context: &IncidentContext, judgement: &mut Judgement) {
     let Some(limit) = context.limit().limit else { return };
@@ -34,4 +43,17 @@ fn judge(context: &IncidentContext, judgement: &mut Judgement) {
             );
         }
     }
+}
+
+fn explain(_: &IncidentContext) -> Option<String> {
+    Some(" with page cache that could not be reclaimed".into())
+}
+
+fn advise(context: &IncidentContext) -> Option<Advice> {
+    let (suspect, _) = context.suspect_trace()?;
+    Some(Advice {
+        what: format!("Write less at once in {}, or sync in between.", context.called(suspect)),
+        setting: None,
+        because: "dirty and locked pages cannot be taken back in time".into(),
+    })
 }

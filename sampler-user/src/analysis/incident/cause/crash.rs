@@ -1,21 +1,29 @@
 //! It crashed: a fault or an abort of its own, and memory was not why.
 
-use crate::analysis::incident::cause::{Cause, CauseClass, Judgement, own_ceiling};
+use crate::analysis::incident::advice::Advice;
+use crate::analysis::incident::cause::judgement::{Cause, CauseClass, HigherLimit, Judgement, Role};
+use crate::analysis::incident::cause::own_ceiling;
 use crate::analysis::incident::context::IncidentContext;
-use crate::analysis::incident::death::words::{end, level};
+use crate::analysis::incident::death::describe::{by, end};
+use crate::analysis::incident::death::level::{level, used};
 use crate::analysis::incident::incident_ref::IncidentKind;
 use crate::model::units::bytes;
 
-pub const CAUSE: Cause = Cause { class: CauseClass::Crash, of: IncidentKind::Death, judge };
+pub const CAUSE: Cause = Cause {
+    class: CauseClass::Crash,
+    of: IncidentKind::Death,
+    role: Role::Circumstance,
+    higher_limit: HigherLimit::ChangesNothing,
+    judge,
+    explain,
+    advise,
+};
 
 fn judge(context: &IncidentContext, judgement: &mut Judgement) {
     let Some(death) = context.death.as_ref().filter(|death| death.crashed()) else { return };
     let sender = death.sender.as_ref();
     if let Some(other) = sender.filter(|sender| !sender.itself) {
-        judgement.contra(
-            0.2,
-            format!("another process sent the signal: {}", crate::analysis::incident::death::words::by(other)),
-        );
+        judgement.contra(0.2, format!("another process sent the signal: {}", by(other)));
         return;
     }
     let how = match sender {
@@ -40,4 +48,16 @@ fn judge(context: &IncidentContext, judgement: &mut Judgement) {
         Some(limit) => judgement.speaks_for.push(format!("memory was {} of {}", bytes(held), bytes(limit))),
         None => {}
     }
+}
+
+fn explain(_: &IncidentContext) -> Option<String> {
+    None
+}
+
+fn advise(context: &IncidentContext) -> Option<Advice> {
+    Some(Advice {
+        what: format!("Look at the output of {} and at a core dump; memory was not why.", context.called_death()),
+        setting: Some("coredumpctl info   docker logs".into()),
+        because: used(context),
+    })
 }

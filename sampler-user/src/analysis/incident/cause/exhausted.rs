@@ -1,12 +1,22 @@
 //! The machine had nothing left as the recording ended.
 
-use crate::analysis::incident::cause::{Cause, CauseClass, Judgement};
+use crate::analysis::incident::advice::{Advice, limit_setting};
+use crate::analysis::incident::cause::judgement::{Cause, CauseClass, HigherLimit, Judgement, Role};
+use crate::analysis::incident::cause::phrase::available;
 use crate::analysis::incident::context::IncidentContext;
 use crate::analysis::incident::incident_ref::IncidentKind;
 use crate::model::fields::FieldId;
 use crate::model::units::bytes;
 
-pub const CAUSE: Cause = Cause { class: CauseClass::Exhausted, of: IncidentKind::AbruptEnd, judge };
+pub const CAUSE: Cause = Cause {
+    class: CauseClass::Exhausted,
+    of: IncidentKind::AbruptEnd,
+    role: Role::Circumstance,
+    higher_limit: HigherLimit::ChangesNothing,
+    judge,
+    explain,
+    advise,
+};
 
 /// Less than this part of the memory is nothing left.
 pub const LITTLE: f64 = 0.05;
@@ -37,4 +47,18 @@ fn judge(context: &IncidentContext, judgement: &mut Judgement) {
             judgement.against.push(format!("tasks waited for memory in {:.0} % of the last 5 s", 100.0 * part));
         }
     }
+}
+
+fn explain(context: &IncidentContext) -> Option<String> {
+    Some(format!("the machine had no memory left: {}", available(context)))
+}
+
+fn advise(context: &IncidentContext) -> Option<Advice> {
+    let (suspect, trace) = context.suspect_trace()?;
+    let end = context.at_end(suspect, trace);
+    Some(Advice {
+        what: "Give each container a limit, so that the kernel kills one of them before the machine stops.".into(),
+        setting: Some(limit_setting(context, suspect, end)),
+        because: format!("{} held {} at the end", context.called(suspect), bytes(end)),
+    })
 }

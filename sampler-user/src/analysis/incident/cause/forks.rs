@@ -1,11 +1,21 @@
 //! Processes or threads multiplied.
 
-use crate::analysis::incident::cause::{Cause, CauseClass, Judgement};
+use crate::analysis::incident::advice::Advice;
+use crate::analysis::incident::cause::judgement::{Cause, CauseClass, HigherLimit, Judgement, Role};
+use crate::analysis::incident::cause::phrase::after;
 use crate::analysis::incident::context::IncidentContext;
 use crate::analysis::incident::incident_ref::IncidentKind;
 use crate::model::fields::FieldId;
 
-pub const CAUSE: Cause = Cause { class: CauseClass::Forks, of: IncidentKind::OomKill, judge };
+pub const CAUSE: Cause = Cause {
+    class: CauseClass::Forks,
+    of: IncidentKind::OomKill,
+    role: Role::Growth,
+    higher_limit: HigherLimit::ChangesNothing,
+    judge,
+    explain,
+    advise,
+};
 
 /// Tasks of the suspect at first, and right before.
 pub fn tasks(context: &IncidentContext) -> Option<(u64, u64)> {
@@ -36,4 +46,20 @@ fn judge(context: &IncidentContext, judgement: &mut Judgement) {
     } else {
         judgement.contra(0.1, words);
     }
+}
+
+fn explain(context: &IncidentContext) -> Option<String> {
+    let (first, last) = tasks(context).unwrap_or((0, 0));
+    Some(format!("{} from {first} to {last} tasks", after(context, "going", "had gone")?))
+}
+
+fn advise(context: &IncidentContext) -> Option<Advice> {
+    let (suspect, _) = context.suspect_trace()?;
+    let (first, last) = tasks(context)?;
+    let bound = first * 2 + 10;
+    Some(Advice {
+        what: format!("Bound the tasks of {}, and reap or reuse processes.", context.called(suspect)),
+        setting: Some(format!("compose: pids_limit: {bound}   systemd: TasksMax={bound}")),
+        because: format!("{first} tasks at first, {last} right before the kill"),
+    })
 }

@@ -1,13 +1,27 @@
 //! Grew without bound: what the lives of the suspect's workload say, or else the leak detectors of its one life.
 
-use crate::analysis::incident::cause::{Cause, CauseClass, Judgement};
+use crate::analysis::incident::advice::{Advice, limit_setting};
+use crate::analysis::incident::cause::judgement::{Cause, CauseClass, HigherLimit, Judgement, Role};
+use crate::analysis::incident::cause::phrase::after;
+use crate::analysis::incident::cause::{burst, forks};
 use crate::analysis::incident::context::IncidentContext;
+use crate::analysis::incident::grown_part::GrownPart;
 use crate::analysis::incident::incident_ref::IncidentKind;
+use crate::analysis::incident::limit::Owner;
 use crate::analysis::leak::detectors::Class as Memory;
 use crate::analysis::leak::linear::median;
+use crate::model::fields::FieldId;
 use crate::model::units::{bytes, micros};
 
-pub const CAUSE: Cause = Cause { class: CauseClass::Leak, of: IncidentKind::OomKill, judge };
+pub const CAUSE: Cause = Cause {
+    class: CauseClass::Leak,
+    of: IncidentKind::OomKill,
+    role: Role::Growth,
+    higher_limit: HigherLimit::Postpones,
+    judge,
+    explain,
+    advise,
+};
 
 /// Below this the other reading of a loop is shown.
 const SURE: f64 = 0.8;
@@ -91,9 +105,9 @@ fn judge(context: &IncidentContext, judgement: &mut Judgement) {
         let whole = (last.1 - first.1) as f64;
         let growth = format!("{who} grew by {} in {}", bytes(last.1 - first.1), micros((last.0 - first.0) as u64));
         let is_leak = history.verdict == Memory::Leak;
-        if crate::analysis::incident::cause::burst::is_one(context) {
+        if burst::is_one(context) {
             judgement.contra(0.45, "what it took in the last 5 s is no leak, whatever it did before");
-        } else if crate::analysis::incident::cause::forks::is_one(context) {
+        } else if forks::is_one(context) {
             judgement.contra(0.4, format!("{growth}, with ever more tasks"));
         } else if let Some(since) = even_end(&points)
             && (history.verdict == Memory::Undetermined || context.history_s < BRIEF_S)
@@ -109,6 +123,63 @@ fn judge(context: &IncidentContext, judgement: &mut Judgement) {
             judgement.pro(0.7, format!("{growth}, at an even pace"));
         }
     }
+}
+
+/// How to look for what stays, by what it is.
+fn hint(part: GrownPart) -> &'static str {
+    match part {
+        GrownPart::Shared => "files in /dev/shm and /tmp that stay",
+        GrownPart::Kernel => "open files, threads and mappings that stay",
+        GrownPart::Sockets => "connections that nobody reads",
+        GrownPart::Anonymous | GrownPart::Swap | GrownPart::Unknown => {
+            "what the program keeps: take a heap profile, and compare two of them an hour apart"
+        }
+    }
+}
+
+fn explain(context: &IncidentContext) -> Option<String> {
+    let (path, trace) = context.suspect_trace()?;
+    let after = after(context, "leaking", "had leaked")?;
+    let part = context.grown_part().name();
+    // The sentence has the pace of a loop already.
+    if context.suspect_loop().is_some_and(|restarts| restarts.leaks()) {
+        return Some(format!("{after} {part}"));
+    }
+    let rate = context.history.as_ref().and_then(|history| history.rate_bytes_per_s).filter(|rate| *rate > 0.0);
+    let pace = match rate {
+        Some(rate) => format!("{}/min", bytes((rate * 60.0) as u64)),
+        None => bytes(context.growth(path, trace, context.since_us()).max(0) as u64),
+    };
+    let span_us = match context.history_s {
+        span_s if span_s > 0.0 => (span_s * 1e6) as u64,
+        _ => (context.at_us - context.since_of(path)).max(0) as u64,
+    };
+    Some(format!("{after} {pace} of {part} for {}", micros(span_us)))
+}
+
+fn advise(context: &IncidentContext) -> Option<Advice> {
+    let (suspect, trace) = context.suspect_trace()?;
+    let limit = context.limit();
+    let total = limit.limit.unwrap_or(0);
+    let end = context.at_end(suspect, trace);
+    let rate = context.history.as_ref().and_then(|history| history.rate_bytes_per_s).filter(|rate| *rate > 0.0);
+    let because = match rate {
+        Some(rate) => format!(
+            "at {}/min a limit of twice {} would be reached {} later",
+            bytes((rate * 60.0) as u64),
+            bytes(total),
+            micros((total as f64 / rate * 1e6) as u64)
+        ),
+        None => format!("it held {} at the end", bytes(end)),
+    };
+    // Without a limit of its own it takes others with it.
+    let own = trace.limit(FieldId::Max, context.at_us);
+    let setting =
+        (limit.owner != Owner::Own && own.is_none()).then(|| limit_setting(context, suspect, end.min(total / 2)));
+    let who = context.called(suspect);
+    let look = hint(context.grown_part());
+    let what = format!("Find the leak in {who}: look for {look}. A higher limit only postpones it.");
+    Some(Advice { what, setting, because })
 }
 
 #[cfg(test)]

@@ -1,12 +1,23 @@
 //! Memory rose with the work.
 
-use crate::analysis::incident::cause::{Cause, CauseClass, Judgement};
+use crate::analysis::incident::cause::burst;
+use crate::analysis::incident::cause::judgement::{Cause, CauseClass, HigherLimit, Judgement, Role};
+use crate::analysis::incident::cause::phrase::after;
 use crate::analysis::incident::context::IncidentContext;
 use crate::analysis::incident::incident_ref::IncidentKind;
 use crate::analysis::leak::detectors::Class as Memory;
 use crate::model::fields::FieldId;
+use crate::model::units::{bytes, micros};
 
-pub const CAUSE: Cause = Cause { class: CauseClass::LoadSpike, of: IncidentKind::OomKill, judge };
+pub const CAUSE: Cause = Cause {
+    class: CauseClass::LoadSpike,
+    of: IncidentKind::OomKill,
+    role: Role::Growth,
+    higher_limit: HigherLimit::Answers,
+    judge,
+    explain,
+    advise: burst::advise,
+};
 
 /// The work of the last tenth against that of the first half.
 const TIMES: f64 = 3.0;
@@ -38,4 +49,11 @@ fn judge(context: &IncidentContext, judgement: &mut Judgement) {
             judgement.contra(0.49, words);
         }
     }
+}
+
+fn explain(context: &IncidentContext) -> Option<String> {
+    let (path, trace) = context.suspect_trace()?;
+    let growth = context.growth(path, trace, context.since_us()).max(0) as u64;
+    let span = micros((context.at_us - context.since_of(path)).max(0) as u64);
+    Some(format!("{} by {} with its work in {span}", after(context, "growing", "had grown")?, bytes(growth)))
 }

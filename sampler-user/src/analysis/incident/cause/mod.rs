@@ -1,8 +1,7 @@
-//! The table of causes. Each looks at the same context and says how likely it is, with what speaks for it and against it. The
+//! The table of causes. Each looks at the same context and judges how likely it is, with what speaks for it and against it. The
 //! most likely is the cause of the page; all are shown.
 
-use serde::{Deserialize, Serialize};
-
+use crate::analysis::incident::advice::Advice;
 use crate::analysis::incident::context::IncidentContext;
 use crate::analysis::incident::incident_ref::IncidentKind;
 
@@ -12,6 +11,7 @@ mod crash;
 mod exhausted;
 mod exit_code;
 mod forks;
+mod judgement;
 mod killed;
 mod leak;
 mod limit_too_low;
@@ -21,114 +21,17 @@ mod neighbour;
 mod not_memory;
 mod oom_daemon;
 mod own_ceiling;
+mod phrase;
 mod stop_timeout;
 mod storm;
 mod swap;
 mod tmpfs;
+mod unknown;
 
-pub use burst::rise as burst_rise;
-pub use forks::tasks as fork_tasks;
-pub use own_ceiling::{comm as ended_comm, known as own_ceiling};
-pub use storm::step as storm_step;
+pub use self::judgement::{Cause, CauseClass, HigherLimit, Judgement, Role};
 
-/// A class of causes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum CauseClass {
-    /// Memory grew without bound.
-    Leak,
-    /// The working set needs more than the limit.
-    LimitTooLow,
-    /// Much was allocated within a moment.
-    Burst,
-    /// Memory rose with the work.
-    LoadSpike,
-    /// Files in a tmpfs, or shared memory.
-    Tmpfs,
-    /// Page cache that could not be reclaimed.
-    Cache,
-    /// Another cgroup under the same limit took the memory.
-    Neighbour,
-    /// More was promised together than there is.
-    LimitsExceed,
-    /// Many cgroups rose in step.
-    Storm,
-    /// There is no swap, or it was used up.
-    Swap,
-    /// Processes or threads multiplied.
-    Forks,
-    /// The machine had nothing left as the recording ended.
-    Exhausted,
-    /// The recording ended, and memory was not why.
-    NotMemory,
-    /// Somebody killed a process: a person, a script, a runtime.
-    Killed,
-    /// A process was asked to end, did not, and was killed.
-    StopTimeout,
-    /// A program that watches the memory killed a process.
-    OomDaemon,
-    /// A process ran into a ceiling of its own, far below its limit.
-    OwnCeiling,
-    /// A process crashed.
-    Crash,
-    /// A process ended with a code that only its own output explains.
-    ExitCode,
-    /// No class has enough for it.
-    Unknown,
-}
-
-impl CauseClass {
-    /// The word that JSON has for it.
-    pub fn word(self) -> String {
-        serde_json::to_value(self).ok().and_then(|value| value.as_str().map(str::to_owned)).unwrap_or_default()
-    }
-}
-
-/// What is restarts of one class.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct Judgement {
-    /// The class.
-    pub class: CauseClass,
-    /// How likely it is the cause, 0 to 1.
-    pub score: f64,
-    /// What speaks for it.
-    #[serde(rename = "for")]
-    pub speaks_for: Vec<String>,
-    /// What speaks against it.
-    pub against: Vec<String>,
-}
-
-impl Judgement {
-    fn new(class: CauseClass) -> Judgement {
-        Judgement { class, score: 0.0, speaks_for: Vec::new(), against: Vec::new() }
-    }
-
-    /// It is this likely, because.
-    fn pro(&mut self, score: f64, why: impl Into<String>) {
-        self.score = self.score.max(score);
-        self.speaks_for.push(why.into());
-    }
-
-    /// It is at most this likely, because.
-    fn contra(&mut self, at_most: f64, why: impl Into<String>) {
-        self.score = self.score.min(at_most);
-        self.against.push(why.into());
-    }
-}
-
-/// A class and how it is judged.
-#[derive(Debug)]
-pub struct Cause {
-    /// The class.
-    pub class: CauseClass,
-    /// Which incidents it may explain.
-    pub of: IncidentKind,
-    /// Judges a context.
-    pub judge: fn(&IncidentContext, &mut Judgement),
-}
-
-/// The causes.
-pub const TABLE: [Cause; 19] = [
+/// The causes; the order decides between equally likely ones.
+pub static TABLE: [Cause; 19] = [
     neighbour::CAUSE,
     limits_exceed::CAUSE,
     storm::CAUSE,
@@ -150,10 +53,18 @@ pub const TABLE: [Cause; 19] = [
     exit_code::CAUSE,
 ];
 
-/// From this on a class is restarts to be the cause.
+/// What stands for every class that is not in the table.
+static UNKNOWN: Cause = unknown::CAUSE;
+
+/// From this on a class is the cause.
 pub const ENOUGH: f64 = 0.5;
 
-/// Judges each class, most likely first.
+/// The cause of a class.
+pub fn of(class: CauseClass) -> &'static Cause {
+    TABLE.iter().find(|cause| cause.class == class).unwrap_or(&UNKNOWN)
+}
+
+/// Judges each class that may explain the incident, most likely first.
 pub fn judge(context: &IncidentContext) -> Vec<Judgement> {
     let mut all: Vec<Judgement> = TABLE
         .iter()
@@ -164,29 +75,38 @@ pub fn judge(context: &IncidentContext) -> Vec<Judgement> {
             judgement
         })
         .collect();
-    // The order of the table decides between equals.
     all.sort_by(|a, b| b.score.total_cmp(&a.score));
     all
 }
 
-/// The cause of the page.
+/// The cause of the page: the most likely one, if it has [`ENOUGH`] for it.
 pub fn primary(judgements: &[Judgement]) -> CauseClass {
-    let own = judgements.iter().find(|judgement| judgement.class != CauseClass::Swap);
+    let own = judgements.iter().find(|judgement| of(judgement.class).role != Role::Aggravation);
     own.filter(|judgement| judgement.score >= ENOUGH).map_or(CauseClass::Unknown, |judgement| judgement.class)
 }
 
-/// What contributed beside it. Of the classes that say how one cgroup grew only the most likely counts: it is one growth.
+/// What contributed beside it, most likely first.
 pub fn contributing(judgements: &[Judgement], primary: CauseClass) -> Vec<CauseClass> {
-    let of_growth = |class: CauseClass| {
-        use CauseClass::{Burst, Cache, Forks, Leak, LimitTooLow, LoadSpike, Tmpfs};
-        matches!(class, Leak | LimitTooLow | Burst | LoadSpike | Tmpfs | Cache | Forks)
-    };
+    let is_growth = |class: CauseClass| of(class).role == Role::Growth;
     let mut all: Vec<CauseClass> = Vec::new();
     for Judgement { class, .. } in judgements.iter().filter(|judgement| judgement.score >= ENOUGH) {
-        let told = of_growth(*class) && (of_growth(primary) || all.iter().any(|other| of_growth(*other)));
-        if *class != primary && !told {
+        let is_known_growth = is_growth(*class) && (is_growth(primary) || all.iter().any(|other| is_growth(*other)));
+        if *class != primary && !is_known_growth {
             all.push(*class);
         }
     }
     all
+}
+
+/// What to change: the answer to the cause first, then those to what contributed.
+pub fn advise(context: &IncidentContext, primary: CauseClass, contributing: &[CauseClass]) -> Vec<Advice> {
+    match context.kind {
+        // A process ends once: what else was likely is another reading of the same end.
+        IncidentKind::Death => (of(primary).advise)(context).into_iter().collect(),
+        IncidentKind::OomKill | IncidentKind::AbruptEnd if context.suspect_trace().is_none() => Vec::new(),
+        IncidentKind::OomKill | IncidentKind::AbruptEnd => {
+            let classes = std::iter::once(&primary).chain(contributing);
+            classes.filter_map(|class| (of(*class).advise)(context)).collect()
+        }
+    }
 }

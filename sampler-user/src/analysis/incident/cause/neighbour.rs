@@ -1,12 +1,21 @@
 //! Another cgroup under the same limit took the memory.
 
-use crate::analysis::incident::Owner;
-use crate::analysis::incident::cause::{Cause, CauseClass, Judgement};
+use crate::analysis::incident::advice::{Advice, limit_setting};
+use crate::analysis::incident::cause::judgement::{Cause, CauseClass, HigherLimit, Judgement, Role};
 use crate::analysis::incident::context::IncidentContext;
 use crate::analysis::incident::incident_ref::IncidentKind;
-use crate::model::units::bytes;
+use crate::analysis::incident::limit::Owner;
+use crate::model::units::{bytes, micros};
 
-pub const CAUSE: Cause = Cause { class: CauseClass::Neighbour, of: IncidentKind::OomKill, judge };
+pub const CAUSE: Cause = Cause {
+    class: CauseClass::Neighbour,
+    of: IncidentKind::OomKill,
+    role: Role::Circumstance,
+    higher_limit: HigherLimit::ChangesNothing,
+    judge,
+    explain,
+    advise,
+};
 
 fn judge(context: &IncidentContext, judgement: &mut Judgement) {
     let limit = context.limit();
@@ -43,4 +52,40 @@ fn judge(context: &IncidentContext, judgement: &mut Judgement) {
             ),
         );
     }
+}
+
+fn explain(context: &IncidentContext) -> Option<String> {
+    let (path, trace) = context.suspect_trace()?;
+    let growth = context.growth(path, trace, context.since_us()).max(0) as u64;
+    let span = micros((context.at_us - context.since_of(path)).max(0) as u64);
+    let victim = context.victim_cgroup().and_then(|victim| context.cgroups.get(victim));
+    let own = victim.and_then(|trace| trace.footprint(context.at_us));
+    let stood = own.map_or_else(String::new, |own| format!(", while it stood at {} itself", bytes(own)));
+    let suspect = context.called(path);
+    Some(format!(
+        " because `{suspect}` under the same limit grew by {} in {span}{stood}; not its own growth",
+        bytes(growth)
+    ))
+}
+
+fn advise(context: &IncidentContext) -> Option<Advice> {
+    let (suspect, trace) = context.suspect_trace()?;
+    let total = context.limit().limit.unwrap_or(0);
+    let members = context.members();
+    let others = members.iter().filter(|(path, _)| *path != suspect);
+    let others: u64 = others.map(|(path, trace)| context.at_end(path, trace)).sum();
+    let room = total.saturating_sub(others);
+    Some(Advice {
+        what: format!(
+            "Give {} a limit of its own, so that it is killed itself when it grows.",
+            context.called(suspect)
+        ),
+        setting: Some(limit_setting(context, suspect, room.saturating_sub(room / 10))),
+        because: format!(
+            "it held {} of the {}, the others {}",
+            bytes(context.at_end(suspect, trace)),
+            bytes(total),
+            bytes(others)
+        ),
+    })
 }

@@ -1,19 +1,30 @@
 //! The recording ended, and memory was not why.
 
-use crate::analysis::incident::cause::{Cause, CauseClass, Judgement};
+use crate::analysis::incident::advice::Advice;
+use crate::analysis::incident::cause::exhausted;
+use crate::analysis::incident::cause::judgement::{Cause, CauseClass, HigherLimit, Judgement, Role};
+use crate::analysis::incident::cause::phrase::available;
 use crate::analysis::incident::context::IncidentContext;
 use crate::analysis::incident::incident_ref::{Afterwards, IncidentKind};
 use crate::model::units::bytes;
 
-pub const CAUSE: Cause = Cause { class: CauseClass::NotMemory, of: IncidentKind::AbruptEnd, judge };
+pub const CAUSE: Cause = Cause {
+    class: CauseClass::NotMemory,
+    of: IncidentKind::AbruptEnd,
+    role: Role::Circumstance,
+    higher_limit: HigherLimit::ChangesNothing,
+    judge,
+    explain,
+    advise,
+};
 
 fn judge(context: &IncidentContext, judgement: &mut Judgement) {
-    let Some((available, total)) = crate::analysis::incident::cause::exhausted::room(context) else {
+    let Some((available, total)) = exhausted::room(context) else {
         judgement.contra(0.3, "the memory of the machine was not recorded");
         return;
     };
     let words = format!("{} of {} were available in the last reading", bytes(available), bytes(total));
-    if available as f64 > 2.0 * crate::analysis::incident::cause::exhausted::LITTLE * total as f64 {
+    if available as f64 > 2.0 * exhausted::LITTLE * total as f64 {
         judgement.pro(0.75, words);
     } else {
         judgement.contra(0.2, words);
@@ -32,4 +43,16 @@ fn judge(context: &IncidentContext, judgement: &mut Judgement) {
     } else {
         judgement.speaks_for.push("no OOM kill in the minute before".into());
     }
+}
+
+fn explain(context: &IncidentContext) -> Option<String> {
+    Some(format!("memory was not short: {}, and no OOM kill was seen", available(context)))
+}
+
+fn advise(_: &IncidentContext) -> Option<Advice> {
+    Some(Advice {
+        what: "Look at the host: its own log, power, and who stopped the virtual machine; memory was not short.".into(),
+        setting: None,
+        because: "the last readings show room".into(),
+    })
 }

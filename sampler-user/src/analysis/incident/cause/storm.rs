@@ -1,13 +1,22 @@
 //! Many cgroups rose in step: started together, or with a check that all make at the same time.
 
-use crate::analysis::incident::Owner;
-use crate::analysis::incident::cause::{Cause, CauseClass, Judgement};
+use crate::analysis::incident::advice::{Advice, limit_setting, with_margin};
+use crate::analysis::incident::cause::judgement::{Cause, CauseClass, HigherLimit, Judgement, Role};
 use crate::analysis::incident::context::{IncidentContext, MINUTE_US};
 use crate::analysis::incident::incident_ref::IncidentKind;
+use crate::analysis::incident::limit::Owner;
 use crate::model::fields::FieldId;
 use crate::model::units::bytes;
 
-pub const CAUSE: Cause = Cause { class: CauseClass::Storm, of: IncidentKind::OomKill, judge };
+pub const CAUSE: Cause = Cause {
+    class: CauseClass::Storm,
+    of: IncidentKind::OomKill,
+    role: Role::Circumstance,
+    higher_limit: HigherLimit::ChangesNothing,
+    judge,
+    explain,
+    advise,
+};
 
 /// This many must rise within [`STEP_US`].
 pub const MANY: usize = 4;
@@ -62,4 +71,29 @@ fn judge(context: &IncidentContext, judgement: &mut Judgement) {
         let period = (context.at_us - first) as f64 / 1e6 / earlier.len() as f64;
         judgement.pro(0.95, format!("they did so {} times in the minute before, every {period:.0} s", earlier.len()));
     }
+}
+
+/// The largest step of the last moments before the kill.
+fn last_step(context: &IncidentContext) -> (usize, u64) {
+    (0..4).map(|i| step(context, context.at_us - i * STEP_US / 4)).max().unwrap_or((0, 0))
+}
+
+fn explain(context: &IncidentContext) -> Option<String> {
+    let (many, rise) = last_step(context);
+    Some(format!(" when {many} cgroups rose in step by {} within 2 s", bytes(rise)))
+}
+
+fn advise(context: &IncidentContext) -> Option<Advice> {
+    let limit = context.limit();
+    let (many, rise) = last_step(context);
+    let target = with_margin(limit.limit.unwrap_or(0) + rise / 2);
+    Some(Advice {
+        what: "Let them not run at the same time (start_period and interval of health checks, cron minutes, a delay at the start).".into(),
+        setting: limit.cgroup.as_deref().map(|scope| limit_setting(context, scope, target)),
+        because: format!(
+            "{many} cgroups took {} together within 2 s; one after the other it would be {}",
+            bytes(rise),
+            bytes(rise / many.max(1) as u64)
+        ),
+    })
 }

@@ -1,13 +1,22 @@
 //! Files in a tmpfs, or shared memory: not freed by the kill of a process.
 
-use crate::analysis::incident::cause::{Cause, CauseClass, Judgement};
+use crate::analysis::incident::advice::{Advice, config_size};
+use crate::analysis::incident::cause::judgement::{Cause, CauseClass, HigherLimit, Judgement, Role};
 use crate::analysis::incident::context::IncidentContext;
 use crate::analysis::incident::incident_ref::IncidentKind;
 use crate::analysis::incident::memory;
 use crate::model::fields::FieldId;
 use crate::model::units::bytes;
 
-pub const CAUSE: Cause = Cause { class: CauseClass::Tmpfs, of: IncidentKind::OomKill, judge };
+pub const CAUSE: Cause = Cause {
+    class: CauseClass::Tmpfs,
+    of: IncidentKind::OomKill,
+    role: Role::Growth,
+    higher_limit: HigherLimit::ChangesNothing,
+    judge,
+    explain,
+    advise,
+};
 
 fn judge(context: &IncidentContext, judgement: &mut Judgement) {
     let Some((path, trace)) = context.suspect_trace() else { return };
@@ -33,4 +42,30 @@ fn judge(context: &IncidentContext, judgement: &mut Judgement) {
     } else {
         judgement.contra(0.2, words);
     }
+}
+
+fn explain(context: &IncidentContext) -> Option<String> {
+    let (path, trace) = context.suspect_trace()?;
+    let shmem = trace.at(FieldId::Shmem, context.at_us).unwrap_or_else(|| context.at_end(path, trace));
+    let is_victim = context.victim_cgroup() == Some(path);
+    let whose = if is_victim { String::new() } else { format!(" of `{}`", context.called(path)) };
+    Some(format!(" with {} of tmpfs files or shared memory{whose}, which no kill of a process frees", bytes(shmem)))
+}
+
+fn advise(context: &IncidentContext) -> Option<Advice> {
+    let (suspect, trace) = context.suspect_trace()?;
+    let total = context.limit().limit.unwrap_or(0);
+    let shmem = trace.at(FieldId::Shmem, context.at_us)?;
+    let rest = context.at_end(suspect, trace).saturating_sub(shmem);
+    let bound = total.saturating_sub(rest + rest / 4).max(1 << 20);
+    Some(Advice {
+        what: format!("Keep files of {} on a disk, delete them, or bound the tmpfs.", context.called(suspect)),
+        setting: Some(format!("compose: tmpfs: [\"/tmp:size={}\"]", config_size(bound))),
+        because: format!(
+            "{} of tmpfs count against the limit of {}; processes need {}",
+            bytes(shmem),
+            bytes(total),
+            bytes(rest)
+        ),
+    })
 }

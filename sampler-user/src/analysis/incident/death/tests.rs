@@ -2,14 +2,17 @@ use std::sync::Arc;
 
 use crate::analysis::incident::cause::CauseClass;
 use crate::analysis::incident::context::IncidentContext;
-use crate::analysis::incident::death::*;
+use crate::analysis::incident::death::finder::{MOST, WAIT_US};
+use crate::analysis::incident::death::process_end::{ABORT, KILL, TERM};
+use crate::analysis::incident::death::sender::SenderKind;
+use crate::analysis::incident::death::{Death, DeathFinder, find};
 use crate::analysis::incident::incident_ref::{self, IncidentKind};
 use crate::analysis::incident::trace::Trace;
 use crate::analysis::incident::{Incident, explain};
-use crate::model::event::Event;
-use crate::model::evidence::{OomKill, Victim};
+use crate::model::event::{Event, What};
+use crate::model::evidence::{Constraint, OomKill, SentSignal, SignalOrigin, Victim};
 use crate::model::fields::{FieldId, Table};
-use crate::model::recording::{Origin, ProcessKey, Series, Subject};
+use crate::model::recording::{Origin, ProcessKey, Series, Subject, TimedEvent};
 use crate::model::sample::Row;
 use crate::model::time::Anchor;
 
@@ -121,7 +124,7 @@ fn what_the_oom_killer_took_or_what_ended_because_of_it_is_no_death() {
     ];
     assert_eq!(names(&find(&events)), ["app"]);
     // As an agent hears it: what the kernel did first, in its own order, and asks each second.
-    let mut deaths = Deaths::default();
+    let mut deaths = DeathFinder::default();
     let mut found = Vec::new();
     let mut now = 0;
     for event in &events {
