@@ -1,4 +1,4 @@
-//! What happened in a recording, and when: kills, and ends without a goodbye.
+//! What happened in a recording, and when: kills, and ends without a clean stop.
 
 use serde::{Deserialize, Serialize};
 
@@ -18,13 +18,13 @@ const LONGEST_US: i64 = 3_600_000_000;
 pub enum IncidentKind {
     /// The OOM killer came.
     OomKill,
-    /// The recording ends without the agent's goodbye.
+    /// The recording ends without a clean stop of the agent.
     AbruptEnd,
     /// A process ended by a signal or a failure, and not by the OOM killer.
     Death,
 }
 
-/// What came after an end without a goodbye.
+/// What came after an end without a clean stop.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Afterwards {
@@ -55,7 +55,7 @@ pub struct IncidentRef {
     pub death: Option<Box<Death>>,
 }
 
-/// The incidents in the order of time. `last_us` tells the last row or event before a time; `runs_on` that an agent still
+/// The incidents in the order of time. `last_us` returns the last row or event before a time; `runs_on`: an agent still
 /// records, so that the end of the recording is none.
 pub fn find(
     events: &[TimedEvent],
@@ -162,7 +162,7 @@ pub fn take(found: &mut Vec<IncidentRef>, time_us: i64, kill: &OomKill, counted:
     at
 }
 
-/// Whether a witness told whose limit it was.
+/// Whether a witness saw whose limit it was.
 pub fn is_known(kill: &OomKill) -> bool {
     match kill.constraint {
         Constraint::Unknown => false,
@@ -285,10 +285,10 @@ mod tests {
     }
 
     #[test]
-    fn an_end_without_a_goodbye_is_one_and_says_what_came_after() {
+    fn an_end_without_a_clean_stop_is_one_and_says_what_came_after() {
         let stop = What::AgentStop { reason: String::new() };
-        let goodbye = vec![(0, start()), (30, stop)];
-        assert!(found(goodbye, &[origin("a", 0)], false).is_empty());
+        let stopped = vec![(0, start()), (30, stop)];
+        assert!(found(stopped, &[origin("a", 0)], false).is_empty());
         let twice = vec![(0, start()), (60, start())];
         let ends = found(twice.clone(), &[origin("a", 0), origin("a", 60_000_000)], true);
         assert_eq!(ends, [(IncidentKind::AbruptEnd, 59, 0, Some(Afterwards::SameBoot))]);

@@ -4,7 +4,7 @@ use crate::analysis::incident::limit::{Limit, Owner};
 use crate::model::evidence::Constraint;
 use crate::model::units::{bytes, printable, time_of_day};
 
-/// What the sentence says. Names are hostile but for [`KillFacts::cgroup`], which is shown as it is.
+/// The facts of the sentence. Names are hostile but for [`KillFacts::cgroup`], which is shown as it is.
 #[derive(Clone, Debug)]
 pub struct KillFacts<'a> {
     /// When, microseconds since 1970.

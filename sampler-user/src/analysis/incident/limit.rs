@@ -16,7 +16,7 @@ pub enum Owner {
     WslUser,
     /// The machine itself.
     Machine,
-    /// No witness told, or nobody's.
+    /// No witness saw it, or nobody's.
     Unknown,
 }
 

@@ -14,7 +14,7 @@ const MOST: usize = 12;
 pub struct CgroupMemory {
     /// Its path; hostile.
     pub path: String,
-    /// memory.current, or what the kernel's report judgement.
+    /// memory.current, or as the kernel's report has it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub current: Option<u64>,
     /// Its own limit; absent when it has none.

@@ -150,7 +150,7 @@ fn a_burst_is_no_leak_whatever_was_before() {
     context.at_us = AT_US + 2;
     context.cgroups.get_mut("/a").unwrap().feed(&late);
     assert!(score(&context, CauseClass::Burst) > 0.8);
-    // The detectors may say what they like of the time before.
+    // Whatever the detectors find in the time before.
     let mut judgement = Judgement { class: CauseClass::Leak, score: 0.0, speaks_for: Vec::new(), against: Vec::new() };
     context.history = Some(crate::analysis::leak::verdict::Verdict {
         verdict: crate::analysis::leak::detectors::Class::Leak,

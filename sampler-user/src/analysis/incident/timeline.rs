@@ -62,7 +62,7 @@ pub struct Moment {
     pub what: String,
 }
 
-/// The timeline of a context.
+/// The timeline of an incident.
 pub fn of(context: &IncidentContext) -> Timeline {
     let from = context.since_us();
     let points = |span: i64, step: i64| {
@@ -83,7 +83,7 @@ pub fn of(context: &IncidentContext) -> Timeline {
 fn point(context: &IncidentContext, before_us: i64) -> Point {
     let at = context.at_us - before_us;
     let suspect = context.suspect.as_deref();
-    // A value that was read long before says nothing of this moment.
+    // A value that was read long before is none of this moment.
     let fresh = |(time, value): (i64, u64)| (at - time <= 3_000_000).then_some(value);
     let current =
         |path: &str| context.cgroups.get(path).and_then(|trace| trace.last(FieldId::Current, at)).and_then(fresh);
@@ -105,8 +105,8 @@ fn point(context: &IncidentContext, before_us: i64) -> Point {
     }
 }
 
-/// What happened to whom, of one kind, close together: told once.
-struct Told {
+/// Events of one kind and one cgroup, close together: one moment of the timeline.
+struct Group {
     first_us: i64,
     last_us: i64,
     kind: &'static str,
@@ -116,25 +116,25 @@ struct Told {
 }
 
 fn moments(context: &IncidentContext) -> Vec<Moment> {
-    let mut told: Vec<Told> = Vec::new();
+    let mut groups: Vec<Group> = Vec::new();
     let since = context.at_us - HOUR_US;
     for event in context.events.iter().filter(|e| e.time_us >= since && e.time_us <= context.at_us + AFTER_US) {
         let Some((times, words)) = words(&event.event.what) else { continue };
         let kind = event.event.what.kind();
-        let close = |t: &&mut Told| {
+        let close = |t: &&mut Group| {
             t.kind == kind
                 && t.cgroup == event.event.cgroup
                 && event.time_us - t.last_us < 10_000_000
                 && kind != "oom_kill"
         };
-        match told.iter_mut().rev().find(close) {
+        match groups.iter_mut().rev().find(close) {
             Some(same) => {
                 (same.last_us, same.times) = (event.time_us, same.times + times);
                 if kind == "stalls" {
                     same.words = words;
                 }
             }
-            None => told.push(Told {
+            None => groups.push(Group {
                 first_us: event.time_us,
                 last_us: event.time_us,
                 kind,
@@ -145,15 +145,15 @@ fn moments(context: &IncidentContext) -> Vec<Moment> {
         }
     }
     for (path, trace) in &context.cgroups {
-        told.extend(hits(context, path, trace));
+        groups.extend(hits(context, path, trace));
     }
-    told.sort_by_key(|t| t.first_us);
+    groups.sort_by_key(|t| t.first_us);
     // The kill and what is near it matter most.
-    while told.len() > MOST {
-        let other = context.death.as_ref().and_then(|death| told.iter().position(|t| t.cgroup != death.cgroup));
-        told.remove(other.unwrap_or(0));
+    while groups.len() > MOST {
+        let other = context.death.as_ref().and_then(|death| groups.iter().position(|t| t.cgroup != death.cgroup));
+        groups.remove(other.unwrap_or(0));
     }
-    let moment = |t: Told| {
+    let moment = |t: Group| {
         let times = if t.times > 1 { format!(", {} times", count(t.times)) } else { String::new() };
         let span = t.last_us - t.first_us;
         let span = if span > 200_000 { format!(" within {}", micros(span as u64)) } else { String::new() };
@@ -164,11 +164,11 @@ fn moments(context: &IncidentContext) -> Vec<Moment> {
             what: format!("{}{times}{span}", t.words),
         }
     };
-    told.into_iter().map(moment).collect()
+    groups.into_iter().map(moment).collect()
 }
 
 /// Hits of limits and throttling in the minute, from the counters.
-fn hits(context: &IncidentContext, path: &str, trace: &crate::analysis::incident::trace::Trace) -> Vec<Told> {
+fn hits(context: &IncidentContext, path: &str, trace: &crate::analysis::incident::trace::Trace) -> Vec<Group> {
     let from = context.at_us - MINUTE_US;
     let fields = [
         (FieldId::LocalMax, "limit_hits", "hit its limit (memory.max)"),
@@ -182,7 +182,7 @@ fn hits(context: &IncidentContext, path: &str, trace: &crate::analysis::incident
             .map(|pair| (pair[1].0, pair[1].1 - pair[0].1))
             .collect();
         let (first, last) = (rises.first()?.0, rises.last()?.0);
-        Some(Told {
+        Some(Group {
             first_us: first,
             last_us: last,
             kind,
@@ -250,7 +250,7 @@ pub fn words(what: &What) -> Option<(u64, String)> {
         What::ContainerEvent { runtime, action, signal, code, .. } => {
             let signal = signal.map_or_else(String::new, |number| format!(" ({})", death::describe::signal(number)));
             let code = code.map_or_else(String::new, |code| format!(", exit code {code}"));
-            (1, format!("{} says: {}{signal}{code}", printable(runtime), printable(action)))
+            (1, format!("{} reports: {}{signal}{code}", printable(runtime), printable(action)))
         }
         What::ExitsLeftOut { count } => (*count, "processes ended, too many to record each".into()),
         What::Gap { from_ns, to_ns, reason, .. } => (

@@ -176,7 +176,7 @@ fn ended(death: &Death) -> Vec<(&'static str, String)> {
             .iter()
             .map(|(before_s, number)| format!("{} {before_s:.1} s before, ", describe::signal(*number)));
         let code = account.code.map_or_else(|| "no exit code".into(), |code| format!("exit code {code}"));
-        all.push(("runtime", format!("{} says: {}{code}", printable(&account.by), sent.collect::<String>())));
+        all.push(("runtime", format!("{} reports: {}{code}", printable(&account.by), sent.collect::<String>())));
     }
     all
 }

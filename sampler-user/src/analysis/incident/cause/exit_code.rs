@@ -1,4 +1,4 @@
-//! It ended with a code of its own, and why only its own output judgement.
+//! It ended with a code of its own, and only its own output shows why.
 
 use crate::analysis::incident::advice::Advice;
 use crate::analysis::incident::cause::judgement::{Cause, CauseClass, HigherLimit, Judgement, Role};

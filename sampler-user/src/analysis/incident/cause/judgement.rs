@@ -127,7 +127,7 @@ pub struct Cause {
     pub higher_limit: HigherLimit,
     /// Judges it by what was recorded around an incident.
     pub judge: fn(&IncidentContext, &mut Judgement),
-    /// The last part of the verdict's sentence, punctuation in front of it included; `None` when the rest says all.
+    /// The last part of the verdict's sentence, punctuation in front of it included; `None` when the rest is enough.
     pub explain: fn(&IncidentContext) -> Option<String>,
     /// What to change.
     pub advise: fn(&IncidentContext) -> Option<Advice>,

@@ -31,14 +31,14 @@ fn judge(context: &IncidentContext, judgement: &mut Judgement) {
             judgement.contra(0.3, "that is a program which kills because of memory");
         }
     } else if docker(death, KILL).is_some() {
-        judgement.pro(0.85, "Docker's own account: it was told to kill the container");
+        judgement.pro(0.85, "Docker's own account: somebody asked it to kill the container");
     } else if death.fatal() == Some(KILL) && !death.by_kernel() {
         judgement.pro(0.55, "SIGKILL comes from outside, and no witness saw an OOM kill; who sent it was not seen");
     } else {
         return;
     }
     if death.runtime.as_ref().is_some_and(|account| account.oom) {
-        judgement.contra(0.3, "Docker says that the OOM killer came, which no other witness saw");
+        judgement.contra(0.3, "Docker reports an OOM kill, which no other witness saw");
     }
     if death.stop_before().is_some() && death.sender.as_ref().is_none_or(|sender| sender.signal != TERM) {
         judgement.contra(0.3, "it had been asked to end before");

@@ -47,7 +47,7 @@ pub fn by(sender: &Sender) -> String {
     format!("`{}` (pid {}, {user}{way})", printable(&sender.comm), sender.pid)
 }
 
-/// Seconds before the end at which Docker says that it sent a signal.
+/// Seconds before the end at which Docker sent a signal, by its own account.
 pub fn docker(death: &Death, number: u8) -> Option<f64> {
     let sent = &death.runtime.as_ref()?.sent;
     sent.iter().find(|(_, signal)| *signal == number).map(|(before_s, _)| *before_s)
@@ -97,7 +97,7 @@ pub fn unknown(death: &Death) -> Vec<String> {
     } else if death.fatal() == Some(KILL) && death.sender.is_none() {
         all.push("who sent SIGKILL was not seen".into());
     } else if death.by_kernel() {
-        all.push("the kernel sent the signal of its own accord, and does not say why".into());
+        all.push("the kernel sent the signal of its own accord, for a reason that it does not report".into());
     }
     if death.fatal() == Some(TERM) {
         all.push("a stop that was asked for looks the same".into());

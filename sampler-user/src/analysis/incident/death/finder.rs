@@ -85,7 +85,7 @@ fn push<T>(last: &mut VecDeque<T>, one: T) {
 }
 
 impl DeathFinder {
-    /// Whether an event says something of a death.
+    /// Whether an event matters for a death.
     pub fn wants(what: &What) -> bool {
         matches!(
             what,
@@ -241,7 +241,7 @@ impl DeathFinder {
 
 /// The death that stands for all of a container that ended together, if they matter and the OOM killer does not explain them.
 fn one(mut together: Vec<Death>) -> Option<Death> {
-    // What the runtime says is of the main process.
+    // The runtime's account is of the main process.
     if let Some(at) = together.iter().position(|death| death.pid.is_none())
         && let Some(main) = together.iter().position(|death| death.main && death.pid.is_some())
     {
@@ -286,12 +286,12 @@ pub fn watched(events: &[TimedEvent]) -> bool {
     events.iter().any(sees)
 }
 
-/// What a recording without an incident says of itself.
+/// The all-clear of a recording without an incident.
 pub fn all_clear(events: &[TimedEvent]) -> &'static str {
     if watched(events) {
-        "no incident: no OOM kill, no container or large process that failed, and each run ends with the recorder's goodbye"
+        "no incident: no OOM kill, no container or large process that failed, and each run ended with a clean stop of the recorder"
     } else {
-        "no incident: no OOM kill, and each run ends with the recorder's goodbye; processes that ended for another reason were not \
+        "no incident: no OOM kill, and each run ended with a clean stop of the recorder; processes that ended for another reason were not \
          watched (that needs the kernel probe)"
     }
 }

@@ -69,7 +69,7 @@ pub struct Death {
     /// Who had asked it to end before.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub asked: Option<Sender>,
-    /// What the runtime says of it.
+    /// The account of the runtime.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub runtime: Option<Account>,
     /// Other processes of its container that ended with it, by a signal or a failure.
@@ -85,14 +85,14 @@ fn is_zero(count: &usize) -> bool {
     *count == 0
 }
 
-/// What a runtime says of the end of a container.
+/// A runtime's account of the end of a container.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Account {
     /// The runtime: `docker`.
     pub by: String,
     /// The signals that it sent, with the seconds before the end.
     pub sent: Vec<(f64, u8)>,
-    /// Whether it says that the OOM killer came.
+    /// Whether it reports an OOM kill.
     pub oom: bool,
     /// The exit code that it saw.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -123,11 +123,11 @@ impl Death {
     /// Whether somebody had asked it to end: seconds before, and who, if the probe saw it.
     pub fn stop_before(&self) -> Option<(f64, Option<&Sender>)> {
         let seen = self.asked.as_ref().map(|asked| ((self.time_us - asked.time_us) as f64 / 1e6, Some(asked)));
-        let told = || {
+        let reported = || {
             let sent = &self.runtime.as_ref()?.sent;
             sent.iter().find(|(_, signal)| STOPS.contains(signal)).map(|(before_s, _)| (*before_s, None))
         };
-        seen.or_else(told)
+        seen.or_else(reported)
     }
 
     /// Whether it is of the container of another.
@@ -149,7 +149,7 @@ impl Death {
         // A runtime clears up behind a container whose main process has ended.
         let cleared = matches!(sort, Some(SenderKind::Runtime | SenderKind::Manager));
         if self.main || (by_cgroup_kill && !cleared) {
-            // It never ran: the runtime says why.
+            // It never ran: the runtime reports why.
             let unborn = self.comm.as_deref().is_some_and(|comm| comm.starts_with("runc:["));
             return match self.fatal() {
                 Some(KILL) => self.runtime.is_some() || !self.by_kernel(),

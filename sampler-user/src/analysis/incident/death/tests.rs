@@ -217,8 +217,8 @@ fn without_the_probe_docker_is_the_witness() {
         at(70.0, WEB, docker(WEB, "kill", Some(15), None)),
         at(70.1, WEB, docker(WEB, "die", None, Some(143))),
     ];
-    let told = |death: &Death| (death.time_us / 1_000_000, story(death, &[]).cause);
-    let found: Vec<_> = find(&events).iter().map(told).collect();
+    let cause_of = |death: &Death| (death.time_us / 1_000_000, story(death, &[]).cause);
+    let found: Vec<_> = find(&events).iter().map(cause_of).collect();
     assert_eq!(found, [(5, CauseClass::Killed), (30, CauseClass::StopTimeout), (50, CauseClass::ExitCode)]);
 }
 
