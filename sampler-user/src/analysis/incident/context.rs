@@ -9,6 +9,7 @@ use crate::analysis::incident::limit::{Limit, Owner};
 use crate::analysis::incident::naming::name_among;
 use crate::analysis::incident::trace::Trace;
 use crate::analysis::incident::victim::{Trigger, Victim};
+use crate::analysis::leak::detectors::Class as MemoryClass;
 use crate::analysis::leak::track::Track;
 use crate::analysis::leak::verdict::{Verdict, judge_among};
 use crate::analysis::limits::MACHINE;
@@ -51,13 +52,13 @@ pub struct IncidentContext {
     pub host: Trace,
     /// Its processes, by cgroup.
     pub processes: Vec<(String, ProcessKey, Trace)>,
-    /// What containers are called, as far as it was told.
+    /// The names of containers, as far as they were recorded.
     pub names: Names,
     /// Events of the hour, and kills of before.
     pub events: Vec<TimedEvent>,
     /// The cgroup that made the memory short.
     pub suspect: Option<String>,
-    /// What its long history judgement.
+    /// The verdict on its long history.
     pub history: Option<Verdict>,
     /// How long that history is, seconds.
     pub history_s: f64,
@@ -76,7 +77,7 @@ fn sizes(kill: &OomKill) -> Option<&evidence::Victim> {
 }
 
 impl IncidentContext {
-    /// A context of which nothing is read yet.
+    /// A context without anything that was read.
     pub fn new(incident: &IncidentRef, origin: Origin) -> IncidentContext {
         IncidentContext {
             kind: incident.kind,
@@ -123,9 +124,9 @@ impl IncidentContext {
         }
     }
 
-    /// The first moment after which the traces show what the kill freed: nothing after it tells of before.
+    /// The first moment after which the traces show what the kill freed: what comes after it is not of before.
     pub fn before_us(&self) -> i64 {
-        // The probe and the log tell of a kill a moment before or after memory falls.
+        // The probe and the log report a kill a moment before or after memory falls.
         self.at_us
     }
 
@@ -161,11 +162,11 @@ impl IncidentContext {
     /// Who asked.
     pub fn trigger(&self) -> Option<Trigger> {
         let kill = self.kill()?;
-        let told = kill.report.as_ref().and_then(|report| report.trigger.as_ref());
+        let reported = kill.report.as_ref().and_then(|report| report.trigger.as_ref());
         let probe = kill.probe.as_ref();
-        let comm = told.map(|t| t.comm.clone()).or_else(|| probe.map(|p| p.trigger_comm.clone()))?;
+        let comm = reported.map(|t| t.comm.clone()).or_else(|| probe.map(|p| p.trigger_comm.clone()))?;
         let pid = probe.map(|p| p.trigger_pid).filter(|pid| *pid > 0);
-        let order = told.map(|t| t.order).or_else(|| Some(i64::from(probe?.request.as_ref()?.order)));
+        let order = reported.map(|t| t.order).or_else(|| Some(i64::from(probe?.request.as_ref()?.order)));
         let is_victim = match (pid, &kill.victim) {
             (Some(pid), Some(victim)) => pid == victim.pid,
             (None, Some(victim)) => victim.comm == comm,
@@ -237,11 +238,11 @@ impl IncidentContext {
         let current = trace.peak(FieldId::Current, self.at_us - 1_200_000, self.before_us()).unwrap_or(0);
         let cache = self.cache(trace);
         let limit = self.limit();
-        let told = limit.usage.filter(|_| limit.cgroup.as_deref() == Some(path) && self.members().len() <= 1);
+        let reported = limit.usage.filter(|_| limit.cgroup.as_deref() == Some(path) && self.members().len() <= 1);
         // What was allocated since the last look is known of the victim alone.
         let in_it = self.kills.iter().filter(|(_, kill)| kill.victim_cgroup.as_deref() == Some(path));
         let of_victim = in_it.filter_map(|(_, kill)| sizes(kill)).map(|victim| victim.anon_rss).max().unwrap_or(0);
-        let held = told.map_or(last, |usage| usage.saturating_sub(cache));
+        let held = reported.map_or(last, |usage| usage.saturating_sub(cache));
         held.max(last).max(current.saturating_sub(cache)).max(of_victim)
     }
 
@@ -265,7 +266,7 @@ impl IncidentContext {
         [self.made_us(path), life, trace].into_iter().flatten().fold(self.since_us(), i64::max)
     }
 
-    /// What the kernel's report of a kill says of the cgroup whose limit was hit, where no row does: its limit, and what it held.
+    /// Adds limit and usage of the cgroup whose limit was hit from the kernel's report of the kill, where no row has them.
     pub fn take_facts(&mut self) {
         let limit = self.limit();
         let (Some(path), Owner::Own | Owner::Ancestor | Owner::WslUser) = (limit.cgroup, limit.owner) else { return };
@@ -284,11 +285,17 @@ impl IncidentContext {
         self.lives = lives;
     }
 
-    /// What the lives say, where they are of the one that made the memory short.
+    /// What the lives have in common, where they are of the cgroup that made the memory short.
     pub fn suspect_loop(&self) -> Option<&Loop> {
         let (suspect, victim) = (self.suspect.as_deref()?, self.victim_cgroup()?);
         let workload = |path: &str| key(path, self.names.of(path, |_| None).as_ref());
         self.restarts.as_ref().filter(|_| suspect == victim || workload(suspect) == workload(victim))
+    }
+
+    /// Whether the page rests on one life, in which the leak detectors could not judge how memory grew.
+    pub fn is_one_short_life(&self) -> bool {
+        let is_undetermined = |verdict: &Verdict| verdict.verdict == MemoryClass::Undetermined;
+        self.restarts.is_none() && self.history.as_ref().is_some_and(is_undetermined)
     }
 
     /// How much a cgroup grew since a time, and since when it is known: one that appeared later grew from nothing.

@@ -42,7 +42,7 @@ pub struct Incident {
     pub confidence: f64,
     /// Whose limit was hit.
     pub limit: Limit,
-    /// What the containers of its cgroups are called, by path, as far as it was told; hostile.
+    /// The names of the containers of its cgroups, by path, as far as they were recorded; hostile.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub names: BTreeMap<String, String>,
     /// Who asked for the memory that was not there.
@@ -63,7 +63,7 @@ pub struct Incident {
     pub cause: CauseClass,
     /// What contributed.
     pub contributing: Vec<CauseClass>,
-    /// Each class with what speaks for and against it, most likely first; those of which nothing is to be said are left out.
+    /// Each class with what speaks for and against it, most likely first; those without any evidence are left out.
     pub causes: Vec<Judgement>,
     /// Memory of the cgroups that matter, at the incident.
     pub memory: Vec<CgroupMemory>,
@@ -137,7 +137,7 @@ pub fn explain(context: &IncidentContext) -> Incident {
         lives: if context.restarts.is_some() { context.lives.clone() } else { Vec::new() },
         timeline: timeline::of(context),
         advice: cause::advise(context, cause, &contributing),
-        unknown: unknown::of(context),
+        unknown: unknown::of(context, cause),
         witnesses: context.witnesses(),
         causes,
     }

@@ -1,5 +1,6 @@
 //! What could not be known, and why.
 
+use crate::analysis::incident::cause::{self, CauseClass, HigherLimit};
 use crate::analysis::incident::context::{IncidentContext, MINUTE_US};
 use crate::analysis::incident::death;
 use crate::analysis::incident::incident_ref::IncidentKind;
@@ -9,7 +10,7 @@ use crate::model::fields::FieldId;
 use crate::model::units::{micros, printable};
 
 /// What could not be known.
-pub fn of(context: &IncidentContext) -> Vec<String> {
+pub fn of(context: &IncidentContext, cause: CauseClass) -> Vec<String> {
     let mut all = Vec::new();
     for event in
         context.events.iter().filter(|e| (context.at_us - MINUTE_US..=context.at_us + MINUTE_US).contains(&e.time_us))
@@ -64,6 +65,13 @@ pub fn of(context: &IncidentContext) -> Vec<String> {
                 all.push(format!(
                     "{} readings of {who} in the last second: a shorter spike may have been missed",
                     points.len()
+                ));
+            }
+            let could_leak = cause::of(cause).higher_limit == HigherLimit::Postpones || cause == CauseClass::Unknown;
+            if context.kind == IncidentKind::OomKill && could_leak && context.is_one_short_life() {
+                all.push(format!(
+                    "one life of {who}, of {}, is not enough to tell a leak from a start that needs more than the limit: its next lives would show it",
+                    micros((context.history_s * 1e6) as u64)
                 ));
             }
             if !context.appeared(path) && context.history_s < 600.0 {

@@ -1,6 +1,6 @@
 //! The verdict in one sentence, and how sure it is.
 
-use crate::analysis::incident::cause::{self, CauseClass, Judgement};
+use crate::analysis::incident::cause::{self, CauseClass, HigherLimit, Judgement};
 use crate::analysis::incident::context::IncidentContext;
 use crate::analysis::incident::death::describe;
 use crate::analysis::incident::death::level::held;
@@ -78,6 +78,9 @@ fn death(context: &IncidentContext, why: &str) -> String {
     format!("{who} {verb} at {at} UTC{by}{others}: {not}; {memory}{why}.")
 }
 
+/// How sure one life of which the detectors could not judge the growth can make a page of a leak at most.
+const ONE_LIFE: f64 = 0.75;
+
 /// How sure the page is: of the cause, of the owner of the limit, and of what was seen at all.
 pub fn confidence(context: &IncidentContext, causes: &[Judgement], cause: CauseClass) -> f64 {
     let score = causes.iter().find(|judgement| judgement.class == cause).map_or(0.3, |judgement| judgement.score);
@@ -90,7 +93,9 @@ pub fn confidence(context: &IncidentContext, causes: &[Judgement], cause: CauseC
         }
         _ => 1.0,
     };
-    (score * seen).clamp(0.05, 0.99)
+    let could_leak = cause::of(cause).higher_limit == HigherLimit::Postpones;
+    let most = if could_leak && context.is_one_short_life() { ONE_LIFE } else { 0.99 };
+    (score * seen).clamp(0.05, most)
 }
 
 /// A confidence in a word.
