@@ -1,14 +1,14 @@
-//! Grew without bound: what the lives of the suspect's workload say, or else the leak detectors of its one life.
+//! Grew without bound: by the lives of the suspect's workload, or else by the leak detectors of its one life.
 
 use crate::analysis::incident::advice::{Advice, limit_setting};
 use crate::analysis::incident::cause::judgement::{Cause, CauseClass, HigherLimit, Judgement, Role};
 use crate::analysis::incident::cause::phrase::after;
-use crate::analysis::incident::cause::{burst, forks};
+use crate::analysis::incident::cause::{burst, forks, tmpfs};
 use crate::analysis::incident::context::IncidentContext;
 use crate::analysis::incident::grown_part::GrownPart;
 use crate::analysis::incident::incident_ref::IncidentKind;
 use crate::analysis::incident::limit::Owner;
-use crate::analysis::leak::detectors::Class as Memory;
+use crate::analysis::leak::detectors::Class as MemoryClass;
 use crate::analysis::leak::linear::median;
 use crate::model::fields::FieldId;
 use crate::model::units::{bytes, micros};
@@ -23,6 +23,8 @@ pub const CAUSE: Cause = Cause {
     advise,
 };
 
+/// A leak is at most this likely where a tmpfs filled the limit.
+const OF_TMPFS: f64 = 0.4;
 /// Below this the other reading of a loop is shown.
 const SURE: f64 = 0.8;
 /// A growth that comes in one piece is no leak: no eighth of its time may hold more than this of it.
@@ -56,6 +58,14 @@ fn even_end(points: &[(i64, u64)]) -> Option<(i64, u64)> {
 }
 
 fn judge(context: &IncidentContext, judgement: &mut Judgement) {
+    judge_growth(context, judgement);
+    // A leak of shared memory has one name on a page.
+    if judgement.score > OF_TMPFS && tmpfs::is_one(context) {
+        judgement.contra(OF_TMPFS, "what grew is tmpfs or shared memory, which is a cause of its own: tmpfs");
+    }
+}
+
+fn judge_growth(context: &IncidentContext, judgement: &mut Judgement) {
     let Some((path, trace)) = context.suspect_trace() else { return };
     let who = context.called(path);
     let span = micros((context.history_s * 1e6) as u64);
@@ -64,7 +74,7 @@ fn judge(context: &IncidentContext, judgement: &mut Judgement) {
             judgement.pro(restarts.confidence, format!("{who}: {}", restarts.evidence()));
             if restarts.confidence < SURE {
                 judgement.against.push(
-                    "so few or so short lives may also be starts that need more than the limit: one with more room would tell".into(),
+                    "so few or so short lives may also be starts that need more than the limit: one with more room would show it".into(),
                 );
             }
             return;
@@ -79,12 +89,11 @@ fn judge(context: &IncidentContext, judgement: &mut Judgement) {
         return;
     };
     match history.verdict {
-        Memory::Leak => {
-            judgement
-                .pro(0.9 * history.probability, format!("the leak detectors say that {who} leaks, looking at {span}"));
+        MemoryClass::Leak => {
+            judgement.pro(0.9 * history.probability, format!("the leak detectors find a leak in {who}, over {span}"));
             judgement.speaks_for.extend(history.evidence.iter().cloned());
         }
-        Memory::Undetermined => {
+        MemoryClass::Undetermined => {
             judgement.against.extend(history.evidence.iter().cloned());
         }
         other => {
@@ -104,13 +113,13 @@ fn judge(context: &IncidentContext, judgement: &mut Judgement) {
         let rising = (0..8).filter(|i| level(i + 1) > level(*i)).count();
         let whole = (last.1 - first.1) as f64;
         let growth = format!("{who} grew by {} in {}", bytes(last.1 - first.1), micros((last.0 - first.0) as u64));
-        let is_leak = history.verdict == Memory::Leak;
+        let is_leak = history.verdict == MemoryClass::Leak;
         if burst::is_one(context) {
             judgement.contra(0.45, "what it took in the last 5 s is no leak, whatever it did before");
         } else if forks::is_one(context) {
             judgement.contra(0.4, format!("{growth}, with ever more tasks"));
         } else if let Some(since) = even_end(&points)
-            && (history.verdict == Memory::Undetermined || context.history_s < BRIEF_S)
+            && (history.verdict == MemoryClass::Undetermined || context.history_s < BRIEF_S)
         {
             let (grown, span) = (last.1 - since.1, micros((last.0 - since.0) as u64));
             judgement.pro(FROM_ONSET, format!("{who} grew by {} in the last {span}, at an even pace", bytes(grown)));

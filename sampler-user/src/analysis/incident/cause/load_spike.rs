@@ -5,7 +5,7 @@ use crate::analysis::incident::cause::judgement::{Cause, CauseClass, HigherLimit
 use crate::analysis::incident::cause::phrase::after;
 use crate::analysis::incident::context::IncidentContext;
 use crate::analysis::incident::incident_ref::IncidentKind;
-use crate::analysis::leak::detectors::Class as Memory;
+use crate::analysis::leak::detectors::Class as MemoryClass;
 use crate::model::fields::FieldId;
 use crate::model::units::{bytes, micros};
 
@@ -28,7 +28,7 @@ fn judge(context: &IncidentContext, judgement: &mut Judgement) {
     let Some((path, trace)) = context.suspect_trace() else { return };
     let who = context.called(path);
     if context.suspect_loop().is_none()
-        && context.history.as_ref().is_some_and(|history| history.verdict == Memory::Load)
+        && context.history.as_ref().is_some_and(|history| history.verdict == MemoryClass::Load)
     {
         judgement.pro(0.7, format!("the memory of {who} follows its work"));
     }

@@ -5,6 +5,9 @@ use crate::analysis::incident::cause::judgement::{Cause, CauseClass, HigherLimit
 use crate::analysis::incident::context::IncidentContext;
 use crate::analysis::incident::incident_ref::IncidentKind;
 use crate::analysis::incident::memory;
+use crate::analysis::leak::detectors::Class as MemoryClass;
+use crate::analysis::leak::track::Signal;
+use crate::analysis::leak::verdict::Verdict;
 use crate::model::fields::FieldId;
 use crate::model::units::bytes;
 
@@ -18,29 +21,54 @@ pub const CAUSE: Cause = Cause {
     advise,
 };
 
-fn judge(context: &IncidentContext, judgement: &mut Judgement) {
-    let Some((path, trace)) = context.suspect_trace() else { return };
-    let who = context.called(path);
-    let cgroup = memory::cgroups(context).into_iter().find(|cgroup| cgroup.path == path);
-    let Some(shmem) = cgroup.as_ref().and_then(|cgroup| cgroup.shmem) else { return };
-    let current = cgroup.and_then(|cgroup| cgroup.current).unwrap_or(1).max(1);
-    let first =
-        trace.between(FieldId::Shmem, context.since_of(path), context.before_us()).first().map_or(0, |(_, v)| *v);
-    let part = shmem as f64 / current as f64;
+/// How much of the suspect's memory is tmpfs or shared.
+struct Share {
+    shmem: u64,
+    current: u64,
+    /// What of it is new in the recorded time.
+    grew: u64,
+    /// Whether it is what filled the limit.
+    is_one: bool,
+}
+
+fn share(context: &IncidentContext) -> Option<Share> {
+    let (path, trace) = context.suspect_trace()?;
+    let cgroup = memory::cgroups(context).into_iter().find(|cgroup| cgroup.path == path)?;
+    let (shmem, current) = (cgroup.shmem?, cgroup.current.unwrap_or(1).max(1));
+    let since = context.since_of(path);
+    let first = trace.between(FieldId::Shmem, since, context.before_us()).first().map_or(0, |(_, value)| *value);
     let grew = shmem.saturating_sub(first);
+    let growth = context.growth(path, trace, context.since_us()).max(0);
+    let is_one = shmem as f64 / current as f64 > 0.4 && grew as f64 > 0.5 * growth as f64;
+    Some(Share { shmem, current, grew, is_one })
+}
+
+/// Whether tmpfs or shared memory filled the limit.
+pub fn is_one(context: &IncidentContext) -> bool {
+    share(context).is_some_and(|share| share.is_one)
+}
+
+fn judge(context: &IncidentContext, judgement: &mut Judgement) {
+    let (Some((path, trace)), Some(share)) = (context.suspect_trace(), share(context)) else { return };
     let words = format!(
-        "{} of the {} of {who} is tmpfs or shared memory, {} of it new in the recorded time",
-        bytes(shmem),
-        bytes(current),
-        bytes(grew)
+        "{} of the {} of {} is tmpfs or shared memory, {} of it new in the recorded time",
+        bytes(share.shmem),
+        bytes(share.current),
+        context.called(path),
+        bytes(share.grew)
     );
-    if part > 0.4 && grew as f64 > 0.5 * context.growth(path, trace, context.since_us()).max(0) as f64 {
-        judgement.pro(0.93, words);
-        if trace.at(FieldId::Shmem, context.at_us + 3_000_000).is_some_and(|after| after as f64 > 0.8 * shmem as f64) {
-            judgement.pro(0.95, "the kill freed none of it");
-        }
-    } else {
+    if !share.is_one {
         judgement.contra(0.2, words);
+        return;
+    }
+    judgement.pro(0.93, words);
+    let after = trace.at(FieldId::Shmem, context.at_us + 3_000_000);
+    if after.is_some_and(|after| after as f64 > 0.8 * share.shmem as f64) {
+        judgement.pro(0.95, "the kill freed none of it");
+    }
+    let leaks = |verdict: &Verdict| verdict.verdict == MemoryClass::Leak && verdict.component == Some(Signal::Shmem);
+    if context.history.as_ref().is_some_and(leaks) {
+        judgement.speaks_for.push("the leak detectors agree: shared memory leaks".into());
     }
 }
 
