@@ -10,13 +10,13 @@ use sampler::analysis::incident::Incident;
 use sampler::analysis::lives::GAP_US;
 use sampler::model::time::format_us;
 use sampler::model::units::{micros, printable};
-use sampler::reading::incidents::Incidents;
+use sampler::reading::incidents::{Incidents, WithoutIncident};
 use sampler::ui::text::page::{Style, page};
 use serde::Serialize;
 
 use crate::cli::remote::{EVER, Here};
 
-/// Tell of an OOM kill, of a process that died otherwise, or of a recording that ends abruptly: what ate the memory, since when, and what to change.
+/// Explain an OOM kill, a process that died otherwise, or a recording that ends abruptly: what ate the memory, since when, and what to change.
 ///
 /// Needs nothing but the recording: no root, and not the machine it was made on.
 #[derive(Debug, clap::Args)]
@@ -87,8 +87,17 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
         } else {
             lines(&incidents, args.unfold)
         };
-        crate::cli::output::print(if text.is_empty() { "no incident\n" } else { &text })?;
-        return Ok(ExitCode::SUCCESS);
+        let none = incidents.all.is_empty().then(|| incidents.without_incident());
+        match &none {
+            // A script that reads JSON has its list, and the code.
+            Some(unread @ WithoutIncident::Unread(_)) if args.json => {
+                sampler::ui::terminal::say(&unread.to_string());
+                crate::cli::output::print(&text)?;
+            }
+            Some(unread @ WithoutIncident::Unread(_)) => crate::cli::output::print(&format!("{unread}\n"))?,
+            _ => crate::cli::output::print(if text.is_empty() { "no incident\n" } else { &text })?,
+        }
+        return Ok(none.as_ref().map_or(ExitCode::SUCCESS, code));
     }
     let mut wanted = incidents.all.clone();
     match args.at {
@@ -99,42 +108,56 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
         None if args.all => {}
         None => wanted = wanted.pop().into_iter().collect(),
     }
-    if wanted.is_empty() && args.at.is_some() {
-        bail!("{}: {}", dir.display(), incidents.all_clear());
+    let none = wanted.is_empty().then(|| incidents.without_incident());
+    match &none {
+        Some(unread @ WithoutIncident::Unread(_)) if args.at.is_some() || args.html.is_some() => {
+            sampler::ui::terminal::say(&format!("sampler: {}: {unread}", dir.display()));
+            return Ok(code(unread));
+        }
+        Some(none) if args.at.is_some() => bail!("{}: {none}", dir.display()),
+        _ => {}
     }
-    let mut told = Vec::new();
+    let mut pages = Vec::new();
     for incident in &wanted {
-        told.push(incidents.explain(incident)?);
+        pages.push(incidents.explain(incident)?);
     }
     if let Some(file) = &args.html {
-        if told.is_empty() {
+        if none.is_some() {
             bail!("{} holds no incident to write a page of; sampler report writes the whole", dir.display());
         }
-        crate::cli::report::write_incidents(dir, file, told)?;
+        crate::cli::report::write_incidents(dir, file, pages)?;
         return Ok(ExitCode::SUCCESS);
     }
     let text = if args.json {
         let problems = incidents.problems().to_vec();
-        let document = Postmortem { format: "sampler.postmortem.v1", incidents: told, problems };
+        let document = Postmortem { format: "sampler.postmortem.v1", incidents: pages, problems };
         serde_json::to_string_pretty(&document).context("write JSON")? + "\n"
-    } else if told.is_empty() {
-        format!("{}\n", incidents.all_clear())
+    } else if let Some(none) = &none {
+        format!("{none}\n")
     } else {
         let style = Style::of_terminal();
-        let mut pages: Vec<String> = told.iter().map(|incident| page(incident, style)).collect();
-        pages.extend(
+        let mut texts: Vec<String> = pages.iter().map(|incident| page(incident, style)).collect();
+        texts.extend(
             incidents
                 .problems()
                 .iter()
                 .map(|problem| format!("problem: {}: {}\n", printable(&problem.source), printable(&problem.what))),
         );
-        pages.join("\n")
+        texts.join("\n")
     };
     crate::cli::output::print(&text)?;
     if args.last && std::io::stdout().is_terminal() && incidents.all.len() > 1 {
         sampler::ui::terminal::say(&format!("{} incidents in all: --list, --at TIME", incidents.all.len()));
     }
-    Ok(ExitCode::SUCCESS)
+    Ok(none.as_ref().map_or(ExitCode::SUCCESS, code))
+}
+
+/// Of a recording in which no incident was found.
+fn code(none: &WithoutIncident) -> ExitCode {
+    match none {
+        WithoutIncident::AllClear(_) => ExitCode::SUCCESS,
+        WithoutIncident::Unread(_) => ExitCode::from(crate::cli::exit::UNREAD),
+    }
 }
 
 /// Kills of one workload that are folded at least.

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::ops::Range;
 use std::path::Path;
-use std::thread;
+use std::{fmt, thread};
 
 use anyhow::Context;
 use rustix::fs::{FlockOperation, flock};
@@ -24,7 +24,7 @@ use crate::containers::runtimes::identify;
 use crate::model::event::What;
 use crate::model::fields::{FieldId, Table};
 use crate::model::identity::Names;
-use crate::model::recording::{Origin, Series, TimedEvent};
+use crate::model::recording::{Origin, Problem, Series, TimedEvent};
 use crate::model::time::format_us;
 use crate::model::units::printable;
 use crate::reading::names;
@@ -72,10 +72,36 @@ pub struct Incidents {
     origins: Vec<Origin>,
     events: Vec<TimedEvent>,
     names: Names,
+    /// Whether an agent records into it now.
+    runs_on: bool,
     /// Rows of the lives of one workload, by path: the kills of a loop ask for the same ones.
     lives: BTreeMap<String, (Range<i64>, Vec<Series>)>,
     /// In the order of time.
     pub all: Vec<IncidentRef>,
+}
+
+/// What is known of a recording in which no incident was found.
+#[derive(Clone, Debug, PartialEq)]
+pub enum WithoutIncident {
+    /// All of it was read: nothing happened. In words, with what was not watched.
+    AllClear(&'static str),
+    /// Part of it could not be read: an incident may be in there.
+    Unread(Vec<Problem>),
+}
+
+impl fmt::Display for WithoutIncident {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let problems = match self {
+            WithoutIncident::AllClear(words) => return f.write_str(words),
+            WithoutIncident::Unread(problems) => problems,
+        };
+        f.write_str(
+            "no incident in what could be read, but this is no all-clear: part of the recording could not be read",
+        )?;
+        problems.iter().try_for_each(|problem| {
+            write!(f, "\nproblem: {}: {}", printable(&problem.source), printable(&problem.what))
+        })
+    }
 }
 
 impl Incidents {
@@ -94,7 +120,7 @@ impl Incidents {
         let all = find(&events, &origins, &last, runs_on);
         let mut names = Names::default();
         names::learn(&mut names, &events);
-        Ok(Incidents { recording, origins, events, names, lives: BTreeMap::new(), all })
+        Ok(Incidents { recording, origins, events, names, runs_on, lives: BTreeMap::new(), all })
     }
 
     /// The page of one.
@@ -128,13 +154,21 @@ impl Incidents {
         Some(self.workload(kill.limit_cgroup.as_deref().or(kill.victim_cgroup.as_deref())?))
     }
 
-    /// What a recording without an incident judgement.
-    pub fn all_clear(&self) -> &'static str {
-        finder::all_clear(&self.events)
+    /// What is known when no incident was found.
+    pub fn without_incident(&mut self) -> WithoutIncident {
+        // The last frame of a segment that is being written may be half there.
+        let segments = if self.runs_on { self.recording.segments() } else { Vec::new() };
+        let open = segments.last().filter(|segment| segment.corrupt_bytes == 0);
+        let in_flight = open.map_or_else(Vec::new, |segment| segment.problems());
+        let problems = self.recording.problems.iter().filter(|problem| !in_flight.contains(problem));
+        match problems.cloned().collect::<Vec<_>>() {
+            unread if unread.is_empty() => WithoutIncident::AllClear(finder::all_clear(&self.events)),
+            unread => WithoutIncident::Unread(unread),
+        }
     }
 
     /// What could not be read.
-    pub fn problems(&self) -> &[crate::model::recording::Problem] {
+    pub fn problems(&self) -> &[Problem] {
         &self.recording.problems
     }
 
@@ -143,7 +177,7 @@ impl Incidents {
         let begin = |origin: &&Origin| origin.anchor.wall_us(origin.anchor.mono_ns) <= at;
         let origin = self.origins.iter().rev().find(begin).or(self.origins.first()).cloned();
         let mut context =
-            IncidentContext::new(incident, origin.context("the recording does not say where it was made")?);
+            IncidentContext::new(incident, origin.context("the recording does not hold where it was made")?);
         let hour = at - HOUR_US..at + AFTER_US;
         context.names = self.names.clone();
         context.events = self.events.iter().filter(|e| hour.contains(&e.time_us)).cloned().collect();

@@ -10,7 +10,6 @@ pub mod oci_state;
 pub mod podman_files;
 mod source;
 
-
 use crate::model::identity::Identity;
 
 pub use self::source::{Roots, Source};
