@@ -266,6 +266,18 @@ fn one(mut together: Vec<Death>) -> Option<Death> {
 }
 
 /// The deaths of a recording, in the order of time.
+///
+/// ```
+/// use sampler::analysis::incident::death::{describe, find};
+/// use sampler::model::recording::TimedEvent;
+///
+/// let exit = r#"{"mono_ns": 5, "cgroup": "/docker/web", "kind": "process_exit", "pid": 7, "own_pid": 1, "comm": "nginx", "uid": 0,
+///     "lived_us": 1, "peak_rss": 900000000, "signal": 11, "main": true}"#;
+/// let deaths = find(&[TimedEvent { time_us: 5, event: serde_json::from_str(exit)? }]);
+/// assert_eq!(describe::who(&deaths[0], |path| path.to_owned()), "`nginx` in `/docker/web`");
+/// assert_eq!(describe::what(&deaths[0]), "crashed (SIGSEGV)");
+/// # Ok::<(), serde_json::Error>(())
+/// ```
 pub fn find(events: &[TimedEvent]) -> Vec<Death> {
     let mut deaths = DeathFinder::default();
     let mut found = Vec::new();
