@@ -19,12 +19,12 @@ pub const CAUSE: Cause = Cause {
 };
 
 /// A burst is over within this time, microseconds.
-pub const MOMENT_US: i64 = 5_000_000;
+const MOMENT_US: i64 = 5_000_000;
 /// And is at least this part of the limit.
 const PART: f64 = 0.3;
 
 /// Usage of the suspect a moment before, and right before the kill.
-pub fn rise(context: &IncidentContext) -> Option<(u64, u64)> {
+fn rise(context: &IncidentContext) -> Option<(u64, u64)> {
     let (path, trace) = context.suspect_trace()?;
     let end = context.at_end(path, trace);
     let from = context.before_us() - MOMENT_US;

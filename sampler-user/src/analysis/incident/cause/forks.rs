@@ -18,7 +18,7 @@ pub const CAUSE: Cause = Cause {
 };
 
 /// Tasks of the suspect at first, and right before.
-pub fn tasks(context: &IncidentContext) -> Option<(u64, u64)> {
+fn tasks(context: &IncidentContext) -> Option<(u64, u64)> {
     let (_, trace) = context.suspect_trace()?;
     let points = trace.between(FieldId::PidsCurrent, context.since_us(), context.before_us());
     let end = points.iter().rev().take(3).map(|(_, n)| *n).max()?;

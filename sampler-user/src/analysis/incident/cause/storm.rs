@@ -40,7 +40,7 @@ pub fn step(context: &IncidentContext, end_us: i64) -> (usize, u64) {
 }
 
 /// Ends of the earlier steps within the minute.
-pub fn earlier(context: &IncidentContext) -> Vec<i64> {
+fn earlier(context: &IncidentContext) -> Vec<i64> {
     let mut ends: Vec<i64> = Vec::new();
     let mut at = context.at_us - MINUTE_US;
     while at < context.at_us - 2 * STEP_US {
