@@ -79,6 +79,37 @@ fn what_is_wrong_is_said_and_has_its_exit_code() {
 }
 
 #[test]
+fn what_cannot_be_read_is_no_all_clear() {
+    let small = Path::new(env!("CARGO_MANIFEST_DIR")).join("../data/journal/small.journal");
+    let mut bytes = std::fs::read(small).unwrap();
+    bytes[40] ^= 1;
+    let dir = tempfile::tempdir().unwrap();
+    let journal = dir.path().join("journal");
+    std::fs::create_dir(&journal).unwrap();
+    std::fs::write(journal.join("x.journal"), bytes).unwrap();
+    let parquet = dir.path().join("x.parquet");
+    std::fs::write(&parquet, "not a table").unwrap();
+    let folder = dir.path().to_str().unwrap();
+    for args in [&[folder][..], &[folder, "--all"], &[folder, "--list"], &[parquet.to_str().unwrap()]] {
+        let output = sampler(&[&["postmortem"], args].concat());
+        let said = text(&output.stdout);
+        assert_eq!(output.status.code(), Some(5), "{args:?}: {said}");
+        assert!(said.contains("no all-clear") && said.contains("problem: "), "{args:?}: {said}");
+        assert!(!said.contains("no OOM kill"), "{args:?}: {said}");
+    }
+    for args in [&["--at", "10"][..], &["--html", "/dev/null"], &["--list", "--json"]] {
+        let output = sampler(&[&["postmortem", folder], args].concat());
+        let said = text(&output.stderr);
+        assert_eq!(output.status.code(), Some(5), "{args:?}: {said}");
+        assert!(said.contains("no all-clear") && said.contains("x.journal"), "{args:?}: {said}");
+    }
+    let output = sampler(&["postmortem", folder, "--json"]);
+    let document: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!((output.status.code(), &document["incidents"]), (Some(5), &serde_json::json!([])));
+    assert!(document["problems"][0]["source"].as_str().unwrap().ends_with("x.journal"), "{document}");
+}
+
+#[test]
 fn csv_is_imported_shown_and_exported() {
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("web.csv");
@@ -146,7 +177,9 @@ fn run_passes_exit_codes_and_explains_a_kill() {
     args.extend(leak);
     let killed = sampler(&args);
     assert_eq!(killed.status.code(), Some(137), "{}", text(&killed.stderr));
-    assert!(text(&killed.stderr).contains("killed by the OOM killer, because this cgroup hit its own limit of 24 MiB"));
+    let said = text(&killed.stderr);
+    assert!(said.contains("`sampler` (pid ") && said.contains(" was OOM-killed at "), "{said}");
+    assert!(said.contains(" by its own limit of 24 MiB."), "{said}");
 
     let info = json(&["info", &killed_out, "--json"]);
     let kills = info["oom_kills"].as_array().unwrap();

@@ -1,5 +1,5 @@
 //! What happens as the OOM killer came: the page of each incident is written beside the recording, and a command of the user is
-//! run. Deaths that are no OOM kill get a page and a line. All of it by child processes and bounded in time; the sampling waits for none of it.
+//! run. DeathFinder that are no OOM kill get a page and a line. All of it by child processes and bounded in time; the sampling waits for none of it.
 
 use std::collections::VecDeque;
 use std::fs::{self, File};
@@ -17,8 +17,8 @@ use tokio::time::Instant;
 
 use crate::agent::child;
 use crate::analysis::incident::Incident;
-use crate::analysis::incident::death::{Death, Deaths};
-use crate::analysis::incident::occurrence::{APART_US, Occurrence, take, take_more};
+use crate::analysis::incident::death::{Death, DeathFinder};
+use crate::analysis::incident::incident_ref::{APART_US, IncidentRef, take, take_more};
 use crate::model::event::{Event, EventKind};
 use crate::model::recording::TimedEvent;
 use crate::model::time::{Anchor, format_us};
@@ -49,8 +49,8 @@ pub struct DueIncident {
 /// Finds the incident of each kill, and the deaths: the same rules as in the post-mortem, with no more kept than they need.
 #[derive(Default)]
 pub struct IncidentCollector {
-    open: Vec<Occurrence>,
-    deaths: Deaths,
+    open: Vec<IncidentRef>,
+    deaths: DeathFinder,
 }
 
 impl IncidentCollector {
@@ -61,8 +61,8 @@ impl IncidentCollector {
         let mut news: Vec<DueIncident> = self.deaths.poll(now_us).into_iter().map(of_death).collect();
         if let Some(event) = event {
             let time_us = anchor.wall_us(event.mono_ns);
-            if Deaths::wants(&event.what) {
-                self.deaths.hear(&TimedEvent { time_us, event: event.clone() });
+            if DeathFinder::wants(&event.what) {
+                self.deaths.on_event(&TimedEvent { time_us, event: event.clone() });
             }
             news.extend(self.kill(time_us, event));
         }
@@ -70,7 +70,7 @@ impl IncidentCollector {
     }
 
     fn kill(&mut self, time_us: i64, event: &Event) -> Option<DueIncident> {
-        self.open.retain(|occurrence| time_us - occurrence.last_us <= 2 * APART_US);
+        self.open.retain(|incident| time_us - incident.last_us <= 2 * APART_US);
         let known = self.open.len();
         let at = match &event.what {
             EventKind::OomKill(kill) => {
@@ -82,10 +82,10 @@ impl IncidentCollector {
             _ => return None,
         };
         let is_first = self.open.len() > known;
-        let occurrence = self.open.get_mut(at)?;
-        occurrence.kills.truncate(1);
-        let cgroup = occurrence.kills.first()?.1.victim_cgroup.clone().unwrap_or_default();
-        let incident = IncidentId { is_death: false, at_us: occurrence.at_us, cgroup };
+        let incident = self.open.get_mut(at)?;
+        incident.kills.truncate(1);
+        let cgroup = incident.kills.first()?.1.victim_cgroup.clone().unwrap_or_default();
+        let incident = IncidentId { is_death: false, at_us: incident.at_us, cgroup };
         let json = is_first.then(|| serde_json::to_string(event).unwrap_or_default());
         Some(DueIncident { incident, json })
     }

@@ -6,10 +6,10 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::Context;
-use sampler::analysis::incident::death::{Death, words};
+use sampler::analysis::incident::death::{Death, describe};
+use sampler::analysis::incident::naming::display_name;
 use sampler::model::evidence::MoreOomKills;
 use sampler::model::fields::Table;
-use sampler::model::paths::name as name_of;
 use sampler::model::time::format_us;
 use sampler::model::units::{bytes, count, micros, printable};
 use sampler::reading::summary::{CgroupSummary, Kill, Summary, explain};
@@ -224,10 +224,16 @@ fn text_of(info: &Info, most: usize) -> String {
         let _ = writeln!(out, "\nDeaths that were no OOM kills");
         let called = |path: &str| {
             let name = info.cgroups.iter().find(|cgroup| cgroup.path == path).and_then(|cgroup| cgroup.name.clone());
-            printable(name.as_deref().unwrap_or(name_of(path)))
+            display_name(path, name.as_deref())
         };
         for death in &info.deaths {
-            let _ = writeln!(out, "{}  {} {}", format_us(death.time_us), words::who(death, called), words::what(death));
+            let _ = writeln!(
+                out,
+                "{}  {} {}",
+                format_us(death.time_us),
+                describe::who(death, called),
+                describe::what(death)
+            );
         }
     }
     let _ = writeln!(out, "\ncgroups, largest peak first");

@@ -30,7 +30,7 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let mut failed = None;
     for wanted in &args.incidents {
         let written = match wanted.find(&incidents.all).cloned() {
-            Some(occurrence) => incidents.tell(&occurrence).and_then(|incident| save(&args.into, &incident)),
+            Some(incident) => incidents.explain(&incident).and_then(|incident| save(&args.into, &incident)),
             None => Err(anyhow::anyhow!("the recording in {} does not have it yet", args.dir.display())),
         };
         match written {

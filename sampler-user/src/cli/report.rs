@@ -62,8 +62,8 @@ pub fn write(dir: &Path, part: &crate::cli::excerpt::Excerpt, file: &Path) -> an
     let wanted: Vec<_> = incidents.all.iter().filter(|o| range.contains(&o.at_us)).cloned().collect();
     let left_out = wanted.len().saturating_sub(INCIDENTS);
     let mut told = Vec::new();
-    for occurrence in wanted.into_iter().rev().take(INCIDENTS) {
-        told.push(incidents.tell(&occurrence)?);
+    for incident in wanted.into_iter().rev().take(INCIDENTS) {
+        told.push(incidents.explain(&incident)?);
     }
     let findings = findings::for_report(dir, part)?;
     let mut notes = Vec::new();

@@ -2,7 +2,7 @@
 
 use std::str::FromStr;
 
-use crate::analysis::incident::occurrence::Occurrence;
+use crate::analysis::incident::incident_ref::IncidentRef;
 
 /// An incident by its first kill, such as `oom-kill@1764358800123456=/docker/abc`, or a death.
 #[derive(Clone, Debug, PartialEq)]
@@ -38,14 +38,14 @@ impl FromStr for IncidentId {
 }
 
 impl IncidentId {
-    /// The occurrence that is meant.
-    pub fn find<'a>(&self, all: &'a [Occurrence]) -> Option<&'a Occurrence> {
-        let is_of = |occurrence: &&Occurrence| {
-            let victim = occurrence.kills.first().map(|(_, kill)| &kill.victim_cgroup);
-            let death = occurrence.death.as_ref().map(|death| &death.cgroup);
+    /// The incident that is meant.
+    pub fn find<'a>(&self, all: &'a [IncidentRef]) -> Option<&'a IncidentRef> {
+        let is_of = |incident: &&IncidentRef| {
+            let victim = incident.kills.first().map(|(_, kill)| &kill.victim_cgroup);
+            let death = incident.death.as_ref().map(|death| &death.cgroup);
             let cgroup = if self.is_death { death } else { victim };
             cgroup.is_some_and(|cgroup| cgroup.as_deref().unwrap_or_default() == self.cgroup)
         };
-        all.iter().filter(is_of).min_by_key(|occurrence| occurrence.at_us.abs_diff(self.at_us))
+        all.iter().filter(is_of).min_by_key(|incident| incident.at_us.abs_diff(self.at_us))
     }
 }

@@ -5,15 +5,17 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::ops::Range;
 use std::path::Path;
-use std::thread;
+use std::{fmt, thread};
 
 use anyhow::Context;
 use rustix::fs::{FlockOperation, flock};
 
-use crate::analysis::incident::occurrence::{Occurrence, find};
-use crate::analysis::incident::scene::{AFTER_US, HOUR_US, MINUTE_US, Scene};
+use crate::analysis::incident::context::{AFTER_US, HOUR_US, IncidentContext, MINUTE_US};
+use crate::analysis::incident::death::{describe, finder};
+use crate::analysis::incident::incident_ref::{IncidentRef, find};
+use crate::analysis::incident::naming::name_among;
 use crate::analysis::incident::trace::Trace;
-use crate::analysis::incident::{Incident, death, tell};
+use crate::analysis::incident::{Incident, explain};
 use crate::analysis::leak::track;
 use crate::analysis::leak::track::Track;
 use crate::analysis::lives::{self, Kill, MOST as LIVES};
@@ -22,8 +24,7 @@ use crate::containers::runtimes::identify;
 use crate::model::event::EventKind;
 use crate::model::fields::{FieldId, Table};
 use crate::model::identity::Names;
-use crate::model::paths::name;
-use crate::model::recording::{Origin, Series, TimedEvent};
+use crate::model::recording::{Origin, Problem, Series, TimedEvent};
 use crate::model::time::format_us;
 use crate::model::units::printable;
 use crate::reading::names;
@@ -65,16 +66,42 @@ const MINUTE: [FieldId; 13] = [
     FieldId::Unevictable,
 ];
 
-/// The incidents of a recording, with what it takes to tell them.
+/// The incidents of a recording, with what their pages need.
 pub struct Incidents {
     recording: Recording,
     origins: Vec<Origin>,
     events: Vec<TimedEvent>,
     names: Names,
+    /// Whether an agent records into it now.
+    runs_on: bool,
     /// Rows of the lives of one workload, by path: the kills of a loop ask for the same ones.
     lives: BTreeMap<String, (Range<i64>, Vec<Series>)>,
     /// In the order of time.
-    pub all: Vec<Occurrence>,
+    pub all: Vec<IncidentRef>,
+}
+
+/// What is known of a recording in which no incident was found.
+#[derive(Clone, Debug, PartialEq)]
+pub enum WithoutIncident {
+    /// All of it was read: nothing happened. In words, with what was not watched.
+    AllClear(&'static str),
+    /// Part of it could not be read: an incident may be in there.
+    Unread(Vec<Problem>),
+}
+
+impl fmt::Display for WithoutIncident {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let problems = match self {
+            WithoutIncident::AllClear(words) => return f.write_str(words),
+            WithoutIncident::Unread(problems) => problems,
+        };
+        f.write_str(
+            "no incident in what could be read, but this is no all-clear: part of the recording could not be read",
+        )?;
+        problems.iter().try_for_each(|problem| {
+            write!(f, "\nproblem: {}: {}", printable(&problem.source), printable(&problem.what))
+        })
+    }
 }
 
 impl Incidents {
@@ -87,69 +114,75 @@ impl Incidents {
         let begins: Vec<i64> =
             events.iter().filter(|e| matches!(e.event.what, EventKind::AgentStart { .. })).map(|e| e.time_us).collect();
         let stops = events.iter().filter(|e| matches!(e.event.what, EventKind::AgentStop { .. })).count();
-        // Only a recording that lacks a goodbye is asked when it ended.
+        // Only a recording that lacks a clean stop is asked when it ended.
         let ends = if begins.len() > stops { ends(&mut recording, &begins, &events) } else { Vec::new() };
         let last = |before: i64| ends.iter().rev().find(|end| **end < before).copied();
         let all = find(&events, &origins, &last, runs_on);
         let mut names = Names::default();
         names::learn(&mut names, &events);
-        Ok(Incidents { recording, origins, events, names, lives: BTreeMap::new(), all })
+        Ok(Incidents { recording, origins, events, names, runs_on, lives: BTreeMap::new(), all })
     }
 
     /// The page of one.
-    pub fn tell(&mut self, occurrence: &Occurrence) -> anyhow::Result<Incident> {
-        Ok(tell(&self.scene(occurrence)?))
+    pub fn explain(&mut self, incident: &IncidentRef) -> anyhow::Result<Incident> {
+        Ok(explain(&self.context(incident)?))
     }
 
     /// One line of a list.
-    pub fn line(&self, occurrence: &Occurrence) -> String {
-        let called = |path: &str| {
-            let told = self.names.of(path, |_| None).and_then(|who| who.title());
-            printable(told.as_deref().unwrap_or(name(path)))
-        };
-        if let Some(death) = &occurrence.death {
-            let line = format!("{} {}", death::words::who(death, called), death::words::what(death));
-            return format!("{}  {line}: not an OOM kill", format_us(occurrence.at_us));
+    pub fn line(&self, incident: &IncidentRef) -> String {
+        let called = |path: &str| name_among(&self.names, path);
+        if let Some(death) = &incident.death {
+            let line = format!("{} {}", describe::who(death, called), describe::what(death));
+            return format!("{}  {line}: not an OOM kill", format_us(incident.at_us));
         }
-        let what = match occurrence.kills.first() {
+        let what = match incident.kills.first() {
             Some((_, kill)) => {
                 let who = kill.victim.as_ref().map_or_else(|| "a process".into(), |victim| printable(&victim.comm));
                 let cgroup = kill.victim_cgroup.as_deref().map(|path| format!(" in {}", called(path)));
-                let more = occurrence.count() - 1;
+                let more = incident.count() - 1;
                 let more = if more > 0 { format!(" and {more} more") } else { String::new() };
                 format!("OOM kill of {who}{}{more}", cgroup.unwrap_or_default())
             }
-            None => "the recording stops without a goodbye".into(),
+            None => "the recording stops without a clean stop".into(),
         };
-        format!("{}  {what}", format_us(occurrence.at_us))
+        format!("{}  {what}", format_us(incident.at_us))
     }
 
     /// The workload whose limit was hit, by which kills of a loop belong together; `None` of what is no kill.
-    pub fn loop_of(&self, occurrence: &Occurrence) -> Option<String> {
-        let (_, kill) = occurrence.kills.first()?;
+    pub fn loop_of(&self, incident: &IncidentRef) -> Option<String> {
+        let (_, kill) = incident.kills.first()?;
         Some(self.workload(kill.limit_cgroup.as_deref().or(kill.victim_cgroup.as_deref())?))
     }
 
-    /// What a recording without an incident says.
-    pub fn all_clear(&self) -> &'static str {
-        death::all_clear(&self.events)
+    /// What is known when no incident was found.
+    pub fn without_incident(&mut self) -> WithoutIncident {
+        // The last frame of a segment that is being written may be half there.
+        let segments = if self.runs_on { self.recording.segments() } else { Vec::new() };
+        let open = segments.last().filter(|segment| segment.corrupt_bytes == 0);
+        let in_flight = open.map_or_else(Vec::new, |segment| segment.problems());
+        let problems = self.recording.problems.iter().filter(|problem| !in_flight.contains(problem));
+        match problems.cloned().collect::<Vec<_>>() {
+            unread if unread.is_empty() => WithoutIncident::AllClear(finder::all_clear(&self.events)),
+            unread => WithoutIncident::Unread(unread),
+        }
     }
 
     /// What could not be read.
-    pub fn problems(&self) -> &[crate::model::recording::Problem] {
+    pub fn problems(&self) -> &[Problem] {
         &self.recording.problems
     }
 
-    fn scene(&mut self, occurrence: &Occurrence) -> anyhow::Result<Scene> {
-        let at = occurrence.at_us;
+    fn context(&mut self, incident: &IncidentRef) -> anyhow::Result<IncidentContext> {
+        let at = incident.at_us;
         let begin = |origin: &&Origin| origin.anchor.wall_us(origin.anchor.mono_ns) <= at;
         let origin = self.origins.iter().rev().find(begin).or(self.origins.first()).cloned();
-        let mut scene = Scene::new(occurrence, origin.context("the recording does not say where it was made")?);
+        let mut context =
+            IncidentContext::new(incident, origin.context("the recording does not hold where it was made")?);
         let hour = at - HOUR_US..at + AFTER_US;
-        scene.names = self.names.clone();
-        scene.events = self.events.iter().filter(|e| hour.contains(&e.time_us)).cloned().collect();
+        context.names = self.names.clone();
+        context.events = self.events.iter().filter(|e| hour.contains(&e.time_us)).cloned().collect();
         let query = Query { cgroups: &|_| true, time: hour.clone(), fields: &[], lags: false };
-        self.recording.series(Table::Host, &query, |series| scene.host.feed(&series));
+        self.recording.series(Table::Host, &query, |series| context.host.feed(&series));
 
         let minute_us = at - MINUTE_US - 5_000_000;
         let read = |recording: &mut Recording, time: Range<i64>, fields: &[FieldId]| {
@@ -164,38 +197,38 @@ impl Incidents {
         let minute = read(&mut self.recording, minute_us..hour.end, &[&HOUR[..], &MINUTE].concat());
         let slow = halves(&mut self.recording, hour.start..minute_us, |recording, time| read(recording, time, &HOUR));
         for (path, trace) in slow.into_iter().flatten().chain(minute) {
-            scene.cgroups.entry(path).or_default().follow(trace);
+            context.cgroups.entry(path).or_default().follow(trace);
         }
-        scene.take_facts();
-        scene.find_suspect();
-        self.read_processes(&mut scene);
-        self.read_history(&mut scene);
-        Ok(scene)
+        context.take_facts();
+        context.find_suspect();
+        self.read_processes(&mut context);
+        self.read_history(&mut context);
+        Ok(context)
     }
 
-    fn read_processes(&mut self, scene: &mut Scene) {
-        let (suspect, victim) = (scene.suspect.clone(), scene.victim_cgroup().map(str::to_owned));
+    fn read_processes(&mut self, context: &mut IncidentContext) {
+        let (suspect, victim) = (context.suspect.clone(), context.victim_cgroup().map(str::to_owned));
         let wants = |path: &str| suspect.as_deref() == Some(path) || victim.as_deref() == Some(path);
-        let time = scene.at_us - 5_000_000..scene.at_us + 1;
+        let time = context.at_us - 5_000_000..context.at_us + 1;
         let query = Query { cgroups: &wants, time, fields: &[], lags: false };
         self.recording.series(Table::Processes, &query, |series| {
             let Some(key) = &series.subject.process else { return };
             let path = &series.subject.cgroup;
-            let at = scene.processes.iter().position(|(known, other, _)| known == path && other == key);
+            let at = context.processes.iter().position(|(known, other, _)| known == path && other == key);
             let at = at.unwrap_or_else(|| {
-                scene.processes.push((path.clone(), key.clone(), Default::default()));
-                scene.processes.len() - 1
+                context.processes.push((path.clone(), key.clone(), Default::default()));
+                context.processes.len() - 1
             });
-            scene.processes[at].2.feed(&series);
+            context.processes[at].2.feed(&series);
         });
     }
 
     /// The suspect's last life, and the lives of the victim's workload side by side; without what comes at every tick where that
     /// would be too much.
-    fn read_history(&mut self, scene: &mut Scene) {
-        let at = scene.at_us;
-        let Some(suspect) = scene.suspect.clone() else { return };
-        let victim = scene.victim_cgroup().unwrap_or(&suspect).to_owned();
+    fn read_history(&mut self, context: &mut IncidentContext) {
+        let at = context.at_us;
+        let Some(suspect) = context.suspect.clone() else { return };
+        let victim = context.victim_cgroup().unwrap_or(&suspect).to_owned();
         let kills: Vec<KillAt> = self.kills_of(&self.workload(&victim), at);
         let mut tracks: BTreeMap<String, Track> = BTreeMap::new();
         let mut history = None;
@@ -230,10 +263,10 @@ impl Incidents {
             kills.iter().map(|kill| Kill { time_us: kill.time_us, cgroup: &kill.path, limit: kill.limit }).collect();
         let times: Vec<i64> =
             self.kills_of(&self.workload(&victim), i64::MAX).iter().map(|kill| kill.time_us).collect();
-        scene.take_lives(lives::of_tracks(&tracks, &killed), &times);
+        context.take_lives(lives::of_tracks(&tracks, &killed), &times);
         let mut history = history.unwrap_or_default();
         history.keep(1);
-        scene.take_history(&mut history);
+        context.take_history(&mut history);
     }
 
     /// What is the same in all lives of a cgroup.
@@ -320,7 +353,7 @@ fn feed(track: &mut Track, series: &Series, due: &mut &[i64], until: i64) {
     }
 }
 
-/// Reads the two halves of a time at once; what they tell comes in their order.
+/// Reads the two halves of a time at once; the results are in their order.
 fn halves<T: Send>(
     recording: &mut Recording,
     time: Range<i64>,
@@ -336,7 +369,7 @@ fn halves<T: Send>(
     [earlier, later.unwrap_or_else(|panic| std::panic::resume_unwind(panic))]
 }
 
-/// When each run that has no goodbye was seen last.
+/// When each run that has no clean stop was seen last.
 fn ends(recording: &mut Recording, begins: &[i64], events: &[TimedEvent]) -> Vec<i64> {
     let mut ends = Vec::new();
     for (i, begin) in begins.iter().enumerate() {

@@ -5,7 +5,7 @@ use std::ops::Range;
 use std::path::Path;
 
 use crate::advise::facts::OtherKill;
-use crate::analysis::incident::cause::Class;
+use crate::analysis::incident::cause::{self, CauseClass, HigherLimit};
 use crate::analysis::incident::{Incident, Owner};
 use crate::reading::demand::key;
 use crate::reading::incidents::Incidents;
@@ -35,38 +35,40 @@ pub fn kills(dir: &Path, range: &Range<i64>, named: &Named) -> anyhow::Result<BT
     let all: Vec<_> =
         incidents.all.iter().filter(|o| !o.kills.is_empty() && range.contains(&o.at_us)).cloned().collect();
     let mut known = BTreeSet::new();
-    for occurrence in all.iter().rev() {
-        for (_, kill) in &occurrence.kills {
+    for incident in all.iter().rev() {
+        for (_, kill) in &incident.kills {
             if let Some(victim) = &kill.victim_cgroup {
                 of.entry(key(victim)).or_default().victims += 1;
             }
         }
-        let Some((_, first)) = occurrence.kills.first() else { continue };
+        let Some((_, first)) = incident.kills.first() else { continue };
         if let Some(victim) = &first.victim_cgroup {
-            of.entry(key(victim)).or_default().victims += occurrence.more;
+            of.entry(key(victim)).or_default().victims += incident.more;
         }
         let whose = (first.limit_cgroup.as_deref().map(key), first.victim_cgroup.as_deref().map(key));
         if known.len() >= MOST || !known.insert(whose) {
             continue;
         }
-        take(&incidents.tell(occurrence)?, &key, &mut of);
+        take(&incidents.explain(incident)?, &key, &mut of);
     }
     Ok(of)
 }
 
 fn take(page: &Incident, key: &dyn Fn(&str) -> String, of: &mut BTreeMap<String, Killed>) {
-    let leaks = page.cause == Class::Leak || page.contributing.contains(&Class::Leak);
+    let only_postponed = |class: CauseClass| cause::of(class).higher_limit == HigherLimit::Postpones;
+    let leaks = only_postponed(page.cause) || page.contributing.iter().copied().any(only_postponed);
     if let Some(suspect) = page.suspect.as_ref().filter(|_| leaks) {
         of.entry(key(suspect)).or_default().leaks = true;
     }
     let Some(limited) = page.limit.cgroup.as_ref().filter(|_| page.limit.owner != Owner::Machine) else { return };
     let killed = of.entry(key(limited)).or_default();
-    match page.cause {
-        Class::LimitTooLow | Class::Burst | Class::LoadSpike => killed.at.extend(page.limit.limit),
-        // What is below it leaks: more would only take longer to fill.
-        Class::Leak => killed.leaks = true,
-        cause => killed
-            .other
-            .push(OtherKill { cause: cause.word(), instead: page.advice.first().map(|advice| advice.what.clone()) }),
+    match cause::of(page.cause).higher_limit {
+        HigherLimit::Answers => killed.at.extend(page.limit.limit),
+        // What is below it leaks.
+        HigherLimit::Postpones => killed.leaks = true,
+        HigherLimit::ChangesNothing => killed.other.push(OtherKill {
+            cause: page.cause.word(),
+            instead: page.advice.first().map(|advice| advice.what.clone()),
+        }),
     }
 }

@@ -1,13 +1,16 @@
-//! What a recording says at a glance: per cgroup its size and growth, and each OOM kill in words.
+//! A recording at a glance: the size and growth of each cgroup, and each OOM kill in words.
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
 
 use serde::Serialize;
 
+use crate::analysis::incident::Limit;
 use crate::analysis::incident::death::{self, Death};
+use crate::analysis::incident::kill_facts::KillFacts;
+use crate::analysis::incident::naming::display_name;
 use crate::model::event::EventKind;
-use crate::model::evidence::{Constraint, MoreOomKills, OomKill};
+use crate::model::evidence::{MoreOomKills, OomKill};
 use crate::model::fields::{FieldId, Table, UNLIMITED};
 use crate::model::identity::Identity;
 use crate::model::recording::{Series, TimedEvent};
@@ -21,7 +24,7 @@ use crate::store::scan::{Query, Recording};
 pub struct CgroupSummary {
     /// Path.
     pub path: String,
-    /// What its runtime calls it, or its path tells.
+    /// Its name by its runtime, or else by its path.
     pub name: Option<String>,
     /// Who it is: container, image, labels.
     pub identity: Option<Identity>,
@@ -167,7 +170,7 @@ fn take_limit(
     kill: &OomKill,
     wants: &dyn Fn(&str) -> bool,
 ) {
-    let (Some(path), Some(told)) = (kill.limit_cgroup.as_ref().filter(|path| wants(path)), kill.usage()) else {
+    let (Some(path), Some(usage)) = (kill.limit_cgroup.as_ref().filter(|path| wants(path)), kill.usage()) else {
         return;
     };
     let begun = |cgroup: &&mut CgroupSummary| cgroup.first_us <= time_us + MOMENT_US;
@@ -181,10 +184,10 @@ fn take_limit(
         }
     };
     if cgroup.limit_us <= time_us || cgroup.limit_bytes.is_none() {
-        cgroup.limit_bytes = told.limit.or(cgroup.limit_bytes);
+        cgroup.limit_bytes = usage.limit.or(cgroup.limit_bytes);
     }
-    if cgroup.peak_bytes.is_none_or(|peak| told.usage > peak) {
-        (cgroup.peak_bytes, cgroup.peak_us) = (Some(told.usage), time_us);
+    if cgroup.peak_bytes.is_none_or(|peak| usage.usage > peak) {
+        (cgroup.peak_bytes, cgroup.peak_us) = (Some(usage.usage), time_us);
     }
 }
 
@@ -262,34 +265,24 @@ impl CgroupSummary {
     }
 }
 
-/// A kill in words: who, whose limit, what the memory was, and who saw it.
+/// A kill in words: the sentence of its page without the cause, its cgroup, what the victim's memory was, and who saw it.
 pub fn explain(kill: &Kill, rise: Option<&CgroupSummary>) -> String {
-    let mut out = String::new();
     let merged = &kill.kill;
-    let who = match (&kill.comm, kill.pid) {
-        (Some(comm), Some(pid)) => format!("{} (pid {pid})", printable(comm)),
-        _ => "a process".into(),
+    let facts = KillFacts {
+        time_us: kill.time_us,
+        comm: kill.comm.as_deref(),
+        pid: kill.pid,
+        cgroup: kill.cgroup.as_deref().map(|path| display_name(path, kill.name.as_deref())),
+        others: 0,
+        is_group: false,
+        constraint: merged.constraint,
+        limit: Limit::of(merged),
+        swap: None,
     };
-    let cgroup = match (&kill.name, kill.cgroup.as_deref()) {
-        (Some(name), Some(cgroup)) => format!("{} ({})", printable(name), printable(cgroup)),
-        (None, Some(cgroup)) => printable(cgroup),
-        _ => "an unknown cgroup".into(),
-    };
-    let _ = write!(out, "{}  {who} in {cgroup} was killed by the OOM killer, ", kill.time);
-    let own = merged.limit_cgroup == merged.victim_cgroup;
-    match (merged.constraint, &merged.limit_cgroup) {
-        (Constraint::Memcg, Some(_)) if own => out.push_str("because this cgroup hit its own limit"),
-        (Constraint::Memcg, Some(limit)) => {
-            let _ = write!(out, "because {} above it hit its limit", printable(limit));
-        }
-        (Constraint::None, _) => out.push_str("because the whole machine ran out of memory"),
-        (Constraint::Cpuset | Constraint::MemoryPolicy, _) => out.push_str("because its memory nodes ran out"),
-        _ => out.push_str("for a reason that no witness told"),
+    let mut out = format!("{}  {}\n", kill.time, facts.sentence(""));
+    if let Some(path) = &kill.cgroup {
+        let _ = writeln!(out, "  Its cgroup: {}.", printable(path));
     }
-    if let Some(limit) = merged.limit() {
-        let _ = write!(out, " of {}", bytes(limit));
-    }
-    out.push_str(".\n");
     if let Some(victim) = &merged.victim {
         let _ = writeln!(
             out,

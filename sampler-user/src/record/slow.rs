@@ -17,6 +17,7 @@ use crate::kernel::cgroupfs::plan::Plan;
 use crate::kernel::processes;
 use crate::model::event::{Event, EventKind};
 use crate::model::fields::{FieldId, Kind, Table, UNLIMITED, of};
+use crate::model::memory;
 use crate::model::recording::{ProcessKey, Subject};
 use crate::model::sample::{HOST, PassBuilder, PassKind, Row, SubjectRef};
 use crate::model::time::{mono_ns, process_cpu_ns, thread_cpu_ns};
@@ -269,10 +270,9 @@ impl Slow {
 impl Memory {
     /// Reports changed limits, and notices slow growth.
     fn observe(&mut self, now: u64, target: &Target, row: &Row, messages: &Sender<Message>) {
-        let files = [FieldId::InactiveFile, FieldId::ActiveFile].map(|id| row.get(id.field()));
-        if let [Some(inactive), Some(active)] = files {
+        if let Some(bytes) = memory::page_cache(|id| row.get(id.field())) {
             let at_ns = now + u64::from(row.lag_us) * 1000;
-            target.state.set_cache(Cache { bytes: inactive.saturating_add(active), at_ns });
+            target.state.set_cache(Cache { bytes, at_ns });
         }
         if let Some(limit) = row.get(FieldId::Max.field()) {
             target.state.set_limit(limit);

@@ -107,6 +107,11 @@ impl Trace {
         memory::footprint(|field| self.at(field, at_us)).or_else(|| self.at(FieldId::Current, at_us))
     }
 
+    /// The highest footprint between two times, bytes.
+    pub fn footprint_peak(&self, from_us: i64, to_us: i64) -> Option<u64> {
+        self.footprints(from_us, to_us).into_iter().map(|(_, value)| value).max()
+    }
+
     /// Footprint at each time its parts were read, between two times.
     pub fn footprints(&self, from_us: i64, to_us: i64) -> Vec<(i64, u64)> {
         let field = if self.points(FieldId::Anon).is_empty() { FieldId::Current } else { FieldId::Anon };

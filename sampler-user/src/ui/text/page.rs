@@ -4,9 +4,9 @@ use std::fmt::Write;
 use std::io::IsTerminal;
 
 use crate::analysis::incident::cause::ENOUGH;
-use crate::analysis::incident::death::{Death, words};
+use crate::analysis::incident::death::{Death, describe};
+use crate::analysis::incident::incident_ref::IncidentKind;
 use crate::analysis::incident::memory::CgroupMemory;
-use crate::analysis::incident::occurrence::Kind;
 use crate::analysis::incident::timeline::Point;
 use crate::analysis::incident::verdict::sure;
 use crate::analysis::incident::{Incident, Owner};
@@ -111,7 +111,7 @@ pub fn page(incident: &Incident, style: Style) -> String {
             .map(|order| format!(", {} pages at once", 1u64 << order));
         item(&mut out, "asked   ", &format!("{who}{}", pages.unwrap_or_default()));
     }
-    if let Some(suspect) = incident.suspect.as_ref().filter(|_| incident.kind == Kind::OomKill) {
+    if let Some(suspect) = incident.suspect.as_ref().filter(|_| incident.kind == IncidentKind::OomKill) {
         item(&mut out, "grew    ", &printable(suspect));
     }
     if !incident.witnesses.is_empty() {
@@ -157,7 +157,7 @@ fn ended(death: &Death) -> Vec<(&'static str, String)> {
     let pid = death.pid.map_or_else(String::new, |pid| format!(" (pid {pid})"));
     let main = if death.main && death.comm.is_some() { ", the main process" } else { "" };
     let peak = death.peak_rss.map_or_else(String::new, |peak| format!(", with up to {}", bytes(peak)));
-    let mut all = vec![("ended", format!("{comm}{pid}{main}: {}{peak}", words::end(death)))];
+    let mut all = vec![("ended", format!("{comm}{pid}{main}: {}{peak}", describe::end(death)))];
     for (title, sender) in [("asked", &death.asked), ("by", &death.sender)] {
         let Some(sender) = sender else { continue };
         let before_s = (death.time_us - sender.time_us) as f64 / 1e6;
@@ -165,15 +165,18 @@ fn ended(death: &Death) -> Vec<(&'static str, String)> {
         let from = sender.cgroup.as_deref().filter(|_| !sender.itself).map(|path| format!(" in {}", printable(path)));
         let ignored = if sender.ignored { ", which ignored it" } else { "" };
         let from = from.unwrap_or_default();
-        all.push((title, format!("{}: {}{from}{before}{ignored}", words::signal(sender.signal), words::by(sender))));
+        all.push((
+            title,
+            format!("{}: {}{from}{before}{ignored}", describe::signal(sender.signal), describe::by(sender)),
+        ));
     }
     if let Some(account) = &death.runtime {
         let sent = account
             .sent
             .iter()
-            .map(|(before_s, number)| format!("{} {before_s:.1} s before, ", words::signal(*number)));
+            .map(|(before_s, number)| format!("{} {before_s:.1} s before, ", describe::signal(*number)));
         let code = account.code.map_or_else(|| "no exit code".into(), |code| format!("exit code {code}"));
-        all.push(("runtime", format!("{} says: {}{code}", printable(&account.by), sent.collect::<String>())));
+        all.push(("runtime", format!("{} reports: {}{code}", printable(&account.by), sent.collect::<String>())));
     }
     all
 }

@@ -1,10 +1,9 @@
-//! The table of causes. Each looks at the same scene and says how likely it is, with what speaks for it and against it. The
+//! The table of causes. Each looks at the same context and judges how likely it is, with what speaks for it and against it. The
 //! most likely is the cause of the page; all are shown.
 
-use serde::{Deserialize, Serialize};
-
-use crate::analysis::incident::occurrence::Kind;
-use crate::analysis::incident::scene::Scene;
+use crate::analysis::incident::advice::Advice;
+use crate::analysis::incident::context::IncidentContext;
+use crate::analysis::incident::incident_ref::IncidentKind;
 
 mod burst;
 mod cache;
@@ -12,6 +11,7 @@ mod crash;
 mod exhausted;
 mod exit_code;
 mod forks;
+mod judgement;
 mod killed;
 mod leak;
 mod limit_too_low;
@@ -21,114 +21,17 @@ mod neighbour;
 mod not_memory;
 mod oom_daemon;
 mod own_ceiling;
+mod phrase;
 mod stop_timeout;
 mod storm;
 mod swap;
 mod tmpfs;
+mod unknown;
 
-pub use burst::rise as burst_rise;
-pub use forks::tasks as fork_tasks;
-pub use own_ceiling::{comm as ended_comm, known as own_ceiling};
-pub use storm::step as storm_step;
+pub use self::judgement::{Cause, CauseClass, HigherLimit, Judgement, Role};
 
-/// A class of causes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Class {
-    /// Memory grew without bound.
-    Leak,
-    /// The working set needs more than the limit.
-    LimitTooLow,
-    /// Much was allocated within a moment.
-    Burst,
-    /// Memory rose with the work.
-    LoadSpike,
-    /// Files in a tmpfs, or shared memory.
-    Tmpfs,
-    /// Page cache that could not be reclaimed.
-    Cache,
-    /// Another cgroup under the same limit took the memory.
-    Neighbour,
-    /// More was promised together than there is.
-    LimitsExceed,
-    /// Many cgroups rose in step.
-    Storm,
-    /// There is no swap, or it was used up.
-    Swap,
-    /// Processes or threads multiplied.
-    Forks,
-    /// The machine had nothing left as the recording ended.
-    Exhausted,
-    /// The recording ended, and memory was not why.
-    NotMemory,
-    /// Somebody killed a process: a person, a script, a runtime.
-    Killed,
-    /// A process was asked to end, did not, and was killed.
-    StopTimeout,
-    /// A program that watches the memory killed a process.
-    OomDaemon,
-    /// A process ran into a ceiling of its own, far below its limit.
-    OwnCeiling,
-    /// A process crashed.
-    Crash,
-    /// A process ended with a code that only its own output explains.
-    ExitCode,
-    /// No class has enough for it.
-    Unknown,
-}
-
-impl Class {
-    /// The word that JSON has for it.
-    pub fn word(self) -> String {
-        serde_json::to_value(self).ok().and_then(|value| value.as_str().map(str::to_owned)).unwrap_or_default()
-    }
-}
-
-/// What is said of one class.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct Judgement {
-    /// The class.
-    pub class: Class,
-    /// How likely it is the cause, 0 to 1.
-    pub score: f64,
-    /// What speaks for it.
-    #[serde(rename = "for")]
-    pub speaks_for: Vec<String>,
-    /// What speaks against it.
-    pub against: Vec<String>,
-}
-
-impl Judgement {
-    fn new(class: Class) -> Judgement {
-        Judgement { class, score: 0.0, speaks_for: Vec::new(), against: Vec::new() }
-    }
-
-    /// It is this likely, because.
-    fn pro(&mut self, score: f64, why: impl Into<String>) {
-        self.score = self.score.max(score);
-        self.speaks_for.push(why.into());
-    }
-
-    /// It is at most this likely, because.
-    fn contra(&mut self, at_most: f64, why: impl Into<String>) {
-        self.score = self.score.min(at_most);
-        self.against.push(why.into());
-    }
-}
-
-/// A class and how it is judged.
-#[derive(Debug)]
-pub struct Cause {
-    /// The class.
-    pub class: Class,
-    /// Which incidents it may explain.
-    pub of: Kind,
-    /// Judges a scene.
-    pub judge: fn(&Scene, &mut Judgement),
-}
-
-/// The causes.
-pub const TABLE: [Cause; 19] = [
+/// The causes; the order decides between equally likely ones.
+pub static TABLE: [Cause; 19] = [
     neighbour::CAUSE,
     limits_exceed::CAUSE,
     storm::CAUSE,
@@ -150,43 +53,60 @@ pub const TABLE: [Cause; 19] = [
     exit_code::CAUSE,
 ];
 
-/// From this on a class is said to be the cause.
+/// What stands for every class that is not in the table.
+static UNKNOWN: Cause = unknown::CAUSE;
+
+/// From this on a class is the cause.
 pub const ENOUGH: f64 = 0.5;
 
-/// Judges each class, most likely first.
-pub fn judge(scene: &Scene) -> Vec<Judgement> {
+/// The cause of a class.
+pub fn of(class: CauseClass) -> &'static Cause {
+    TABLE.iter().find(|cause| cause.class == class).unwrap_or(&UNKNOWN)
+}
+
+/// Judges each class that may explain the incident, most likely first.
+pub fn judge(context: &IncidentContext) -> Vec<Judgement> {
     let mut all: Vec<Judgement> = TABLE
         .iter()
-        .filter(|cause| cause.of == scene.kind)
+        .filter(|cause| cause.of == context.kind)
         .map(|cause| {
             let mut judgement = Judgement::new(cause.class);
-            (cause.judge)(scene, &mut judgement);
+            (cause.judge)(context, &mut judgement);
             judgement
         })
         .collect();
-    // The order of the table decides between equals.
     all.sort_by(|a, b| b.score.total_cmp(&a.score));
     all
 }
 
-/// The cause of the page.
-pub fn primary(judgements: &[Judgement]) -> Class {
-    let own = judgements.iter().find(|judgement| judgement.class != Class::Swap);
-    own.filter(|judgement| judgement.score >= ENOUGH).map_or(Class::Unknown, |judgement| judgement.class)
+/// The cause of the page: the most likely one, if it has [`ENOUGH`] for it.
+pub fn primary(judgements: &[Judgement]) -> CauseClass {
+    let own = judgements.iter().find(|judgement| of(judgement.class).role != Role::Aggravation);
+    own.filter(|judgement| judgement.score >= ENOUGH).map_or(CauseClass::Unknown, |judgement| judgement.class)
 }
 
-/// What contributed beside it. Of the classes that say how one cgroup grew only the most likely counts: it is one growth.
-pub fn contributing(judgements: &[Judgement], primary: Class) -> Vec<Class> {
-    let of_growth = |class: Class| {
-        use Class::{Burst, Cache, Forks, Leak, LimitTooLow, LoadSpike, Tmpfs};
-        matches!(class, Leak | LimitTooLow | Burst | LoadSpike | Tmpfs | Cache | Forks)
-    };
-    let mut all: Vec<Class> = Vec::new();
+/// What contributed beside it, most likely first.
+pub fn contributing(judgements: &[Judgement], primary: CauseClass) -> Vec<CauseClass> {
+    let is_growth = |class: CauseClass| of(class).role == Role::Growth;
+    let mut all: Vec<CauseClass> = Vec::new();
     for Judgement { class, .. } in judgements.iter().filter(|judgement| judgement.score >= ENOUGH) {
-        let told = of_growth(*class) && (of_growth(primary) || all.iter().any(|other| of_growth(*other)));
-        if *class != primary && !told {
+        let is_known_growth = is_growth(*class) && (is_growth(primary) || all.iter().any(|other| is_growth(*other)));
+        if *class != primary && !is_known_growth {
             all.push(*class);
         }
     }
     all
+}
+
+/// What to change: the answer to the cause first, then those to what contributed.
+pub fn advise(context: &IncidentContext, primary: CauseClass, contributing: &[CauseClass]) -> Vec<Advice> {
+    match context.kind {
+        // A process ends once: what else was likely is another reading of the same end.
+        IncidentKind::Death => (of(primary).advise)(context).into_iter().collect(),
+        IncidentKind::OomKill | IncidentKind::AbruptEnd if context.suspect_trace().is_none() => Vec::new(),
+        IncidentKind::OomKill | IncidentKind::AbruptEnd => {
+            let classes = std::iter::once(&primary).chain(contributing);
+            classes.filter_map(|class| (of(*class).advise)(context)).collect()
+        }
+    }
 }

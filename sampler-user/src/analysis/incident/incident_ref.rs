@@ -1,4 +1,4 @@
-//! What happened in a recording, and when: kills, and ends without a goodbye.
+//! What happened in a recording, and when: kills, and ends without a clean stop.
 
 use serde::{Deserialize, Serialize};
 
@@ -15,16 +15,16 @@ const LONGEST_US: i64 = 3_600_000_000;
 /// What kind of incident.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum Kind {
+pub enum IncidentKind {
     /// The OOM killer came.
     OomKill,
-    /// The recording ends without the agent's goodbye.
+    /// The recording ends without a clean stop of the agent.
     AbruptEnd,
     /// A process ended by a signal or a failure, and not by the OOM killer.
     Death,
 }
 
-/// What came after an end without a goodbye.
+/// What came after an end without a clean stop.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Afterwards {
@@ -38,9 +38,9 @@ pub enum Afterwards {
 
 /// An incident, before its story is known.
 #[derive(Clone, Debug)]
-pub struct Occurrence {
+pub struct IncidentRef {
     /// What kind.
-    pub kind: Kind,
+    pub kind: IncidentKind,
     /// When it began, microseconds since 1970.
     pub at_us: i64,
     /// The kills, with their times.
@@ -55,15 +55,15 @@ pub struct Occurrence {
     pub death: Option<Box<Death>>,
 }
 
-/// The incidents in the order of time. `last_us` tells the last row or event before a time; `runs_on` that an agent still
+/// The incidents in the order of time. `last_us` returns the last row or event before a time; `runs_on`: an agent still
 /// records, so that the end of the recording is none.
 pub fn find(
     events: &[TimedEvent],
     origins: &[Origin],
     last_us: &dyn Fn(i64) -> Option<i64>,
     runs_on: bool,
-) -> Vec<Occurrence> {
-    let mut found: Vec<Occurrence> = Vec::new();
+) -> Vec<IncidentRef> {
+    let mut found: Vec<IncidentRef> = Vec::new();
     // A recording that was imported has no agent, and no end to speak of.
     let mut begun: Option<i64> = None;
     for event in events {
@@ -85,8 +85,8 @@ pub fn find(
     if begun.is_some() && !runs_on {
         found.extend(end(i64::MAX, origins, last_us));
     }
-    found.extend(death::find(events).into_iter().map(|death| Occurrence {
-        kind: Kind::Death,
+    found.extend(death::find(events).into_iter().map(|death| IncidentRef {
+        kind: IncidentKind::Death,
         at_us: death.time_us,
         kills: Vec::new(),
         more: 0,
@@ -94,12 +94,12 @@ pub fn find(
         afterwards: None,
         death: Some(death.into()),
     }));
-    found.sort_by_key(|occurrence| occurrence.at_us);
+    found.sort_by_key(|incident| incident.at_us);
     found
 }
 
 /// The end before a time.
-fn end(before_us: i64, origins: &[Origin], last_us: &dyn Fn(i64) -> Option<i64>) -> Option<Occurrence> {
+fn end(before_us: i64, origins: &[Origin], last_us: &dyn Fn(i64) -> Option<i64>) -> Option<IncidentRef> {
     let at_us = last_us(before_us)?;
     let wall = |origin: &Origin| origin.anchor.wall_us(origin.anchor.mono_ns);
     let ended = origins.iter().rev().find(|origin| wall(origin) <= at_us);
@@ -109,8 +109,8 @@ fn end(before_us: i64, origins: &[Origin], last_us: &dyn Fn(i64) -> Option<i64>)
         (_, Some(_)) => Afterwards::NewBoot,
         (_, None) => Afterwards::Nothing,
     };
-    Some(Occurrence {
-        kind: Kind::AbruptEnd,
+    Some(IncidentRef {
+        kind: IncidentKind::AbruptEnd,
         at_us,
         kills: Vec::new(),
         more: 0,
@@ -121,7 +121,7 @@ fn end(before_us: i64, origins: &[Origin], last_us: &dyn Fn(i64) -> Option<i64>)
 }
 
 /// Adds the kills that a storm brought beyond those that are events; returns the place of their incident.
-pub fn take_more(found: &mut Vec<Occurrence>, time_us: i64, more: &MoreOomKills) -> usize {
+pub fn take_more(found: &mut Vec<IncidentRef>, time_us: i64, more: &MoreOomKills) -> usize {
     let one = OomKill {
         time_ns: more.first_ns,
         constraint: more.constraint,
@@ -138,11 +138,11 @@ pub fn take_more(found: &mut Vec<Occurrence>, time_us: i64, more: &MoreOomKills)
 
 /// Adds a kill to the incident it belongs to, or to a new one; returns its place. With `counted` above 0 it stands for so many
 /// of a storm.
-pub fn take(found: &mut Vec<Occurrence>, time_us: i64, kill: &OomKill, counted: u64) -> usize {
-    let open = found.iter().rposition(|occurrence| occurrence.takes(time_us, kill));
+pub fn take(found: &mut Vec<IncidentRef>, time_us: i64, kill: &OomKill, counted: u64) -> usize {
+    let open = found.iter().rposition(|incident| incident.takes(time_us, kill));
     let Some(at) = open else {
-        found.push(Occurrence {
-            kind: Kind::OomKill,
+        found.push(IncidentRef {
+            kind: IncidentKind::OomKill,
             at_us: time_us,
             kills: vec![(time_us, kill.clone())],
             more: counted.saturating_sub(1),
@@ -152,17 +152,17 @@ pub fn take(found: &mut Vec<Occurrence>, time_us: i64, kill: &OomKill, counted: 
         });
         return found.len() - 1;
     };
-    let occurrence = &mut found[at];
-    occurrence.last_us = occurrence.last_us.max(time_us);
+    let incident = &mut found[at];
+    incident.last_us = incident.last_us.max(time_us);
     if counted > 0 {
-        occurrence.more += counted;
+        incident.more += counted;
     } else {
-        occurrence.kills.push((time_us, kill.clone()));
+        incident.kills.push((time_us, kill.clone()));
     }
     at
 }
 
-/// Whether a witness told whose limit it was.
+/// Whether a witness saw whose limit it was.
 pub fn is_known(kill: &OomKill) -> bool {
     match kill.constraint {
         Constraint::Unknown => false,
@@ -182,7 +182,7 @@ pub fn is_same(a: &OomKill, b: &OomKill) -> bool {
     }
 }
 
-impl Occurrence {
+impl IncidentRef {
     /// Kills in all.
     pub fn count(&self) -> u64 {
         self.kills.len() as u64 + self.more
@@ -228,7 +228,7 @@ mod tests {
         events: Vec<(i64, EventKind)>,
         origins: &[Origin],
         runs_on: bool,
-    ) -> Vec<(Kind, i64, usize, Option<Afterwards>)> {
+    ) -> Vec<(IncidentKind, i64, usize, Option<Afterwards>)> {
         let events: Vec<TimedEvent> = events
             .into_iter()
             .map(|(s, what)| TimedEvent { time_us: s * 1_000_000, event: Event { mono_ns: 0, cgroup: None, what } })
@@ -241,7 +241,11 @@ mod tests {
     #[test]
     fn kills_of_one_limit_are_one_incident_and_later_ones_are_another() {
         let events = vec![(0, start()), (5, kill("/a")), (6, kill("/b")), (9, kill("/a")), (40, kill("/a"))];
-        let want = [(Kind::OomKill, 5, 2, None), (Kind::OomKill, 6, 1, None), (Kind::OomKill, 40, 1, None)];
+        let want = [
+            (IncidentKind::OomKill, 5, 2, None),
+            (IncidentKind::OomKill, 6, 1, None),
+            (IncidentKind::OomKill, 40, 1, None),
+        ];
         assert_eq!(found(events, &[], true), want);
     }
 
@@ -281,13 +285,13 @@ mod tests {
     }
 
     #[test]
-    fn an_end_without_a_goodbye_is_one_and_says_what_came_after() {
+    fn an_end_without_a_clean_stop_is_one_and_says_what_came_after() {
         let stop = EventKind::AgentStop { reason: String::new() };
-        let goodbye = vec![(0, start()), (30, stop)];
-        assert!(found(goodbye, &[origin("a", 0)], false).is_empty());
+        let stopped = vec![(0, start()), (30, stop)];
+        assert!(found(stopped, &[origin("a", 0)], false).is_empty());
         let twice = vec![(0, start()), (60, start())];
         let ends = found(twice.clone(), &[origin("a", 0), origin("a", 60_000_000)], true);
-        assert_eq!(ends, [(Kind::AbruptEnd, 59, 0, Some(Afterwards::SameBoot))]);
+        assert_eq!(ends, [(IncidentKind::AbruptEnd, 59, 0, Some(Afterwards::SameBoot))]);
         let ends = found(twice, &[origin("a", 0), origin("b", 60_000_000)], false);
         assert_eq!(ends[0].3, Some(Afterwards::NewBoot));
         assert_eq!((ends[1].1, ends[1].3), (89, Some(Afterwards::Nothing)));

@@ -3,20 +3,23 @@
 use std::collections::BTreeMap;
 
 use crate::analysis::incident::death::Death;
-use crate::analysis::incident::occurrence::{Afterwards, Kind, Occurrence, is_known};
+use crate::analysis::incident::grown_part::GrownPart;
+use crate::analysis::incident::incident_ref::{Afterwards, IncidentKind, IncidentRef, is_known};
+use crate::analysis::incident::limit::{Limit, Owner};
+use crate::analysis::incident::naming::name_among;
 use crate::analysis::incident::trace::Trace;
-use crate::analysis::incident::{Limit, Owner, Trigger, Victim};
-use crate::analysis::leak::track::{Signal, Track};
+use crate::analysis::incident::victim::{Trigger, Victim};
+use crate::analysis::leak::detectors::Class as MemoryClass;
+use crate::analysis::leak::track::Track;
 use crate::analysis::leak::verdict::{Verdict, judge_among};
 use crate::analysis::limits::MACHINE;
 use crate::analysis::lives::{Life, Loop, loop_of};
 use crate::analysis::workloads::key;
-use crate::model::evidence::{Constraint, OomKill, TaskRow};
+use crate::model::evidence::{OomKill, TaskRow};
 use crate::model::fields::FieldId;
 use crate::model::identity::Names;
-use crate::model::paths::{is_below, name};
+use crate::model::paths::is_below;
 use crate::model::recording::{Origin, ProcessKey, TimedEvent};
-use crate::model::units::printable;
 use crate::model::{evidence, memory};
 
 /// How far back the traces go, microseconds.
@@ -28,9 +31,9 @@ pub const AFTER_US: i64 = 10_000_000;
 
 /// What was read around an incident.
 #[derive(Debug)]
-pub struct Scene {
+pub struct IncidentContext {
     /// What kind of incident.
-    pub kind: Kind,
+    pub kind: IncidentKind,
     /// When it began, microseconds since 1970.
     pub at_us: i64,
     /// The kills.
@@ -49,13 +52,13 @@ pub struct Scene {
     pub host: Trace,
     /// Its processes, by cgroup.
     pub processes: Vec<(String, ProcessKey, Trace)>,
-    /// What containers are called, as far as it was told.
+    /// The names of containers, as far as they were recorded.
     pub names: Names,
     /// Events of the hour, and kills of before.
     pub events: Vec<TimedEvent>,
     /// The cgroup that made the memory short.
     pub suspect: Option<String>,
-    /// What its long history says.
+    /// The verdict on its long history.
     pub history: Option<Verdict>,
     /// How long that history is, seconds.
     pub history_s: f64,
@@ -73,16 +76,16 @@ fn sizes(kill: &OomKill) -> Option<&evidence::Victim> {
     kill.victim.as_ref().filter(|_| kill.report.is_some() || kill.probe.as_ref().is_some_and(|p| p.has_sizes))
 }
 
-impl Scene {
-    /// A scene of which nothing is read yet.
-    pub fn new(occurrence: &Occurrence, origin: Origin) -> Scene {
-        Scene {
-            kind: occurrence.kind,
-            at_us: occurrence.at_us,
-            kills: occurrence.kills.clone(),
-            more: occurrence.more,
-            afterwards: occurrence.afterwards,
-            death: occurrence.death.clone(),
+impl IncidentContext {
+    /// A context without anything that was read.
+    pub fn new(incident: &IncidentRef, origin: Origin) -> IncidentContext {
+        IncidentContext {
+            kind: incident.kind,
+            at_us: incident.at_us,
+            kills: incident.kills.clone(),
+            more: incident.more,
+            afterwards: incident.afterwards,
+            death: incident.death.clone(),
             origin,
             cgroups: BTreeMap::new(),
             host: Trace::default(),
@@ -97,10 +100,15 @@ impl Scene {
         }
     }
 
-    /// A cgroup as people call it: by the name of its container, else by its path. Safe to show.
+    /// A cgroup as people call it. Safe to show.
     pub fn called(&self, path: &str) -> String {
-        let told = self.names.of(path, |_| None).and_then(|who| who.title());
-        printable(told.as_deref().unwrap_or(name(path)))
+        name_among(&self.names, path)
+    }
+
+    /// The cgroup of a death as people call it. Safe to show.
+    pub fn called_death(&self) -> String {
+        let path = self.death.as_ref().and_then(|death| death.cgroup.as_deref());
+        path.map_or_else(|| "the container".into(), |path| self.called(path))
     }
 
     /// The kill that began it, or the first of which it is known whose limit it was.
@@ -116,59 +124,49 @@ impl Scene {
         }
     }
 
-    /// The first moment after which the traces show what the kill freed: nothing after it tells of before.
+    /// The first moment after which the traces show what the kill freed: what comes after it is not of before.
     pub fn before_us(&self) -> i64 {
-        // The probe and the log tell of a kill a moment before or after memory falls.
+        // The probe and the log report a kill a moment before or after memory falls.
         self.at_us
     }
 
     /// Whose limit was hit.
     pub fn limit(&self) -> Limit {
-        let none = Limit { owner: Owner::Unknown, cgroup: None, limit: None, usage: None };
-        let Some(kill) = self.kill() else { return none };
-        let total = self.host.at(FieldId::MemTotal, self.at_us);
-        match (kill.constraint, &kill.limit_cgroup) {
-            (Constraint::None | Constraint::Cpuset | Constraint::MemoryPolicy, _) => {
+        let Some(kill) = self.kill() else { return Limit::unknown() };
+        let limit = Limit::of(kill);
+        match (limit.owner, &limit.cgroup) {
+            (Owner::Machine, _) => {
+                let total = self.host.at(FieldId::MemTotal, self.at_us);
                 let free = self.host.at(FieldId::MemAvailable, self.at_us);
                 let usage = total.zip(free).map(|(total, free)| total.saturating_sub(free));
-                Limit { owner: Owner::Machine, cgroup: None, limit: total, usage }
+                Limit { limit: total, usage, ..limit }
             }
-            (Constraint::Memcg, Some(path)) => {
-                let owner = if Some(path) == kill.victim_cgroup.as_ref() {
-                    Owner::Own
-                } else if path == "/wsl-user" {
-                    Owner::WslUser
-                } else {
-                    Owner::Ancestor
-                };
+            (_, Some(path)) => {
                 let trace = self.cgroups.get(path);
                 let read = |field| trace.and_then(|trace| trace.limit(field, self.at_us));
-                let told = kill.usage();
-                let (limit, usage) = (told.and_then(|told| told.limit), told.map(|told| told.usage));
                 Limit {
-                    owner,
-                    cgroup: Some(path.clone()),
-                    limit: limit.or_else(|| read(FieldId::Max)),
-                    usage: usage.or_else(|| read(FieldId::Current)),
+                    limit: limit.limit.or_else(|| read(FieldId::Max)),
+                    usage: limit.usage.or_else(|| read(FieldId::Current)),
+                    ..limit
                 }
             }
-            _ => none,
+            _ => limit,
         }
     }
 
     /// Whether it was the machine that ran out: by a kill, or by an end at which it had nothing left.
     pub fn is_of_machine(&self) -> bool {
-        self.kind == Kind::AbruptEnd || self.limit().owner == Owner::Machine
+        self.kind == IncidentKind::AbruptEnd || self.limit().owner == Owner::Machine
     }
 
     /// Who asked.
     pub fn trigger(&self) -> Option<Trigger> {
         let kill = self.kill()?;
-        let told = kill.report.as_ref().and_then(|report| report.trigger.as_ref());
+        let reported = kill.report.as_ref().and_then(|report| report.trigger.as_ref());
         let probe = kill.probe.as_ref();
-        let comm = told.map(|t| t.comm.clone()).or_else(|| probe.map(|p| p.trigger_comm.clone()))?;
+        let comm = reported.map(|t| t.comm.clone()).or_else(|| probe.map(|p| p.trigger_comm.clone()))?;
         let pid = probe.map(|p| p.trigger_pid).filter(|pid| *pid > 0);
-        let order = told.map(|t| t.order).or_else(|| Some(i64::from(probe?.request.as_ref()?.order)));
+        let order = reported.map(|t| t.order).or_else(|| Some(i64::from(probe?.request.as_ref()?.order)));
         let is_victim = match (pid, &kill.victim) {
             (Some(pid), Some(victim)) => pid == victim.pid,
             (None, Some(victim)) => victim.comm == comm,
@@ -240,11 +238,11 @@ impl Scene {
         let current = trace.peak(FieldId::Current, self.at_us - 1_200_000, self.before_us()).unwrap_or(0);
         let cache = self.cache(trace);
         let limit = self.limit();
-        let told = limit.usage.filter(|_| limit.cgroup.as_deref() == Some(path) && self.members().len() <= 1);
+        let reported = limit.usage.filter(|_| limit.cgroup.as_deref() == Some(path) && self.members().len() <= 1);
         // What was allocated since the last look is known of the victim alone.
         let in_it = self.kills.iter().filter(|(_, kill)| kill.victim_cgroup.as_deref() == Some(path));
         let of_victim = in_it.filter_map(|(_, kill)| sizes(kill)).map(|victim| victim.anon_rss).max().unwrap_or(0);
-        let held = told.map_or(last, |usage| usage.saturating_sub(cache));
+        let held = reported.map_or(last, |usage| usage.saturating_sub(cache));
         held.max(last).max(current.saturating_sub(cache)).max(of_victim)
     }
 
@@ -268,7 +266,7 @@ impl Scene {
         [self.made_us(path), life, trace].into_iter().flatten().fold(self.since_us(), i64::max)
     }
 
-    /// What the kernel's report of a kill says of the cgroup whose limit was hit, where no row does: its limit, and what it held.
+    /// Adds limit and usage of the cgroup whose limit was hit from the kernel's report of the kill, where no row has them.
     pub fn take_facts(&mut self) {
         let limit = self.limit();
         let (Some(path), Owner::Own | Owner::Ancestor | Owner::WslUser) = (limit.cgroup, limit.owner) else { return };
@@ -287,11 +285,17 @@ impl Scene {
         self.lives = lives;
     }
 
-    /// What the lives say, where they are of the one that made the memory short.
+    /// What the lives have in common, where they are of the cgroup that made the memory short.
     pub fn suspect_loop(&self) -> Option<&Loop> {
         let (suspect, victim) = (self.suspect.as_deref()?, self.victim_cgroup()?);
         let workload = |path: &str| key(path, self.names.of(path, |_| None).as_ref());
         self.restarts.as_ref().filter(|_| suspect == victim || workload(suspect) == workload(victim))
+    }
+
+    /// Whether the page rests on one life, in which the leak detectors could not judge how memory grew.
+    pub fn is_one_short_life(&self) -> bool {
+        let is_undetermined = |verdict: &Verdict| verdict.verdict == MemoryClass::Undetermined;
+        self.restarts.is_none() && self.history.as_ref().is_some_and(is_undetermined)
     }
 
     /// How much a cgroup grew since a time, and since when it is known: one that appeared later grew from nothing.
@@ -370,32 +374,26 @@ impl Scene {
         self.history = judge_among(track, own, self.suspect_loop());
     }
 
-    /// The part of the suspect's memory that grew most in the hour.
-    pub fn part_that_grew(&self) -> Option<(&'static str, u64)> {
+    /// The kind of the suspect's memory that grew: as the detectors say, else as the hour shows.
+    pub fn grown_part(&self) -> GrownPart {
+        let component = self.history.as_ref().and_then(|verdict| verdict.component).map(GrownPart::from);
+        component.or_else(|| self.grown_in_the_hour()).unwrap_or(GrownPart::Unknown)
+    }
+
+    fn grown_in_the_hour(&self) -> Option<GrownPart> {
         let (path, trace) = self.suspect_trace()?;
         let since = self.since_of(path);
         let parts = [
-            ("anonymous memory", FieldId::Anon),
-            ("shared memory and tmpfs", FieldId::Shmem),
-            ("kernel memory", FieldId::Kernel),
-            ("socket buffers", FieldId::Sock),
-            ("swap", FieldId::SwapCurrent),
+            (GrownPart::Anonymous, FieldId::Anon),
+            (GrownPart::Shared, FieldId::Shmem),
+            (GrownPart::Kernel, FieldId::Kernel),
+            (GrownPart::Sockets, FieldId::Sock),
+            (GrownPart::Swap, FieldId::SwapCurrent),
         ];
-        let grown = parts.iter().filter_map(|(name, field)| {
-            let first = trace.between(*field, since, self.at_us).first()?.1;
-            Some((*name, trace.at(*field, self.at_us)?.saturating_sub(first)))
+        let grown = parts.into_iter().filter_map(|(part, field)| {
+            let first = trace.between(field, since, self.at_us).first()?.1;
+            Some((part, trace.at(field, self.at_us)?.saturating_sub(first)))
         });
-        grown.max_by_key(|(_, growth)| *growth).filter(|(_, growth)| *growth > 0)
-    }
-
-    /// The signal that the detectors say grew, in words.
-    pub fn component(&self) -> &'static str {
-        match self.history.as_ref().and_then(|verdict| verdict.component) {
-            Some(Signal::Shmem) => "shared memory and tmpfs",
-            Some(Signal::Slab | Signal::Kernel | Signal::KernelStack | Signal::Pagetables) => "kernel memory",
-            Some(Signal::Sock) => "socket buffers",
-            Some(_) => "anonymous memory",
-            None => self.part_that_grew().map_or("memory", |(name, _)| name),
-        }
+        grown.max_by_key(|(_, growth)| *growth).filter(|(_, growth)| *growth > 0).map(|(part, _)| part)
     }
 }
