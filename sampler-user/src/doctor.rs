@@ -18,6 +18,7 @@ use crate::probe::{Attached, Probe};
 use crate::wsl::{Wsl, detect};
 
 pub use checks::CHECKS;
+pub use wsl::{Settings, settings};
 
 /// How it stands with one thing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]

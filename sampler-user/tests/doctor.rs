@@ -50,14 +50,19 @@ fn what_is_of_wsl_is_asked_on_wsl_only() {
 }
 
 /// Content of `.wslconfig`, memory of the VM in KiB, state, and a word of it.
-const CONFIGS: [(&[u8], u64, &str, &str); 7] = [
+const CONFIGS: [(&[u8], u64, &str, &str); 12] = [
     (b"[wsl2]\nmemory=6GB\n", 6_082_000, "good", "memory=6GB"),
     (b"[wsl2]\nmemory=6GB\n", 13_000_000, "lacks", "but the VM has 12.4 GiB"),
     (b"[wsl2]\nmemory=16GB\n", 6_082_000, "lacks", "but the VM has"),
-    (b"\xef\xbb\xbf[wsl2]\nmemory=6GB\n", 6_082_000, "lacks", "byte order mark"),
-    (b"\xff\xfe[\0w\0s\0l\x002\0]\0", 6_082_000, "lacks", "is UTF-16"),
+    (b"\xef\xbb\xbf[wsl2]\nmemory=6GB\n", 6_082_000, "note", "byte order mark"),
+    (b"\xff\xfe[\0w\0s\0l\x002\0]\0", 6_082_000, "note", "is UTF-16"),
+    (b"\xfe\xff\0[\0w\0s\0l\x002\0]\0", 6_082_000, "lacks", "takes nothing of it"),
     (b"[wsl2]\nmemory=\xff\n", 6_082_000, "lacks", "is no UTF-8"),
     (b"[wsl2]\nkernelCommandLine=psi=1\x1b[2J\n", 6_082_000, "good", "\\u{1b}[2J"),
+    (b"[ws12]\nmemory=6GB\n", 6_082_000, "lacks", "line 1: WSL has no key in a section [ws12]; write [wsl2]"),
+    (b"[wsl2]\nmemory=50%\n", 6_082_000, "lacks", "line 2: memory takes"),
+    (b"[wsl2]\nmemory=8gb\n", 6_082_000, "lacks", "write memory=8GB"),
+    (b"memory=6GB\n[wsl2]\n", 6_082_000, "lacks", "line 1: memory stands above any section"),
 ];
 
 #[test]
@@ -78,4 +83,43 @@ fn a_wslconfig_is_read_as_it_is_encoded_and_held_against_the_vm() {
         let found = check(root.path(), ".wslconfig");
         assert!(found["state"] == state && found["what"].as_str().unwrap().contains(word), "{state} {word}: {found}");
     }
+}
+
+#[test]
+fn the_files_of_wsl_are_reported_line_by_line() {
+    let (text, _) = doctor(&hosts().join("wsl-v2"), &["--json"]);
+    let report: Value = serde_json::from_str(&text).unwrap();
+    let files: Vec<&str> =
+        report["settings"].as_array().unwrap().iter().map(|file| file["path"].as_str().unwrap()).collect();
+    assert_eq!(files, ["/etc/wsl.conf", "/mnt/c/Users/ada/.wslconfig"]);
+    assert_eq!(report["settings"][1]["effective"]["wsl2.memory"], 6u64 << 30);
+    // One file alone, by its name.
+    let dir = tempfile::tempdir().unwrap();
+    for (name, kind, nothing) in [(".wslconfig", ".wslconfig", 3), ("wsl.conf", "wsl.conf", 5)] {
+        let path = dir.path().join(name);
+        fs::write(&path, "[wsl2]\nmemory=6GB\nmemory=8GB\n[boot]\nsystemd=true\n").unwrap();
+        let run = |more: &[&str]| {
+            let output = Command::new(env!("CARGO_BIN_EXE_sampler"))
+                .args(["doctor", "--wslconfig"])
+                .arg(&path)
+                .args(more)
+                .output();
+            let output = output.unwrap();
+            assert!(output.status.success(), "{output:?}");
+            String::from_utf8(output.stdout).unwrap()
+        };
+        let report: Value = serde_json::from_str(&run(&["--json"])).unwrap();
+        let file = &report["settings"][0];
+        assert_eq!(file["kind"], kind);
+        let lines: Vec<u64> =
+            file["ineffective"].as_array().unwrap().iter().map(|line| line.as_u64().unwrap()).collect();
+        assert!(lines.contains(&3) && (kind == "wsl.conf") != lines.contains(&nothing.max(5)), "{kind}: {lines:?}");
+        assert!(run(&[]).contains("line 3: "));
+    }
+    let missing =
+        Command::new(env!("CARGO_BIN_EXE_sampler")).args(["doctor", "--wslconfig", "/nowhere"]).output().unwrap();
+    assert!(
+        !missing.status.success() && String::from_utf8_lossy(&missing.stderr).contains("read /nowhere"),
+        "{missing:?}"
+    );
 }

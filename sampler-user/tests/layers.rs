@@ -23,7 +23,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("probe", &["probe", "cgroupfs", "evidence", "fields", "paths", "sample"]),
     ("doctor", &["doctor", "cgroupfs", "probe", "units", "wsl", "wslconfig"]),
     ("wsl", &[]),
-    ("wslconfig", &[]),
+    ("wslconfig", &["wslconfig", "paths", "units"]),
     ("processes", &["cgroupfs", "fields", "recording", "sample"]),
     (
         "analysis",

@@ -61,9 +61,12 @@ pub struct Args {
     /// Write the override of your Compose file here.
     #[arg(long, value_name = "FILE", requires = "compose")]
     r#override: Option<PathBuf>,
-    /// Your .wslconfig: say what WSL steps over in it, and show a new one.
+    /// Your .wslconfig: report each line that does nothing, with the line to write, and show a new one that keeps all else.
     #[arg(long, value_name = "FILE")]
     wslconfig: Option<PathBuf>,
+    /// Write the new .wslconfig here: yours with memory, swap and autoMemoryReclaim changed, in its encoding.
+    #[arg(long, value_name = "FILE")]
+    new_wslconfig: Option<PathBuf>,
     /// Write the drop-ins of systemd units below this folder.
     #[arg(long, value_name = "DIR")]
     systemd: Option<PathBuf>,
@@ -182,8 +185,9 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     if let Some(folder) = &args.systemd {
         files::write_drop_ins(&document.systemd, folder)?;
     }
-    if args.wslconfig.is_some() || gathered.machine.wsl.is_some() {
-        let made = files::wsl(args.wslconfig.as_deref(), &document.containers, &document.machine)?;
+    if args.wslconfig.is_some() || args.new_wslconfig.is_some() || gathered.machine.wsl.is_some() {
+        let (from, to) = (args.wslconfig.as_deref(), args.new_wslconfig.as_deref());
+        let made = files::wsl(from, to, &document.containers, &document.machine)?;
         document.wslconfig = Some(made);
     }
     let text = if args.json {

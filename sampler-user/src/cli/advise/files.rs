@@ -12,9 +12,10 @@ use sampler::advise::compose::matching::{Known, services};
 use sampler::advise::compose::overriding::{self, Limits};
 use sampler::advise::limit::State;
 use sampler::advise::systemd::{DropIn, drop_in, unit};
-use sampler::advise::wslconfig::{self, Config, Wanted};
+use sampler::advise::wslconfig::{self, Wanted};
 use sampler::advise::{Container, Machine, stagger};
 use sampler::analysis::groups::{Group, Kind};
+use sampler::wslconfig::{Config, Kind as Of, Problem, Value};
 use serde::Serialize;
 
 /// The first line of what is ours, so that it may be written again.
@@ -133,31 +134,52 @@ pub fn write_drop_ins(list: &[DropIn], folder: &Path) -> anyhow::Result<()> {
 /// A `.wslconfig`.
 #[derive(Debug, Serialize)]
 pub struct Wsl {
-    /// What is wrong with the one that was given.
-    pub problems: Vec<wslconfig::Problem>,
+    /// What is in force of the one that was given.
+    pub effective: BTreeMap<String, Value>,
+    /// Its lines that do nothing, from 1.
+    pub ineffective: Vec<usize>,
+    /// What is wrong with it.
+    pub problems: Vec<Problem>,
     /// What the new one says.
     pub wanted: Wanted,
     /// The new one.
     pub text: String,
+    /// Where it was written; absent when it was only shown.
+    pub written: Option<PathBuf>,
 }
 
 /// What is used outside of containers at least, bytes: the system's own processes.
 const OUTSIDE: u64 = 512 << 20;
 
-/// Reads the user's file, if there is one, and makes a new text.
-pub fn wsl(path: Option<&Path>, containers: &[Container], machine: &Machine) -> anyhow::Result<Wsl> {
-    let old = match path.map(|path| (path, fs::read(path))) {
-        Some((_, Ok(bytes))) => wslconfig::read(&bytes),
-        Some((_, Err(error))) if error.kind() == ErrorKind::NotFound => Config::default(),
-        Some((path, Err(error))) => return Err(error).with_context(|| format!("read {}", path.display())),
-        None => Config::default(),
-    };
+/// Reads the user's file, if there is one, makes a new text, and writes it where it is to go.
+pub fn wsl(path: Option<&Path>, to: Option<&Path>, containers: &[Container], machine: &Machine) -> anyhow::Result<Wsl> {
+    let is_there = path.filter(|path| path.exists());
+    let bytes = is_there.map(|path| super::super::read_file(path, LARGEST)).transpose()?.unwrap_or_default();
+    let kind = path.map_or(Of::Wslconfig, |path| Of::of(&path.to_string_lossy()));
+    let old = Config::read(&bytes, kind);
     let counted = || containers.iter().filter(|container| !container.nested);
     let limits = counted().filter_map(|container| container.after).fold(0, u64::saturating_add);
     let held = counted().filter_map(|container| container.advice.peak).fold(0, u64::saturating_add);
     let outside = machine.used_most.map_or(0, |used| used.saturating_sub(held)).max(OUTSIDE);
     let wanted = wslconfig::wanted(limits, outside, &machine.kernel);
-    Ok(Wsl { text: wslconfig::text(&old, &wanted), problems: old.problems, wanted })
+    // A distribution's wsl.conf does not say how large the machine is.
+    let base = if kind == Of::WslConf { Config::default() } else { old.clone() };
+    let text = wslconfig::text(&base, &wanted);
+    if let Some(to) = to {
+        write_new(&base.encode(&text), to)?;
+    }
+    let Config { effective, ineffective, problems, .. } = old;
+    Ok(Wsl { effective, ineffective, problems, wanted, text, written: to.map(Path::to_owned) })
+}
+
+/// No file that configures WSL is larger, bytes.
+const LARGEST: u64 = 1 << 20;
+
+/// Writes a file that is not there yet.
+fn write_new(bytes: &[u8], path: &Path) -> anyhow::Result<()> {
+    let what = || format!("write {}: it must not be there yet, since yours is never written over", path.display());
+    let mut file = fs::OpenOptions::new().write(true).create_new(true).open(path).with_context(what)?;
+    std::io::Write::write_all(&mut file, bytes).with_context(|| format!("write {}", path.display()))
 }
 
 /// The word for a state, as a person reads it.

@@ -158,13 +158,28 @@ fn files(all: &Document, out: &mut String) {
     }
     if let Some(wsl) = &all.wslconfig {
         for problem in &wsl.problems {
-            let line = problem.line.map_or_else(String::new, |line| format!(" line {line}"));
-            let _ = writeln!(out, "\n.wslconfig{line}: {}", problem.what);
+            let _ = writeln!(out, "\n.wslconfig {}", problem);
         }
-        let _ = write!(out, "\n%UserProfile%\\.wslconfig\n{}", indented(&wsl.text));
+        match &wsl.written {
+            Some(path) => {
+                let _ = writeln!(
+                    out,
+                    "\nA new .wslconfig written to {}: put it in place of yours, then wsl --shutdown",
+                    path.display()
+                );
+            }
+            None => {
+                let _ = write!(
+                    out,
+                    "\n%UserProfile%\\.wslconfig (--new-wslconfig FILE writes it)\n{}",
+                    indented(&wsl.text)
+                );
+            }
+        }
     }
 }
 
 fn indented(text: &str) -> String {
-    text.lines().map(|line| format!("  {line}\n")).collect()
+    let shown = |line: &str| line.split('\t').map(printable).collect::<Vec<_>>().join("\t");
+    text.lines().map(|line| format!("  {}\n", shown(line))).collect()
 }
