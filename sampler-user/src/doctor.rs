@@ -4,6 +4,7 @@
 
 mod around;
 mod checks;
+mod hierarchy;
 mod wsl;
 
 use std::fs;

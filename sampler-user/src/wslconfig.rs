@@ -238,6 +238,7 @@ impl Reading {
                     *settings += 1;
                 }
                 self.setting(entry.line, setting);
+                self.joined(entry, setting, text);
             }
             What::Invalid(why) => self.invalid(entry, *why, text),
         }
@@ -282,6 +283,30 @@ impl Reading {
                 let write = written.map(|value| mend::setting(known, &value, &setting.section));
                 let what = format!("{key} takes {}, not `{value}`: WSL skips the line", known.takes.words());
                 self.say(line, what, write, false);
+            }
+        }
+    }
+
+    /// Lines that a backslash at the end of the one before makes a part of its value, although they look like their own.
+    fn joined(&mut self, entry: &Entry, setting: &Setting, text: &[char]) {
+        let value = text.get(setting.span.clone()).unwrap_or_default();
+        for (at, line) in value.split(|c| *c == '\n').enumerate().skip(1) {
+            let is_own = scan(line, self.kind).iter().any(|own| match &own.what {
+                What::Section(name) => mend::section(name, self.kind).is_some(),
+                What::Setting(own) => {
+                    let name = format!("{}.{}", setting.section, own.key);
+                    table(self.kind).iter().any(|known| known.is(&name))
+                }
+                What::Invalid(_) => false,
+            });
+            if is_own {
+                let shown = printable(line.iter().collect::<String>().trim());
+                let what = format!(
+                    "`{shown}` belongs to {} of line {}: the backslash before it joins them",
+                    setting.key,
+                    entry.line + at - 1
+                );
+                self.say(entry.line + at, what, Some(shown), false);
             }
         }
     }

@@ -6,6 +6,7 @@ use super::State::{Blocks, Good, Lacks, Note};
 use super::{Host, Look, State};
 use crate::units::{bytes, printable};
 use crate::wsl::Wsl;
+use crate::wslconfig::keys::table;
 use crate::wslconfig::{Config, Encoding, Kind, Value};
 
 pub fn version(host: &Host) -> Look {
@@ -142,7 +143,8 @@ pub fn config(host: &Host) -> Look {
         let shown: Vec<String> = ["memory", "swap", "kernelCommandLine"].into_iter().filter_map(show).collect();
         let shown = if shown.is_empty() { "no limit of memory".to_owned() } else { shown.join(", ") };
         let (state, fix) = judge(config);
-        let said = file.faults().into_iter().map(|fault| format!("; {fault}")).collect::<String>();
+        let new = newer(config, host.wsl_version.as_deref());
+        let said = file.faults().into_iter().chain(new).map(|fault| format!("; {fault}")).collect::<String>();
         // Of several users it may be the file of another one.
         let unlike = unlike(config, total).map_or(String::new(), |total| format!(", but the VM has {}", bytes(total)));
         let own = match (unlike.is_empty(), all.len()) {
@@ -156,6 +158,16 @@ pub fn config(host: &Host) -> Look {
         facts.push(format!("{name}: {shown}{unlike}{said}"));
     }
     (worst.0, facts.join("; "), worst.1)
+}
+
+/// Keys that a version of WSL, where it is known, does not have yet.
+fn newer(config: &Config, version: Option<&str>) -> Vec<String> {
+    let numbers = |text: &str| text.split('.').map(|part| part.parse::<u64>().unwrap_or(0)).collect::<Vec<_>>();
+    let Some(version) = version else { return Vec::new() };
+    let keys = config.effective.keys().filter_map(|name| table(config.kind).iter().find(|key| key.is(name)));
+    let needs =
+        keys.filter_map(|key| Some((key.name, key.since?))).filter(|(_, since)| numbers(since) > numbers(version));
+    needs.map(|(name, since)| format!("{name} needs WSL {since}, this is {}", printable(version))).collect()
 }
 
 /// The memory of the VM, bytes, where it is not what a file asks for. The kernel keeps some of it for itself.

@@ -48,7 +48,7 @@ fn each_encoding_is_read_as_windows_and_linux_read_it() {
 
 #[test]
 fn lines_are_read_by_the_rules_of_wsl() {
-    let table: [(&str, Json, &[usize]); 24] = [
+    let table: [(&str, Json, &[usize]); 25] = [
         ("[wsl2]\nwsl2.memory=50%\nmemory=4GB\n", json!({"wsl2.memory": 4u64 << 30}), &[2]),
         ("[wsl2]\nmemory=50%\nmemory=4GB\n", json!({}), &[2, 3]),
         ("[wsl2] # main\n\tmemory =\t\"4GB\"\t# half\n", json!({"wsl2.memory": 4u64 << 30}), &[]),
@@ -72,6 +72,11 @@ fn lines_are_read_by_the_rules_of_wsl() {
             "[wsl2]\nkernelCommandLine = a=b \\\n  c=d # e\nswap=0",
             json!({"wsl2.kernelCommandLine": "a=b   c=d", "wsl2.swap": 0}),
             &[],
+        ),
+        (
+            "[wsl2]\ncrashDumpFolder=D:\\\nmemory=4GB\nswap=0\n",
+            json!({"wsl2.crashDumpFolder": "D:memory=4GB", "wsl2.swap": 0}),
+            &[3],
         ),
         ("[wsl2]\nkernelCommandLine=\"a # b\" c\n", json!({"wsl2.kernelCommandLine": "a # b c"}), &[]),
         ("[wsl2]\nkernelCommandLine=\"a\nswap=0\n", json!({"wsl2.swap": 0}), &[2]),
