@@ -26,7 +26,7 @@ fuzz_target!(|bytes: &[u8]| {
         because: vec![service.name.clone()],
     };
     let limits: Vec<Limits> = file.services.iter().map(limits).collect();
-    let again = File::read(text(&file, "docker-compose.yml", &limits).as_bytes()).expect("the override is YAML");
+    let again = File::read(text(&file, &["docker-compose.yml"], &limits).as_bytes()).expect("the override is YAML");
     assert_eq!(again.version, file.version);
     let names = |file: &File| {
         file.services

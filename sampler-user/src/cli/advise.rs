@@ -55,9 +55,12 @@ pub struct Args {
     /// Fit the limits into this, such as 2.7G; says so where they cannot be.
     #[arg(long, value_name = "SIZE", value_parser = parse_bytes)]
     budget: Option<u64>,
-    /// Your Compose file; it is read, never written.
+    /// Your Compose file, several times where you give Compose several with -f, or the folder of your project; never written.
     #[arg(long, value_name = "FILE")]
-    compose: Option<PathBuf>,
+    compose: Vec<PathBuf>,
+    /// A file of variables for it, as Compose takes it [default: .env beside the first Compose file]
+    #[arg(long, value_name = "FILE", requires = "compose")]
+    env_file: Vec<PathBuf>,
     /// Write the override of your Compose file here.
     #[arg(long, value_name = "FILE", requires = "compose")]
     r#override: Option<PathBuf>,
@@ -159,7 +162,10 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let mut gathered = gather::gather(here.dir(), &args.part)?;
     let kills = kills::kills(here.dir(), &args.part, &gathered.named)?;
     let (mut containers, are_containers) = containers(&mut gathered, &kills, args);
-    let compose = args.compose.as_ref().map(|path| files::read_compose(path, &mut containers)).transpose()?;
+    let compose = match args.compose.is_empty() {
+        true => None,
+        false => Some(files::read_compose(&args.compose, &args.env_file, &mut containers)?),
+    };
     let budget = args.budget.map(|asked| spend(&mut containers, asked));
     let is_here = rustix::system::uname().nodename().to_str().is_ok_and(|name| name == gathered.host);
     let ask = is_here || args.apply || args.docker_socket.is_some();
@@ -168,16 +174,16 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
         containers: &containers,
         groups: &gathered.groups,
         machine: &gathered.machine,
-        compose: compose.as_ref(),
+        compose: compose.as_ref().map(|compose| &compose.project),
         leftovers: leftovers.as_ref(),
     };
     let findings = checks::run(&scene);
     let mut document = document(args, &gathered, containers, are_containers, budget);
     document.checks = findings;
-    if let (Some(path), Some(file)) = (&args.compose, &compose) {
-        let mut made = files::override_of(path, file, &document.containers, &gathered.groups);
+    if let Some(compose) = &compose {
+        let mut made = files::override_of(compose, &document.containers, &gathered.groups);
         if let Some(target) = &args.r#override {
-            files::write_override(&made.text, target, path)?;
+            files::write_override(&made.text, target, &compose.files)?;
             made.written = Some(target.clone());
         }
         document.compose = Some(made);
