@@ -188,11 +188,8 @@ impl Reading {
 
     /// Whether WSL sees lines at all. In Linux a mark makes the first line invalid, which ends it.
     fn is_read(&self, encoding: Encoding) -> bool {
-        match (self.kind, encoding) {
-            (_, Encoding::Utf16Unread) => false,
-            (Kind::WslConf, Encoding::Utf8Mark | Encoding::Utf16) => false,
-            _ => true,
-        }
+        let is_marked = matches!(encoding, Encoding::Utf8Mark | Encoding::Utf16);
+        encoding != Encoding::Utf16Unread && !(self.kind == Kind::WslConf && is_marked)
     }
 
     fn encoding(&mut self, encoding: Encoding) {

@@ -195,6 +195,16 @@ const SAID: &[Said] = &[
         ],
     ),
     (
+        "Amazon Linux 2, whose systemd is too old for its kernel",
+        &[
+            (RELEASE, "5.10.230-223.885.amzn2.x86_64"),
+            (MOUNTS, V1),
+            ("etc/os-release", "NAME=\"Amazon Linux\"\nVERSION_ID=\"2\"\nID=\"amzn\"\n"),
+        ],
+        &["memory on v1", "too old for cgroup v2", "boot with psi=1"],
+        &["systemd.unified_cgroup_hierarchy", "cgroup v2, see cgroups"],
+    ),
+    (
         "el7 with nothing mounted",
         &[(RELEASE, "3.10.0-1160.el7.x86_64"), (MOUNTS, NO_MEMORY)],
         &["mount -t cgroup -o memory"],
@@ -238,7 +248,7 @@ const SAID: &[Said] = &[
     (
         "a copy without its mounts",
         &[(RELEASE, "6.1.0-18-amd64")],
-        &["not known: /proc/self/mounts"],
+        &["not known: /proc/self/mounts", "not known: /proc/self/status", "not known: /proc/sys/vm/panic_on_oom"],
         &["is accounted", "memory on v1", "switched off"],
     ),
     (

@@ -19,6 +19,9 @@ pub fn swap(host: &Host) -> Look {
 }
 
 pub fn oom(host: &Host) -> Look {
+    if !host.has("proc/sys/vm/panic_on_oom") {
+        return (Note, "not known: /proc/sys/vm/panic_on_oom cannot be read".into(), None);
+    }
     let set = |name: &str| host.text(&format!("proc/sys/vm/{name}")).is_some_and(|value| value != "0");
     if set("panic_on_oom") {
         return (
@@ -58,7 +61,7 @@ pub fn guard(host: &Host) -> Look {
         (Version::V1, _) => (
             Note,
             "raises limits; v1 has no memory.high, and no way to reclaim a part of the cache".into(),
-            (!hierarchy::has_no_v2(host)).then_some("cgroup v2, see cgroups"),
+            (!hierarchy::stays_on_v1(host)).then_some("cgroup v2, see cgroups"),
         ),
     }
 }

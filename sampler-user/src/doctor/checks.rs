@@ -81,6 +81,9 @@ fn capabilities(host: &Host) -> Look {
         (19, "CAP_SYS_PTRACE", "the mappings of others' processes"),
     ];
     const SYS_ADMIN: u32 = 21;
+    if !host.text("proc/self/status").is_some_and(|status| status.contains("CapEff:")) {
+        return (Note, "not known: /proc/self/status cannot be read".into(), None);
+    }
     let lacks = WANTED.iter().filter(|(number, ..)| !(host.can(*number) || *number >= 34 && host.can(SYS_ADMIN)));
     let lacks: Vec<String> = lacks.map(|(_, name, what)| format!("{name} ({what})")).collect();
     match lacks.is_empty() {

@@ -18,13 +18,18 @@ fn kernel(host: &Host) -> Option<(u32, u32)> {
 }
 
 /// Whether the kernel is known to be older.
-pub fn is_before(host: &Host, version: (u32, u32)) -> bool {
+fn is_before(host: &Host, version: (u32, u32)) -> bool {
     kernel(host).is_some_and(|kernel| kernel < version)
 }
 
 /// Whether the kernel has no cgroup v2 to go to.
-pub fn has_no_v2(host: &Host) -> bool {
+fn has_no_v2(host: &Host) -> bool {
     is_before(host, V2)
+}
+
+/// Whether there is no way from v1 to v2.
+pub fn stays_on_v1(host: &Host) -> bool {
+    has_no_v2(host) || has_old_systemd(host)
 }
 
 pub fn cgroups(host: &Host) -> Look {
@@ -35,7 +40,11 @@ pub fn cgroups(host: &Host) -> Look {
         Ok(layout) => match layout.version {
             Version::V2 => (Good, format!("v2 at {}", layout.memory.display()), None),
             Version::V1 => {
-                let old = if has_no_v2(host) { "; this kernel has no cgroup v2" } else { "" };
+                let old = match (has_no_v2(host), has_old_systemd(host)) {
+                    (true, _) => "; this kernel has no cgroup v2",
+                    (false, true) => "; the systemd of this system is too old for cgroup v2",
+                    (false, false) => "",
+                };
                 let what = format!(
                     "memory on v1 at {}: no memory.high, no events with descendants, no private peak{old}",
                     layout.memory.display()
@@ -47,9 +56,21 @@ pub fn cgroups(host: &Host) -> Look {
     }
 }
 
+/// Whether it is a system with systemd 219, which knows no cgroup v2 whatever the kernel: Red Hat 7 and its like, Amazon Linux 2.
+fn has_old_systemd(host: &Host) -> bool {
+    let text = host.text("etc/os-release").unwrap_or_default();
+    let get = |key: &str| text.lines().find_map(|line| line.strip_prefix(key)).map(|value| value.trim_matches('"'));
+    let version = get("VERSION_ID=").unwrap_or_default();
+    match get("ID=").unwrap_or_default() {
+        "amzn" => version == "2",
+        "rhel" | "centos" | "ol" | "scientific" => matches!(version.split('.').next(), Some("6" | "7")),
+        _ => false,
+    }
+}
+
 /// The way from v1 to v2, where the kernel has one.
 fn to_v2(host: &Host) -> Option<&'static str> {
-    if has_no_v2(host) {
+    if stays_on_v1(host) {
         return None;
     }
     Some(match (host.is_wsl(), host.has("run/openrc") || host.has("etc/rc.conf")) {
