@@ -362,7 +362,8 @@ fn cases() {
         if let Some(compose) = &compose {
             let mut command = Command::new(compose);
             command.arg("-f").arg(&path).arg("-f").arg(&target).arg("config");
-            command.envs(file.missing.required.keys().map(|name| (name, "x")));
+            let missing = file.missing.required.keys().chain(&file.missing.unset);
+            command.envs(missing.map(|name| (name, "11")));
             let output = command.output().unwrap();
             if !output.status.success() {
                 wrong.push(format!("{name}: {}", String::from_utf8_lossy(&output.stderr)));
