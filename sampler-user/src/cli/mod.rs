@@ -20,8 +20,8 @@ mod run;
 mod seal;
 mod top;
 
-use std::io::{self, Write};
-use std::path::PathBuf;
+use std::io::{self, Read as _, Write};
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::Context;
@@ -160,6 +160,17 @@ pub fn say(line: &str) {
 pub fn print(text: &str) -> anyhow::Result<()> {
     let mut out = io::stdout().lock();
     out.write_all(remote::told(text).as_bytes()).and_then(|()| out.flush()).context("write to standard output")
+}
+
+/// The bytes of one of the user's own files, which is at most `most` bytes large.
+pub fn read_file(path: &Path, most: u64) -> anyhow::Result<Vec<u8>> {
+    let what = || format!("read {}", path.display());
+    let mut bytes = Vec::new();
+    std::fs::File::open(path).with_context(what)?.take(most + 1).read_to_end(&mut bytes).with_context(what)?;
+    if bytes.len() as u64 > most {
+        anyhow::bail!("read {}: it is larger than {}", path.display(), sampler::model::units::bytes(most));
+    }
+    Ok(bytes)
 }
 
 /// Where recordings go by default: `/var/lib/sampler` for root, else the user's data folder.
