@@ -14,6 +14,7 @@ mod folders;
 mod guard;
 mod import;
 mod info;
+mod input;
 mod install;
 mod output;
 mod pages;
