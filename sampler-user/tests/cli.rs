@@ -1,6 +1,7 @@
 //! The command as a user has it: exit codes, messages, and real cgroups where the machine allows.
 #![allow(clippy::unwrap_used, clippy::print_stderr, reason = "a test panics and says why it skips")]
 
+use std::fs;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
@@ -293,4 +294,27 @@ fn sigkill_loses_nothing_that_was_journalled() {
         );
     }
     eprintln!("{trials} kills, {torn} torn tails, all recovered");
+}
+
+#[test]
+fn a_demo_without_root_explains_the_recording_that_is_in_the_program() {
+    use std::os::unix::fs::PermissionsExt;
+    use std::os::unix::process::CommandExt;
+    let dir = tempfile::tempdir().unwrap();
+    fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o777)).unwrap();
+    // As an installed program: the source is out of its reach.
+    let program = dir.path().join("sampler");
+    fs::copy(env!("CARGO_BIN_EXE_sampler"), &program).unwrap();
+    let out = dir.path().join("demo");
+    let mut demo = Command::new(&program);
+    demo.arg("demo").arg("--out").arg(&out).current_dir(dir.path());
+    if rustix::process::geteuid().is_root() {
+        demo.uid(65534).gid(65534);
+    }
+    let done = demo.output().unwrap();
+    let (page, notes) = (text(&done.stdout), text(&done.stderr));
+    assert!(done.status.success(), "{notes}");
+    assert!(page.contains("its own limit of 64 MiB") && page.contains("cause: burst"), "{page}");
+    assert!(notes.contains("Next:") && !notes.contains(env!("CARGO_MANIFEST_DIR")), "{notes}");
+    assert!(fs::metadata(out.join("report.html")).unwrap().len() > 10_000);
 }
