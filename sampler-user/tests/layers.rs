@@ -46,6 +46,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("board", &["board", "analysis", "event", "fields", "identity", "recording", "runtime", "sample", "sink", "time"]),
     ("alert", &["alert", "analysis", "board", "fields", "recording", "sample", "units"]),
     ("guard", &["fields", "units"]),
+    ("import", &["import", "fields", "paths", "sample", "time", "units"]),
     ("metrics", &["board", "fields", "identity", "paths"]),
     ("tui", &["tui", "board", "cgroupfs", "fields", "time", "units"]),
     ("journal", &["journal", "event", "fields", "recording", "sample", "sink", "time"]),
