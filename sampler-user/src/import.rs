@@ -199,9 +199,16 @@ pub struct Notes {
 /// Most names and sentences kept: what comes is not trusted.
 const MOST_NOTES: usize = 1000;
 
+/// A name or sentence as it is noted: the begin of it says enough.
+fn short(text: &str) -> &str {
+    let end = text.char_indices().nth(400).map_or(text.len(), |(at, _)| at);
+    &text[..end]
+}
+
 impl Notes {
     /// Notes how a column was taken, the first time.
     pub fn took(&mut self, column: &str, target: Target, unit: &str, guessed: bool) {
+        let column = short(column);
         if self.columns.len() < MOST_NOTES && !self.columns.contains_key(column) {
             let taken = Taken { field: target.column().to_owned(), unit: unit.to_owned(), guessed };
             self.columns.insert(column.to_owned(), taken);
@@ -211,21 +218,22 @@ impl Notes {
     /// Notes a sentence once.
     pub fn remark(&mut self, sentence: impl Into<String>) {
         if self.remarks.len() < MOST_NOTES {
-            self.remarks.insert(sentence.into());
+            self.remarks.insert(short(&sentence.into()).to_owned());
         }
     }
 
     /// Notes how times are read.
     pub fn time(&mut self, sentence: impl Into<String>) {
         if self.times.len() < MOST_NOTES {
-            self.times.insert(sentence.into());
+            self.times.insert(short(&sentence.into()).to_owned());
         }
     }
 
     /// Notes what is left out.
     pub fn leave_out(&mut self, name: &str, why: impl Into<String>) {
+        let name = short(name);
         if self.left_out.len() < MOST_NOTES && !self.left_out.contains_key(name) {
-            self.left_out.insert(name.to_owned(), why.into());
+            self.left_out.insert(name.to_owned(), short(&why.into()).to_owned());
         }
     }
 }

@@ -7,7 +7,7 @@ use super::time::{DayFirst, Stamp, instant};
 use super::{Intake, Options, Stop};
 
 /// Follows the times of a log from line to line.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Clock {
     now_us: Option<i64>,
     date: Option<Date>,

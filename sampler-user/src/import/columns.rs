@@ -217,6 +217,9 @@ pub fn meaning(name: &str, prefix: Prefix) -> Result<Meaning, Unknown> {
             // `anon_mb`, `swap MiB`: the field's name with a unit.
             Some(found) if unit.is_some() && Target::Field(found).is_size() => field(found.id, 7),
             _ if is_foreign(&words) => Err(Unknown::NotOurs),
+            _ if words.windows(2).any(|pair| pair == ["working", "set"]) => {
+                Ok(Meaning::Field { target: Target::WorkingSet, rank: 5, unit, exact: false })
+            }
             // `node app rss`, `pod mem`: whatever stands before it says whose.
             _ if words.iter().any(|word| matches!(word.as_str(), "rss" | "resident")) => field(FieldId::Current, 5),
             _ if unit.is_some() && words.iter().any(|word| matches!(word.as_str(), "mem" | "memory" | "ram")) => {

@@ -12,6 +12,8 @@ use super::{Intake, Stop};
 
 /// Rows that are looked at before anything is decided.
 const SAMPLE: usize = 400;
+/// Bytes of them at most.
+const SAMPLE_BYTES: usize = 2 << 20;
 /// Most columns.
 const MOST_COLUMNS: usize = 4096;
 
@@ -29,9 +31,12 @@ pub fn read(lines: &mut Lines<impl Read>, intake: &mut Intake<'_>) -> Result<(),
     let mut head: Vec<String> = Vec::new();
     let mut comment = None;
     let mut given = None;
+    let mut bytes = 0;
     while head.len() < SAMPLE
+        && bytes < SAMPLE_BYTES
         && let Some(line) = lines.next_line()?
     {
+        bytes += line.len();
         // Excel's own way to name the separator.
         if let Some(separator) = line.trim_matches('"').strip_prefix("sep=").filter(|_| head.is_empty()) {
             given = separator.chars().next().map(Separator::Char);
@@ -43,6 +48,7 @@ pub fn read(lines: &mut Lines<impl Read>, intake: &mut Intake<'_>) -> Result<(),
             head.push(line.to_owned());
         }
     }
+    preamble(&mut head, intake);
     let Some(first) = head.first() else { return Err(Stop::new("the file is empty")) };
     let separator = given.unwrap_or_else(|| separator(first, head.get(1..3).unwrap_or_default()));
     intake.notes.formats.insert("csv");
@@ -96,6 +102,23 @@ pub fn read(lines: &mut Lines<impl Read>, intake: &mut Intake<'_>) -> Result<(),
         }
     }
     Ok(())
+}
+
+/// Takes off lines above a table that are no part of it, such as the title of a report.
+fn preamble(head: &mut Vec<String>, intake: &mut Intake<'_>) {
+    for _ in 0..10 {
+        let [first, _, third, fourth, ..] = head.as_slice() else { return };
+        let separators = [',', ';', '\t'];
+        let is_table = |c: &char| {
+            let count = |line: &str| line.matches(*c).count();
+            count(third) > 0 && count(third) == count(fourth)
+        };
+        if first.contains(separators) || !separators.iter().any(is_table) {
+            return;
+        }
+        head.remove(0);
+        intake.notes.unread_lines += 1;
+    }
 }
 
 /// Nothing, or what is drawn below the head of a table.

@@ -16,6 +16,9 @@ pub struct Layout {
 
 /// The head of a table, if it is one.
 pub fn head(line: &str) -> Option<Layout> {
+    if !line.contains("MEM") {
+        return None;
+    }
     let columns: Vec<String> = columns(line).into_iter().map(str::to_ascii_uppercase).collect();
     let has = |name: &str| columns.iter().any(|column| column == name);
     let has_usage = has("MEM USAGE / LIMIT") || has("MEM USAGE");
@@ -47,7 +50,7 @@ pub fn row<'a>(layout: Option<&Layout>, line: &'a str) -> Option<(&'a str, u64, 
         return Some((name, life(id.unwrap_or("")), usage, layout.prefix));
     }
     // A format of one's own, or a table whose spaces were squeezed: `web 0.10% 60MiB / 2GiB`.
-    let at = line.match_indices('/').map(|(at, _)| at).find(|at| {
+    let at = line.match_indices('/').map(|(at, _)| at).take(64).find(|at| {
         let before = line[..*at].trim_end().rsplit([' ', '\t', ',', '|', ';']).next().unwrap_or("");
         let after = line[at + 1..].trim_start().split([' ', '\t', ',', '|', ';']).next().unwrap_or("");
         after.ends_with("iB") && before.ends_with('B') && parse(before, Decimal::Point, Prefix::Binary).is_some()

@@ -14,6 +14,9 @@ pub struct Layout {
 
 /// The head of a table, if it is one.
 pub fn head(line: &str) -> Option<Layout> {
+    if !line.contains("total") && !line.contains("kbmem") {
+        return None;
+    }
     let columns: Vec<String> = line.split_whitespace().map(str::to_owned).collect();
     let has = |name: &str| columns.iter().any(|column| column == name);
     let is_sar = has("kbmemused") && has("kbmemfree");

@@ -95,7 +95,11 @@ fn is_exposition(line: &str) -> bool {
     if rest.starts_with("=>") {
         return true;
     }
-    // Without labels any word and number would do.
+    let name = labels.get("__name__").map_or("", String::as_str);
+    if labels.len() == 1 && name.contains('_') && super::prometheus::metric(name).is_some() {
+        return rest.split_whitespace().next().is_some_and(|word| word.parse::<f64>().is_ok());
+    }
+    // Without labels any other word and number would do.
     let has_labels = labels.len() > usize::from(labels.contains_key("__name__"));
     has_labels && line.contains('{') && rest.split_whitespace().next().is_some_and(|word| word.parse::<f64>().is_ok())
 }

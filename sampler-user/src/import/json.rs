@@ -17,7 +17,9 @@ use super::{Intake, Stop};
 /// Cells an object may have at most; the rest is not looked at.
 const MOST_CELLS: usize = 1024;
 /// Values a series may have at most: Prometheus itself gives 11,000.
-const MOST_VALUES: usize = 4 << 20;
+const MOST_VALUES: usize = 1 << 20;
+/// Longest text of a cell or label that is kept, bytes; longer ones are no names.
+const MOST_TEXT: usize = 4096;
 /// Labels of a series, and forms of objects that are remembered.
 const MOST_LABELS: usize = 256;
 
@@ -251,6 +253,7 @@ impl<'de> Visitor<'de> for Node<'_, '_, '_> {
         let mut object = Object::default();
         while let Some(key) = map.next_key::<String>()? {
             match key.as_str() {
+                long if long.len() > MOST_TEXT / 16 => drop(map.next_value::<IgnoredAny>()?),
                 "metric" => match map.next_value_seed(Metric)? {
                     Ok(labels) => object.labels = Some(labels),
                     Err(text) => cells.push((key, text)),
@@ -277,7 +280,9 @@ impl<'de> Visitor<'de> for Node<'_, '_, '_> {
                     let part = if cells.len() < MOST_CELLS { Some(&mut *cells) } else { None };
                     let value = map.next_value_seed(Node { at: at, path: &path, cells: part })?;
                     match value {
-                        Value::Scalar(text) if cells.len() < MOST_CELLS => cells.push((path, text)),
+                        Value::Scalar(text) if cells.len() < MOST_CELLS && text.len() <= MOST_TEXT => {
+                            cells.push((path, text))
+                        }
                         Value::Pair(time, value) if key == "result" => {
                             let point = (time.parse::<f64>(), value.parse::<f64>());
                             if let (Ok(time), Ok(value)) = point {
@@ -336,7 +341,10 @@ impl<'de> Visitor<'de> for Metric {
             if labels.len() >= MOST_LABELS {
                 return Err(serde::de::Error::custom("a series has more than 256 labels"));
             }
-            labels.insert(name, value.unwrap_or_default());
+            let value = value.unwrap_or_default();
+            if name.len() + value.len() <= MOST_TEXT {
+                labels.insert(name, value);
+            }
         }
         Ok(Ok(labels))
     }
@@ -462,7 +470,7 @@ impl<'de> Visitor<'de> for &mut Values {
     fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<(), A::Error> {
         while let Some((first, second, is_pair)) = seq.next_element_seed(Element)? {
             if self.pairs.len() + self.flat.len() >= MOST_VALUES {
-                return Err(serde::de::Error::custom("a series has more than 4 million values"));
+                return Err(serde::de::Error::custom("a series has more than a million values"));
             }
             match (first, second) {
                 (Some(time), Some(value)) if time.is_finite() => self.pairs.push(((time * 1e6).round() as i64, value)),

@@ -10,6 +10,9 @@ pub struct Layout {
 
 /// The head of a table, if it is one.
 pub fn head(line: &str) -> Option<Layout> {
+    if !line.contains("MEMORY(") {
+        return None;
+    }
     let columns: Vec<String> = line.split_whitespace().map(str::to_ascii_uppercase).collect();
     let is = columns.iter().any(|c| c == "MEMORY(BYTES)") && columns.iter().any(|c| c == "NAME" || c == "POD");
     is.then_some(Layout { columns })

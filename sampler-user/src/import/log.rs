@@ -28,6 +28,9 @@ fn head(line: &str) -> Option<Layout> {
 
 /// Whether a line is of such a log: the head of a table, a row of `docker stats`, or an object after a date.
 pub fn is_line(line: &str) -> bool {
+    if line.len() > MOST_LINE {
+        return false;
+    }
     let (stamp, rest) = split(line, None);
     let is_object = rest.starts_with('{') && rest.contains(':') || matches!(rest, "[" | "{" | "[]" | "[{");
     // In CSV a comma follows the time.
@@ -130,6 +133,8 @@ struct Log {
     depth: i64,
 }
 
+/// Longest line of a table, bytes.
+const MOST_LINE: usize = 16 << 10;
 /// Names that are remembered of one sample.
 const MOST_SEEN: usize = 10_000;
 
@@ -140,6 +145,10 @@ impl Log {
         }
         if self.depth > 0 {
             return self.json(line, intake);
+        }
+        if line.len() > MOST_LINE && !line.contains(['{', '[']) {
+            intake.notes.unread_lines += 1;
+            return Ok(());
         }
         // `pidstat` and `sar` begin with a line that has the date.
         if line.starts_with("Linux ") {

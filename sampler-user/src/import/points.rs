@@ -21,6 +21,8 @@ struct Point {
     value: u64,
 }
 
+/// Longest name of a cgroup, bytes: that of a path.
+const MOST_NAME: usize = 4096;
 /// Bytes of a point in the file.
 const BYTES: usize = 21;
 /// Points in memory.
@@ -126,6 +128,9 @@ impl Points {
             && *life == place.life
         {
             return Ok(last);
+        }
+        if place.who.len() > MOST_NAME {
+            return Err(Stop::new(format!("a cgroup has a name of {} bytes: that is no name", place.who.len())));
         }
         let key = (place.who.to_owned(), place.life);
         if let Some(number) = self.numbers.get(&key) {
@@ -453,6 +458,8 @@ mod tests {
         put(&mut points, "/b", 1, field(FieldId::Anon), 6);
         let refused = points.point(&Place { who: "/c", life: 0, time_us: 1 }, field(FieldId::Anon), 6).unwrap_err();
         assert!(matches!(refused, Stop::Needs { args, .. } if args == ["--max-cgroups", "20"]));
+        let long = "x".repeat(MOST_NAME + 1);
+        assert!(points.point(&Place { who: &long, life: 0, time_us: 1 }, field(FieldId::Anon), 6).is_err());
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! Series of Prometheus: which metric is which field, and whose series it is.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::hash::{DefaultHasher, Hash, Hasher};
 
 use super::{Intake, Place, Stop, Target};
 use crate::fields::{FieldId, Kind, Table, find};
@@ -60,20 +61,8 @@ const METRICS: [(&str, Option<FieldId>, f64); 45] = [
 ];
 
 /// Labels that say what a value is, not whose.
-const OF_THE_METRIC: [&str; 12] = [
-    "__name__",
-    "failure_type",
-    "scope",
-    "memtype",
-    "resource",
-    "unit",
-    "le",
-    "quantile",
-    "type",
-    "reason",
-    "uid",
-    "image",
-];
+const OF_THE_METRIC: [&str; 11] =
+    ["__name__", "failure_type", "scope", "memtype", "resource", "unit", "le", "quantile", "type", "reason", "uid"];
 
 /// Labels by which two series of the same path are of two machines, or of two collectors.
 const OF_THE_PLACE: [&str; 12] = [
@@ -193,8 +182,17 @@ pub struct Reader {
     places: HashMap<String, Vec<(String, String)>>,
     /// Paths of the containers of pods: limits of kube-state-metrics know only the pod.
     paths: HashMap<String, String>,
+    /// Labels of the first series of a name and field, as hashes, and names that were made of labels.
+    used: HashMap<u64, u64>,
+    variants: HashSet<String>,
     /// Series that have no name.
     unnamed: bool,
+}
+
+fn hash(of: impl Hash) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    of.hash(&mut hasher);
+    hasher.finish()
 }
 
 /// Most names that are remembered: those behind them are taken as they are.
@@ -204,6 +202,9 @@ impl Reader {
     /// Takes a series: its labels, and its values by time in microseconds since 1970.
     pub fn series(&mut self, labels: &Labels, points: &[(i64, f64)], intake: &mut Intake<'_>) -> Result<(), Stop> {
         intake.notes.formats.insert("prometheus");
+        if points.is_empty() {
+            return Ok(());
+        }
         let Some(name) = labels.get("__name__").map(String::as_str) else {
             return self.unnamed(labels, points, intake);
         };
@@ -252,7 +253,7 @@ impl Reader {
             (!parts.is_empty()).then(|| parts.join(","))
         });
         let base = named.unwrap_or_else(|| intake.options.stem.clone());
-        let who = self.apart(base, labels);
+        let who = self.apart(base, labels, target);
         self.put(&who, target, factor, points, intake)
     }
 
@@ -266,7 +267,7 @@ impl Reader {
             return who.clone();
         }
         if name.starts_with("node_") {
-            return self.apart(super::free::MACHINE.to_owned(), labels);
+            return self.apart(super::free::MACHINE.to_owned(), labels, target);
         }
         let base = who(labels).unwrap_or_else(|| {
             let place = ["instance", "job"].into_iter().find_map(|label| labels.get(label));
@@ -281,33 +282,56 @@ impl Reader {
                     intake.sink.rename(&pod, &base);
                     self.paths.insert(pod, base.clone());
                 }
-                self.apart(base, labels)
+                self.apart(base, labels, target)
             }
             _ if is_limit => base,
-            _ => self.apart(base, labels),
+            _ => self.apart(base, labels, target),
         }
     }
 
-    /// Two series of one path whose place differs are of two machines: the later gets what differs behind its name.
-    fn apart(&mut self, base: String, labels: &Labels) -> String {
-        let here: Vec<(String, String)> = OF_THE_PLACE
-            .into_iter()
-            .chain(["pod", "namespace", "container", "name"])
-            .filter_map(|label| Some((label.to_owned(), labels.get(label)?.clone())))
+    /// Series of one path whose place differs are of two machines, and those of one field whose labels differ are two things: the
+    /// later gets what differs behind its name, for all of its fields the same.
+    fn apart(&mut self, base: String, labels: &Labels, target: Target) -> String {
+        let here: Vec<(&str, &str)> = labels
+            .iter()
+            .map(|(label, value)| (label.as_str(), value.as_str()))
+            .filter(|(label, _)| !OF_THE_METRIC.contains(label))
             .collect();
-        let Some(first) = self.places.get(&base) else {
+        let place = |label: &str| OF_THE_PLACE.contains(&label);
+        let by_place = self.named_apart(&base, &here, place);
+        let by_all = self.named_apart(&by_place, &here, |label| !place(label));
+        let key = hash((&by_place, target.column(), matches!(target, Target::WorkingSet)));
+        let own = hash(&here);
+        if by_all == by_place {
+            self.used.entry(key).or_insert(own);
+            return by_place;
+        }
+        // Another field may come from another collector, whose labels differ a little.
+        let is_first = self.used.len() >= MOST_NAMES * 8 || *self.used.entry(key).or_insert(own) == own;
+        if is_first && !self.variants.contains(&by_all) {
+            return by_place;
+        }
+        if self.variants.len() < MOST_NAMES {
+            self.variants.insert(by_all.clone());
+        }
+        by_all
+    }
+
+    /// A name with the labels behind it by which these differ from the first that had the name.
+    fn named_apart(&mut self, base: &str, here: &[(&str, &str)], wanted: impl Fn(&str) -> bool) -> String {
+        let Some(first) = self.places.get(base) else {
             if self.places.len() < MOST_NAMES {
-                self.places.insert(base.clone(), here);
+                let owned = here.iter().map(|(label, value)| ((*label).to_owned(), (*value).to_owned()));
+                self.places.insert(base.to_owned(), owned.collect());
             }
-            return base;
+            return base.to_owned();
         };
-        let is_of_place = |label: &str| OF_THE_PLACE.contains(&label) && !OF_THE_METRIC.contains(&label);
         let differ: Vec<String> = here
             .iter()
-            .filter(|(label, value)| is_of_place(label) && first.iter().any(|(l, v)| l == label && v != value))
+            .filter(|(label, value)| wanted(label) && first.iter().any(|(l, v)| l == label && v != value))
             .map(|(label, value)| format!("{label}=\"{value}\""))
             .collect();
-        if differ.is_empty() { base } else { format!("{base}{{{}}}", differ.join(",")) }
+        if differ.is_empty() { base.to_owned() } else { format!("{base}{{{}}}", differ.join(",")) }
     }
 
     fn put(

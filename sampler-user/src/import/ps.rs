@@ -24,6 +24,9 @@ const TITLES: [&str; 74] = [
 
 /// The head of a table, if it is one.
 pub fn head(line: &str) -> Option<Layout> {
+    if !line.contains("RS") && !line.contains("RES") {
+        return None;
+    }
     let line = line.trim_start_matches(['#', ' ']);
     let mut columns: Vec<String> = line.split_whitespace().map(str::to_ascii_uppercase).collect();
     // `pidstat -h` names the time, which stands before each row; for `ps` TIME is that of the processor.

@@ -3,9 +3,10 @@
 mod decide;
 
 use std::borrow::Cow;
+use std::cell::RefCell;
 
 use self::decide::{settle, time_by_content};
-use super::clock::local_us;
+use super::clock::{Clock, local_us};
 use super::columns::{Meaning, Unknown, meaning, ours};
 use super::prometheus::metric;
 use super::size::{Decimal, Prefix, name, parse};
@@ -54,7 +55,8 @@ pub struct Columns {
     columns: Vec<Column>,
     names: Vec<String>,
     dialect: Dialect,
-    /// What columns were taken for before, so that all tables of a file agree.
+    /// Follows times of day from row to row.
+    clock: RefCell<Clock>,
     start_us: Option<i64>,
 }
 
@@ -97,6 +99,7 @@ impl Columns {
             columns: Vec::with_capacity(names.len()),
             names: names.to_vec(),
             dialect,
+            clock: RefCell::default(),
             start_us: intake.options.start_us,
         };
         settle(names, &mut meanings, intake);
@@ -386,15 +389,18 @@ impl Columns {
                         return self.checked(at, us, cell, *unit).map(Some);
                     }
                     match whole(cell, self.dialect.day_first) {
-                        Some(Stamp::Instant(us)) => return Ok(Some(us)),
-                        Some(Stamp::Local(local)) => return local_us(local, intake).map(Some),
                         // Date and time in two columns.
                         Some(Stamp::Day(date)) => day = Some(date),
                         Some(Stamp::OfDay(time)) if day.is_some() => {
                             let local = day.unwrap_or_default().to_datetime(time);
                             return local_us(local, intake).map(Some);
                         }
-                        _ => {}
+                        Some(stamp) => {
+                            let mut clock = self.clock.borrow_mut();
+                            clock.set(stamp, intake)?;
+                            return clock.now(intake.options).map(Some);
+                        }
+                        None => {}
                     }
                 }
                 Column::Elapsed => {
