@@ -115,7 +115,10 @@ fn is_set(limit: &str, prefix: Prefix) -> bool {
     let Some(size) = parse(limit, Decimal::Point, prefix) else { return false };
     let Some(unit) = size.unit else { return true };
     let is_whole = |number: f64, step: f64| (number / step - (number / step).round()).abs() < 1e-6;
-    if is_whole(size.number, 0.1) || is_whole(size.number, 0.25) {
+    // 31.2GiB is more often what is left of 32 than what somebody chose.
+    let is_round =
+        is_whole(size.number, 0.5) || size.number < 10.0 && (is_whole(size.number, 0.1) || is_whole(size.number, 0.25));
+    if is_round {
         return true;
     }
     // 2 GB are shown as 1.863GiB; four digits are shown.
@@ -228,6 +231,8 @@ mod tests {
             ("7.628GiB", false),
             ("15.53GiB", false),
             ("1.95GiB", false),
+            ("31.2GiB", false),
+            ("12.5GiB", true),
         ] {
             assert_eq!(is_set(limit, Prefix::Binary), set, "{limit}");
         }

@@ -278,7 +278,7 @@ impl<'de> Visitor<'de> for Node<'_, '_, '_> {
                     let path = if base.is_empty() { key.clone() } else { format!("{}.{key}", base) };
                     // What stands in an object is a part of it; in an array, it is an object of its own.
                     let part = if cells.len() < MOST_CELLS { Some(&mut *cells) } else { None };
-                    let value = map.next_value_seed(Node { at: at, path: &path, cells: part })?;
+                    let value = map.next_value_seed(Node { at, path: &path, cells: part })?;
                     match value {
                         Value::Scalar(text) if cells.len() < MOST_CELLS && text.len() <= MOST_TEXT => {
                             cells.push((path, text))
@@ -483,7 +483,7 @@ impl<'de> Visitor<'de> for &mut Values {
 }
 
 /// An object is read: a series, an error, an envelope, or a row.
-fn end(at: &Context<'_, '_>, object: Object, cells: &mut Vec<(String, String)>, is_part: bool) -> Result<(), Stop> {
+fn end(at: &Context<'_, '_>, object: Object, cells: &[(String, String)], is_part: bool) -> Result<(), Stop> {
     let mut context = at.borrow_mut();
     let (documents, intake, _) = &mut *context;
     if let Some(labels) = object.labels {

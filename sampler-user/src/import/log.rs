@@ -220,7 +220,12 @@ impl Log {
             }
             Some(Layout::Processes(layout)) => {
                 let unit = intake.options.unit_of("RSS").unwrap_or(1024.0);
-                if let Some(process) = ps::row(layout, line, unit, &intake.options.stem) {
+                let stem = &intake.options.stem;
+                // `TIME PID RSS` where the time is a date and not that of the processor.
+                let dated = || ps::row(&layout.without_first(), line, unit, stem);
+                let timed = layout.begins_with_time() && self.clock.has_time();
+                let found = ps::row(layout, line, unit, stem).or_else(|| timed.then(dated)?);
+                if let Some(process) = found {
                     intake.notes.formats.insert("ps");
                     intake.notes.took("RSS", current, &super::size::name(unit), false);
                     let time_us = self.time(&process.who, intake)?;

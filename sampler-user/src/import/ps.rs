@@ -53,6 +53,20 @@ impl Layout {
     }
 }
 
+impl Layout {
+    /// Without its first column, whose cell was a date and time and is taken off.
+    pub fn without_first(&self) -> Layout {
+        let less = |at: usize| at.saturating_sub(1);
+        Layout {
+            columns: self.columns[1..].to_vec(),
+            memory: less(self.memory),
+            swap: self.swap.map(less),
+            pid: self.pid.map(less),
+            command: self.command.map(less),
+        }
+    }
+}
+
 /// What a row says.
 #[derive(Debug, PartialEq)]
 pub struct Process {

@@ -120,15 +120,13 @@ impl Columns {
                     intake.notes.took(theirs, Target::Field(FieldId::Current.field()), "its own", false);
                     Column::Both
                 }
-                Ok(Meaning::Value) if is_long || !has_field => {
-                    let (unit, guessed) = of.unit(theirs, None, false, is_process, samples(), intake);
-                    if !is_long {
-                        intake.notes.took(theirs, Target::Field(FieldId::Current.field()), &name(unit), true);
-                        Column::Field(Target::Field(FieldId::Current.field()), unit)
-                    } else {
-                        let _ = guessed;
-                        Column::Value(unit)
-                    }
+                Ok(Meaning::Value) if is_long => {
+                    Column::Value(of.unit(theirs, None, false, is_process, samples(), intake).0)
+                }
+                Ok(Meaning::Value) if !has_field => {
+                    let (unit, _) = of.unit(theirs, None, false, is_process, samples(), intake);
+                    intake.notes.took(theirs, Target::Field(FieldId::Current.field()), &name(unit), true);
+                    Column::Field(Target::Field(FieldId::Current.field()), unit)
                 }
                 Ok(Meaning::Value) => Column::Out,
                 Ok(Meaning::Field { target, unit, exact, .. }) => {
