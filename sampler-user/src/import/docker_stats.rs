@@ -124,7 +124,8 @@ fn is_set(limit: &str, prefix: Prefix) -> bool {
     // 2 GB are shown as 1.863GiB; four digits are shown.
     let bytes = size.number * unit;
     let error = 10f64.powf(size.number.log10().floor() - 3.0) * unit / 2.0;
-    let nearest = (bytes / 1e8).round() * 1e8;
+    let step = if bytes < 1e10 { 1e8 } else { 1e9 };
+    let nearest = (bytes / step).round() * step;
     prefix == Prefix::Binary && nearest > 0.0 && (bytes - nearest).abs() <= error
 }
 
