@@ -116,7 +116,7 @@ fn csv_is_imported_shown_and_exported() {
     let file = dir.path().join("web.csv");
     std::fs::write(
         &file,
-        "ts_ns,rss,max,colour\n1000000000000,5,max,red\n1000100000001,7,100,red\n1000200000000,,x,red\n",
+        "ts_ns,rss,max,colour\n1700000000000000000,5,max,red\n1700000000100000001,7,100,red\n1700000000200000000,,x,red\n",
     )
     .unwrap();
     let out = dir.path().join("rec");
@@ -125,7 +125,7 @@ fn csv_is_imported_shown_and_exported() {
     assert!(imported.status.success(), "{}", text(&imported.stderr));
     assert!(text(&imported.stderr).contains("`colour` is left out"), "{}", text(&imported.stderr));
     let csv = text(&sampler(&["export", out, "--fields", "anon,max"]).stdout);
-    let want = "cgroup,id,time,lag_us,max,anon,name\nweb,0,1970-01-01T00:16:40.000000Z,0,inf,5,\nweb,0,1970-01-01T00:16:40.100000Z,0,100,7,\n";
+    let want = "cgroup,id,time,lag_us,max,anon,name\nweb,0,2023-11-14T22:13:20.000000Z,0,inf,5,\nweb,0,2023-11-14T22:13:20.100000Z,0,100,7,\n";
     assert_eq!(csv, want);
     let jsonl = text(&sampler(&["export", out, "--fields", "max", "--format", "jsonl"]).stdout);
     assert!(jsonl.lines().next().unwrap().contains("\"max\":\"max\""), "{jsonl}");
@@ -138,7 +138,7 @@ fn prometheus_json_is_imported() {
     let file = dir.path().join("p.json");
     let series = |name: &str, value: &str| {
         format!(
-            "{{\"metric\":{{\"__name__\":\"{name}\",\"id\":\"/docker/a\"}},\"values\":[[10.5,\"{value}\"],[11.5,\"{value}\"]]}}"
+            "{{\"metric\":{{\"__name__\":\"{name}\",\"id\":\"/docker/a\"}},\"values\":[[1700000010.5,\"{value}\"],[1700000011.5,\"{value}\"]]}}"
         )
     };
     let document = format!(
@@ -152,7 +152,7 @@ fn prometheus_json_is_imported() {
     let output = sampler(&["import", file.to_str().unwrap(), "--out", out.to_str().unwrap()]);
     assert!(text(&output.stderr).contains("container_fs_reads_total"));
     let csv = text(&sampler(&["export", out.to_str().unwrap(), "--fields", "anon,max"]).stdout);
-    assert!(csv.contains("/docker/a,0,1970-01-01T00:00:10.500000Z,0,inf,42"), "{csv}");
+    assert!(csv.contains("/docker/a,0,2023-11-14T22:13:30.500000Z,0,inf,42"), "{csv}");
 }
 
 #[test]
