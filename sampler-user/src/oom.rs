@@ -5,3 +5,4 @@ mod fold;
 pub mod kmsg;
 pub mod log;
 pub mod merge;
+pub mod textlog;
