@@ -5,6 +5,7 @@ pub mod cause;
 pub mod death;
 pub mod memory;
 pub mod occurrence;
+pub mod report;
 pub mod scene;
 pub mod timeline;
 pub mod trace;
@@ -37,10 +38,14 @@ pub struct Incident {
     pub format: String,
     /// What kind of incident.
     pub kind: Kind,
-    /// When, RFC 3339.
+    /// What it is known from.
+    #[serde(default)]
+    pub source: Source,
+    /// When, RFC 3339; of a kernel's log as much of that as it says.
     pub time: String,
-    /// When, microseconds since 1970.
-    pub time_us: i64,
+    /// When, microseconds since 1970; absent where a kernel's log does not say the date or the zone.
+    #[serde(default)]
+    pub time_us: Option<i64>,
     /// The machine.
     pub host: String,
     /// Its kernel.
@@ -96,6 +101,17 @@ pub struct Incident {
     pub witnesses: Vec<String>,
 }
 
+/// What an incident is known from.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Source {
+    /// A recording.
+    #[default]
+    Recording,
+    /// The kernel's log alone.
+    KernelLog,
+}
+
 /// Whose limit an incident hit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -146,8 +162,9 @@ pub struct Trigger {
 /// A process that was killed.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Victim {
-    /// When, microseconds since 1970.
-    pub time_us: i64,
+    /// When, microseconds since 1970; absent where a kernel's log does not say.
+    #[serde(default)]
+    pub time_us: Option<i64>,
     /// Its pid; absent when no witness named it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pid: Option<i32>,
@@ -181,8 +198,9 @@ impl Incident {
 
 fn names(scene: &Scene) -> BTreeMap<String, String> {
     let of_events = scene.events.iter().filter_map(|event| event.event.cgroup.as_ref());
+    let of_kills = scene.kills.iter().filter_map(|(_, kill)| kill.victim_cgroup.as_ref());
     let title = |path: &String| Some((path.clone(), scene.names.of(path, |_| None)?.title()?));
-    scene.cgroups.keys().chain(of_events).filter_map(title).collect()
+    scene.cgroups.keys().chain(of_events).chain(of_kills).filter_map(title).collect()
 }
 
 fn is_zero(number: &u64) -> bool {
@@ -191,16 +209,19 @@ fn is_zero(number: &u64) -> bool {
 
 /// Tells the story of a scene.
 pub fn tell(scene: &Scene) -> Incident {
-    let mut causes = cause::judge(scene);
+    let is_log = scene.logged.is_some();
+    let mut causes = if is_log { report::judge(scene) } else { cause::judge(scene) };
     let cause = cause::primary(&causes);
     let contributing = cause::contributing(&causes, cause);
     causes.retain(|judgement| !judgement.speaks_for.is_empty() || !judgement.against.is_empty());
     let confidence = verdict::confidence(scene, &causes, cause);
+    let time = scene.logged.as_ref().map_or_else(|| format_us(scene.at_us), |logged| logged.time.clone());
     Incident {
         format: FORMAT.to_owned(),
         kind: scene.kind,
-        time: format_us(scene.at_us),
-        time_us: scene.at_us,
+        source: if is_log { Source::KernelLog } else { Source::Recording },
+        time,
+        time_us: scene.logged.as_ref().map_or(Some(scene.at_us), |logged| logged.time_us),
         host: scene.origin.host.clone(),
         kernel: scene.origin.kernel.clone(),
         verdict: verdict::sentence(scene, cause),
@@ -219,9 +240,9 @@ pub fn tell(scene: &Scene) -> Incident {
         machine: memory::host(scene),
         restarts: scene.restarts.clone(),
         lives: if scene.restarts.is_some() { scene.lives.clone() } else { Vec::new() },
-        timeline: timeline::of(scene),
-        advice: advice::of(scene, cause, &contributing),
-        unknown: unknown::of(scene),
+        timeline: if is_log { Timeline::default() } else { timeline::of(scene) },
+        advice: if is_log { report::advice(scene, cause) } else { advice::of(scene, cause, &contributing) },
+        unknown: if is_log { report::unknown(scene) } else { unknown::of(scene) },
         witnesses: scene.witnesses(),
         causes,
     }

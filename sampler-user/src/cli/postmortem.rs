@@ -1,28 +1,34 @@
 //! `sampler postmortem`
 
-use std::collections::BTreeMap;
 use std::io::IsTerminal;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::{Context, bail};
 use sampler::analysis::incident::Incident;
-use sampler::analysis::lives::GAP_US;
+use sampler::analysis::incident::occurrence::Occurrence;
 use sampler::time::format_us;
-use sampler::units::{micros, printable};
+use sampler::units::printable;
 use serde::Serialize;
 
+use super::incident_list::{FORMAT, Item, Listed, folded};
+use super::kernel_log;
 use super::page::{Style, page};
 use super::remote::{EVER, Here};
 use super::scene::Incidents;
 
-/// Tell of an OOM kill, of a process that died otherwise, or of a recording that ends abruptly: what ate the memory, since when, and what to change.
+/// Explain an OOM kill, a process that died otherwise, or a recording that ends abruptly: what ate the memory, since when, and what to change.
 ///
-/// Needs nothing but the recording: no root, and not the machine it was made on.
+/// Needs nothing but the recording: no root, and not the machine it was made on. Without a recording, a kernel log shows whose
+/// limit was hit, who died, and what the memory was then: `dmesg`, `journalctl` in any form, syslog, a serial console, events of
+/// Kubernetes, as they are or pasted.
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Example:\n  sampler postmortem /var/lib/sampler --last --json | jq -r .incidents[].verdict")]
+#[command(
+    after_help = "Examples:\n  sampler postmortem /var/lib/sampler --last --json | jq -r .incidents[].verdict\n  sudo dmesg -T | sampler postmortem -\n  sampler postmortem /var/log/syslog --list"
+)]
 pub struct Args {
-    /// The recording: its folder, its address (s3://…), or a .journal file [default: where `record` writes]
+    /// The recording: its folder, its address (s3://…), or a .journal file; or a kernel log, `-` for standard input [default: where `record` writes]
+    #[arg(value_name = "DIR|LOG|-")]
     dir: Option<PathBuf>,
     /// The last incident; the default.
     #[arg(long, conflicts_with_all = ["at", "list", "all"])]
@@ -50,26 +56,31 @@ pub struct Args {
 #[derive(Debug, Serialize)]
 struct Postmortem {
     format: &'static str,
+    source: &'static str,
     incidents: Vec<Incident>,
     problems: Vec<sampler::recording::Problem>,
 }
 
-#[derive(Debug, Serialize)]
-struct Listed {
-    time: String,
-    kind: sampler::analysis::incident::occurrence::Kind,
-    kills: u64,
-    what: String,
-    /// The workload whose limit was hit: kills that have the same may be one restart loop.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    workload: Option<String>,
-}
-
 /// Runs the command.
 pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
+    if let Some(path) = args.dir.as_deref().filter(|path| kernel_log::is_log(path)) {
+        let wanted = kernel_log::Wanted {
+            at: args.at,
+            all: args.all,
+            list: args.list,
+            unfold: args.unfold,
+            json: args.json,
+            html: args.html.as_deref(),
+        };
+        return kernel_log::run(&wanted, path);
+    }
     let here = Here::of(args.dir.as_slice(), &EVER)?;
     let dir = here.dir();
-    let mut incidents = Incidents::of(dir)?;
+    let mut incidents = Incidents::of(dir).inspect_err(|_| {
+        if args.dir.is_none() {
+            super::say("without a recording, the kernel's log may tell: sudo dmesg -T | sampler postmortem -");
+        }
+    })?;
     if args.list {
         let text = if args.json {
             let listed: Vec<Listed> = incidents
@@ -85,7 +96,7 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
                 .collect();
             serde_json::to_string_pretty(&listed).context("write JSON")? + "\n"
         } else {
-            lines(&incidents, args.unfold)
+            folded(&items(&incidents), args.unfold)
         };
         super::print(if text.is_empty() { "no incident\n" } else { &text })?;
         return Ok(ExitCode::SUCCESS);
@@ -115,7 +126,7 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     }
     let text = if args.json {
         let problems = incidents.problems().to_vec();
-        let document = Postmortem { format: "sampler.postmortem.v1", incidents: told, problems };
+        let document = Postmortem { format: FORMAT, source: "recording", incidents: told, problems };
         serde_json::to_string_pretty(&document).context("write JSON")? + "\n"
     } else if told.is_empty() {
         format!("{}\n", incidents.all_clear())
@@ -137,42 +148,12 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// Kills of one workload that are folded at least.
-const FOLDED: usize = 3;
-
-/// The list as text: the kills of a restart loop in one line, where the first of them stands.
-fn lines(incidents: &Incidents, unfold: bool) -> String {
-    let all = &incidents.all;
-    let mut loops: BTreeMap<String, Vec<Vec<usize>>> = BTreeMap::new();
-    for (at, occurrence) in all.iter().enumerate() {
-        let Some(workload) = incidents.loop_of(occurrence) else { continue };
-        let chains = loops.entry(workload).or_default();
-        match chains.last_mut() {
-            Some(chain) if chain.last().is_some_and(|last| occurrence.at_us - all[*last].at_us <= GAP_US) => {
-                chain.push(at)
-            }
-            _ => chains.push(vec![at]),
-        }
-    }
-    let folded: Vec<Vec<usize>> =
-        loops.into_values().flatten().filter(|chain| !unfold && chain.len() >= FOLDED).collect();
-    let mut out = String::new();
-    for (at, occurrence) in all.iter().enumerate() {
-        let chain = folded.iter().find(|chain| chain.contains(&at));
-        if chain.is_some_and(|chain| chain.first() != Some(&at)) {
-            continue;
-        }
-        out += &incidents.line(occurrence);
-        if let Some(last) = chain.and_then(|chain| chain.last()) {
-            let count = chain.map_or(1, Vec::len);
-            let span = all[*last].at_us - occurrence.at_us;
-            let every = micros(u64::try_from(span / (count as i64 - 1).max(1)).unwrap_or(0));
-            out += &format!(
-                ", and again: {count} times until {}, one every {every} (--unfold)",
-                format_us(all[*last].at_us)
-            );
-        }
-        out.push('\n');
-    }
-    out
+fn items(incidents: &Incidents) -> Vec<Item> {
+    let item = |occurrence: &Occurrence| Item {
+        at_us: Some(occurrence.at_us),
+        time: format_us(occurrence.at_us),
+        line: incidents.line(occurrence),
+        workload: incidents.loop_of(occurrence),
+    };
+    incidents.all.iter().map(item).collect()
 }

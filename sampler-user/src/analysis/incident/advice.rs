@@ -183,17 +183,17 @@ fn one(scene: &Scene, class: Class) -> Option<Advice> {
 }
 
 /// What was used and room above it, in steps of 16 MiB.
-fn roomy(bytes: u64) -> u64 {
+pub(super) fn roomy(bytes: u64) -> u64 {
     ((bytes as f64 * (1.0 + MARGIN)) as u64).next_multiple_of(16 << 20)
 }
 
 /// As configuration files write a size.
-fn size(bytes: u64) -> String {
+pub(super) fn size(bytes: u64) -> String {
     format!("{}M", (bytes >> 20).max(1))
 }
 
 /// The line that sets a cgroup's limit.
-fn set(scene: &Scene, path: &str, bytes: u64) -> String {
+pub(super) fn set(scene: &Scene, path: &str, bytes: u64) -> String {
     let last = path.rsplit('/').next().unwrap_or(path);
     let who = scene.called(path);
     let service = scene.names.of(path, |_| None).and_then(|who| who.service);

@@ -23,7 +23,7 @@ mod oom_daemon;
 mod own_ceiling;
 mod stop_timeout;
 mod storm;
-mod swap;
+pub(super) mod swap;
 mod tmpfs;
 
 pub use burst::rise as burst_rise;
@@ -99,12 +99,12 @@ pub struct Judgement {
 }
 
 impl Judgement {
-    fn new(class: Class) -> Judgement {
+    pub(super) fn new(class: Class) -> Judgement {
         Judgement { class, score: 0.0, speaks_for: Vec::new(), against: Vec::new() }
     }
 
     /// It is this likely, because.
-    fn pro(&mut self, score: f64, why: impl Into<String>) {
+    pub(super) fn pro(&mut self, score: f64, why: impl Into<String>) {
         self.score = self.score.max(score);
         self.speaks_for.push(why.into());
     }

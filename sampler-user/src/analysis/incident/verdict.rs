@@ -5,7 +5,9 @@ use super::cause::{Class, Judgement, burst_rise, fork_tasks, storm_step};
 use super::death;
 use super::memory::limits;
 use super::occurrence::{Afterwards, Kind};
+use super::report;
 use super::scene::Scene;
+use crate::evidence::Constraint;
 use crate::fields::FieldId;
 use crate::units::{bytes, micros, printable, time_of_day};
 
@@ -17,13 +19,16 @@ pub fn sentence(scene: &Scene, cause: Class) -> String {
         Kind::OomKill => {}
     }
     let who = victim(scene);
-    let at = time_of_day(scene.at_us);
+    let at = match &scene.logged {
+        Some(logged) => logged.words.clone(),
+        None => format!(" at {} UTC", time_of_day(scene.at_us)),
+    };
     let by = by(scene);
-    let why = why(scene, cause);
+    let why = if scene.logged.is_some() { report::why(scene, cause) } else { why(scene, cause) };
     let not = not(scene, cause);
     match &scene.restarts {
-        Some(said) => format!("{who}: {}. It was killed at {at} UTC by {by}{why}{not}.", said.words()),
-        None => format!("{who} was killed at {at} UTC by {by}{why}{not}."),
+        Some(said) => format!("{who}: {}. It was killed{at} by {by}{why}{not}.", said.words()),
+        None => format!("{who} was killed{at} by {by}{why}{not}."),
     }
 }
 
@@ -49,6 +54,22 @@ fn victim(scene: &Scene) -> String {
 /// By whose limit.
 fn by(scene: &Scene) -> String {
     let limit = scene.limit();
+    let kill = scene.kill();
+    if kill.and_then(|kill| kill.report.as_ref()).is_some_and(|report| report.manual) {
+        return "the kernel because somebody asked for it (SysRq f), and not because memory had run out".into();
+    }
+    let nodes = match kill.map(|kill| kill.constraint) {
+        Some(Constraint::Cpuset) => Some("the NUMA nodes of its cpuset, which had no memory left"),
+        Some(Constraint::MemoryPolicy) => Some("the NUMA nodes of its memory policy, which had no memory left"),
+        Some(Constraint::Memcg) if limit.owner == Owner::Unknown => Some("the limit of a cgroup that no witness named"),
+        _ => None,
+    };
+    if let Some(words) = nodes {
+        return words.into();
+    }
+    if limit.owner == Owner::Machine && limit.limit.is_none() {
+        return "the machine, which had no memory left".into();
+    }
     let size = limit.limit.map_or_else(|| "unknown size".into(), bytes);
     let cgroup = limit.cgroup.as_deref().map(printable).unwrap_or_default();
     match limit.owner {
