@@ -121,6 +121,38 @@ fn a_log_that_is_cut_anywhere_says_nothing_that_the_whole_does_not() {
     assert!(cuts > 1000);
 }
 
+/// Lines are lost as in a `grep`, or where a ring was overwritten: what is said of a kill is true or not said.
+#[test]
+fn a_log_of_which_lines_are_missing_says_nothing_false() {
+    let mut random = 7_u64;
+    let mut next = |below: u64| {
+        random = random.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
+        (random >> 33) % below
+    };
+    for file in
+        ["storm-lone.log", "dmesg-uptime.log", "group-first-twice.log", "copy-dmesg-syslog.log", "two-reports.log"]
+    {
+        let log = fs::read_to_string(own().join(file)).unwrap();
+        let whole = told(&parse(log.as_bytes()))["kills"].as_array().unwrap().clone();
+        for _ in 0..400 {
+            let part: String = log.split_inclusive('\n').filter(|_| next(3) > 0).collect();
+            let killed = |pid: i64| part.contains(&format!("Killed process {pid} "));
+            let is = told(&parse(part.as_bytes()));
+            let is = is["kills"].as_array().unwrap();
+            let pids: Vec<i64> = is.iter().map(|kill| kill["pid"].as_i64().unwrap()).collect();
+            let want: Vec<i64> =
+                whole.iter().map(|kill| kill["pid"].as_i64().unwrap()).filter(|pid| killed(*pid)).collect();
+            assert_eq!(pids, want, "{file}\n{part}");
+            for kill in is {
+                let same = whole.iter().find(|other| other["pid"] == kill["pid"]).unwrap();
+                for key in ["limit_cgroup", "victim_cgroup", "constraint", "usage_kb", "limit_kb", "trigger_comm"] {
+                    assert!(kill[key] == same[key] || kill[key].is_null(), "{file}: {key}: {kill}\n{part}");
+                }
+            }
+        }
+    }
+}
+
 #[test]
 fn what_the_recorder_reads_of_the_kernel_a_file_of_it_says_too() {
     let home = Path::new(env!("CARGO_MANIFEST_DIR")).join("../data/kernel");

@@ -150,6 +150,15 @@ impl Open {
         std::mem::take(&mut self.pids)
     }
 
+    /// Whether any line came between the first and the last.
+    pub(super) fn has_details(&self) -> bool {
+        self.rows.is_some()
+            || self.report.kernel.is_some()
+            || self.report.memory.is_some()
+            || self.report.oom_memcg.is_some()
+            || !self.machine.is_empty()
+    }
+
     /// Whether a pid is in its table.
     pub(super) fn lists(&self, pid: i32) -> bool {
         self.pids.contains(&pid)

@@ -14,9 +14,11 @@ use super::table::{Columns, is_row, row};
 use crate::evidence::{Constraint, OomReport, Victim};
 
 /// A report's lines come within this time of each other, microseconds.
-const REPORT_US: u64 = 10_000_000;
-/// Where nothing but the order of the lines says that a kill is of a report, it comes within this.
-const NEXT_US: u64 = 2_000_000;
+const REPORT_US: u64 = 5_000_000;
+/// Where nothing but the order of the lines says that a kill is of a report, it comes within this behind its other lines, or behind
+/// its first line where all others were left out.
+const NEXT_US: u64 = 100_000;
+const HEADER_US: u64 = 2_000_000;
 /// And the next member of a group within this: the kernel prints nothing else between.
 const MEMBER_US: u64 = 100_000;
 /// Lines of others after which a report does not go on.
@@ -161,6 +163,9 @@ impl OomParser {
             let mut open = Open::of(OomReport { trigger: Some(trigger), ..OomReport::default() });
             let order = open.report.trigger.as_ref().map_or(0, |trigger| trigger.order);
             open.report.manual = std::mem::take(&mut self.manual) || order < 0;
+            if is_serial(&open.report) {
+                self.end_all(line);
+            }
             self.begin(open, line);
             (self.before, self.chosen) = (None, None);
         } else if let Some((victim, prefix)) = lines::killed(text) {
@@ -192,7 +197,7 @@ impl OomParser {
             }
         }
         if self.before.as_ref().is_some_and(|before| {
-            is_old(before.seen_us, NEXT_US.max(2 * line.exact_us)) || (before.apart && line.time_us.is_none())
+            is_old(before.seen_us, HEADER_US.max(2 * line.exact_us)) || (before.apart && line.time_us.is_none())
         }) {
             self.before = None;
         }
@@ -230,6 +235,13 @@ impl OomParser {
         open.idle = 0;
         open.seen_us = line.time_us.or(open.seen_us);
         self.open.push(open);
+    }
+
+    /// One report follows the other: those that are open have ended, and their ends are missing.
+    fn end_all(&mut self, line: &Line<'_>) {
+        while line.caller.is_none() && !self.open.is_empty() {
+            self.end(0, End::Broken);
+        }
     }
 
     /// A report ends without a victim.
@@ -289,7 +301,10 @@ impl OomParser {
             same && is_of(open, line) && !(chooses && open.chosen.is_some())
         };
         let near = |open: &&Open| match (line.time_us, open.seen_us) {
-            (Some(now), Some(seen)) => now.abs_diff(seen) <= NEXT_US.max(2 * line.exact_us),
+            (Some(now), Some(seen)) => {
+                let most_us = if open.has_details() { NEXT_US } else { HEADER_US };
+                now.abs_diff(seen) <= most_us.max(line.exact_us)
+            }
             _ => true,
         };
         let find = |wants: &dyn Fn(&&Open) -> bool| self.open.iter().rposition(|open| fits(&open) && wants(&open));
@@ -310,12 +325,16 @@ impl OomParser {
 
     fn kill(&mut self, victim: Victim, prefix: Constraint, line: &Line<'_>) {
         let chosen = self.chosen.take();
+        let is_whole_line = prefix != Constraint::Unknown;
         let prefix = match (&chosen, prefix) {
             (Some((_, _, of_chosen)), Constraint::Unknown) => *of_chosen,
             _ => prefix,
         };
         let lone = chosen.is_some();
         let at = if lone { None } else { self.report_of(victim.pid, &victim.comm, prefix, line, false) };
+        if at.is_none() && is_whole_line {
+            self.end_all(line);
+        }
         let mut pids = Vec::new();
         let mut report = match (at, &mut self.before) {
             (Some(at), _) => {
@@ -386,12 +405,19 @@ impl OomParser {
     /// The report that a line goes on, or begins where the log was cut.
     fn place_of(&mut self, line: &Line<'_>) -> Option<usize> {
         let text = line.text;
-        let mine = |open: &&Open| is_of(open, line);
+        // Behind the line that names the victim comes the kill and nothing else.
+        let mine = |open: &&Open| is_of(open, line) && open.named.pid.is_none() && open.chosen.is_none();
         if let Some(rest) = text.strip_prefix("oom-kill:") {
             let mut report = OomReport::default();
             let named = lines::summary(rest, &mut report);
             let lists = |open: &&Open| named.pid.is_some_and(|pid| open.lists(pid));
-            let lacks = |open: &&Open| mine(open) && open.named.pid.is_none() && !open.awaits_summary();
+            let fits = |open: &&Open| {
+                let known = open.constraint();
+                known == Constraint::Unknown
+                    || report.constraint == Constraint::Unknown
+                    || (known == Constraint::Memcg) == (report.constraint == Constraint::Memcg)
+            };
+            let lacks = |open: &&Open| mine(open) && fits(open) && !open.awaits_summary();
             let find = |wants: &dyn Fn(&&Open) -> bool| self.open.iter().rposition(|open| lacks(&open) && wants(&open));
             // A thread that is named is in no table.
             let at = find(&lists).or_else(|| find(&|open| !open.has_table())).or_else(|| find(&|_| true));
@@ -403,7 +429,14 @@ impl OomParser {
         {
             return Some(at);
         }
-        match self.open.iter().rposition(|open| is_of(open, line)) {
+        match self.open.iter().rposition(|open| mine(&open)) {
+            // What is said a second time is of another report, whose beginning is missing.
+            Some(at) if count == 1 && says_again(&self.open[at], text) => {
+                if is_serial(&self.open[at].report) {
+                    self.end_all(line);
+                }
+                self.begin_cut(line)
+            }
             Some(at) => Some(at),
             // A row alone is of a table whose head is not in the log, unless a kill came before it.
             None if begins_cut(text) || (self.before.is_none() && row(text, None).is_some()) => self.begin_cut(line),
@@ -473,6 +506,21 @@ fn is_of(open: &Open, line: &Line<'_>) -> bool {
     match (&open.caller, line.caller) {
         (Some(known), Some(caller)) => known == caller,
         _ => true,
+    }
+}
+
+/// Whether one report comes behind the other, as since 4.2 (`oom_lock`): flags have names since 4.6.
+fn is_serial(report: &OomReport) -> bool {
+    report.trigger.as_ref().is_some_and(|trigger| trigger.gfp_mask.contains('('))
+}
+
+/// Whether a report has already what a line says.
+fn says_again(open: &Open, text: &str) -> bool {
+    match lines::usage(text) {
+        Some(("memory", usage)) => open.report.memory.is_some_and(|known| known != usage),
+        _ if Columns::of(text).is_some() => open.has_table(),
+        _ => lines::task_in(text)
+            .is_some_and(|(_, limit)| open.report.oom_memcg.as_deref().is_some_and(|known| known != limit)),
     }
 }
 

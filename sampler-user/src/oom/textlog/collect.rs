@@ -6,6 +6,7 @@ use super::clean::{clean, unquote};
 use super::entry::{Entry, Message, Taken, of_json};
 use super::envelope::{Envelope, Source, open};
 use super::log::{ByProgram, Coverage, Kill, NoVictim, TextLog, When};
+use super::stamp::Wall;
 use super::userspace::{Killing, killing, nohang_victim};
 use crate::evidence::{Constraint, OomReport, Victim};
 use crate::oom::kmsg::{Line, OomParser, Outcome, is_row, kernel, unescape};
@@ -21,8 +22,8 @@ const MOST_OTHERS: usize = 1_000;
 const MOST_HEADS: usize = 16;
 /// What is said twice of a kill by a program comes within this, microseconds.
 const TWICE_US: i64 = 30_000_000;
-/// A victim of a group that is named again is named within this.
-const GROUP_US: u64 = 10_000_000;
+/// A victim that is named again, as the first one of a group is, is named within this.
+const AGAIN_US: u64 = 10_000_000;
 /// Programs that pass on the kernel's own words.
 const RELAYS: [&str; 6] =
     ["kubelet", "kernel-monitor", "node-problem-detector", "npd", "systemd-kmsg", "abrt-dump-journal-oops"];
@@ -408,11 +409,16 @@ fn is_same(known: &Kill, report: &OomReport, when: &When) -> bool {
         return false;
     }
     let times = known.when.uptime_us.zip(when.uptime_us);
-    if report.group || known.report.group {
-        let near = times.is_none_or(|(a, b)| a.abs_diff(b) <= GROUP_US);
-        if near && known.when.boot == when.boot {
-            return true;
-        }
+    let same_clock = |(a, b): &(Wall, Wall)| a.zoned == b.zoned && a.dated == b.dated;
+    let walls = known.when.wall.zip(when.wall).filter(same_clock);
+    // No pid is given again so soon.
+    let soon = match (times, walls) {
+        (Some((a, b)), _) => a.abs_diff(b) <= AGAIN_US,
+        (None, Some((a, b))) => a.us.abs_diff(b.us) <= AGAIN_US,
+        (None, None) => known.when == *when,
+    };
+    if soon && known.when.boot == when.boot {
+        return true;
     }
     // Not both have sizes: the kubelet tells of what the kernel did.
     let is_told = (a.total_vm == 0) != (b.total_vm == 0);
@@ -424,14 +430,8 @@ fn is_same(known: &Kill, report: &OomReport, when: &When) -> bool {
     if known.when.boot != when.boot && known.when.uptime_us.is_none() == when.uptime_us.is_none() {
         return false;
     }
-    match known.when.wall.zip(when.wall) {
-        // One form of clock: two times are two kills.
-        Some((a, b)) if a.zoned == b.zoned && a.dated == b.dated => {
-            let exact_us = a.exact_us.max(b.exact_us).max(2_000_000) as i64;
-            (same_sizes || is_told) && (a.us - b.us).abs() <= exact_us
-        }
-        _ => (same_sizes && a.total_vm > 0) || is_told,
-    }
+    // By one clock two times are two kills.
+    walls.is_none() && ((same_sizes && a.total_vm > 0) || is_told)
 }
 
 /// Two accounts of one kill: the fuller one stays, with the times of both.

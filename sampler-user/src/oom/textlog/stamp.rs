@@ -200,7 +200,17 @@ fn logcat(text: &str) -> Option<(Wall, &str)> {
     let (month, rest) = digits(text, 2)?;
     let (day, rest) = digits(after(rest, "-")?, 2)?;
     let (time, exact_us, rest) = time_of_day(after(rest, " ")?)?;
-    Some((wall(NO_YEAR, month, day, time, exact_us)?, rest.trim_start()))
+    let wall = wall(NO_YEAR, month, day, time, exact_us)?;
+    // Process, thread and level.
+    let numbers = word(rest.trim_start()).and_then(|(pid, rest)| Some((pid, word(rest)?)));
+    let rest = match numbers {
+        Some((pid, (tid, rest))) if digits(pid, 8).is_some() && digits(tid, 8).is_some() => {
+            let text = rest.strip_prefix(['V', 'D', 'I', 'W', 'E', 'F']).map(str::trim_start).unwrap_or(rest);
+            text.strip_prefix(": ").unwrap_or(text)
+        }
+        _ => rest.trim_start(),
+    };
+    Some((wall, rest))
 }
 
 /// What stands in brackets: a time since boot, a time of the wall, or who wrote the line.
@@ -234,8 +244,9 @@ pub fn bracket(text: &str) -> Option<(Bracket<'_>, &str)> {
     {
         return Some((Bracket::Caller(trimmed), rest));
     }
+    // The time since the line before may stand behind it.
     if let Some((wall, behind)) = leading(trimmed)
-        && behind.is_empty()
+        && (behind.is_empty() || behind.starts_with('<'))
     {
         return Some((Bracket::Wall(wall), rest));
     }
