@@ -4,15 +4,18 @@
 //! namespace.
 
 mod detail;
+mod line;
 mod lines;
 mod machine;
 mod open;
 mod parser;
+mod place;
 mod record;
 mod table;
 
+pub use line::Line;
 pub use lines::{End, kernel};
-pub use parser::{Line, OomParser, Outcome};
+pub use parser::{OomParser, Outcome};
 pub use record::{KmsgRecord, unescape};
 pub use table::is_row;
 

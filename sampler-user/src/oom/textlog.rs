@@ -11,6 +11,7 @@ mod envelope;
 mod facts;
 mod log;
 mod reader;
+mod same;
 mod stamp;
 mod userspace;
 

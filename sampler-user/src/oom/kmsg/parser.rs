@@ -6,42 +6,24 @@
 
 use std::collections::VecDeque;
 
-use super::detail::{begins_cut, stats_path, take_detail};
+use super::detail::{begins_cut, take_detail};
+use super::line::Line;
 use super::lines::{self, End};
-use super::open::{Open, Part};
+use super::open::Open;
+use super::place::{begins_again, goes_on, is_of, is_serial, place_among, place_of_summary, report_of};
 use super::record::KmsgRecord;
-use super::table::{Columns, is_row, row};
+use super::table::{is_row, row};
 use crate::evidence::{Constraint, OomReport, Victim};
 
 /// A report's lines come within this time of each other, microseconds.
 const REPORT_US: u64 = 5_000_000;
-/// Where nothing but the order of the lines says that a kill is of a report, it comes within this behind its other lines, or behind
-/// its first line where all others were left out.
-const NEXT_US: u64 = 100_000;
-const HEADER_US: u64 = 2_000_000;
-/// And the next member of a group within this: the kernel prints nothing else between.
+/// The next member of a group comes within this: the kernel prints nothing else between. One of its table may be later.
 const MEMBER_US: u64 = 100_000;
+const GROUP_US: u64 = 2_000_000;
 /// Lines of others after which a report does not go on.
 const MOST_IDLE: u32 = 4096;
 /// Reports that are open at once: kernels before 4.x may write two at the same time.
 const MOST_OPEN: usize = 4;
-
-/// One line of the kernel's.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Line<'a> {
-    /// The text, without what stands before it.
-    pub text: &'a str,
-    /// Number of the record; 0 where there is none.
-    pub seq: u64,
-    /// By any clock, microseconds; the kernel's own where there is one.
-    pub time_us: Option<u64>,
-    /// How exact that is, microseconds.
-    pub exact_us: u64,
-    /// Whether it goes on where the line before ended.
-    pub continues: bool,
-    /// The context that wrote it (`T1234`, `C0`), where the kernel prints that.
-    pub caller: Option<&'a str>,
-}
 
 /// What the lines tell.
 #[derive(Clone, Debug, PartialEq)]
@@ -197,7 +179,7 @@ impl OomParser {
             }
         }
         if self.before.as_ref().is_some_and(|before| {
-            is_old(before.seen_us, HEADER_US.max(2 * line.exact_us)) || (before.apart && line.time_us.is_none())
+            is_old(before.seen_us, GROUP_US.max(2 * line.exact_us)) || (before.apart && line.time_us.is_none())
         }) {
             self.before = None;
         }
@@ -274,7 +256,7 @@ impl OomParser {
     }
 
     fn choose(&mut self, pid: i32, comm: String, prefix: Constraint, line: &Line<'_>) {
-        let at = self.report_of(pid, &comm, prefix, line, true);
+        let at = report_of(&self.open, pid, &comm, prefix, line, true);
         if let Some(at) = at {
             let open = &mut self.open[at];
             open.chosen = Some((pid, comm));
@@ -289,40 +271,6 @@ impl OomParser {
         self.before = None;
     }
 
-    /// The open report that a kill belongs to.
-    fn report_of(&self, pid: i32, comm: &str, prefix: Constraint, line: &Line<'_>, chooses: bool) -> Option<usize> {
-        let fits = |open: &&Open| {
-            let known = open.constraint();
-            let same = match (known, prefix) {
-                (Constraint::Unknown, _) | (_, Constraint::Unknown) => true,
-                (Constraint::Memcg, prefix) => prefix == Constraint::Memcg,
-                (_, prefix) => prefix != Constraint::Memcg,
-            };
-            same && is_of(open, line) && !(chooses && open.chosen.is_some())
-        };
-        let near = |open: &&Open| match (line.time_us, open.seen_us) {
-            (Some(now), Some(seen)) => {
-                let most_us = if open.has_details() { NEXT_US } else { HEADER_US };
-                now.abs_diff(seen) <= most_us.max(line.exact_us)
-            }
-            _ => true,
-        };
-        let find = |wants: &dyn Fn(&&Open) -> bool| self.open.iter().rposition(|open| fits(&open) && wants(&open));
-        let is_named = |open: &&Open| open.named.pid == Some(pid);
-        let is_chosen = |open: &&Open| open.chosen.as_ref().is_some_and(|(chosen, _)| *chosen == pid);
-        // The chosen one's child may die, and of a process that is named by a thread the process.
-        let is_child = |open: &&Open| open.chosen.is_some();
-        let is_thread = |open: &&Open| {
-            open.named.pid.is_some() && near(open) && (open.named.comm.as_deref() == Some(comm) || open.lists(pid))
-        };
-        let is_listed = |open: &&Open| open.named.pid.is_none() && open.lists(pid);
-        let is_next =
-            |open: &&Open| open.named.pid.is_none() && near(open) && (!open.has_table() || open.report.truncated);
-        [&is_named as &dyn Fn(&&Open) -> bool, &is_chosen, &is_child, &is_thread, &is_listed, &is_next]
-            .into_iter()
-            .find_map(find)
-    }
-
     fn kill(&mut self, victim: Victim, prefix: Constraint, line: &Line<'_>) {
         let chosen = self.chosen.take();
         let is_whole_line = prefix != Constraint::Unknown;
@@ -331,7 +279,7 @@ impl OomParser {
             _ => prefix,
         };
         let lone = chosen.is_some();
-        let at = if lone { None } else { self.report_of(victim.pid, &victim.comm, prefix, line, false) };
+        let at = if lone { None } else { report_of(&self.open, victim.pid, &victim.comm, prefix, line, false) };
         if at.is_none() && is_whole_line {
             self.end_all(line);
         }
@@ -405,33 +353,19 @@ impl OomParser {
     /// The report that a line goes on, or begins where the log was cut.
     fn place_of(&mut self, line: &Line<'_>) -> Option<usize> {
         let text = line.text;
-        // Behind the line that names the victim comes the kill and nothing else.
-        let mine = |open: &&Open| is_of(open, line) && open.named.pid.is_none() && open.chosen.is_none();
+        let mine = |open: &&Open| goes_on(open, line);
         if let Some(rest) = text.strip_prefix("oom-kill:") {
-            let mut report = OomReport::default();
-            let named = lines::summary(rest, &mut report);
-            let lists = |open: &&Open| named.pid.is_some_and(|pid| open.lists(pid));
-            let fits = |open: &&Open| {
-                let known = open.constraint();
-                known == Constraint::Unknown
-                    || report.constraint == Constraint::Unknown
-                    || (known == Constraint::Memcg) == (report.constraint == Constraint::Memcg)
-            };
-            let lacks = |open: &&Open| mine(open) && fits(open) && !open.awaits_summary();
-            let find = |wants: &dyn Fn(&&Open) -> bool| self.open.iter().rposition(|open| lacks(&open) && wants(&open));
-            // A thread that is named is in no table.
-            let at = find(&lists).or_else(|| find(&|open| !open.has_table())).or_else(|| find(&|_| true));
-            return at.or_else(|| self.begin_cut(line));
+            return place_of_summary(&self.open, rest, line).or_else(|| self.begin_cut(line));
         }
         let count = self.open.iter().filter(mine).count();
         if count > 1
-            && let Some(at) = self.place_among(line)
+            && let Some(at) = place_among(&self.open, line)
         {
             return Some(at);
         }
         match self.open.iter().rposition(|open| mine(&open)) {
             // What is said a second time is of another report, whose beginning is missing.
-            Some(at) if count == 1 && says_again(&self.open[at], text) => {
+            Some(at) if count == 1 && begins_again(&self.open[at], text) => {
                 if is_serial(&self.open[at].report) {
                     self.end_all(line);
                 }
@@ -444,51 +378,6 @@ impl OomParser {
         }
     }
 
-    /// Of two reports that are written at the same time, the one that lacks what the line says, or that it names.
-    fn place_among(&self, line: &Line<'_>) -> Option<usize> {
-        let text = line.text;
-        let find = |wants: &dyn Fn(&Open) -> bool| {
-            let mut found = self.open.iter().enumerate().filter(|(_, open)| is_of(open, line) && wants(open));
-            found.next().map(|(at, _)| at)
-        };
-        let only = |wants: &dyn Fn(&Open) -> bool| {
-            let count = self.open.iter().filter(|open| is_of(open, line) && wants(open)).count();
-            if count == 1 { find(wants) } else { None }
-        };
-        if let Some((comm, _)) = text.split_once(" cpuset=") {
-            let is = |open: &Open| open.report.trigger.as_ref().is_some_and(|trigger| trigger.comm == comm);
-            return find(&|open| is(open) && open.cpuset.is_none());
-        }
-        if let Some((_, rest)) = text.split_once(" Comm: ") {
-            let is = |open: &Open| open.report.trigger.as_ref().is_some_and(|t| rest.starts_with(&t.comm));
-            return find(&|open| is(open) && open.report.kernel.is_none());
-        }
-        if let Some((task, _)) = lines::task_in(text) {
-            let is = |open: &Open| open.cpuset.as_deref().is_some_and(|name| task.contains(name) && name.len() > 1);
-            return only(&is).or_else(|| find(&|open| open.report.oom_memcg.is_none()));
-        }
-        if let Some((what, _)) = lines::usage(text) {
-            let lacks = |open: &Open| match what {
-                "memory" => open.report.memory.is_none(),
-                "kmem" => open.report.kmem.is_none() && open.report.memory.is_some(),
-                _ => open.report.swap.is_none() && open.report.memory.is_some(),
-            };
-            return find(&lacks);
-        }
-        if text.starts_with("Tasks state") {
-            return find(&|open| open.part != Part::Tasks && !open.has_table());
-        }
-        if Columns::of(text).is_some() {
-            return find(&|open| open.columns.is_none());
-        }
-        if let Some(path) = stats_path(text) {
-            let is =
-                |open: &Open| open.report.oom_memcg.as_deref().is_some_and(|limit| crate::paths::is_below(path, limit));
-            return only(&is);
-        }
-        None
-    }
-
     /// A report whose beginning is not in the log.
     fn begin_cut(&mut self, line: &Line<'_>) -> Option<usize> {
         let mut open = Open::of(OomReport::default());
@@ -498,29 +387,6 @@ impl OomParser {
         }
         self.begin(open, line);
         Some(self.open.len() - 1)
-    }
-}
-
-/// Whether a line may be of a report: where the kernel says who writes, of that one alone.
-fn is_of(open: &Open, line: &Line<'_>) -> bool {
-    match (&open.caller, line.caller) {
-        (Some(known), Some(caller)) => known == caller,
-        _ => true,
-    }
-}
-
-/// Whether one report comes behind the other, as since 4.2 (`oom_lock`): flags have names since 4.6.
-fn is_serial(report: &OomReport) -> bool {
-    report.trigger.as_ref().is_some_and(|trigger| trigger.gfp_mask.contains('('))
-}
-
-/// Whether a report has already what a line says.
-fn says_again(open: &Open, text: &str) -> bool {
-    match lines::usage(text) {
-        Some(("memory", usage)) => open.report.memory.is_some_and(|known| known != usage),
-        _ if Columns::of(text).is_some() => open.has_table(),
-        _ => lines::task_in(text)
-            .is_some_and(|(_, limit)| open.report.oom_memcg.as_deref().is_some_and(|known| known != limit)),
     }
 }
 
