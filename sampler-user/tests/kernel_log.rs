@@ -2,8 +2,9 @@
 #![allow(clippy::unwrap_used, clippy::print_stderr, reason = "a test panics and says what it compares")]
 
 use std::fs;
-use std::io::Write;
+use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
+use std::time::Instant;
 
 use proptest::prelude::*;
 use sampler::evidence::Constraint;
@@ -218,6 +219,79 @@ fn of_very_many_reports_the_first_lose_their_tables() {
     let kept = |at: usize| (log.kills[at].report.tasks.len(), log.facts(at).tasks_rows, log.facts(at).limit_cgroup);
     assert_eq!((kept(0), kept(1199)), ((0, Some(60), Some("/a")), (48, Some(60), Some("/a"))));
     assert_eq!(log.kills[1199].report.tasks[0].rss, 159 * 4096, "the largest are kept");
+}
+
+/// 1 GiB of syslog, a report with 300 tasks in each MiB.
+struct Syslog {
+    noise: Vec<u8>,
+    block: Vec<u8>,
+    at: usize,
+    pid: u32,
+}
+
+impl Read for Syslog {
+    fn read(&mut self, to: &mut [u8]) -> std::io::Result<usize> {
+        if self.at == self.block.len() && self.pid < 1024 {
+            (self.at, self.pid) = (0, self.pid + 1);
+            self.block.clear();
+            self.block.extend_from_slice(&self.noise);
+            let (pid, clock) = (10_000 + self.pid, format!("{:02}:{:02}:00", self.pid / 60, self.pid % 60));
+            let mut line = |text: &str| {
+                writeln!(self.block, "May  3 {clock} host kernel: [{}.000001] {text}", self.pid * 60).unwrap()
+            };
+            line("java invoked oom-killer: gfp_mask=0xcc0(GFP_KERNEL), order=0, oom_score_adj=0");
+            line("[  pid  ]   uid  tgid total_vm      rss pgtables_bytes swapents oom_score_adj name");
+            (0..300).for_each(|task| {
+                line(&format!(
+                    "[{:7}]     0 {task:5}    90000     {task:4}   600000        0             0 worker-{task}",
+                    20_000 + task
+                ))
+            });
+            line(&format!(
+                "oom-kill:constraint=CONSTRAINT_MEMCG,nodemask=(null),cpuset=/,mems_allowed=0,oom_memcg=/a,task_memcg=/a,task=java,pid={pid},uid=0"
+            ));
+            line(&format!(
+                "Memory cgroup out of memory: Killed process {pid} (java) total-vm:1600000kB, anon-rss:1000000kB, file-rss:0kB, shmem-rss:0kB, UID:1000 pgtables:600kB oom_score_adj:0"
+            ));
+        }
+        let count = to.len().min(self.block.len() - self.at);
+        to[..count].copy_from_slice(&self.block[self.at..self.at + count]);
+        self.at += count;
+        Ok(count)
+    }
+}
+
+/// By hand: `cargo test --release --test kernel_log -- --ignored --exact a_gibibyte_of_syslog_takes_seconds_and_little_memory --nocapture`.
+#[test]
+#[ignore = "a measure of a release build"]
+fn a_gibibyte_of_syslog_takes_seconds_and_little_memory() {
+    let mut noise = Vec::new();
+    let mut at = 0;
+    while noise.len() < (1 << 20) - 40_000 {
+        at += 1;
+        for text in [
+            "systemd[1]: Started Session 7 of user root.",
+            "kernel: [4242.123456] docker0: port 2(veth1a2b3c4) entered disabled state",
+            "dockerd[881]: time=\"2024-05-03T02:11:48.102938475Z\" level=info msg=\"ignoring event\" topic=/tasks/delete",
+            "nginx[77]: 192.0.2.55 - - \"GET /api/v1/items HTTP/1.1\" 200 1234 \"-\" \"Mozilla/5.0\"",
+        ] {
+            writeln!(noise, "May  3 02:{:02}:{:02} host {text}", at / 60 % 60, at % 60).unwrap();
+        }
+    }
+    let begin = Instant::now();
+    let log = read(Syslog { noise, block: Vec::new(), at: 0, pid: 0 }, &mut |_| {}).unwrap();
+    let (bytes, seconds) = (log.coverage.bytes, begin.elapsed().as_secs_f64());
+    let status = fs::read_to_string("/proc/self/status").unwrap();
+    let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap().trim();
+    eprintln!(
+        "{bytes} bytes, {} kills: {seconds:.1} s, {:.0} MB/s, {peak}",
+        log.kills.len(),
+        bytes as f64 / 1e6 / seconds
+    );
+    assert_eq!(log.kills.len(), 1024);
+    assert!(log.kills.iter().all(|kill| kill.report.oom_memcg.as_deref() == Some("/a")));
+    assert!(bytes as f64 / 1e6 / seconds > 200.0);
+    assert!(peak.strip_suffix(" kB").unwrap().parse::<u64>().unwrap() < 32 << 10);
 }
 
 #[test]

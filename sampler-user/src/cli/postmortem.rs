@@ -78,7 +78,7 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let dir = here.dir();
     let mut incidents = Incidents::of(dir).inspect_err(|_| {
         if args.dir.is_none() {
-            super::say("without a recording, the kernel's log may tell: sudo dmesg -T | sampler postmortem -");
+            super::say("without a recording, the kernel log shows its OOM kills: sudo dmesg -T | sampler postmortem -");
         }
     })?;
     if args.list {

@@ -165,7 +165,7 @@ fn one(scene: &Scene, path: &str) -> CgroupMemory {
             Some(_) => swap.usage.saturating_sub(report.memory.map_or(0, |memory| memory.usage)),
             None => swap.usage,
         });
-        memory.swap = memory.swap.or(swap).filter(|_| scene.logged.is_some()).or(memory.swap);
+        memory.swap = memory.swap.or(swap.filter(|_| scene.logged.is_some()));
         memory.current = report.memory.map(|usage| usage.usage).or(memory.current);
         memory.limit = report.memory.and_then(|usage| usage.limit).or(memory.limit);
     }
