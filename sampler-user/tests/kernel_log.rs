@@ -7,9 +7,9 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use proptest::prelude::*;
-use sampler::evidence::Constraint;
-use sampler::oom::kmsg::{End, KmsgRecord, OomParser};
-use sampler::oom::textlog::{TextLog, read};
+use sampler::kernel::oom::kmsg::{End, KmsgRecord, OomParser};
+use sampler::kernel::oom::textlog::{TextLog, read};
+use sampler::model::evidence::Constraint;
 use serde_json::{Value, json};
 
 fn parse(log: &[u8]) -> TextLog {

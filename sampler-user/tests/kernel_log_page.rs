@@ -39,7 +39,7 @@ fn path(name: &str) -> String {
 fn a_page_says_whose_limit_it_was_and_what_a_log_cannot_say() {
     let page = text(&[&path("6.12-table.log")], b"");
     for words in [
-        "`python3` in `ab12ab12ab12` was killed 5000.0 s after boot by its own limit of 64 MiB",
+        "`python3` in `ab12ab12ab12` was OOM-killed 5000.0 s after boot by its own limit of 64 MiB",
         "cause: unknown",
         "python3 (pid 88)",
         "  2. python3                  88",

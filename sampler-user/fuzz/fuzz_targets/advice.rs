@@ -2,9 +2,9 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
+use sampler::advise::wslconfig;
 use sampler::advise::compose::File;
 use sampler::advise::compose::overriding::{Limits, text};
-use sampler::advise::wslconfig;
 
 fuzz_target!(|bytes: &[u8]| {
     let config = wslconfig::read(bytes);

@@ -2,7 +2,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use sampler::oom::textlog::read;
+use sampler::kernel::oom::textlog::read;
 
 fuzz_target!(|bytes: &[u8]| {
     let Ok(log) = read(bytes, &mut |_| {}) else { return };

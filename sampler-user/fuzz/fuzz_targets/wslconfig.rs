@@ -2,7 +2,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use sampler::wslconfig::File;
+use sampler::model::wslconfig::File;
 
 fuzz_target!(|bytes: &[u8]| {
     let file = File::parse(bytes);

@@ -3,9 +3,9 @@
 
 use serde::Serialize;
 
-use super::linear::{median, quantile};
-use crate::fields::FieldId;
-use crate::recording::Series;
+use crate::analysis::leak::linear::{median, quantile};
+use crate::model::fields::FieldId;
+use crate::model::recording::Series;
 
 /// What the members have in common.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -319,11 +319,12 @@ fn started(cgroups: &[(&str, &Rises)]) -> Vec<Group> {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
-    use crate::fields::Table;
-    use crate::recording::Subject;
-    use crate::sample::Row;
     use std::sync::Arc;
+
+    use super::*;
+    use crate::model::fields::Table;
+    use crate::model::recording::Subject;
+    use crate::model::sample::Row;
 
     const MIB: u64 = 1 << 20;
 

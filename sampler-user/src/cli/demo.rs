@@ -5,9 +5,11 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
+use sampler::ui::terminal::say;
 
-use super::record::What;
-use super::{exit, fresh_folder, run, say};
+use crate::cli::folders::fresh_folder;
+use crate::cli::record::RecordOptions;
+use crate::cli::{exit, run};
 
 /// Watch a real leak until the kernel kills it, then explain it.
 ///
@@ -66,9 +68,9 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
         memory_high: None,
         out: Some(out.clone()),
         report: None,
-        what: What {
+        what: RecordOptions {
             interval: None,
-            slow_interval: Duration::from_millis(500),
+            slow_interval: Some(Duration::from_millis(500)),
             burst: Some(Duration::from_millis(1)),
             cgroup: Vec::new(),
             exclude: Vec::new(),

@@ -7,17 +7,18 @@ use std::process::ExitCode;
 
 use anyhow::{Context, bail};
 use clap::ValueEnum;
-use sampler::fields::{self, Field, FieldId, Kind, Table, UNLIMITED, find};
-use sampler::recording::Series;
+use sampler::model::fields;
+use sampler::model::fields::{Field, FieldId, Kind, Table, UNLIMITED, find};
+use sampler::model::recording::Series;
+use sampler::model::time::format_us;
+use sampler::model::units::cell;
+use sampler::reading::names::Named;
 use sampler::store::scan::{Query, Recording};
-use sampler::store::schema::{Lead, leads};
+use sampler::store::schema::{KeyColumn, key_columns};
 use sampler::store::seal::write_series;
-use sampler::time::format_us;
-use sampler::units::cell;
 use serde_json::{Map, Value, json};
 
-use super::named::Named;
-use super::remote::Here;
+use crate::cli::remote::LocalRecordings;
 
 /// Write a recording, sealed or not, as CSV, JSON lines or Parquet.
 #[derive(Debug, clap::Args)]
@@ -37,7 +38,7 @@ pub struct Args {
     #[arg(long, value_name = "FIELDS", value_delimiter = ',')]
     fields: Vec<String>,
     #[command(flatten)]
-    part: super::Part,
+    part: crate::cli::excerpt::Excerpt,
     /// File to write [default: standard output]; for Parquet the folder of a new recording.
     #[arg(long, value_name = "PATH")]
     out: Option<PathBuf>,
@@ -60,7 +61,7 @@ enum Which {
 
 /// Runs the command.
 pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
-    let here = Here::of(args.dir.as_slice(), &args.part.range())?;
+    let here = LocalRecordings::of(args.dir.as_slice(), &args.part.range())?;
     let mut recording = Recording::open(here.dir())?;
     let selection = args.part.selection()?;
     let table = match args.table {
@@ -89,7 +90,7 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
         (None, _) => events(&mut recording, &query, args.format, output(args.out.as_ref())?)?,
     }
     for problem in &recording.problems {
-        super::say(&format!("sampler: {}: {}", problem.source, problem.what));
+        sampler::ui::terminal::say(&format!("sampler: {}: {}", problem.source, problem.what));
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -118,7 +119,7 @@ fn parquet(recording: &mut Recording, table: Table, query: &Query<'_>, out: Opti
     let mut all = Vec::new();
     recording.series(table, query, |series| all.push(series));
     let rows = write_series(out, &origin, "export", table, all)?;
-    super::say(&format!("wrote {rows} rows to {}", out.display()));
+    sampler::ui::terminal::say(&format!("wrote {rows} rows to {}", out.display()));
     Ok(())
 }
 
@@ -140,7 +141,7 @@ impl Rows {
         }
         let mut out = csv::Writer::from_writer(out);
         let name_column = (table != Table::Host).then_some(NAME);
-        let lead = leads(table).iter().map(|lead| name(*lead));
+        let lead = key_columns(table).iter().map(|lead| name(*lead));
         // Last, so that no column moves.
         out.write_record(lead.chain(columns.iter().map(|field| field.column)).chain(name_column))?;
         Ok(Rows::Csv(table, columns, Box::new(out)))
@@ -151,7 +152,7 @@ impl Rows {
         for row in 0..series.len() {
             match self {
                 Rows::Csv(table, columns, out) => {
-                    for lead in leads(*table) {
+                    for lead in key_columns(*table) {
                         match lead_value(*lead, series, row) {
                             Value::String(text) => out.write_field(cell(&text))?,
                             other => out.write_field(other.to_string())?,
@@ -170,7 +171,7 @@ impl Rows {
                     out.write_record(None::<&[u8]>)?;
                 }
                 Rows::Jsonl(table, columns, out) => {
-                    let lead = leads(*table).iter().map(|l| (name(*l).to_owned(), lead_value(*l, series, row)));
+                    let lead = key_columns(*table).iter().map(|l| (name(*l).to_owned(), lead_value(*l, series, row)));
                     let mut map: Map<String, Value> = lead.collect();
                     if let Some(title) = &title {
                         map.insert(NAME.to_owned(), json!(title));
@@ -201,20 +202,20 @@ impl Rows {
 }
 
 /// Text has the lag itself: rows of a pass may be far apart in it, or left out.
-fn name(lead: Lead) -> &'static str {
-    if lead == Lead::Gap { "lag_us" } else { lead.name() }
+fn name(lead: KeyColumn) -> &'static str {
+    if lead == KeyColumn::Gap { "lag_us" } else { lead.name() }
 }
 
-fn lead_value(lead: Lead, series: &Series, row: usize) -> Value {
+fn lead_value(lead: KeyColumn, series: &Series, row: usize) -> Value {
     let process = series.subject.process.as_ref();
     match lead {
-        Lead::Cgroup => json!(series.subject.cgroup),
-        Lead::Id => json!(series.subject.id),
-        Lead::Pid => json!(process.map(|p| p.pid)),
-        Lead::Start => json!(process.map(|p| p.start)),
-        Lead::Comm => json!(process.map(|p| &p.comm)),
-        Lead::Time => json!(precise(series.time_us[row])),
-        Lead::Gap => json!(series.lag_us[row]),
+        KeyColumn::Cgroup => json!(series.subject.cgroup),
+        KeyColumn::Id => json!(series.subject.id),
+        KeyColumn::Pid => json!(process.map(|p| p.pid)),
+        KeyColumn::Start => json!(process.map(|p| p.start)),
+        KeyColumn::Comm => json!(process.map(|p| &p.comm)),
+        KeyColumn::Time => json!(precise(series.time_us[row])),
+        KeyColumn::Gap => json!(series.lag_us[row]),
     }
 }
 

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use sampler::analysis::lives::GAP_US;
-use sampler::units::micros;
+use sampler::model::units::micros;
 use serde::Serialize;
 
 /// Version of the form of the post-mortem's document.
@@ -13,7 +13,7 @@ pub const FORMAT: &str = "sampler.postmortem.v1";
 #[derive(Debug, Serialize)]
 pub struct Listed {
     pub time: String,
-    pub kind: sampler::analysis::incident::occurrence::Kind,
+    pub kind: sampler::analysis::incident::incident_ref::IncidentKind,
     pub kills: u64,
     pub what: String,
     /// The workload whose limit was hit: kills that have the same may be one restart loop.

@@ -6,16 +6,16 @@ use std::process::ExitCode;
 
 use anyhow::{Context, bail};
 use sampler::analysis::incident::Incident;
-use sampler::analysis::incident::occurrence::Occurrence;
-use sampler::time::format_us;
-use sampler::units::printable;
+use sampler::analysis::incident::incident_ref::IncidentRef;
+use sampler::model::time::format_us;
+use sampler::model::units::printable;
+use sampler::reading::incidents::{Incidents, WithoutIncident};
+use sampler::ui::text::page::{Style, page};
 use serde::Serialize;
 
-use super::incident_list::{FORMAT, Item, Listed, folded};
-use super::kernel_log;
-use super::page::{Style, page};
-use super::remote::{EVER, Here};
-use super::scene::Incidents;
+use crate::cli::incident_list::{FORMAT, Item, Listed, folded};
+use crate::cli::kernel_log;
+use crate::cli::remote::{EVER, LocalRecordings};
 
 /// Explain an OOM kill, a process that died otherwise, or a recording that ends abruptly: what ate the memory, since when, and what to change.
 ///
@@ -34,7 +34,7 @@ pub struct Args {
     #[arg(long, conflicts_with_all = ["at", "list", "all"])]
     last: bool,
     /// The incident nearest to this time: RFC 3339, `14:03:22` (today), `-10m` (ago) or Unix seconds.
-    #[arg(long, value_name = "TIME", value_parser = sampler::time::parse_time, allow_hyphen_values = true, conflicts_with_all = ["list", "all"])]
+    #[arg(long, value_name = "TIME", value_parser = sampler::model::time::parse_time, allow_hyphen_values = true, conflicts_with_all = ["list", "all"])]
     at: Option<i64>,
     /// Every incident.
     #[arg(long, conflicts_with = "list")]
@@ -58,7 +58,7 @@ struct Postmortem {
     format: &'static str,
     source: &'static str,
     incidents: Vec<Incident>,
-    problems: Vec<sampler::recording::Problem>,
+    problems: Vec<sampler::model::recording::Problem>,
 }
 
 /// Runs the command.
@@ -74,11 +74,12 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
         };
         return kernel_log::run(&wanted, path);
     }
-    let here = Here::of(args.dir.as_slice(), &EVER)?;
+    let here = LocalRecordings::of(args.dir.as_slice(), &EVER)?;
     let dir = here.dir();
     let mut incidents = Incidents::of(dir).inspect_err(|_| {
         if args.dir.is_none() {
-            super::say("without a recording, the kernel log shows its OOM kills: sudo dmesg -T | sampler postmortem -");
+            let hint = "without a recording, the kernel log shows its OOM kills: sudo dmesg -T | sampler postmortem -";
+            crate::cli::output::say(hint);
         }
     })?;
     if args.list {
@@ -98,62 +99,85 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
         } else {
             folded(&items(&incidents), args.unfold)
         };
-        super::print(if text.is_empty() { "no incident\n" } else { &text })?;
-        return Ok(ExitCode::SUCCESS);
+        let none = incidents.all.is_empty().then(|| incidents.without_incident());
+        match &none {
+            // A script that reads JSON has its list, and the code.
+            Some(unread @ WithoutIncident::Unread(_)) if args.json => {
+                sampler::ui::terminal::say(&unread.to_string());
+                crate::cli::output::print(&text)?;
+            }
+            Some(unread @ WithoutIncident::Unread(_)) => crate::cli::output::print(&format!("{unread}\n"))?,
+            _ => crate::cli::output::print(if text.is_empty() { "no incident\n" } else { &text })?,
+        }
+        return Ok(none.as_ref().map_or(ExitCode::SUCCESS, code));
     }
     let mut wanted = incidents.all.clone();
     match args.at {
         Some(at) => {
-            let nearest = wanted.iter().min_by_key(|occurrence| occurrence.at_us.abs_diff(at)).cloned();
+            let nearest = wanted.iter().min_by_key(|incident| incident.at_us.abs_diff(at)).cloned();
             wanted = nearest.into_iter().collect();
         }
         None if args.all => {}
         None => wanted = wanted.pop().into_iter().collect(),
     }
-    if wanted.is_empty() && args.at.is_some() {
-        bail!("{}: {}", dir.display(), incidents.all_clear());
+    let none = wanted.is_empty().then(|| incidents.without_incident());
+    match &none {
+        Some(unread @ WithoutIncident::Unread(_)) if args.at.is_some() || args.html.is_some() => {
+            sampler::ui::terminal::say(&format!("sampler: {}: {unread}", dir.display()));
+            return Ok(code(unread));
+        }
+        Some(none) if args.at.is_some() => bail!("{}: {none}", dir.display()),
+        _ => {}
     }
-    let mut told = Vec::new();
-    for occurrence in &wanted {
-        told.push(incidents.tell(occurrence)?);
+    let mut pages = Vec::new();
+    for incident in &wanted {
+        pages.push(incidents.explain(incident)?);
     }
     if let Some(file) = &args.html {
-        if told.is_empty() {
+        if none.is_some() {
             bail!("{} holds no incident to write a page of; sampler report writes the whole", dir.display());
         }
-        super::report::write_incidents(dir, file, told)?;
+        crate::cli::report::write_incidents(dir, file, pages)?;
         return Ok(ExitCode::SUCCESS);
     }
     let text = if args.json {
         let problems = incidents.problems().to_vec();
-        let document = Postmortem { format: FORMAT, source: "recording", incidents: told, problems };
+        let document = Postmortem { format: FORMAT, source: "recording", incidents: pages, problems };
         serde_json::to_string_pretty(&document).context("write JSON")? + "\n"
-    } else if told.is_empty() {
-        format!("{}\n", incidents.all_clear())
+    } else if let Some(none) = &none {
+        format!("{none}\n")
     } else {
         let style = Style::of_terminal();
-        let mut pages: Vec<String> = told.iter().map(|incident| page(incident, style)).collect();
-        pages.extend(
+        let mut texts: Vec<String> = pages.iter().map(|incident| page(incident, style)).collect();
+        texts.extend(
             incidents
                 .problems()
                 .iter()
                 .map(|problem| format!("problem: {}: {}\n", printable(&problem.source), printable(&problem.what))),
         );
-        pages.join("\n")
+        texts.join("\n")
     };
-    super::print(&text)?;
+    crate::cli::output::print(&text)?;
     if args.last && std::io::stdout().is_terminal() && incidents.all.len() > 1 {
-        super::say(&format!("{} incidents in all: --list, --at TIME", incidents.all.len()));
+        sampler::ui::terminal::say(&format!("{} incidents in all: --list, --at TIME", incidents.all.len()));
     }
-    Ok(ExitCode::SUCCESS)
+    Ok(none.as_ref().map_or(ExitCode::SUCCESS, code))
+}
+
+/// Of a recording in which no incident was found.
+fn code(none: &WithoutIncident) -> ExitCode {
+    match none {
+        WithoutIncident::AllClear(_) => ExitCode::SUCCESS,
+        WithoutIncident::Unread(_) => ExitCode::from(crate::cli::exit::UNREAD),
+    }
 }
 
 fn items(incidents: &Incidents) -> Vec<Item> {
-    let item = |occurrence: &Occurrence| Item {
-        at_us: Some(occurrence.at_us),
-        time: format_us(occurrence.at_us),
-        line: incidents.line(occurrence),
-        workload: incidents.loop_of(occurrence),
+    let item = |incident: &IncidentRef| Item {
+        at_us: Some(incident.at_us),
+        time: format_us(incident.at_us),
+        line: incidents.line(incident),
+        workload: incidents.loop_of(incident),
     };
     incidents.all.iter().map(item).collect()
 }

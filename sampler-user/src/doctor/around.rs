@@ -1,9 +1,9 @@
 //! Checks of what is around the recorder: controllers, swap, what the guard needs, Docker, Compose, systemd, the disk.
 
-use super::State::{Good, Lacks, Note};
-use super::{Host, Look};
-use crate::cgroupfs::layout::Version;
-use crate::units::{bytes, printable};
+use crate::doctor::State::{Good, Lacks, Note};
+use crate::doctor::{Host, Look};
+use crate::kernel::cgroupfs::layout::Version;
+use crate::model::units::{bytes, printable};
 
 /// The version of the hierarchy that holds memory, if there is one.
 fn version(host: &Host) -> Option<Version> {

@@ -1,8 +1,8 @@
 //! The table of checks.
 
-use super::State::{Blocks, Good, Lacks, Note};
-use super::{Check, Host, Look, around, wsl};
-use crate::cgroupfs::layout::Version;
+use crate::doctor::State::{Blocks, Good, Lacks, Note};
+use crate::doctor::{Check, Host, Look, around, wsl};
+use crate::kernel::cgroupfs::layout::Version;
 
 /// All checks, from the ground up.
 pub static CHECKS: [Check; 23] = [
@@ -190,7 +190,7 @@ fn probe(host: &Host) -> Look {
             (Lacks, why.clone(), Some("the lines above name what is missing; `--probe off` records without it"))
         }
         Some(Ok(parts)) => {
-            let there = parts.iter().filter(|part| part.rung.is_some()).count();
+            let there = parts.iter().filter(|part| part.method.is_some()).count();
             let what = format!("{there} of {} parts", parts.len());
             (if parts.iter().any(|part| part.lacks()) { Note } else { Good }, what, None)
         }
@@ -199,10 +199,11 @@ fn probe(host: &Host) -> Look {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
-    use crate::doctor::examine;
     use std::collections::HashSet;
     use std::fs;
+
+    use super::*;
+    use crate::doctor::examine;
 
     /// A host laid out by files.
     fn host(files: &[(&str, &str)]) -> (tempfile::TempDir, Host) {
@@ -212,7 +213,8 @@ mod tests {
             fs::create_dir_all(path.parent().unwrap()).unwrap();
             fs::write(path, text).unwrap();
         }
-        let layout = crate::cgroupfs::layout::Layout::from_mounts("cgroup2 /sys/fs/cgroup cgroup2 rw 0 0\n", |_| true);
+        let layout =
+            crate::kernel::cgroupfs::layout::Layout::from_mounts("cgroup2 /sys/fs/cgroup cgroup2 rw 0 0\n", |_| true);
         let host = Host { layout, ..Host::at_root(folder.path()) };
         (folder, host)
     }

@@ -1,10 +1,10 @@
 //! Checks of WSL: its version, its kernel, and the files that configure it.
 
-use super::State::{Blocks, Good, Lacks, Note};
-use super::{Host, Look};
-use crate::units::{bytes, parse_bytes, printable};
-use crate::wsl::Wsl;
-use crate::wslconfig::{Encoding, File};
+use crate::doctor::State::{Blocks, Good, Lacks, Note};
+use crate::doctor::{Host, Look};
+use crate::kernel::wsl::Wsl;
+use crate::model::units::{bytes, parse_bytes, printable};
+use crate::model::wslconfig::{Encoding, File};
 
 pub fn version(host: &Host) -> Look {
     if host.wsl() == Some(Wsl::One) {

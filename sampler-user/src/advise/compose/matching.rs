@@ -1,8 +1,8 @@
 //! Which recorded containers are which services of a Compose file.
 
-use super::File;
-use crate::identity::Identity;
-use crate::paths::name;
+use crate::advise::compose::File;
+use crate::model::identity::Identity;
+use crate::model::paths::name;
 
 /// What a container is known by.
 #[derive(Clone, Copy, Debug)]
@@ -34,7 +34,7 @@ pub fn services<'a>(file: &'a File, folder: Option<&str>, containers: &[Known<'_
 }
 
 fn by_name<'a>(file: &'a File, project: Option<&str>, wanted: &str) -> Option<&'a str> {
-    let is = |service: &&super::Service| {
+    let is = |service: &&crate::advise::compose::Service| {
         service.name == wanted
             || service.container_name.as_deref() == Some(wanted)
             || project.is_some_and(|project| is_made_by_compose(project, &service.name, wanted))

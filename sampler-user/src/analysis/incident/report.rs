@@ -1,13 +1,13 @@
 //! What the kernel's report alone says of a kill, where nothing was recorded around it: one moment, and no growth. A cause is only
 //! indicated by it, and a leak cannot be.
 
-use super::Owner;
-use super::advice::{Advice, roomy, set, size};
-use super::cause::{Class, Judgement, swap};
-use super::scene::Scene;
-use crate::evidence::{OomReport, Victim};
-use crate::fields::FieldId;
-use crate::units::{bytes, printable};
+use crate::analysis::incident::advice::{Advice, config_size, limit_setting, with_margin};
+use crate::analysis::incident::cause::{self, CauseClass, Judgement};
+use crate::analysis::incident::context::IncidentContext;
+use crate::analysis::incident::limit::Owner;
+use crate::model::evidence::{OomReport, Victim};
+use crate::model::fields::FieldId;
+use crate::model::units::{bytes, printable};
 
 /// From this part on something is said to be what the memory was.
 const MOSTLY: f64 = 0.4;
@@ -20,10 +20,10 @@ const SAME_NAME: f64 = 0.8;
 const TINY: u64 = 4 << 20;
 
 /// Puts what a report says where a recording's rows would be.
-pub fn fill(scene: &mut Scene) {
-    scene.take_facts();
-    let at = scene.at_us;
-    let Some(machine) = report(scene).and_then(|report| report.machine.clone()) else { return };
+pub fn fill(context: &mut IncidentContext) {
+    context.take_facts();
+    let at = context.at_us;
+    let Some(machine) = report(context).and_then(|report| report.machine.clone()) else { return };
     let fields = [
         (FieldId::MemTotal, machine.total),
         (FieldId::SwapTotal, machine.swap_total),
@@ -31,18 +31,18 @@ pub fn fill(scene: &mut Scene) {
     ];
     for (field, value) in fields {
         if let Some(value) = value {
-            scene.host.put(field, at, value);
+            context.host.put(field, at, value);
         }
     }
 }
 
-fn report(scene: &Scene) -> Option<&OomReport> {
-    scene.kill()?.report.as_deref()
+fn report(context: &IncidentContext) -> Option<&OomReport> {
+    context.kill()?.report.as_deref()
 }
 
 /// What there was to share: of the cgroup what it held, of the machine its memory.
-fn whole(scene: &Scene) -> Option<u64> {
-    let limit = scene.limit();
+fn whole(context: &IncidentContext) -> Option<u64> {
+    let limit = context.limit();
     match limit.owner {
         Owner::Machine => limit.limit,
         _ => limit.usage,
@@ -67,17 +67,17 @@ fn held(victim: &Victim) -> u64 {
 }
 
 /// Judges the classes that a report can indicate.
-pub fn judge(scene: &Scene) -> Vec<Judgement> {
+pub fn judge(context: &IncidentContext) -> Vec<Judgement> {
     let mut all = Vec::new();
-    let mut add = |class: Class, score: f64, why: String| {
+    let mut add = |class: CauseClass, score: f64, why: String| {
         let mut judgement = Judgement::new(class);
         judgement.pro(score, why);
         all.push(judgement);
     };
-    if let (Some(report), Some(whole)) = (report(scene), whole(scene)) {
+    if let (Some(report), Some(whole)) = (report(context), whole(context)) {
         if let Some(shmem) = part(report, &["shmem", "total_shmem"]).filter(|part| share(*part, whole) >= MOSTLY) {
             let words = format!("{} of {} was shared memory or files in a tmpfs", bytes(shmem), bytes(whole));
-            add(Class::Tmpfs, INDICATED, words);
+            add(CauseClass::Tmpfs, INDICATED, words);
         }
         let stuck: u64 = [&["dirty", "file_dirty"][..], &["writeback", "file_writeback"], &["unevictable"]]
             .iter()
@@ -86,20 +86,20 @@ pub fn judge(scene: &Scene) -> Vec<Judgement> {
         if share(stuck, whole) >= MOSTLY {
             let words =
                 format!("{} of {} could not be reclaimed: dirty, being written or locked", bytes(stuck), bytes(whole));
-            add(Class::Cache, INDICATED, words);
+            add(CauseClass::Cache, INDICATED, words);
         }
         if let Some((comm, count)) = most_frequent(report) {
             let rows = report.task_rows.unwrap_or(0);
-            add(Class::Forks, 0.55, format!("at least {count} of {rows} processes are `{}`", printable(comm)));
+            add(CauseClass::Forks, 0.55, format!("at least {count} of {rows} processes are `{}`", printable(comm)));
         }
         if let Some(swapped) =
             report.swap.filter(|swap| report.kmem.is_none() && swap.limit == Some(swap.usage) && swap.usage > 0)
         {
-            add(Class::Swap, 0.5, format!("the {} of swap that it may use were full", bytes(swapped.usage)));
+            add(CauseClass::Swap, 0.5, format!("the {} of swap that it may use were full", bytes(swapped.usage)));
         }
     }
-    let mut machine = Judgement::new(Class::Swap);
-    (swap::CAUSE.judge)(scene, &mut machine);
+    let mut machine = Judgement::new(CauseClass::Swap);
+    (cause::of(CauseClass::Swap).judge)(context, &mut machine);
     all.push(machine);
     all.sort_by(|a, b| b.score.total_cmp(&a.score));
     all
@@ -114,14 +114,14 @@ fn most_frequent(report: &OomReport) -> Option<(&str, usize)> {
 }
 
 /// After what, as far as one moment shows it.
-pub fn why(scene: &Scene, cause: Class) -> String {
-    let Some(report) = report(scene) else { return String::new() };
-    match cause {
-        Class::Tmpfs => {
+pub fn why(context: &IncidentContext, class: CauseClass) -> String {
+    let Some(report) = report(context) else { return String::new() };
+    match class {
+        CauseClass::Tmpfs => {
             let shmem = part(report, &["shmem", "total_shmem"]).unwrap_or(0);
             return format!(" with {} of tmpfs files or shared memory, which no kill of a process frees", bytes(shmem));
         }
-        Class::Cache => return " with page cache that could not be reclaimed".into(),
+        CauseClass::Cache => return " with page cache that could not be reclaimed".into(),
         _ => {}
     }
     let victim = &report.victim;
@@ -132,7 +132,7 @@ pub fn why(scene: &Scene, cause: Class) -> String {
     if victim.total_vm == 0 {
         return String::new();
     }
-    match whole(scene) {
+    match whole(context) {
         Some(whole) => {
             let percent = (100.0 * share(held(victim), whole)).min(100.0);
             format!("; it held {} of the {} ({percent:.0} %)", bytes(held(victim)), bytes(whole))
@@ -142,39 +142,39 @@ pub fn why(scene: &Scene, cause: Class) -> String {
 }
 
 /// What to change.
-pub fn advice(scene: &Scene, cause: Class) -> Vec<Advice> {
+pub fn advice(context: &IncidentContext, class: CauseClass) -> Vec<Advice> {
     let mut all = Vec::new();
-    let limit = scene.limit();
-    let report = report(scene);
+    let limit = context.limit();
+    let report = report(context);
     if report.is_some_and(|report| report.manual) {
         return all;
     }
-    if let Some(heap) = report.and_then(|report| heap(&report.victim.comm, whole(scene))) {
+    if let Some(heap) = report.and_then(|report| heap(&report.victim.comm, whole(context))) {
         all.push(heap);
     }
     match (limit.owner, limit.cgroup.as_deref(), limit.limit) {
         (Owner::Own | Owner::Ancestor | Owner::WslUser, Some(path), Some(bytes_of)) if bytes_of < TINY => all.push(Advice {
-            what: format!("Raise the limit of {}: no program fits below it.", scene.called(path)),
-            setting: Some(set(scene, path, 64 << 20)),
+            what: format!("Raise the limit of {}: no program fits below it.", context.called(path)),
+            setting: Some(limit_setting(context, path, 64 << 20)),
             because: format!("the limit is {}", bytes(bytes_of)),
         }),
-        (Owner::Own | Owner::Ancestor | Owner::WslUser, Some(path), Some(bytes_of)) if cause == Class::Tmpfs => {
+        (Owner::Own | Owner::Ancestor | Owner::WslUser, Some(path), Some(bytes_of)) if class == CauseClass::Tmpfs => {
             all.push(Advice {
-                what: format!("Keep the files of {} on a disk, delete them, or bound the tmpfs.", scene.called(path)),
-                setting: Some(format!("compose: tmpfs: [\"/tmp:size={}\"]", size(bytes_of / 4))),
+                what: format!("Keep the files of {} on a disk, delete them, or bound the tmpfs.", context.called(path)),
+                setting: Some(format!("compose: tmpfs: [\"/tmp:size={}\"]", config_size(bytes_of / 4))),
                 because: "what is in a tmpfs counts against the limit, and a kill does not free it".into(),
             });
         }
         (Owner::Own | Owner::Ancestor | Owner::WslUser, Some(path), Some(bytes_of)) => all.push(Advice {
             what: format!(
                 "If this is what it needs, raise the limit of {} from {}; if it only grows, a higher limit postpones the kill.",
-                scene.called(path),
+                context.called(path),
                 bytes(bytes_of)
             ),
-            setting: Some(set(scene, path, roomy(bytes_of))),
+            setting: Some(limit_setting(context, path, with_margin(bytes_of))),
             because: "one report does not show whether memory grew: a need and a leak look the same in it".into(),
         }),
-        (Owner::Machine, ..) => machine(scene, &mut all),
+        (Owner::Machine, ..) => machine(context, &mut all),
         _ => {}
     }
     all.push(Advice {
@@ -186,20 +186,20 @@ pub fn advice(scene: &Scene, cause: Class) -> Vec<Advice> {
 }
 
 /// Of the machine: a limit for the one that held most, and swap where there is none.
-fn machine(scene: &Scene, all: &mut Vec<Advice>) {
-    if let Some(path) = scene.victim_cgroup().filter(|path| *path != "/") {
-        let held = report(scene).map(|report| held(&report.victim)).filter(|held| *held > 0);
+fn machine(context: &IncidentContext, all: &mut Vec<Advice>) {
+    if let Some(path) = context.victim_cgroup().filter(|path| *path != "/") {
+        let held = report(context).map(|report| held(&report.victim)).filter(|held| *held > 0);
         all.push(Advice {
-            what: format!("Give {} a limit, so that it is stopped before the machine is.", scene.called(path)),
-            setting: held.map(|held| set(scene, path, held)),
+            what: format!("Give {} a limit, so that it is stopped before the machine is.", context.called(path)),
+            setting: held.map(|held| limit_setting(context, path, held)),
             because: "no limit of a cgroup was hit: the kernel chose among all processes of the machine".into(),
         });
     }
-    let at = scene.at_us;
-    if scene.host.at(FieldId::SwapTotal, at) == Some(0) {
-        let total = scene.host.at(FieldId::MemTotal, at).unwrap_or(4 << 30);
-        let target = size((total / 4).next_multiple_of(1 << 30));
-        let setting = if scene.origin.wsl.is_some() {
+    let at = context.at_us;
+    if context.host.at(FieldId::SwapTotal, at) == Some(0) {
+        let total = context.host.at(FieldId::MemTotal, at).unwrap_or(4 << 30);
+        let target = config_size((total / 4).next_multiple_of(1 << 30));
+        let setting = if context.origin.wsl.is_some() {
             format!(".wslconfig: [wsl2] swap={target}")
         } else {
             format!("fallocate -l {target} /swapfile && mkswap /swapfile && swapon /swapfile")
@@ -236,12 +236,12 @@ fn heap(comm: &str, whole: Option<u64>) -> Option<Advice> {
 }
 
 /// What a log cannot say, and what this one does not.
-pub fn unknown(scene: &Scene) -> Vec<String> {
+pub fn unknown(context: &IncidentContext) -> Vec<String> {
     let mut all = vec![
         "who grew, since when and how fast: the report shows one moment; record the next one with `sudo sampler record`"
             .to_owned(),
     ];
-    let Some(report) = report(scene) else { return all };
+    let Some(report) = report(context) else { return all };
     let is_bare = report.trigger.is_none() && report.oom_memcg.is_none() && report.task_memcg.is_none();
     if is_bare {
         all.push(
@@ -268,6 +268,6 @@ pub fn unknown(scene: &Scene) -> Vec<String> {
     if report.victim.total_vm == 0 {
         all.push("what the victim held: its line has no sizes, or was cut".into());
     }
-    all.extend(scene.logged.as_ref().and_then(|logged| logged.unknown.clone()));
+    all.extend(context.logged.as_ref().and_then(|logged| logged.unknown.clone()));
     all
 }

@@ -1,7 +1,7 @@
 //! Times of a log, which may know the date, the zone, the time since boot, or none of them.
 
-use sampler::analysis::incident::scene::Logged;
-use sampler::oom::textlog::{Wall, When};
+use sampler::analysis::incident::context::Logged;
+use sampler::kernel::oom::textlog::{Wall, When};
 
 /// Microseconds by a clock that all lines of one kind share: for distances alone.
 pub fn order_us(when: &When) -> Option<i64> {

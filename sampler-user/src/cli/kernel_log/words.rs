@@ -1,11 +1,11 @@
 //! What a log says beside its kills, in words and as JSON: what was read of it, reports without a victim, kills by programs.
 
-use sampler::oom::kmsg::End;
-use sampler::oom::textlog::{self, Coverage, NoVictim, TextLog, When};
-use sampler::units::{bytes, count, printable};
+use sampler::kernel::oom::kmsg::End;
+use sampler::kernel::oom::textlog::{self, Coverage, NoVictim, TextLog, When};
+use sampler::model::units::{bytes, count, printable};
 use serde::Serialize;
 
-use super::moments;
+use crate::cli::kernel_log::moments;
 
 /// Lines of each kind that a page shows.
 const MOST: usize = 12;

@@ -1,0 +1,12 @@
+//! From series to findings. Pure: no file is opened and no clock is read, so the same recording gives the same findings.
+
+pub mod groups;
+pub mod incident;
+pub mod leak;
+pub mod limits;
+pub mod live;
+pub mod lives;
+pub mod pressure;
+pub mod restart_loops;
+pub mod survey;
+pub mod workloads;
