@@ -124,6 +124,12 @@ pub fn why(context: &IncidentContext, class: CauseClass) -> String {
         CauseClass::Cache => return " with page cache that could not be reclaimed".into(),
         _ => {}
     }
+    // v1 counts it by itself, v2 since 5.18.
+    let kernel = part(report, &["kernel"]).or(report.kmem.map(|kmem| kmem.usage));
+    if let Some((kernel, whole)) = kernel.zip(whole(context)).filter(|(kernel, whole)| share(*kernel, *whole) >= MOSTLY)
+    {
+        return format!("; {} of the {} was kernel memory", bytes(kernel), bytes(whole));
+    }
     let victim = &report.victim;
     let largest = report.tasks.iter().max_by_key(|task| task.rss.saturating_add(task.swap));
     if let Some(task) = largest.filter(|task| task.pid != victim.pid && task.rss > held(victim).saturating_mul(2)) {

@@ -1,14 +1,15 @@
 //! The post-mortem of a kernel's log, where nothing was recorded.
 
 mod moments;
+mod source;
 mod words;
 
+pub use source::is_log;
+
 use std::collections::BTreeMap;
-use std::fs::File;
-use std::io::{self, IsTerminal, Read};
+use std::io::IsTerminal;
 use std::path::Path;
 use std::process::ExitCode;
-use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
 use sampler::analysis::incident::context::IncidentContext;
@@ -17,14 +18,13 @@ use sampler::analysis::incident::{Incident, explain, report};
 use sampler::analysis::workloads::key;
 use sampler::containers::names::{Roots, from_files};
 use sampler::containers::runtimes::identify;
-use sampler::journal::format;
-use sampler::kernel::oom::textlog::{self, Facts, TextLog};
+use sampler::kernel::oom::textlog::{Facts, TextLog};
 use sampler::model::evidence::{OomKill, WitnessKind};
 use sampler::model::identity::Names;
 use sampler::model::paths::name;
 use sampler::model::recording::Origin;
 use sampler::model::time::Anchor;
-use sampler::model::units::{bytes, printable};
+use sampler::model::units::{bytes, micros, printable};
 use sampler::ui::html::{Report, html};
 use sampler::ui::text::page::{Style, page};
 use serde::Serialize;
@@ -32,37 +32,6 @@ use serde::Serialize;
 use crate::cli::incident_list::{FORMAT, Item, Listed, folded};
 use crate::cli::kernel_log::words::{all_clear, programs, without_victim};
 use crate::cli::output;
-
-/// What a Parquet file begins with.
-const PARQUET: &[u8] = b"PAR1";
-/// Progress is shown after this long, on a terminal.
-const SILENT: Duration = Duration::from_secs(1);
-
-/// Whether a path is a log and no recording, by what it holds.
-pub fn is_log(path: &Path) -> bool {
-    if path.as_os_str() == "-" {
-        return true;
-    }
-    let Ok(meta) = path.metadata() else { return false };
-    if meta.is_dir() {
-        return false;
-    }
-    let mut head = Vec::new();
-    let read = File::open(path).and_then(|file| file.take(4096).read_to_end(&mut head));
-    if read.is_err() {
-        // What cannot be read as a log gets the error of a log, unless its name says that it is a recording.
-        return !is_named_like_a_recording(path);
-    }
-    let is_recording = head.starts_with(PARQUET) || head.starts_with(&format::MAGIC);
-    // A recording that is damaged has its name still.
-    let marks: [&[u8]; 3] = [b"\xff\xfe", b"\xfe\xff", b"\x1f\x8b"];
-    let is_text = !head.contains(&0) || marks.iter().any(|mark| head.starts_with(mark));
-    !is_recording && (is_text && !head.is_empty() || !is_named_like_a_recording(path))
-}
-
-fn is_named_like_a_recording(path: &Path) -> bool {
-    path.extension().is_some_and(|ext| ext == "journal" || ext == "parquet")
-}
 
 /// What is asked of a log; of none of these the last incident.
 pub struct Wanted<'a> {
@@ -134,7 +103,7 @@ struct Kill<'a> {
 
 /// Runs the command on a log.
 pub fn run(args: &Wanted<'_>, path: &Path) -> anyhow::Result<ExitCode> {
-    let (source, log) = read(path)?;
+    let (source, log) = source::read(path)?;
     let coverage = &log.coverage;
     if log.is_empty() && !coverage.has_kernel && (coverage.binary || coverage.first.is_none()) {
         output::say(&format!("sampler: {}", words::not_a_log(&source, coverage)));
@@ -171,47 +140,13 @@ pub fn run(args: &Wanted<'_>, path: &Path) -> anyhow::Result<ExitCode> {
         };
         serde_json::to_string_pretty(&document).context("write JSON")? + "\n"
     } else {
-        log.pages(&told)
+        log.pages(&told, &wanted)
     };
     output::print(&text)?;
     if log.groups.len() > wanted.len() && std::io::stdout().is_terminal() && !args.json {
         output::say(&format!("{} incidents in all: --list, --all, --at TIME", log.groups.len()));
     }
     Ok(ExitCode::SUCCESS)
-}
-
-/// Reads a file or standard input.
-fn read(path: &Path) -> anyhow::Result<(String, TextLog)> {
-    let begin = Instant::now();
-    let shows = io::stderr().is_terminal();
-    let mut shown = begin;
-    let mut progress = |read: u64| {
-        if shows && begin.elapsed() > SILENT && shown.elapsed() > SILENT / 5 {
-            shown = Instant::now();
-            let second = begin.elapsed().as_secs_f64();
-            eprint_line(&format!("{} read, {}/s", bytes(read), bytes((read as f64 / second) as u64)));
-        }
-    };
-    let (source, log) = if path.as_os_str() == "-" {
-        if io::stdin().is_terminal() {
-            output::say("reading a kernel's log from the terminal: paste it and end with Ctrl-D");
-        }
-        ("standard input".to_owned(), textlog::read(io::stdin().lock(), &mut progress).context("read standard input")?)
-    } else {
-        let operation = || format!("read {}", path.display());
-        let file = File::open(path).with_context(operation)?;
-        (path.display().to_string(), textlog::read(file, &mut progress).with_context(operation)?)
-    };
-    if shown != begin {
-        eprint_line("");
-    }
-    Ok((source, log))
-}
-
-/// A line that the next one overwrites.
-fn eprint_line(text: &str) {
-    use std::io::Write;
-    let _ = write!(io::stderr().lock(), "\r\x1b[K{text}");
 }
 
 impl<'a> Log<'a> {
@@ -389,7 +324,10 @@ impl<'a> Log<'a> {
         match timed.min_by_key(|(distance, _)| *distance) {
             Some((_, group)) => Ok(group),
             None if self.groups.is_empty() => bail!("{}", all_clear(&self.source, self.log)),
-            None => bail!("{}: its kills have no time of a clock on the wall; --list and --all show them", self.source),
+            None => {
+                let source = printable(&self.source);
+                bail!("{source}: its kills have no time of a clock on the wall; --list and --all show them")
+            }
         }
     }
 
@@ -398,9 +336,30 @@ impl<'a> Log<'a> {
         what.into_iter().map(|what| sampler::model::recording::Problem { source: self.source.clone(), what }).collect()
     }
 
-    fn pages(&self, told: &[Incident]) -> String {
+    /// That a workload was killed more than once, which one page does not show.
+    fn repeats(&self, group: &Group) -> Option<String> {
+        let own = self.item(group).workload?;
+        let same: Vec<Item> = self
+            .groups
+            .iter()
+            .map(|group| self.item(group))
+            .filter(|item| item.workload.as_ref() == Some(&own))
+            .collect();
+        let number = same.len();
+        let times: Vec<i64> = same.iter().filter_map(|item| item.at_us).collect();
+        let span = times.last().zip(times.first()).map_or(0, |(last, first)| last - first);
+        let every =
+            u64::try_from(span / (number as i64 - 1).max(1)).ok().filter(|every| *every > 0 && times.len() == number);
+        let every = every.map(|every| format!(", one every {}", micros(every))).unwrap_or_default();
+        (number > 1).then(|| format!("its limit was hit {number} times in this log{every}: --list shows them\n"))
+    }
+
+    fn pages(&self, told: &[Incident], wanted: &[&Group]) -> String {
         let style = Style::of_terminal();
-        let mut pages: Vec<String> = told.iter().map(|incident| page(incident, style)).collect();
+        let with_repeats = |(incident, group): (&Incident, &&Group)| {
+            page(incident, style) + &self.repeats(group).map(|words| format!("\n{words}")).unwrap_or_default()
+        };
+        let mut pages: Vec<String> = told.iter().zip(wanted).map(with_repeats).collect();
         if told.is_empty() {
             pages.push(all_clear(&self.source, self.log) + "\n");
         }
