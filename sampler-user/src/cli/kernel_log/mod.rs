@@ -30,7 +30,7 @@ use sampler::ui::text::page::{Style, page};
 use serde::Serialize;
 
 use crate::cli::incident_list::{FORMAT, Item, Listed, folded};
-use crate::cli::kernel_log::words::{all_clear, programs, without_victim};
+use crate::cli::kernel_log::words::{all_clear, mentions, programs, without_victim};
 use crate::cli::output;
 
 /// What is asked of a log; of none of these the last incident.
@@ -81,6 +81,8 @@ struct Document<'a> {
     no_victim: Vec<words::Ended>,
     /// Kills by programs, which are none of the kernel's.
     userspace: Vec<words::ByProgram<'a>>,
+    /// What programs say of OOM kills without the kernel's words.
+    mentions: Vec<words::Mention<'a>>,
     log: words::Read<'a>,
     problems: Vec<sampler::model::recording::Problem>,
 }
@@ -135,6 +137,7 @@ pub fn run(args: &Wanted<'_>, path: &Path) -> anyhow::Result<ExitCode> {
             more_kills: log.log.more,
             no_victim: log.log.no_victim.iter().map(words::Ended::of).collect(),
             userspace: log.log.by_program.iter().map(words::ByProgram::of).collect(),
+            mentions: log.log.mentions.iter().map(words::Mention::of).collect(),
             log: words::Read::of(&log.source, &log.log.coverage),
             problems: log.problems(),
         };
@@ -300,7 +303,7 @@ impl<'a> Log<'a> {
             if items.is_empty() {
                 text = all_clear(&self.source, self.log) + "\n";
             }
-            text + &without_victim(self.log) + &programs(self.log)
+            text + &without_victim(self.log) + &programs(self.log) + &mentions(self.log)
         };
         output::print(&text)?;
         Ok(ExitCode::SUCCESS)
@@ -363,7 +366,7 @@ impl<'a> Log<'a> {
         if told.is_empty() {
             pages.push(all_clear(&self.source, self.log) + "\n");
         }
-        let others = without_victim(self.log) + &programs(self.log);
+        let others = without_victim(self.log) + &programs(self.log) + &mentions(self.log);
         if !others.is_empty() {
             pages.push(others);
         }
@@ -380,7 +383,7 @@ impl<'a> Log<'a> {
         if told.is_empty() {
             bail!("no page to write: {}", all_clear(&self.source, self.log));
         }
-        let others = without_victim(self.log) + &programs(self.log);
+        let others = without_victim(self.log) + &programs(self.log) + &mentions(self.log);
         let mut notes: Vec<String> = others.lines().map(str::to_owned).collect();
         notes.extend(words::problems(self.log));
         notes.push(words::covered(&self.source, self.log));

@@ -121,6 +121,19 @@ impl<'a> ByProgram<'a> {
     }
 }
 
+/// What a program says of an OOM kill.
+#[derive(Serialize)]
+pub struct Mention<'a> {
+    time: Option<String>,
+    text: &'a str,
+}
+
+impl<'a> Mention<'a> {
+    pub fn of(one: &'a textlog::Mention) -> Mention<'a> {
+        Mention { time: time(Some(&one.when)), text: &one.text }
+    }
+}
+
 /// A line each, the first ones.
 fn some(title: &str, all: impl ExactSizeIterator<Item = (Option<String>, String)>) -> String {
     let total = all.len();
@@ -157,6 +170,15 @@ pub fn programs(log: &TextLog) -> String {
         (one.time, format!("{} killed {whom}{why}", one.by))
     });
     some("Killed by programs, not by the kernel's OOM killer", all)
+}
+
+/// What programs say of OOM kills, where nothing better is known.
+pub fn mentions(log: &TextLog) -> String {
+    if !log.kills.is_empty() || !log.by_program.is_empty() {
+        return String::new();
+    }
+    let all = log.mentions.iter().map(|one| (time(Some(&one.when)), printable(&one.text)));
+    some("Programs report OOM kills; the kernel's own lines are not in this log (journalctl -k, dmesg)", all)
 }
 
 /// What keeps the log from being whole.
@@ -201,7 +223,9 @@ pub fn covered(source: &str, log: &TextLog) -> String {
 
 /// What a log without a kill says, and no more than it covers.
 pub fn all_clear(source: &str, log: &TextLog) -> String {
-    let kernel = if log.coverage.has_kernel {
+    let kernel = if !log.mentions.is_empty() && log.by_program.is_empty() {
+        "But programs report OOM kills in it: the kernel's own lines are missing."
+    } else if log.coverage.has_kernel {
         "What was before or after it, or was rotated away or overwritten, is not in it."
     } else {
         "None of its lines is surely the kernel's: `sudo dmesg -T` and `journalctl -k -b -1` have those."

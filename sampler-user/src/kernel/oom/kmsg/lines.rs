@@ -65,7 +65,8 @@ pub fn killed(text: &str) -> Option<(Victim, Constraint)> {
         .or_else(|| named.rsplit_once(')'))
         .unwrap_or((named, ""));
     // Behind the name are the sizes, or the line was cut.
-    let goes_on = [" total-vm:", ", UID ", " vsz:"].iter().any(|mark| tail.starts_with(mark) || mark.starts_with(tail));
+    let goes_on =
+        [" total-vm:", ", UID ", " vsz:", "."].iter().any(|mark| tail.starts_with(mark) || mark.starts_with(tail));
     if !goes_on {
         return None;
     }
@@ -92,7 +93,10 @@ fn sizes(tail: &str, victim: &mut Victim) {
             "shmem-rss" => victim.shmem_rss = size,
             "pgtables" => victim.pgtables = size,
             "UID" => victim.uid = value.parse().unwrap_or(victim.uid),
-            "oom_score_adj" => victim.oom_score_adj = value.parse().unwrap_or(0),
+            // The last of the line: a quote may stand behind it.
+            "oom_score_adj" => {
+                victim.oom_score_adj = value.trim_end_matches(['"', '\'', ']', ',']).parse().unwrap_or(0)
+            }
             _ => {}
         }
     }

@@ -6,9 +6,9 @@ use crate::kernel::oom::kmsg::{Line, OomParser, Outcome, is_row, kernel, unescap
 use crate::kernel::oom::textlog::clean::{clean, unquote};
 use crate::kernel::oom::textlog::entry::{Entry, Message, Taken, of_json};
 use crate::kernel::oom::textlog::envelope::{Envelope, Source, open};
-use crate::kernel::oom::textlog::log::{ByProgram, Coverage, Kill, NoVictim, TextLog, When};
+use crate::kernel::oom::textlog::log::{ByProgram, Coverage, Kill, Mention, NoVictim, TextLog, When};
 use crate::kernel::oom::textlog::same::{is_again, is_same, join, keep_largest};
-use crate::kernel::oom::textlog::userspace::{killing, nohang_victim};
+use crate::kernel::oom::textlog::userspace::{killing, mentions, nohang_victim, shown};
 use crate::model::evidence::{Constraint, OomReport, Victim};
 
 /// Kills that are kept, and those of them with their tables.
@@ -16,6 +16,7 @@ const MOST_KILLS: usize = 20_000;
 const DETAILED: usize = 1_000;
 /// Reports without a victim, and kills by programs, that are kept.
 const MOST_OTHERS: usize = 1_000;
+const MOST_MENTIONS: usize = 100;
 /// Headers whose time is remembered.
 const MOST_HEADS: usize = 16;
 /// Programs that pass on the kernel's own words.
@@ -236,7 +237,9 @@ impl Collector {
         self.programs(text);
         if self.writer == Writer::Program {
             let is_relay = matches!(all.source, Source::Program(name) if RELAYS.contains(&name));
-            if !is_relay || !text.contains("Killed process ") {
+            if !is_relay
+                || (!text.contains("Killed process ") && !text.contains("ystem OOM") && !text.contains("sys oom"))
+            {
                 return;
             }
         }
@@ -265,8 +268,14 @@ impl Collector {
             (Some(_), _) => 1,
             (None, wall) => wall.map_or(1, |wall| wall.exact_us),
         };
-        let text = if all.uptime_us.is_none() && all.source != Source::Kernel { inside(text) } else { text };
-        let text = if all.escaped { unescape(text.as_bytes()) } else { text.replace('\u{b}', "\n") };
+        let is_quoted = all.uptime_us.is_none() && all.source != Source::Kernel;
+        let text = if is_quoted { inside(text) } else { text };
+        let text = match text {
+            _ if all.escaped => unescape(text.as_bytes()),
+            // Two lines in a value of JSON.
+            _ if is_quoted && text.contains("\\nKilled process ") => text.replace("\\n", "\n"),
+            _ => text.replace('\u{b}', "\n"),
+        };
         let line = Line { text: &text, seq: self.line, time_us, exact_us, continues: false, caller: all.caller };
         self.parser.push_line(&line);
         self.drain();
@@ -301,13 +310,18 @@ impl Collector {
             self.nohang = Some(victim);
             return;
         }
-        let Some(mut killing) = killing(text) else { return };
+        let when = When { boot: self.boot, ..self.when };
+        let Some(mut killing) = killing(text) else {
+            if mentions(text) && self.log.mentions.len() < MOST_MENTIONS {
+                self.log.mentions.push(Mention { when, text: shown(text) });
+            }
+            return;
+        };
         if killing.by == "nohang"
             && let Some((pid, name)) = self.nohang.take()
         {
             (killing.pid, killing.comm) = (Some(pid), Some(name));
         }
-        let when = When { boot: self.boot, ..self.when };
         if !self.log.by_program.iter().rev().take(16).any(|other| is_again(other, &killing, &when))
             && self.log.by_program.len() < MOST_OTHERS
         {
@@ -317,8 +331,17 @@ impl Collector {
 
     /// `System OOM encountered, victim process: postgres, pid: 1234`: the kubelet's account of a kill by the kernel.
     fn system_oom(&mut self, text: &str) -> bool {
-        let Some((_, rest)) = text.split_once("System OOM encountered, victim process: ") else { return false };
-        let Some((comm, pid)) = rest.rsplit_once(", pid: ") else { return true };
+        let (comm, pid) = if let Some((_, rest)) = text.split_once("System OOM encountered, victim process: ") {
+            let Some(named) = rest.rsplit_once(", pid: ") else { return true };
+            named
+        } else {
+            // The kubelet's own log.
+            let Some((_, event)) = text.split_once("Got sys oom event") else { return false };
+            let after = |key: &str| event.split_once(key).map(|(_, rest)| rest);
+            let name = after("\"ProcessName\":\"").and_then(|rest| rest.split('"').next());
+            let Some(named) = name.zip(after("\"Pid\":")) else { return true };
+            named
+        };
         let end = pid.find(|c: char| !c.is_ascii_digit()).unwrap_or(pid.len());
         let Ok(pid) = pid[..end].parse() else { return true };
         let victim = Victim { pid, comm: comm.to_owned(), ..Victim::default() };

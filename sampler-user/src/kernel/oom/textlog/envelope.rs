@@ -77,6 +77,7 @@ pub fn open(line: &str) -> Envelope<'_> {
     }
     if all.uptime_us.is_none() && matches!(all.source, Source::Unknown) {
         find_stamp(&mut all);
+        find_kernel(&mut all);
     }
     all
 }
@@ -190,7 +191,7 @@ fn guest<'a>(rest: &'a str, all: &mut Envelope<'a>) -> Option<&'a str> {
 /// `host kernel: `, `host dockerd[881]: `, `host kern.warn kernel: `, `kernel: `: a host and who wrote it.
 fn tag<'a>(rest: &'a str, all: &mut Envelope<'a>, tagged: &mut bool) -> Option<&'a str> {
     let (head, next) = rest.split_once(':')?;
-    if !next.is_empty() && !next.starts_with(' ') {
+    if !next.is_empty() && !next.starts_with(' ') && !(next.starts_with('[') && head.ends_with("kernel")) {
         return None;
     }
     let mut words = head.split(' ').filter(|word| !word.is_empty());
@@ -249,6 +250,16 @@ fn prefix<'a>(rest: &'a str, all: &Envelope<'a>) -> Option<&'a str> {
         }
     }
     None
+}
+
+/// Of a form that is not known, the kernel's tag is.
+fn find_kernel(all: &mut Envelope<'_>) {
+    let text = all.text;
+    if let Some((before, next)) = text.split_once(" kernel: ").filter(|(before, _)| before.len() < 120)
+        && !before.contains(" invoked ")
+    {
+        (all.source, all.text) = (Source::Kernel, next.trim_start());
+    }
 }
 
 /// Of a form that is not known, the kernel's own time is.

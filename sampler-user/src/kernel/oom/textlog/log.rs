@@ -50,6 +50,15 @@ pub struct ByProgram {
     pub killing: Killing,
 }
 
+/// A line by which a program speaks of an OOM kill without the kernel's words for it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Mention {
+    /// When.
+    pub when: When,
+    /// The line; untrusted.
+    pub text: String,
+}
+
 /// What of a log was read.
 #[derive(Clone, Debug, Default)]
 pub struct Coverage {
@@ -90,6 +99,8 @@ pub struct TextLog {
     pub no_victim: Vec<NoVictim>,
     /// Kills by programs.
     pub by_program: Vec<ByProgram>,
+    /// Lines of programs that speak of OOM kills, the first ones.
+    pub mentions: Vec<Mention>,
     /// What was read.
     pub coverage: Coverage,
 }
@@ -97,6 +108,6 @@ pub struct TextLog {
 impl TextLog {
     /// Whether it says nothing of any kill.
     pub fn is_empty(&self) -> bool {
-        self.kills.is_empty() && self.no_victim.is_empty() && self.by_program.is_empty()
+        self.kills.is_empty() && self.no_victim.is_empty() && self.by_program.is_empty() && self.mentions.is_empty()
     }
 }

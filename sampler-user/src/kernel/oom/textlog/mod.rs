@@ -17,7 +17,7 @@ mod userspace;
 
 pub use collect::Collector;
 pub use facts::Facts;
-pub use log::{ByProgram, Coverage, Kill, NoVictim, TextLog, When};
+pub use log::{ByProgram, Coverage, Kill, Mention, NoVictim, TextLog, When};
 pub use reader::read;
 pub use stamp::Wall;
 pub use userspace::Killing;

@@ -38,7 +38,19 @@ fn between<'a>(text: &'a str, from: &str, to: &str) -> Option<&'a str> {
     rest.split_once(to).map(|(inside, _)| inside)
 }
 
-/// A kill that a line tells of, if it is one.
+/// Whether a program speaks of an OOM kill that it did not do: the service manager, a runtime, an orchestrator.
+pub fn mentions(text: &str) -> bool {
+    const WORDS: [&str; 6] =
+        ["killed by the OOM killer", "result 'oom-kill'", "OOMKilled", "/tasks/oom", "TaskOOM", "container oom"];
+    WORDS.iter().any(|words| text.contains(words))
+}
+
+/// Bytes of a line that are shown.
+pub fn shown(text: &str) -> String {
+    cut(text).unwrap_or_default()
+}
+
+/// A kill that a line reports, if it is one.
 pub fn killing(text: &str) -> Option<Killing> {
     let text = text.trim();
     [systemd, earlyoom, oomd, android, kubelet, nohang].into_iter().find_map(|of| of(text))
