@@ -98,22 +98,22 @@ fn a_log_that_is_cut_anywhere_says_nothing_that_the_whole_does_not() {
         let file = case["file"].as_str().unwrap();
         let log = fs::read(own().join(file)).unwrap();
         let whole = told(&parse(&log))["kills"].as_array().unwrap().clone();
-        for cut in (1..log.len()).step_by(97) {
-            // Of a head each line but the last is whole.
-            let part = told(&parse(&log[..cut]));
+        for (cut, is_tail) in (1..log.len()).step_by(97).flat_map(|cut| [(cut, false), (cut, true)]) {
+            if is_tail && file == "interleaved.log" {
+                // Of two reports that are written at the same time the lines are told apart by their beginnings.
+                continue;
+            }
+            let part = told(&parse(if is_tail { &log[cut..] } else { &log[..cut] }));
             for kill in part["kills"].as_array().unwrap() {
                 let same = whole.iter().find(|other| other["pid"] == kill["pid"]);
                 let same = same.unwrap_or_else(|| panic!("{file} cut at {cut}: {kill}"));
-                for key in [
-                    "limit_cgroup",
-                    "victim_cgroup",
-                    "constraint",
-                    "usage_kb",
-                    "limit_kb",
-                    "trigger_comm",
-                    "tasks_rows",
-                ] {
-                    assert!(kill[key] == same[key] || kill[key].is_null(), "{file} cut at {cut}: {key}: {kill}");
+                let mut keys =
+                    vec!["limit_cgroup", "victim_cgroup", "constraint", "usage_kb", "limit_kb", "trigger_comm"];
+                // Of a table that begins in the middle the rows that are there count.
+                keys.extend((!is_tail).then_some("tasks_rows"));
+                for key in keys {
+                    let is_fine = kill[key] == same[key] || kill[key].is_null();
+                    assert!(is_fine, "{file} cut at {cut}, tail {is_tail}: {key}: {kill}");
                 }
             }
             cuts += 1;

@@ -62,6 +62,16 @@ pub(super) fn take_detail(open: &mut Open, text: &str) -> bool {
         open.add_row(row);
     } else if let Some(release) = lines::kernel(text) {
         open.report.kernel = Some(release.to_owned());
+        // The task that asked is named here as well: the first line may be cut within its name.
+        let comm = text.split_once(" Comm: ").and_then(|(_, rest)| {
+            let ends = [" Not tainted", " Tainted:", " Kdump:"].iter().filter_map(|mark| rest.find(mark));
+            Some(&rest[..ends.min()?])
+        });
+        if let (Some(trigger), Some(comm)) = (&mut open.report.trigger, comm)
+            && comm.ends_with(&trigger.comm)
+        {
+            comm.clone_into(&mut trigger.comm);
+        }
     } else if let Some((_, rest)) = text.split_once(" cpuset=").filter(|(_, rest)| rest.contains(" mems_allowed=")) {
         open.cpuset = rest.split_once(" mems_allowed=").map(|(name, _)| name.to_owned());
     } else if open.part == Part::Stats && text.split(['\n', ' ']).next().is_some_and(|word| word.contains(":")) {

@@ -26,7 +26,8 @@ fn is_prefix(before: &str) -> bool {
 
 /// `NAME invoked oom-killer: gfp_mask=0xcc0(GFP_KERNEL), order=0, oom_score_adj=0`
 pub fn trigger(text: &str) -> Option<Trigger> {
-    let (comm, rest) = text.rsplit_once(" invoked oom-killer:")?;
+    // The name is in a further line, and may be anything.
+    let (comm, rest) = text.rsplit_once(" invoked oom-killer:").filter(|_| !text.starts_with("CPU: "))?;
     let after = |key: &str| rest.rsplit_once(key).map(|(_, value)| value);
     let number = |key: &str| after(key)?.split([',', ' ', '\n']).next()?.parse().ok();
     Some(Trigger {

@@ -255,6 +255,12 @@ fn prefix<'a>(rest: &'a str, all: &Envelope<'a>) -> Option<&'a str> {
 /// Of a form that is not known, the kernel's tag is.
 fn find_kernel(all: &mut Envelope<'_>) {
     let text = all.text;
+    // Of RFC 5424 without its beginning.
+    if let Some((before, next)) = text.split_once(" kernel - - ").filter(|(before, _)| !before.contains(' ')) {
+        let text = next.strip_prefix("- ").or_else(|| Some(next.split_once("] ")?.1)).unwrap_or(next);
+        (all.source, all.host, all.text) = (Source::Kernel, Some(before), text);
+        return;
+    }
     if let Some((before, next)) = text.split_once(" kernel: ").filter(|(before, _)| before.len() < 120)
         && !before.contains(" invoked ")
     {
