@@ -191,7 +191,7 @@ pub fn advice(context: &IncidentContext, class: CauseClass) -> Vec<Advice> {
     all
 }
 
-/// Of the machine: a limit for the one that held most, and swap where there is none.
+/// Of the machine: a limit for the one that was chosen, more memory for WSL, and swap where there is none left.
 fn machine(context: &IncidentContext, all: &mut Vec<Advice>) {
     if let Some(path) = context.victim_cgroup().filter(|path| *path != "/") {
         let held = report(context).map(|report| held(&report.victim)).filter(|held| *held > 0);
@@ -201,20 +201,21 @@ fn machine(context: &IncidentContext, all: &mut Vec<Advice>) {
             because: "no limit of a cgroup was hit: the kernel chose among all processes of the machine".into(),
         });
     }
-    let at = context.at_us;
-    if context.host.at(FieldId::SwapTotal, at) == Some(0) {
-        let total = context.host.at(FieldId::MemTotal, at).unwrap_or(4 << 30);
-        let target = config_size((total / 4).next_multiple_of(1 << 30));
-        let setting = if context.origin.wsl.is_some() {
-            format!(".wslconfig: [wsl2] swap={target}")
-        } else {
-            format!("fallocate -l {target} /swapfile && mkswap /swapfile && swapon /swapfile")
-        };
+    let total = context.host.at(FieldId::MemTotal, context.at_us);
+    if context.origin.wsl.is_some() {
+        let size = total.map_or_else(String::new, |total| format!("it has {}, and ", bytes(total)));
         all.push(Advice {
-            what: "Add swap: it gives time to see it coming, and does not take the cause away.".into(),
-            setting: Some(setting),
-            because: "the machine has none".into(),
+            what: "Give the virtual machine of WSL more of the host's memory (memory= below [wsl2] in .wslconfig), if there is more."
+                .into(),
+            setting: total.map(|total| format!(".wslconfig: [wsl2] memory={}", config_size(with_margin(total)))),
+            because: format!("{size}all distributions and containers share it"),
         });
+    }
+    let swap = cause::of(CauseClass::Swap);
+    let mut judgement = Judgement::new(CauseClass::Swap);
+    (swap.judge)(context, &mut judgement);
+    if judgement.score >= cause::ENOUGH {
+        all.extend((swap.advise)(context));
     }
 }
 
