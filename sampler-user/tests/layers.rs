@@ -33,6 +33,11 @@ const LAYERS: &[(&str, &str, &str)] = &[
     ),
 ];
 
+/// Files that may be longer than [`LONGEST`]: tables.
+const TABLES: &[&str] = &["model/fields.rs"];
+/// Lines of a file of code.
+const LONGEST: usize = 500;
+
 /// A module by its path, `analysis::leak`, with its code: no comments, no unit tests.
 fn modules() -> BTreeMap<String, String> {
     let src = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
@@ -155,6 +160,44 @@ fn each_layer_imports_only_layers_above_it_in_the_table() {
         }
     }
     assert!(LAYERS.len() <= 15);
+}
+
+#[test]
+fn no_two_files_import_each_other() {
+    let modules = modules();
+    let all = imports(&modules);
+    let mut faults = Vec::new();
+    for (module, used) in &all {
+        for other in used.iter().filter(|other| *other > module) {
+            if all[other].contains(module) {
+                faults.push(format!("{module} and {other}"));
+            }
+        }
+    }
+    assert_eq!(faults, Vec::<String>::new());
+}
+
+#[test]
+fn no_file_of_code_is_longer_than_a_person_reads_at_once() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    let mut folders: Vec<_> =
+        ["sampler-user/src", "sampler-user/tests", "sampler-ebpf/src", "xtask/src"].map(|dir| root.join(dir)).into();
+    let (mut faults, mut seen) = (Vec::new(), 0);
+    while let Some(folder) = folders.pop() {
+        for path in fs::read_dir(&folder).unwrap().flatten().map(|entry| entry.path()) {
+            if path.is_dir() {
+                folders.push(path);
+            } else if path.extension().is_some_and(|ext| ext == "rs") {
+                seen += 1;
+                let lines = fs::read_to_string(&path).unwrap().lines().count();
+                if lines > LONGEST && !TABLES.iter().any(|table| path.ends_with(table)) {
+                    faults.push(format!("{}: {lines} lines", path.strip_prefix(&root).unwrap().display()));
+                }
+            }
+        }
+    }
+    assert!(seen > 200);
+    assert_eq!(faults, Vec::<String>::new());
 }
 
 #[test]

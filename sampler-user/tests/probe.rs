@@ -316,7 +316,7 @@ fn each_death_of_a_busy_machine_is_told_with_who_did_it_and_no_healthy_end_is() 
         return eprintln!("SKIPPED: signals and ends are not seen here");
     }
     drop(probe);
-    if Cgroup::make("probe", b"may").is_none() {
+    if Cgroup::make("deaths", b"may").is_none() {
         return;
     }
     let out = tempfile::tempdir().unwrap();
@@ -330,7 +330,7 @@ fn each_death_of_a_busy_machine_is_told_with_who_did_it_and_no_healthy_end_is() 
         .unwrap();
     let said = std::io::BufRead::lines(std::io::BufReader::new(agent.stderr.take().unwrap()));
     assert!(said.map_while(Result::ok).any(|line| line.contains("probe is in place")));
-    let make = |name: &str| Cgroup::make("probe", name.as_bytes()).unwrap();
+    let make = |name: &str| Cgroup::make("deaths", name.as_bytes()).unwrap();
     let begin = |name: &str, line: &str| {
         let mut cgroup = make(name);
         cgroup.limit(256 << 20);
@@ -381,7 +381,7 @@ fn each_death_of_a_busy_machine_is_told_with_who_did_it_and_no_healthy_end_is() 
     let postmortem =
         Command::new(sampler).arg("postmortem").arg(out.path()).args(["--all", "--json"]).output().unwrap();
     let told: serde_json::Value = serde_json::from_slice(&postmortem.stdout).unwrap();
-    let prefix = format!("/sampler-test-{}-", std::process::id());
+    let prefix = format!("/sampler-test-{}-deaths-", std::process::id());
     let mut got: Vec<(String, String, String)> = Vec::new();
     for incident in told["incidents"].as_array().unwrap() {
         let path =

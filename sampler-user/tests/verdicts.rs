@@ -4,7 +4,8 @@
 use std::sync::Arc;
 
 use sampler::analysis::leak::detectors::Class;
-use sampler::analysis::leak::track::{Signal, Track};
+use sampler::analysis::leak::signal::Signal;
+use sampler::analysis::leak::track::Track;
 use sampler::analysis::leak::verdict::{Verdict, judge};
 use sampler::analysis::limits::Limits;
 use sampler::model::fields::{FieldId, Table};

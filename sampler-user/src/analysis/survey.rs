@@ -4,13 +4,14 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::analysis::groups::{Group, Rises, groups};
+use crate::analysis::groups::{Group, groups};
 use crate::analysis::leak::track::{self, Track};
 use crate::analysis::leak::verdict::{Verdict, judge_among};
 use crate::analysis::limits::{Headroom, Limits, nearest};
 use crate::analysis::pressure::neighbour::attribute;
 use crate::analysis::pressure::{self, Episode, HostWatch, Watch};
 use crate::analysis::restart_loops::{Loops, facts_of};
+use crate::analysis::rises::Rises;
 use crate::analysis::workloads::{Course, course};
 use crate::model::fields::FieldId;
 use crate::model::identity::Identity;

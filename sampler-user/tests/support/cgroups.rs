@@ -64,7 +64,7 @@ impl Cgroup {
 
     /// Starts a line of shell inside.
     pub fn start(&mut self, line: &str) -> u32 {
-        let line = format!("echo $$ > \"$0\"/cgroup.procs && {line}");
+        let line = format!("echo $$ > \"$0\"/cgroup.procs; {line}");
         let child = Command::new("sh").arg("-c").arg(line).arg(&self.folder).stderr(Stdio::null()).spawn().unwrap();
         self.children.push(child);
         self.children.last().unwrap().id()

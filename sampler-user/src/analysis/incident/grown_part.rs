@@ -1,6 +1,6 @@
 //! The kind of memory that grew.
 
-use crate::analysis::leak::track::Signal;
+use crate::analysis::leak::signal::Signal;
 
 /// The kind of memory that grew most.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -142,7 +142,7 @@ mod tests {
         let (mut trace, mut track) = (Trace::default(), crate::analysis::leak::track::Track::default());
         trace.feed(&series);
         track.feed(&series);
-        let analysis = track.lives[0].blocks.means(crate::analysis::leak::track::Signal::Footprint as usize).next();
+        let analysis = track.lives[0].blocks.means(crate::analysis::leak::signal::Signal::Footprint as usize).next();
         assert_eq!(
             (trace.footprint(10), analysis),
             (Some(1140), Some(1140.0)),

@@ -5,7 +5,7 @@ use crate::analysis::leak::floor::{Floor, calm, floor};
 use crate::analysis::leak::linear::{deviation, differences, mad, mean, median, ols, quantile, sen};
 use crate::analysis::leak::regimes::{last_pace, partition};
 use crate::analysis::leak::shape::{Shape, shape};
-use crate::analysis::leak::track::{SIGNALS, Signal};
+use crate::analysis::leak::signal::{SIGNALS, Signal};
 use crate::analysis::leak::trend::{LEAST, Trend, trend};
 
 /// Value is known to this: the kernel charges 64 pages at once for each processor.

@@ -4,6 +4,7 @@
 //! facts, [`verdict`] asks them in their order and adds pace, onset and time to limit.
 
 pub mod blocks;
+mod columns;
 pub mod detectors;
 pub mod eta;
 pub mod facts;
@@ -11,6 +12,7 @@ pub mod floor;
 pub mod linear;
 pub mod regimes;
 pub mod shape;
+pub mod signal;
 pub mod track;
 pub mod trend;
 pub mod verdict;

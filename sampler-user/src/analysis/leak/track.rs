@@ -1,52 +1,12 @@
 //! What is remembered of one cgroup while its rows pass by: a bounded number of blocks for each signal, per life.
 
-use serde::Serialize;
-
 use crate::analysis::leak::blocks::Blocks;
+use crate::analysis::leak::columns::{all_parts, rises};
+use crate::analysis::leak::signal::{PARTS, SIGNALS, Signal};
 use crate::analysis::limits::Headroom;
 use crate::model::fields::{FieldId, UNLIMITED};
 use crate::model::memory::Parts;
 use crate::model::recording::{Column, Series};
-use crate::model::sample::SLOTS;
-
-/// What a cgroup's memory is made of, and what it does with it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Signal {
-    /// What cannot be reclaimed: anon, shmem, swap, kernel without reclaimable slab, sockets.
-    Footprint,
-    /// memory.current.
-    Current,
-    /// What can: files without shmem, reclaimable slab.
-    Cache,
-    /// Anonymous memory, with what of it is swapped.
-    Anon,
-    /// Shared memory and tmpfs.
-    Shmem,
-    /// Kernel memory that is not slab, page tables or stacks.
-    Kernel,
-    /// Slab that cannot be reclaimed, or all of it where the kernel does not tell.
-    Slab,
-    /// Sockets.
-    Sock,
-    /// Page tables.
-    Pagetables,
-    /// Stacks of the kernel: one a thread.
-    KernelStack,
-    /// CPU time, a counter.
-    Cpu,
-    /// Page faults, a counter.
-    Faults,
-    /// Processes and threads.
-    Pids,
-}
-
-/// Number of signals.
-pub const SIGNALS: usize = Signal::Pids as usize + 1;
-
-/// The parts that a growth can be attributed to.
-pub const PARTS: [Signal; 7] =
-    [Signal::Anon, Signal::Shmem, Signal::Kernel, Signal::Slab, Signal::Sock, Signal::Pagetables, Signal::KernelStack];
 
 /// Columns it reads.
 pub const FIELDS: [FieldId; 17] = [
@@ -333,54 +293,6 @@ impl Track {
         }
         life
     }
-}
-
-/// By how much a counter rose, and in which row that was seen. A counter that fell was reset.
-fn rises(column: Option<&Column>, last: &mut Option<f64>) -> Vec<(u32, f64)> {
-    let Some(column) = column else { return Vec::new() };
-    let rows = column.rows.iter().zip(&column.values);
-    rows.filter_map(|(row, value)| Some((*row, *value as f64 - last.replace(*value as f64)?)))
-        .filter(|(_, rise)| *rise >= 0.0)
-        .collect()
-}
-
-/// Fields of a footprint's parts.
-const OF_PARTS: [FieldId; 10] = [
-    FieldId::Anon,
-    FieldId::Shmem,
-    FieldId::Pagetables,
-    FieldId::KernelStack,
-    FieldId::Sock,
-    FieldId::SlabReclaimable,
-    FieldId::SlabUnreclaimable,
-    FieldId::Slab,
-    FieldId::Kernel,
-    FieldId::File,
-];
-
-/// The parts of all rows that have anonymous memory.
-fn all_parts(series: &Series, anon: &Column, swap: &mut Option<u64>) -> Vec<(u32, Parts)> {
-    let mut swaps = series.column(FieldId::SwapCurrent.field()).into_iter().flat_map(Column::iter).peekable();
-    // Nearly all are in the same rows, so that no search is needed.
-    let mut columns: [Option<(&Column, bool)>; SLOTS] = [None; SLOTS];
-    for id in OF_PARTS {
-        let column = series.column(id.field());
-        columns[id as usize] = column.map(|column| (column, column.rows == anon.rows));
-    }
-    let each = anon.rows.iter().enumerate().filter_map(|(n, &row)| {
-        while let Some((_, value)) = swaps.next_if(|(at, _)| *at <= row as usize) {
-            *swap = Some(value);
-        }
-        let get = |id: FieldId| {
-            if id == FieldId::SwapCurrent {
-                return *swap;
-            }
-            let (column, same) = columns[id as usize]?;
-            if same { Some(column.values[n]) } else { column.get(row as usize) }
-        };
-        Some((row, Parts::of(get)?))
-    });
-    each.collect()
 }
 
 #[cfg(test)]

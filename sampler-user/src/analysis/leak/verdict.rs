@@ -5,7 +5,8 @@ use serde::Serialize;
 use crate::analysis::leak::detectors::{Class, Evidence, Finding, ask, part_that_grew, rising};
 use crate::analysis::leak::eta::{eta, growing_part, onset, rate};
 use crate::analysis::leak::facts::{Facts, facts};
-use crate::analysis::leak::track::{Life, Signal, Track};
+use crate::analysis::leak::signal::Signal;
+use crate::analysis::leak::track::{Life, Track};
 use crate::analysis::limits::Limits;
 use crate::analysis::lives::{Loop, loop_of, of_tracks};
 

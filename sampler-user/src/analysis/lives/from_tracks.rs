@@ -1,8 +1,8 @@
 //! The lives of a workload from what was recorded of its cgroups.
 
 use crate::analysis::leak::blocks::Block;
+use crate::analysis::leak::signal::Signal;
 use crate::analysis::leak::track;
-use crate::analysis::leak::track::Signal;
 use crate::analysis::lives::life::{EMPTIED_US, Ended, Life, full};
 
 /// A life that was tracked, whose end was this kill of its own limit (`Some(Some(limit))`), of another one (`Some(None)`), or none.

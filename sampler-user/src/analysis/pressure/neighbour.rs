@@ -2,7 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use crate::analysis::leak::track::{Signal, Track};
+use crate::analysis::leak::signal::Signal;
+use crate::analysis::leak::track::Track;
 use crate::analysis::pressure::episode::{Cause, Episode, Kind};
 use crate::model::paths::{is_below, parent};
 

@@ -9,10 +9,9 @@ use crate::kernel::cgroupfs::layout::Layout;
 use crate::kernel::probe::btf::Btf;
 use crate::kernel::probe::error::plain;
 use crate::kernel::probe::feature::{AttachMethod, Attached, STATISTICS};
-use crate::kernel::probe::kfunc;
 use crate::kernel::probe::object::OBJECT;
-use crate::kernel::probe::offsets;
 use crate::kernel::probe::walk::Walker;
+use crate::kernel::probe::{kfunc, offsets};
 
 /// Attaches a program that watches.
 pub(super) fn attach(

@@ -4,10 +4,12 @@ mod baselines;
 mod case;
 mod corpus;
 mod fourth;
+mod held_out;
 mod null;
 mod score;
 mod sim;
 mod third;
+mod tune;
 mod wide;
 
 use std::path::PathBuf;
@@ -59,11 +61,11 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
         }
     } else {
         let mechanisms = match args.generator.as_str() {
-            "test" => sim::TEST,
+            "test" => held_out::TEST,
             "third" => third::TABLE,
             "fourth" => fourth::TABLE,
             "wide" => wide::TABLE,
-            _ => sim::TUNE,
+            _ => tune::TUNE,
         };
         for (m, mechanism) in mechanisms.iter().enumerate() {
             for i in 0..args.each {

@@ -6,7 +6,7 @@ use crate::analysis::incident::context::IncidentContext;
 use crate::analysis::incident::incident_ref::IncidentKind;
 use crate::analysis::incident::memory;
 use crate::analysis::leak::detectors::Class as MemoryClass;
-use crate::analysis::leak::track::Signal;
+use crate::analysis::leak::signal::Signal;
 use crate::analysis::leak::verdict::Verdict;
 use crate::model::fields::FieldId;
 use crate::model::units::bytes;

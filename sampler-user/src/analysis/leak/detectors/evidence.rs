@@ -5,7 +5,8 @@ use serde::{Deserialize, Serialize};
 use crate::analysis::leak::blocks::Block;
 use crate::analysis::leak::facts::Facts;
 use crate::analysis::leak::linear::median;
-use crate::analysis::leak::track::{Life, PARTS, Signal};
+use crate::analysis::leak::signal::{PARTS, Signal};
+use crate::analysis::leak::track::Life;
 use crate::analysis::lives::Loop;
 
 /// What a cgroup's memory does.

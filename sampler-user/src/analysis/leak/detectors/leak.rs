@@ -4,7 +4,8 @@ use crate::analysis::leak::detectors::evidence::{
     Class, Detector, Evidence, Finding, SURE, grows, is_relevant, part_that_grew, rising,
 };
 use crate::analysis::leak::facts::only_grows;
-use crate::analysis::leak::track::{Life, Signal};
+use crate::analysis::leak::signal::Signal;
+use crate::analysis::leak::track::Life;
 use crate::model::units::bytes;
 
 pub const DETECTOR: Detector = Detector {

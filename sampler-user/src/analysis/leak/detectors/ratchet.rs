@@ -4,7 +4,7 @@ use crate::analysis::leak::blocks::Block;
 use crate::analysis::leak::detectors::evidence::{Class, Detector, Evidence, Finding};
 use crate::analysis::leak::facts::{LEAST_BLOCKS, filled};
 use crate::analysis::leak::linear::{deviation, mean, median, ols, quantile, sen};
-use crate::analysis::leak::track::Signal;
+use crate::analysis::leak::signal::Signal;
 use crate::model::units::bytes;
 
 pub const DETECTOR: Detector = Detector {
