@@ -46,7 +46,7 @@ pub struct IncidentContext {
     pub death: Option<Box<Death>>,
     /// Where it was recorded.
     pub origin: Origin,
-    /// When it was, of a kill that only a kernel's log tells of: then nothing was recorded around it.
+    /// When it was, of a kill that only a kernel's log shows: then nothing was recorded around it.
     pub logged: Option<Logged>,
     /// The cgroups: an hour of what is slow, a minute of all.
     pub cgroups: BTreeMap<String, Trace>,

@@ -72,7 +72,7 @@ struct Log<'a> {
 struct Document<'a> {
     format: &'static str,
     source: &'static str,
-    incidents: Vec<Told<'a>>,
+    incidents: Vec<Page<'a>>,
     /// Every kill by the kernel, in the order of the log, whichever incidents were asked for.
     kills: Vec<Kill<'a>>,
     /// Kills beyond these.
@@ -88,7 +88,7 @@ struct Document<'a> {
 }
 
 #[derive(Serialize)]
-struct Told<'a> {
+struct Page<'a> {
     #[serde(flatten)]
     incident: Incident,
     kills: Vec<Kill<'a>>,
@@ -120,14 +120,14 @@ pub fn run(args: &Wanted<'_>, path: &Path) -> anyhow::Result<ExitCode> {
         None if args.all => log.groups.iter().collect(),
         None => log.groups.last().into_iter().collect(),
     };
-    let told: Vec<Incident> = wanted.iter().map(|group| log.tell(group)).collect();
+    let incidents: Vec<Incident> = wanted.iter().map(|group| log.explain(group)).collect();
     if let Some(file) = args.html {
-        return log.write(file, told);
+        return log.write(file, incidents);
     }
     let text = if args.json {
-        let incidents = told.into_iter().zip(&wanted).map(|(incident, group)| {
+        let incidents = incidents.into_iter().zip(&wanted).map(|(incident, group)| {
             let kills = group.kills.iter().map(|at| log.kill(*at)).collect();
-            Told { incident, kills }
+            Page { incident, kills }
         });
         let document = Document {
             format: FORMAT,
@@ -143,7 +143,7 @@ pub fn run(args: &Wanted<'_>, path: &Path) -> anyhow::Result<ExitCode> {
         };
         serde_json::to_string_pretty(&document).context("write JSON")? + "\n"
     } else {
-        log.pages(&told, &wanted)
+        log.pages(&incidents, &wanted)
     };
     output::print(&text)?;
     if log.groups.len() > wanted.len() && std::io::stdout().is_terminal() && !args.json {
@@ -165,8 +165,8 @@ impl<'a> Log<'a> {
         for path in paths.into_keys() {
             let Some(mut identity) = identify(path) else { continue };
             // Ids of containers are of one container: on another machine no file has them.
-            if let Some(told) = from_files(&roots, &identity) {
-                identity.complete(&told);
+            if let Some(recorded) = from_files(&roots, &identity) {
+                identity.complete(&recorded);
             }
             names.learn(path, &identity);
         }
@@ -239,7 +239,7 @@ impl<'a> Log<'a> {
     }
 
     /// The page of an incident.
-    fn tell(&self, group: &Group) -> Incident {
+    fn explain(&self, group: &Group) -> Incident {
         let at_us = group.at_us.max(0);
         let kills: Vec<(i64, OomKill)> = group.kills.iter().map(|at| (at_us, self.oom_kill(*at, true))).collect();
         let coverage = &self.log.coverage;
@@ -272,8 +272,8 @@ impl<'a> Log<'a> {
     fn line(&self, group: &Group) -> String {
         let first = self.log.facts(group.kills[0]);
         let called = |path: &str| {
-            let told = self.names.of(path, |_| None).and_then(|who| who.title());
-            printable(told.as_deref().unwrap_or(name(path)))
+            let title = self.names.of(path, |_| None).and_then(|who| who.title());
+            printable(title.as_deref().unwrap_or(name(path)))
         };
         let cgroup = first.victim_cgroup.map(|path| format!(" in {}", called(path))).unwrap_or_default();
         let more = group.kills.len() - 1;
@@ -357,13 +357,13 @@ impl<'a> Log<'a> {
         (number > 1).then(|| format!("its limit was hit {number} times in this log{every}: --list shows them\n"))
     }
 
-    fn pages(&self, told: &[Incident], wanted: &[&Group]) -> String {
+    fn pages(&self, incidents: &[Incident], wanted: &[&Group]) -> String {
         let style = Style::of_terminal();
         let with_repeats = |(incident, group): (&Incident, &&Group)| {
             page(incident, style) + &self.repeats(group).map(|words| format!("\n{words}")).unwrap_or_default()
         };
-        let mut pages: Vec<String> = told.iter().zip(wanted).map(with_repeats).collect();
-        if told.is_empty() {
+        let mut pages: Vec<String> = incidents.iter().zip(wanted).map(with_repeats).collect();
+        if incidents.is_empty() {
             pages.push(all_clear(&self.source, self.log) + "\n");
         }
         let others = without_victim(self.log) + &programs(self.log) + &mentions(self.log);
@@ -373,28 +373,23 @@ impl<'a> Log<'a> {
         pages.extend(
             words::problems(self.log).iter().map(|what| format!("problem: {}: {what}\n", printable(&self.source))),
         );
-        if !told.is_empty() {
+        if !incidents.is_empty() {
             pages.push(words::covered(&self.source, self.log) + "\n");
         }
         pages.join("\n")
     }
 
-    fn write(&self, file: &Path, told: Vec<Incident>) -> anyhow::Result<ExitCode> {
-        if told.is_empty() {
+    fn write(&self, file: &Path, incidents: Vec<Incident>) -> anyhow::Result<ExitCode> {
+        if incidents.is_empty() {
             bail!("no page to write: {}", all_clear(&self.source, self.log));
         }
         let others = without_victim(self.log) + &programs(self.log) + &mentions(self.log);
         let mut notes: Vec<String> = others.lines().map(str::to_owned).collect();
         notes.extend(words::problems(self.log));
         notes.push(words::covered(&self.source, self.log));
-        let first = &told[0];
-        let report = Report {
-            host: first.host.clone(),
-            kernel: first.kernel.clone(),
-            incidents: told,
-            notes,
-            ..Report::default()
-        };
+        let first = &incidents[0];
+        let report =
+            Report { host: first.host.clone(), kernel: first.kernel.clone(), incidents, notes, ..Report::default() };
         let text = html(&report).context("write the incidents as JSON")?;
         std::fs::write(file, &text).with_context(|| format!("write {}", file.display()))?;
         output::say(&format!("wrote {} ({})", file.display(), bytes(text.len() as u64)));

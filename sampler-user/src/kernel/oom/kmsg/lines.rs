@@ -200,7 +200,7 @@ pub enum End {
     NoneKillable,
     /// The one that was chosen was about to end.
     Exiting,
-    /// The kernel stopped the machine, as it was told to (`vm.panic_on_oom`) or because it could not go on.
+    /// The kernel stopped the machine, as it was set to (`vm.panic_on_oom`) or because it could not go on.
     Panic,
     /// The lines break off.
     Broken,

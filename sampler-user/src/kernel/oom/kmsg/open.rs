@@ -191,7 +191,7 @@ impl Open {
         self.keep_largest();
         let mut report = self.report;
         report.victim = victim;
-        let page_size = told_page_size(&report).unwrap_or(page_size);
+        let page_size = page_size_of(&report).unwrap_or(page_size);
         for task in &mut report.tasks {
             for pages in [&mut task.total_vm, &mut task.rss, &mut task.swap] {
                 *pages = pages.saturating_mul(page_size);
@@ -208,7 +208,7 @@ impl Open {
 }
 
 /// Bytes of a page: the table of tasks counts the victim's virtual size in pages, the line that names it in bytes.
-fn told_page_size(report: &OomReport) -> Option<u64> {
+fn page_size_of(report: &OomReport) -> Option<u64> {
     let row = report.tasks.iter().find(|task| task.pid == report.victim.pid && task.total_vm > 0)?;
     let size = report.victim.total_vm / row.total_vm;
     // It may have grown meanwhile: then the two do not fit and say nothing.

@@ -27,7 +27,7 @@ const MOST_IDLE: u32 = 4096;
 /// Reports that are open at once: kernels before 4.x may write two at the same time.
 const MOST_OPEN: usize = 4;
 
-/// What the lines tell.
+/// What the lines say.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Outcome {
     /// A process was killed.
@@ -71,7 +71,7 @@ impl Default for OomParser {
 }
 
 impl OomParser {
-    /// A parser for a kernel with pages of `page_size` bytes, as far as a report does not tell otherwise.
+    /// A parser for a kernel with pages of `page_size` bytes, as far as a report does not show another size.
     pub fn with_page_size(page_size: u64) -> OomParser {
         OomParser {
             page_size,
@@ -233,7 +233,7 @@ impl OomParser {
         let open = self.open.remove(at);
         let mut report = open.close(Victim::default(), self.page_size);
         report.truncated |= end == End::Broken;
-        // A line alone that was cut out of a report tells nothing.
+        // A line alone that was cut out of a report shows nothing.
         if report.trigger.is_some() || report.task_memcg.is_some() || end != End::Broken {
             self.done.push_back(Outcome::NoVictim(Box::new(report), end));
         }

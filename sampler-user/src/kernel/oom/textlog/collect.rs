@@ -396,7 +396,7 @@ impl Collector {
     }
 }
 
-/// The kernel's words in what somebody tells of them: an event, a value in YAML.
+/// The kernel's words in what quotes them: an event, a value in YAML.
 fn inside(text: &str) -> &str {
     let begins = ["Memory cgroup out of memory", "Out of memory", "Killed process "];
     let quotes = text.contains("Killed process ") || text.contains("Kill process ");

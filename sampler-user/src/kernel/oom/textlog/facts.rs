@@ -46,7 +46,7 @@ pub struct Facts<'a> {
 }
 
 impl TextLog {
-    /// The report that tells of a kill: its own, or of a group that of its first victim.
+    /// The report of a kill: its own, or of a group that of its first victim.
     pub fn report_of(&self, at: usize) -> &OomReport {
         let kill = &self.kills[at];
         &self.kills[kill.head.unwrap_or(at)].report

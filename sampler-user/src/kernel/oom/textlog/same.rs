@@ -45,7 +45,7 @@ pub(super) fn is_same(known: &Kill, report: &OomReport, when: &When) -> bool {
         return true;
     }
     // Not both have sizes: the kubelet tells of what the kernel did.
-    let is_told = (a.total_vm == 0) != (b.total_vm == 0);
+    let is_account = (a.total_vm == 0) != (b.total_vm == 0);
     let same_sizes =
         (a.total_vm, a.anon_rss, a.file_rss, a.shmem_rss) == (b.total_vm, b.anon_rss, b.file_rss, b.shmem_rss);
     if let Some((a, b)) = times {
@@ -55,7 +55,7 @@ pub(super) fn is_same(known: &Kill, report: &OomReport, when: &When) -> bool {
         return false;
     }
     // By one clock two times are two kills.
-    walls.is_none() && ((same_sizes && a.total_vm > 0) || is_told)
+    walls.is_none() && ((same_sizes && a.total_vm > 0) || is_account)
 }
 
 /// Two accounts of one kill: the fuller one stays, with the times of both.
@@ -84,7 +84,7 @@ pub(super) fn join(known: &mut Kill, mut report: OomReport, when: When) {
     old.group = group;
 }
 
-/// Whether a kill by a program is told again: by the service manager, or as the signal grows.
+/// Whether a kill by a program is reported again: by the service manager, or as the signal grows.
 pub(super) fn is_again(known: &ByProgram, killing: &Killing, when: &When) -> bool {
     if known.killing.by != killing.by || known.when.boot != when.boot {
         return false;
