@@ -34,10 +34,14 @@ pub fn is_log(path: &Path) -> bool {
         return !is_named_like_a_recording(path);
     }
     let is_recording = head.starts_with(PARQUET) || head.starts_with(&format::MAGIC);
-    // A recording that is damaged has its name still.
     let marks: [&[u8]; 3] = [b"\xff\xfe", b"\xfe\xff", b"\x1f\x8b"];
     let is_text = !head.contains(&0) || marks.iter().any(|mark| head.starts_with(mark));
-    !is_recording && (is_text && !head.is_empty() || !is_named_like_a_recording(path))
+    // A recording that is damaged has its name still.
+    !is_recording && (!is_named_like_a_recording(path) || (is_text && looks_like_a_log(&head)))
+}
+
+fn looks_like_a_log(head: &[u8]) -> bool {
+    textlog::read(head, &mut |_| {}).is_ok_and(|log| log.coverage.has_kernel || log.coverage.first.is_some())
 }
 
 fn is_named_like_a_recording(path: &Path) -> bool {
