@@ -193,9 +193,12 @@ impl OomParser {
             return false;
         };
         const KEYS: [&str; 6] = [",cpuset=", ",mems_allowed=", ",oom_memcg=", ",global_oom", ",task_memcg=", ",task="];
+        // A terminal may have wrapped it: then nothing stands before the rest.
+        let is_wrapped = line.time_us.is_none() && self.open[at].seen_us.is_some();
         let goes_on = line.continues
             || line.text.starts_with(',')
-            || (KEYS.iter().any(|key| line.text.contains(key)) && !line.text.starts_with("oom-kill:"));
+            || (KEYS.iter().any(|key| line.text.contains(key)) && !line.text.starts_with("oom-kill:"))
+            || (is_wrapped && lines::killed(line.text).is_none());
         if goes_on {
             self.open[at].add_summary(line.text);
             self.touch(at, line);
