@@ -267,7 +267,8 @@ fn wslconfig_and_drop_ins_are_written_down() {
     let page = text(&[&home, "--wslconfig", file.to_str().unwrap()]);
     for part in [
         "it is UTF-16 (",
-        "line 3: `memoryy` is no key",
+        "line 3: `memoryy` is no key of WSL: it does nothing; it is memory; write memory=1",
+        "memoryy=1",
         "processors=4",
         "swap=1GB",
         "autoMemoryReclaim=gradual",
@@ -275,6 +276,25 @@ fn wslconfig_and_drop_ins_are_written_down() {
     ] {
         assert!(page.contains(part), "{part}: {page}");
     }
+    let told = advise(&[&home, "--wslconfig", file.to_str().unwrap()]);
+    assert_eq!(told["wslconfig"]["effective"]["wsl2.memory"], 6u64 << 30);
+    assert_eq!(told["wslconfig"]["ineffective"][0], 3);
+    // The new one is written in the encoding of the old one, and never over a file.
+    let new = dir.path().join("new.wslconfig");
+    let args = [&home, "--wslconfig", file.to_str().unwrap(), "--new-wslconfig", new.to_str().unwrap()];
+    text(&args);
+    let bytes = fs::read(&new).unwrap();
+    let units: Vec<u16> = bytes.chunks(2).map(|pair| u16::from_le_bytes([pair[0], pair[1]])).collect();
+    let written = String::from_utf16(&units).unwrap();
+    assert!(
+        written.starts_with("\u{feff}[wsl2]\r\n# ") && written.contains("\r\nmemoryy=1\r\nprocessors=4\r\n"),
+        "{written}"
+    );
+    let again = sampler(&args);
+    assert!(
+        !again.status.success() && String::from_utf8_lossy(&again.stderr).contains("never written over"),
+        "{again:?}"
+    );
     let units = dir.path().join("units");
     fs::write(
         dir.path().join("in.csv"),

@@ -23,8 +23,10 @@ enum Task {
     Bench(bench::Bench),
     /// Run and record the live corpus: programs whose memory does what is known (root)
     Corpus(lab::corpus::Args),
-    /// Write the recordings that no alert may come of
-    Calm,
+    /// Run all that CI checks
+    Ci,
+    /// Look at the HTML report in headless Chromium
+    BrowserTest(browser_test::Args),
     /// Build the static program, man pages, completions and, where cargo-deb is, the Debian package
     Dist,
     /// Record real Docker containers from end to end
@@ -39,8 +41,8 @@ enum Task {
     Field(field::Args),
     /// Fuzz every reader, bounded
     Fuzz(fuzz::Args),
-    /// Look at the HTML report in headless Chromium
-    Page(browser_test::Args),
+    /// Write the recordings that no alert may come of
+    HealthyRecordings,
     /// Run workloads again under the limits that `advise` gives them (root)
     Replay(lab::replay::Args),
     /// Install the Debian package in a VM with systemd and look at the service
@@ -55,7 +57,8 @@ fn main() -> anyhow::Result<()> {
     match Task::parse() {
         Task::Bench(bench) => bench::run(bench),
         Task::Corpus(args) => lab::corpus::run(&args),
-        Task::Calm => lab::healthy_recordings::run(),
+        Task::Ci => sh::run(&mut std::process::Command::new(sh::root().join(".ci/run"))),
+        Task::HealthyRecordings => lab::healthy_recordings::run(),
         Task::Dist => dist::run(),
         Task::Docker => docker::run(),
         Task::Docs => docs::run(),
@@ -63,7 +66,7 @@ fn main() -> anyhow::Result<()> {
         Task::Eval(args) => lab::eval::run(&args),
         Task::Field(args) => field::run(&args),
         Task::Fuzz(args) => fuzz::run(&args),
-        Task::Page(args) => browser_test::run(&args),
+        Task::BrowserTest(args) => browser_test::run(&args),
         Task::Replay(args) => lab::replay::run(&args),
         Task::Service => vm::service::run(),
         Task::Stories(args) => vm::stories::run(&args),

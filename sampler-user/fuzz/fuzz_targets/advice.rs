@@ -5,11 +5,16 @@ use libfuzzer_sys::fuzz_target;
 use sampler::advise::wslconfig;
 use sampler::advise::compose::File;
 use sampler::advise::compose::overriding::{Limits, text};
+use sampler::model::wslconfig::{Config, Kind};
 
 fuzz_target!(|bytes: &[u8]| {
-    let config = wslconfig::read(bytes);
+    let config = Config::read(bytes, Kind::Wslconfig);
     let written = wslconfig::text(&config, &wslconfig::wanted(1 << 30, 1 << 28, "6.6"));
-    assert_eq!(wslconfig::read(written.as_bytes()).problems, []);
+    let again = Config::read(&config.encode(&written), Kind::Wslconfig);
+    for (name, value) in &config.effective {
+        let is_ours = ["wsl2.memory", "wsl2.swap", "experimental.autoMemoryReclaim"].contains(&name.as_str());
+        assert!(is_ours || again.effective.get(name) == Some(value), "{name} is lost");
+    }
 
     let Ok(file) = File::read(bytes) else { return };
     let limits = |service: &sampler::advise::compose::Service| Limits {
@@ -21,7 +26,7 @@ fuzz_target!(|bytes: &[u8]| {
         because: vec![service.name.clone()],
     };
     let limits: Vec<Limits> = file.services.iter().map(limits).collect();
-    let again = File::read(text(&file, "docker-compose.yml", &limits).as_bytes()).expect("the override is YAML");
+    let again = File::read(text(&file, &["docker-compose.yml"], &limits).as_bytes()).expect("the override is YAML");
     assert_eq!(again.version, file.version);
     let names = |file: &File| {
         file.services

@@ -2,11 +2,14 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use sampler::model::wslconfig::File;
+use sampler::model::wslconfig::{Config, Kind};
 
 fuzz_target!(|bytes: &[u8]| {
-    let file = File::parse(bytes);
-    for (section, key, _) in &file.entries {
-        assert!(file.get(section, key).is_some());
+    for kind in [Kind::Wslconfig, Kind::WslConf] {
+        let config = Config::read(bytes, kind);
+        for name in config.effective.keys() {
+            let (section, key) = name.split_once('.').expect("a section and a key");
+            assert!(config.get(section, key).is_some());
+        }
     }
 });

@@ -1,12 +1,13 @@
 //! `sampler doctor`
 
 use std::fmt::Write as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::Context;
-use sampler::doctor::{Finding, Host, State, examine};
+use sampler::doctor::{Finding, Host, Settings, State, examine, settings};
 use sampler::model::units::printable;
+use sampler::model::wslconfig::{Config, Kind};
 use serde::Serialize;
 
 /// What this host offers the recorder, its probe, the advice and the guard, and what to do where it offers less.
@@ -23,6 +24,9 @@ pub struct Args {
     /// Look at the files of another machine, copied below this folder.
     #[arg(long, value_name = "DIR")]
     root: Option<PathBuf>,
+    /// Look at one .wslconfig or wsl.conf alone (by its name): what WSL takes of it, which lines do nothing, and what to write.
+    #[arg(long, value_name = "FILE", conflicts_with = "root")]
+    wslconfig: Option<PathBuf>,
 }
 
 #[derive(Serialize)]
@@ -33,6 +37,8 @@ struct Report {
     probe: Vec<Part>,
     /// Files of a cgroup that are read although the probe walks.
     files_read: Vec<&'static str>,
+    /// The files that configure WSL: what is in force, and which lines do nothing.
+    settings: Vec<Settings>,
 }
 
 #[derive(Serialize)]
@@ -43,8 +49,14 @@ struct Part {
     refused: Vec<(String, String)>,
 }
 
+/// No file that configures something is larger, bytes.
+const LARGEST: u64 = 1 << 20;
+
 /// Runs the command.
 pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
+    if let Some(path) = &args.wslconfig {
+        return one(path, args.json);
+    }
     let host = match &args.root {
         Some(root) => Host::at_root(root),
         None => Host::here(&crate::cli::folders::data_folder()),
@@ -61,6 +73,7 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
         checks: examine(&host),
         probe: parts.into_iter().flatten().map(part).collect(),
         files_read: host.files.clone(),
+        settings: settings(&host),
     };
     let text = match args.json {
         true => serde_json::to_string_pretty(&report).context("write JSON")? + "\n",
@@ -69,6 +82,42 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     crate::cli::output::print(&text)?;
     let blocked = report.checks.iter().any(|check| check.state == State::Blocks);
     Ok(if blocked { ExitCode::from(crate::cli::exit::NOT_ALLOWED) } else { ExitCode::SUCCESS })
+}
+
+/// One file that configures WSL.
+fn one(path: &Path, json: bool) -> anyhow::Result<ExitCode> {
+    let bytes = crate::cli::input::read_file(path, LARGEST)?;
+    let name = path.to_string_lossy().into_owned();
+    let file = Settings { config: Config::read(&bytes, Kind::of(&name)), path: name };
+    let report = Report {
+        format: "sampler.doctor.v1",
+        checks: Vec::new(),
+        probe: Vec::new(),
+        files_read: Vec::new(),
+        settings: vec![file],
+    };
+    let text = match json {
+        true => serde_json::to_string_pretty(&report).context("write JSON")? + "\n",
+        false => report.settings.iter().map(settings_in_words).collect(),
+    };
+    crate::cli::output::print(&text)?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// What is in force of a file, and what is not.
+fn settings_in_words(file: &Settings) -> String {
+    let mut out = format!("{}, read by the rules of {}\n", printable(&file.path), file.config.kind.name());
+    if file.config.effective.is_empty() {
+        out.push_str("  nothing of it is in force\n");
+    }
+    for (key, value) in &file.config.effective {
+        let _ = writeln!(out, "  {key} = {}", printable(&value.to_string()));
+    }
+    for problem in &file.config.problems {
+        let mark = if problem.in_force { "note" } else { "lacks" };
+        let _ = writeln!(out, "{mark:<7} {}", problem);
+    }
+    out
 }
 
 fn words(report: &Report) -> String {

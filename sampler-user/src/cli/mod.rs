@@ -15,6 +15,7 @@ mod guard;
 mod import;
 mod incident_list;
 mod info;
+mod input;
 mod install;
 mod kernel_log;
 mod output;

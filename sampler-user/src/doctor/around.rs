@@ -1,29 +1,9 @@
 //! Checks of what is around the recorder: controllers, swap, what the guard needs, Docker, Compose, systemd, the disk.
 
 use crate::doctor::State::{Good, Lacks, Note};
-use crate::doctor::{Host, Look};
+use crate::doctor::{Host, Look, hierarchy};
 use crate::kernel::cgroupfs::layout::Version;
 use crate::model::units::{bytes, printable};
-
-/// The version of the hierarchy that holds memory, if there is one.
-fn version(host: &Host) -> Option<Version> {
-    host.layout.as_ref().ok().map(|layout| layout.version)
-}
-
-pub fn accounting(host: &Host) -> Look {
-    if version(host) != Some(Version::V2) {
-        return (Good, "each cgroup of the memory hierarchy is accounted".into(), None);
-    }
-    let below = host.text("sys/fs/cgroup/cgroup.subtree_control").unwrap_or_default();
-    match below.split_whitespace().any(|word| word == "memory") {
-        true => (Good, "the memory controller is on below the root".into(), None),
-        false => (
-            Lacks,
-            "the memory controller is off below the root: cgroups have no memory files".into(),
-            Some("echo +memory > /sys/fs/cgroup/cgroup.subtree_control; with systemd: DefaultMemoryAccounting=yes"),
-        ),
-    }
-}
 
 pub fn swap(host: &Host) -> Look {
     let wsl = "in .wslconfig: leave out [wsl2] swap=0, then `wsl --shutdown`";
@@ -39,6 +19,9 @@ pub fn swap(host: &Host) -> Look {
 }
 
 pub fn oom(host: &Host) -> Look {
+    if !host.has("proc/sys/vm/panic_on_oom") {
+        return (Note, "not known: /proc/sys/vm/panic_on_oom cannot be read".into(), None);
+    }
     let set = |name: &str| host.text(&format!("proc/sys/vm/{name}")).is_some_and(|value| value != "0");
     if set("panic_on_oom") {
         return (
@@ -78,7 +61,7 @@ pub fn guard(host: &Host) -> Look {
         (Version::V1, _) => (
             Note,
             "raises limits; v1 has no memory.high, and no way to reclaim a part of the cache".into(),
-            Some("cgroup v2, see cgroups"),
+            (!hierarchy::stays_on_v1(host)).then_some("cgroup v2, see cgroups"),
         ),
     }
 }
@@ -86,6 +69,18 @@ pub fn guard(host: &Host) -> Look {
 pub fn docker(host: &Host) -> Look {
     if ["run/docker.sock", "var/run/docker.sock"].iter().any(|path| host.has(path)) {
         return (Good, "its socket is there: names of containers, and limits that it knows of".into(), None);
+    }
+    let users = host.list("run/user");
+    if let Some(user) = users.iter().find(|user| host.has(&format!("run/user/{user}/docker.sock"))) {
+        let what = format!("runs without root: its socket is /run/user/{}/docker.sock", printable(user));
+        return (Note, what, Some("give it with --docker-socket: names of containers, and limits that it knows of"));
+    }
+    let podman = ["run/podman/podman.sock".to_owned()].into_iter();
+    let mut podman = podman.chain(users.iter().map(|user| format!("run/user/{user}/podman/podman.sock")));
+    if let Some(socket) = podman.find(|socket| host.has(socket)) {
+        let what =
+            format!("no socket of Docker, but Podman's, /{}: names of Podman come from files", printable(&socket));
+        return (Note, what, None);
     }
     let fix = match host.is_wsl() {
         true => "Docker Desktop: Settings, Resources, WSL integration, switch this distribution on; else start Docker",

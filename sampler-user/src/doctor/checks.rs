@@ -1,16 +1,15 @@
 //! The table of checks.
 
-use crate::doctor::State::{Blocks, Good, Lacks, Note};
-use crate::doctor::{Check, Host, Look, around, wsl};
-use crate::kernel::cgroupfs::layout::Version;
+use crate::doctor::State::{Good, Lacks, Note};
+use crate::doctor::{Check, Host, Look, around, hierarchy, wsl};
 
 /// All checks, from the ground up.
 pub static CHECKS: [Check; 23] = [
     check("kernel", "which kernel runs", kernel),
     of_wsl("wsl", "which WSL it is, and whether its kernel is of today", wsl::version),
-    check("cgroups", "which hierarchy holds memory", cgroups),
-    check("accounting", "whether cgroups have the memory controller", around::accounting),
-    check("pressure", "whether the kernel accounts stalls (PSI)", pressure),
+    check("cgroups", "which hierarchy holds memory", hierarchy::cgroups),
+    check("accounting", "whether cgroups have the memory controller", hierarchy::accounting),
+    check("pressure", "whether the kernel accounts stalls (PSI)", hierarchy::pressure),
     check("swap", "whether there is swap", around::swap),
     check("oom", "what the kernel does when memory ends", around::oom),
     check("descriptors", "whether each file of each cgroup can be kept open", descriptors),
@@ -41,46 +40,6 @@ const fn of_wsl(name: &'static str, about: &'static str, look: fn(&Host) -> Look
 
 fn kernel(host: &Host) -> Look {
     (Good, host.text("proc/sys/kernel/osrelease").unwrap_or_else(|| "unknown".into()), None)
-}
-
-fn cgroups(host: &Host) -> Look {
-    match &host.layout {
-        Ok(layout) if layout.version == Version::V2 && host.has("sys/fs/cgroup/wsl-user") => {
-            (Good, "v2, distros below /wsl-user: \"the VM is full\" is a hit of its limit".into(), None)
-        }
-        Ok(layout) => match layout.version {
-            Version::V2 => (Good, format!("v2 at {}", layout.memory.display()), None),
-            Version::V1 => (
-                Note,
-                format!(
-                    "memory on v1 at {}: no memory.high, no events with descendants, no private peak",
-                    layout.memory.display()
-                ),
-                Some(if host.is_wsl() {
-                    "in .wslconfig: [wsl2] kernelCommandLine=cgroup_no_v1=all, then `wsl --shutdown`; or `wsl --update`"
-                } else {
-                    "boot with systemd.unified_cgroup_hierarchy=1 cgroup_no_v1=all"
-                }),
-            ),
-        },
-        Err(error) => (
-            Blocks,
-            error.to_string(),
-            Some("boot without cgroup_disable=memory; mount -t cgroup2 cgroup2 /sys/fs/cgroup"),
-        ),
-    }
-}
-
-fn pressure(host: &Host) -> Look {
-    const FIX: &str = "boot with psi=1";
-    const WSL: &str = "in .wslconfig: [wsl2] kernelCommandLine=psi=1, then `wsl --shutdown`; a kernel built without PSI needs `wsl --update`";
-    let fix = Some(if host.is_wsl() { WSL } else { FIX });
-    match host.text("proc/pressure/memory") {
-        Some(text) if text.starts_with("some ") => (Good, "the kernel accounts stalls for memory".into(), None),
-        _ => {
-            (Lacks, "no /proc/pressure/memory: stalls are known from the probe, reclaim and refaults only".into(), fix)
-        }
-    }
 }
 
 fn descriptors(host: &Host) -> Look {
@@ -122,6 +81,9 @@ fn capabilities(host: &Host) -> Look {
         (19, "CAP_SYS_PTRACE", "the mappings of others' processes"),
     ];
     const SYS_ADMIN: u32 = 21;
+    if !host.text("proc/self/status").is_some_and(|status| status.contains("CapEff:")) {
+        return (Note, "not known: /proc/self/status cannot be read".into(), None);
+    }
     let lacks = WANTED.iter().filter(|(number, ..)| !(host.can(*number) || *number >= 34 && host.can(SYS_ADMIN)));
     let lacks: Vec<String> = lacks.map(|(_, name, what)| format!("{name} ({what})")).collect();
     match lacks.is_empty() {

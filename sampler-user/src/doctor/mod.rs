@@ -4,6 +4,7 @@
 
 mod around;
 mod checks;
+mod hierarchy;
 mod wsl;
 
 use std::fs;
@@ -18,6 +19,7 @@ use crate::kernel::probe::{Attached, Probe};
 use crate::kernel::wsl::{Wsl, detect};
 
 pub use checks::CHECKS;
+pub use wsl::{Settings, settings};
 
 /// How it stands with one thing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]

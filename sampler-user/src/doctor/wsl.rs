@@ -1,10 +1,13 @@
 //! Checks of WSL: its version, its kernel, and the files that configure it.
 
+use serde::Serialize;
+
 use crate::doctor::State::{Blocks, Good, Lacks, Note};
-use crate::doctor::{Host, Look};
+use crate::doctor::{Host, Look, State};
 use crate::kernel::wsl::Wsl;
-use crate::model::units::{bytes, parse_bytes, printable};
-use crate::model::wslconfig::{Encoding, File};
+use crate::model::units::{bytes, printable};
+use crate::model::wslconfig::keys::table;
+use crate::model::wslconfig::{Config, Encoding, Kind, Value};
 
 pub fn version(host: &Host) -> Look {
     if host.wsl() == Some(Wsl::One) {
@@ -29,51 +32,92 @@ pub fn version(host: &Host) -> Look {
     }
 }
 
-/// A file of the distribution or of Windows, with what speaks against it.
-fn fault(file: &File) -> Option<&'static str> {
-    match file.encoding {
-        Encoding::Plain => None,
-        Encoding::Utf8Mark => Some("begins with a byte order mark"),
-        Encoding::Utf16 => Some("is UTF-16"),
-        Encoding::Other => Some("is no UTF-8"),
+/// A file that configures WSL, by its path on this host.
+#[derive(Clone, Debug, Serialize)]
+pub struct Settings {
+    /// Where it is.
+    pub path: String,
+    /// What it says.
+    #[serde(flatten)]
+    pub config: Config,
+}
+
+impl Settings {
+    /// What is to be said of it, by line, in words.
+    fn faults(&self) -> Vec<String> {
+        let problems = self.config.problems.iter().take(FAULTS);
+        let more = self.config.problems.len().saturating_sub(FAULTS);
+        let mut all: Vec<String> = problems.map(ToString::to_string).collect();
+        if more > 0 {
+            all.push(format!("{more} lines more"));
+        }
+        all
     }
+}
+
+/// Faults of one file that are said; the rest are counted.
+const FAULTS: usize = 20;
+
+/// The files of this host that configure WSL: the distribution's, then that of each user of Windows.
+pub fn settings(host: &Host) -> Vec<Settings> {
+    if !host.is_wsl() {
+        return Vec::new();
+    }
+    let read = |path: String, kind| {
+        let bytes = host.bytes(&path)?;
+        Some(Settings { path: format!("/{path}"), config: Config::read(&bytes, kind) })
+    };
+    let users = host.list("mnt/c/Users").into_iter();
+    let windows = users.map(|user| (format!("mnt/c/Users/{user}/.wslconfig"), Kind::Wslconfig));
+    let all = std::iter::once(("etc/wsl.conf".to_owned(), Kind::WslConf)).chain(windows);
+    all.filter_map(|(path, kind)| read(path, kind)).collect()
+}
+
+fn of(host: &Host, kind: Kind) -> Vec<Settings> {
+    settings(host).into_iter().filter(|settings| settings.config.kind == kind).collect()
 }
 
 const ENCODE: &str =
     "save it as UTF-8 without a byte order mark (Notepad: Save as, Encoding UTF-8), then `wsl --shutdown`";
+const MEND: &str =
+    "write these lines anew, then `wsl --shutdown`; `sampler advise --wslconfig FILE` makes a new .wslconfig";
+
+/// How bad what is said of a file is, and the way out.
+fn judge(config: &Config) -> (State, Option<&'static str>) {
+    match (config.is_faulty(), config.encoding) {
+        (true, Encoding::Plain) => (Lacks, Some(MEND)),
+        (true, _) if config.effective.is_empty() => (Lacks, Some(ENCODE)),
+        (true, _) => (Lacks, Some(MEND)),
+        (false, Encoding::Plain) if config.problems.is_empty() => (Good, None),
+        (false, Encoding::Plain) => (Note, None),
+        (false, _) => (Note, Some(ENCODE)),
+    }
+}
 
 pub fn conf(host: &Host) -> Look {
-    let Some(bytes) = host.bytes("etc/wsl.conf") else {
+    let Some(file) = of(host, Kind::WslConf).pop() else {
         return (
             Good,
             "no /etc/wsl.conf: systemd as the distribution has it, cgroup v2 where the kernel has it".into(),
             None,
         );
     };
-    let file = File::parse(&bytes);
-    if let Some(fault) = fault(&file) {
-        return (Lacks, format!("/etc/wsl.conf {fault}: WSL may read nothing of it"), Some(ENCODE));
-    }
-    let show = |section: &str, key: &str| Some(format!("{key}={}", printable(file.get(section, key)?)));
+    let config = &file.config;
+    let show = |section: &str, key: &str| Some(format!("{key}={}", printable(&config.get(section, key)?.to_string())));
     let facts = [show("boot", "systemd"), show("automount", "cgroups"), show("boot", "command")];
     let facts: Vec<String> = facts.into_iter().flatten().collect();
     let what = if facts.is_empty() { "nothing of it matters here".to_owned() } else { facts.join(", ") };
-    let is =
-        |section: &str, key: &str, value: &str| file.get(section, key).is_some_and(|v| v.eq_ignore_ascii_case(value));
-    if is("automount", "cgroups", "v1") {
+    let (state, fix) = judge(config);
+    if state != Good {
+        return (state, format!("{what}; {}", file.faults().join("; ")), fix);
+    }
+    if config.get("automount", "cgroups") == Some(&Value::Word("v1")) {
         return (Note, what, Some("without [automount] cgroups=v1 memory is on cgroup v2, which tells more"));
     }
-    if is("boot", "systemd", "true") && !host.has("run/systemd/system") {
+    if config.get("boot", "systemd") == Some(&Value::Truth(true)) && !host.has("run/systemd/system") {
         return (Lacks, format!("{what}, but systemd does not run"), Some("`wsl --shutdown`, and start it again"));
     }
     (Good, what, None)
-}
-
-/// The `.wslconfig` of each user of Windows.
-fn configs(host: &Host) -> Vec<(String, File)> {
-    let path = |user: &String| format!("mnt/c/Users/{user}/.wslconfig");
-    let users = host.list("mnt/c/Users");
-    users.iter().filter_map(|user| Some((user.clone(), File::parse(&host.bytes(&path(user))?)))).collect()
 }
 
 pub fn config(host: &Host) -> Look {
@@ -85,7 +129,7 @@ pub fn config(host: &Host) -> Look {
         );
     }
     let total = host.meminfo("MemTotal:");
-    let all = configs(host);
+    let all = of(host, Kind::Wslconfig);
     if all.is_empty() {
         let total = total.map_or(String::new(), |total| format!(", here {}", bytes(total)));
         let what = format!("no user has one: half of the memory of Windows{total}, and swap of a quarter of it");
@@ -93,58 +137,62 @@ pub fn config(host: &Host) -> Look {
     }
     let mut facts = Vec::new();
     let mut worst = (Good, None);
-    for (user, file) in &all {
-        let name = format!("/mnt/c/Users/{}/.wslconfig", printable(user));
-        if let Some(fault) = fault(file) {
-            facts.push(format!("{name} {fault}: WSL has been seen to ignore such a file without a word"));
-            worst = (Lacks, Some(ENCODE));
-            continue;
-        }
-        let show = |key: &str| Some(format!("{key}={}", printable(file.get("wsl2", key)?)));
+    for file in &all {
+        let (name, config) = (printable(&file.path), &file.config);
+        let show = |key: &str| Some(format!("{key}={}", printable(&config.get("wsl2", key)?.to_string())));
         let shown: Vec<String> = ["memory", "swap", "kernelCommandLine"].into_iter().filter_map(show).collect();
         let shown = if shown.is_empty() { "no limit of memory".to_owned() } else { shown.join(", ") };
-        let wanted = file.get("wsl2", "memory").and_then(|size| parse_bytes(size).ok());
-        // The kernel keeps some of it for itself.
-        let rules = |wanted: u64| total.is_some_and(|total| total <= wanted && total >= wanted / 10 * 8);
-        match wanted.filter(|wanted| !rules(*wanted)).zip(total) {
-            Some((_, total)) => {
-                facts.push(format!("{name}: {shown}, but the VM has {}", bytes(total)));
-                // Of several users it may be the file of another one.
-                if worst.0 != Lacks && all.len() == 1 {
-                    worst =
-                        (Lacks, Some("it is not in force: `wsl --shutdown`; the section is [wsl2], the unit MB or GB"));
-                }
+        let (state, fix) = judge(config);
+        let new = newer(config, host.wsl_version.as_deref());
+        let said = file.faults().into_iter().chain(new).map(|fault| format!("; {fault}")).collect::<String>();
+        // Of several users it may be the file of another one.
+        let unlike = unlike(config, total).map_or(String::new(), |total| format!(", but the VM has {}", bytes(total)));
+        let own = match (unlike.is_empty(), all.len()) {
+            (false, 1) if state != Lacks => {
+                let restart = "it is not in force: `wsl --shutdown`";
+                (Lacks, Some(if config.encoding == Encoding::Plain { restart } else { ENCODE }))
             }
-            None => facts.push(format!("{name}: {shown}")),
-        }
+            _ => (state, fix),
+        };
+        worst = if own.0 > worst.0 { own } else { worst };
+        facts.push(format!("{name}: {shown}{unlike}{said}"));
     }
     (worst.0, facts.join("; "), worst.1)
 }
 
+/// Keys that a version of WSL, where it is known, does not have yet.
+fn newer(config: &Config, version: Option<&str>) -> Vec<String> {
+    let numbers = |text: &str| text.split('.').map(|part| part.parse::<u64>().unwrap_or(0)).collect::<Vec<_>>();
+    let Some(version) = version else { return Vec::new() };
+    let keys = config.effective.keys().filter_map(|name| table(config.kind).iter().find(|key| key.is(name)));
+    let needs =
+        keys.filter_map(|key| Some((key.name, key.since?))).filter(|(_, since)| numbers(since) > numbers(version));
+    needs.map(|(name, since)| format!("{name} needs WSL {since}, this is {}", printable(version))).collect()
+}
+
+/// The memory of the VM, bytes, where it is not what a file asks for. The kernel keeps some of it for itself.
+fn unlike(config: &Config, total: Option<u64>) -> Option<u64> {
+    let Some(Value::Size(wanted)) = config.get("wsl2", "memory") else { return None };
+    // WSL gives no less.
+    let wanted = (*wanted).max(256 << 20);
+    total.filter(|total| *total > wanted || *total < wanted / 10 * 8)
+}
+
 pub fn reclaim(host: &Host) -> Look {
-    let all = configs(host);
-    let sections = ["experimental", "wsl2"];
-    let told = all
-        .iter()
-        .filter(|(_, file)| fault(file).is_none())
-        .find_map(|(_, file)| sections.iter().find_map(|section| file.get(section, "autoMemoryReclaim")));
-    match told.map(str::to_ascii_lowercase).as_deref() {
-        Some("gradual") => (
+    let all = of(host, Kind::Wslconfig);
+    let set = all.iter().find_map(|file| file.config.get("experimental", "autoMemoryReclaim"));
+    match set {
+        Some(Value::Word("Gradual")) => (
             Note,
             "gradual: idle, it takes memory of all cgroups back in small steps, in older versions to swap too".into(),
             None,
         ),
-        Some("dropcache") => (Good, "dropCache: idle, it drops the page cache in one go".into(), None),
-        Some("disabled") => (
+        Some(Value::Word("Disabled")) => (
             Note,
             "disabled: Windows does not get memory back that was only cache".into(),
             Some("in .wslconfig: [experimental] autoMemoryReclaim=dropCache"),
         ),
-        Some(other) => (
-            Lacks,
-            format!("`{}` is no value of autoMemoryReclaim", printable(other)),
-            Some("gradual, dropCache or disabled"),
-        ),
+        Some(_) => (Good, "dropCache: idle, it drops the page cache in one go".into(), None),
         None => (Good, "not set: dropCache in a WSL of today, disabled in older ones".into(), None),
     }
 }

@@ -68,15 +68,24 @@ impl Identity {
         Identity { name: Some(name.into()), ..Identity::of(runtime) }
     }
 
-    /// Takes labels, within bounds; those of Compose become project and service.
+    /// Takes labels, within bounds; those of Compose and of stacks of Swarm become project and service.
     pub fn label(&mut self, labels: impl IntoIterator<Item = (String, String)>) {
+        let mut swarm = None;
         for (key, value) in labels {
             match key.as_str() {
                 "com.docker.compose.project" | "io.podman.compose.project" => self.project = Some(cut(&value)),
                 "com.docker.compose.service" => self.service = Some(cut(&value)),
+                "com.docker.stack.namespace" => self.project = Some(cut(&value)),
+                "com.docker.swarm.service.name" => swarm = Some(cut(&value)),
                 _ => {}
             }
             self.labels.insert(cut(&key), cut(&value));
+        }
+        // Swarm calls a service of a stack `stack_service`.
+        if let (Some(name), Some(project)) = (swarm, &self.project)
+            && let Some(service) = name.strip_prefix(&format!("{project}_"))
+        {
+            self.service = Some(service.to_owned());
         }
         while self.labels.len() > LABELS {
             self.labels.pop_last();
@@ -224,6 +233,12 @@ mod tests {
             ("com.docker.compose.service".into(), "s".into()),
         ]);
         assert_eq!((who.project.as_deref(), who.service.as_deref()), (Some("p"), Some("s")));
+        let mut task = Identity::of("docker");
+        task.label([
+            ("com.docker.swarm.service.name".into(), "shop_web".into()),
+            ("com.docker.stack.namespace".into(), "shop".into()),
+        ]);
+        assert_eq!((task.project.as_deref(), task.service.as_deref()), (Some("shop"), Some("web")));
     }
 
     #[test]

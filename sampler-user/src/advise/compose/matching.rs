@@ -42,12 +42,23 @@ fn by_name<'a>(file: &'a File, project: Option<&str>, wanted: &str) -> Option<&'
     file.services.iter().find(is).map(|service| service.name.as_str())
 }
 
-/// `project-service-1`, or with underscores as version 1 of Compose has it.
+/// `project-service-1`, with underscores and perhaps more behind it as version 1 of Compose has it, `-run-…` of `compose run`, and
+/// `stack_service.1.…` of Swarm.
 fn is_made_by_compose(project: &str, service: &str, wanted: &str) -> bool {
-    ["-", "_"].iter().any(|dash| {
-        let number = wanted.strip_prefix(&format!("{project}{dash}{service}{dash}"));
-        number.is_some_and(|number| !number.is_empty() && number.bytes().all(|b| b.is_ascii_digit()))
-    })
+    let is_number = |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
+    let is_id = |text: &str, length: usize| text.len() == length && text.bytes().all(|b| b.is_ascii_alphanumeric());
+    let swarm = || {
+        let (slot, task) = wanted.strip_prefix(&format!("{project}_{service}."))?.split_once('.')?;
+        // A global service has the node's id in place of a number.
+        Some((is_number(slot) || is_id(slot, 25)) && is_id(task, 25))
+    };
+    let compose = ["-", "_"].iter().any(|dash| {
+        let Some(rest) = wanted.strip_prefix(&format!("{project}{dash}{service}{dash}")) else { return false };
+        let (number, id) = rest.split_once(dash).unwrap_or((rest, ""));
+        let is_one_off = number == "run" && (is_id(id, 12) || is_number(id));
+        is_one_off || is_number(number) && (id.is_empty() && rest == number || is_id(id, 12))
+    });
+    compose || swarm() == Some(true)
 }
 
 /// The project of a folder: lower case, letters, digits, `-` and `_`, as Compose makes it.
@@ -74,10 +85,27 @@ mod tests {
             who(None, None, Some("shop_db_2")),
             who(None, None, Some("front")),
             who(None, None, Some("mail")),
+            who(None, None, Some("shop_web.1.abcdefghijklmnopqrstuvwxy")),
+            who(None, None, Some("shop_db.abcdefghijklmnopqrstuvwxy.0123456789abcdefghijklmno")),
+            who(None, None, Some("shop_web_1_0123456789ab")),
+            who(None, None, Some("shop-db-run-0123456789ab")),
+            who(None, None, Some("shop_web.x.1")),
         ];
         let mut known: Vec<Known<'_>> = told.iter().map(|who| Known { path: "/docker/x", who: Some(who) }).collect();
         known.push(Known { path: "/docker/db", who: None });
-        let of_shop = [Some("web"), None, Some("db"), Some("web"), None, Some("db")];
+        let of_shop = [
+            Some("web"),
+            None,
+            Some("db"),
+            Some("web"),
+            None,
+            Some("web"),
+            Some("db"),
+            Some("web"),
+            Some("db"),
+            None,
+            Some("db"),
+        ];
         assert_eq!(services(&file, Some("My.Shop"), &known)[..2], [Some("web"), Some("web")], "nobody is of myshop");
         assert_eq!(services(&file, Some("Shop"), &known), of_shop);
         let named = File { name: Some("other".into()), ..file.clone() };

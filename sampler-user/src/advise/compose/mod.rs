@@ -1,20 +1,30 @@
-//! The user's Compose file, as far as limits need it. Anchors, aliases and merge keys are the YAML library's; the file is never
-//! written.
+//! The user's Compose project, as far as limits need it: its files merged as Compose merges them. They are never written.
 
+pub mod environment;
 pub mod matching;
+mod merge;
 pub mod overriding;
+pub mod project;
+mod size;
+mod yaml;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::io;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use serde::Serialize;
 use serde_json::{Map, Value};
 
-use crate::model::units::{parse_bytes, parse_duration};
+use self::environment::{Missing, Variables};
+use self::project::{Project, Sources};
+use self::size::size;
+use crate::model::units::parse_duration;
 
 /// A larger file is refused, bytes.
 const MOST: usize = 4 << 20;
 
-/// Why a file could not be used.
+/// Why a project could not be used.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// No YAML, or not within the bounds of the parser.
@@ -23,19 +33,77 @@ pub enum Error {
     /// Too large.
     #[error("it is larger than {} MiB", MOST >> 20)]
     Large,
+    /// Too many files.
+    #[error("it is made of too many files")]
+    Many,
     /// YAML without services.
     #[error("it has no `services:` mapping; is it a Compose file?")]
     NoServices,
+    /// The format before version 2.
+    #[error(
+        "it is of the old format 1, which Compose no longer reads: its services ({}) stand at the root. Put `services:` above them and indent them, then try again",
+        .0.iter().map(|name| crate::model::units::printable(name)).collect::<Vec<_>>().join(", ")
+    )]
+    FormatOne(Vec<String>),
+    /// A file that is named and not there.
+    #[error("read {}: Compose needs this file too", .path.display())]
+    Missing {
+        /// The file.
+        path: PathBuf,
+        /// Why it cannot be read.
+        #[source]
+        source: io::Error,
+    },
+    /// A service of two included files, or of an included file and the one that includes it.
+    #[error("the service {} is in an included file too; Compose refuses the two", crate::model::units::printable(.0))]
+    Conflict(String),
+    /// Files or services that lead back to themselves.
+    #[error("{} leads back to itself", crate::model::units::printable(.0))]
+    Cycle(String),
+    /// A service that extends one which is not there.
+    #[error("{} extends {}, which is not there", crate::model::units::printable(.service), crate::model::units::printable(.of))]
+    NoBase {
+        /// The service.
+        service: String,
+        /// What it extends.
+        of: String,
+    },
+    /// In a file.
+    #[error("{}", .path.display())]
+    In {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: Box<Error>,
+    },
 }
 
-/// Where the user's file has the limit of a service.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+impl Error {
+    fn of(self, path: &Path) -> Error {
+        Error::In { path: path.to_owned(), source: Box::new(self) }
+    }
+
+    /// What is wrong, whatever the file.
+    pub fn cause(&self) -> &Error {
+        match self {
+            Error::In { source, .. } => source.cause(),
+            error => error,
+        }
+    }
+}
+
+/// Where the project has the limit of a service.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub enum Placement {
     /// `mem_limit`, or nowhere yet.
+    #[serde(rename = "mem_limit")]
     Plain,
-    /// `deploy.resources.limits.memory`.
+    /// `deploy.resources.limits`, which may be there without memory: Compose then refuses `mem_limit` beside it.
+    #[serde(rename = "deploy.resources.limits.memory")]
     Deploy,
     /// Both: Compose refuses them when they differ.
+    #[serde(rename = "both")]
     Both,
 }
 
@@ -55,12 +123,20 @@ pub struct Service {
     pub container_name: Option<String>,
     /// Image.
     pub image: Option<String>,
-    /// The limit in the file, bytes, when it is written as a size.
+    /// The limit in the project, bytes, when it is written as a size.
     pub limit: Option<u64>,
-    /// Where the limit is.
+    /// Where the limit is, or has to be.
     pub placement: Placement,
-    /// Whether the file says how much memory and swap together may be.
+    /// What is reserved, bytes.
+    pub reservation: Option<u64>,
+    /// Where that is, or has to be.
+    pub reserved_in: Placement,
+    /// Whether the project says how much memory and swap together may be, and not that it may be any.
     pub has_swap_limit: bool,
+    /// Its profiles; without one it always runs.
+    pub profiles: Vec<String>,
+    /// How many containers of it run.
+    pub replicas: Option<u64>,
     /// The health check.
     pub health: Option<Health>,
     /// Environment.
@@ -69,29 +145,51 @@ pub struct Service {
     pub command: Vec<String>,
 }
 
-/// A Compose file.
+/// A Compose project.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct File {
     /// `version`, as written: an override must have the same.
     pub version: Option<String>,
-    /// `name`: the project.
+    /// `name`: the project; of `COMPOSE_PROJECT_NAME` where that is set.
     pub name: Option<String>,
     /// The services, by name.
     pub services: Vec<Service>,
+    /// Variables that are not there.
+    pub missing: Missing,
+    /// Addresses of parts that are not on this machine.
+    pub unread: BTreeSet<String>,
 }
 
 impl File {
-    /// Reads a file.
+    /// Reads one file that stands for itself.
     pub fn read(text: &[u8]) -> Result<File, Error> {
-        if text.len() > MOST {
-            return Err(Error::Large);
+        let read = |path: &Path| match path.to_str() {
+            Some("compose.yaml") => Ok(text.to_vec()),
+            _ => Err(io::ErrorKind::NotFound.into()),
+        };
+        let sources = Sources {
+            files: vec!["compose.yaml".into()],
+            directory: None,
+            env_files: Vec::new(),
+            variables: Variables::new(),
+            read: &read,
+        };
+        File::load(&sources)
+    }
+
+    /// Reads a project.
+    pub fn load(sources: &Sources<'_>) -> Result<File, Error> {
+        let Project { root, variables, missing, unread } = project::load(sources)?;
+        let root: Map<String, Value> = root.iter().map(|(key, node)| (key.clone(), node.value())).collect();
+        let services = root.get("services").and_then(Value::as_object);
+        if services.is_none() && unread.is_empty() {
+            return Err(Error::NoServices);
         }
-        let text = std::str::from_utf8(text).map_err(|error| Error::Yaml(error.to_string()))?;
-        let root: Value = serde_saphyr::from_str(text.trim_start_matches('\u{feff}'))
-            .map_err(|error| Error::Yaml(error.to_string()))?;
-        let services = root.get("services").and_then(Value::as_object).ok_or(Error::NoServices)?;
-        let services = services.iter().filter_map(|(name, value)| Some(service(name, value.as_object()?))).collect();
-        Ok(File { version: root.get("version").and_then(scalar), name: root.get("name").and_then(scalar), services })
+        let services = services.into_iter().flatten();
+        let services = services.filter_map(|(name, value)| Some(service(name, value.as_object()?))).collect();
+        let named = variables.get("COMPOSE_PROJECT_NAME").cloned();
+        let name = named.or_else(|| root.get("name").and_then(scalar)).filter(|name| !name.is_empty());
+        Ok(File { version: root.get("version").and_then(scalar), name, services, missing, unread })
     }
 
     /// The service of a name.
@@ -107,23 +205,38 @@ fn service(name: &str, map: &Map<String, Value>) -> Service {
             Some(value) => value.get(key).map(Some),
         })
     };
-    let get = |path: &[&str]| at(path).flatten();
-    let plain = get(&["mem_limit"]);
-    let deploy = get(&["deploy", "resources", "limits", "memory"]);
-    let placement = match (plain, deploy) {
-        (Some(_), Some(_)) => Placement::Both,
-        (None, Some(_)) => Placement::Deploy,
+    let get = |path: &[&str]| at(path).flatten().filter(|value| !value.is_null());
+    // Compose takes a block without memory for one with 0.
+    let placement = |plain: &str, block: &str| match (
+        get(&[plain]).is_some(),
+        get(&["deploy", "resources", block]).is_some_and(Value::is_object),
+    ) {
+        (true, true) => Placement::Both,
+        (false, true) => Placement::Deploy,
         _ => Placement::Plain,
     };
+    let bytes = |plain: &str, block: &str| {
+        let value = get(&["deploy", "resources", block, "memory"]).or_else(|| get(&[plain]));
+        value.and_then(scalar).and_then(|text| size(&text)).filter(|bytes| *bytes > 0)
+    };
+    let count = |value: Option<&Value>| value.and_then(scalar).and_then(|text| text.parse::<u64>().ok());
+    let swap = get(&["memswap_limit"]).and_then(scalar);
     let mut command = words(map.get("entrypoint"));
     command.extend(words(map.get("command")));
     Service {
         name: name.to_owned(),
-        container_name: map.get("container_name").and_then(scalar),
+        container_name: map.get("container_name").and_then(scalar).filter(|name| !name.is_empty()),
         image: map.get("image").and_then(scalar),
-        limit: plain.or(deploy).and_then(scalar).and_then(|text| parse_bytes(&text).ok()).filter(|limit| *limit > 0),
-        placement,
-        has_swap_limit: map.contains_key("memswap_limit"),
+        limit: bytes("mem_limit", "limits"),
+        placement: placement("mem_limit", "limits"),
+        reservation: bytes("mem_reservation", "reservations"),
+        reserved_in: placement("mem_reservation", "reservations"),
+        has_swap_limit: swap.is_some_and(|text| !matches!(text.trim(), "-1" | "0" | "")),
+        profiles: match map.get("profiles") {
+            Some(Value::Array(list)) => list.iter().filter_map(scalar).collect(),
+            other => other.and_then(scalar).into_iter().collect(),
+        },
+        replicas: count(get(&["deploy", "replicas"])).or_else(|| count(get(&["scale"]))),
         health: map.get("healthcheck").and_then(health),
         environment: environment(map.get("environment")),
         command,
@@ -238,7 +351,7 @@ services:
         let both = file.service("both").unwrap();
         assert_eq!((both.placement, both.health, both.has_swap_limit), (Placement::Both, None, true));
         let bare = file.service("bare").unwrap();
-        assert_eq!((bare.limit, bare.placement, bare.health), (None, Placement::Plain, None));
+        assert_eq!((bare.limit, bare.placement, bare.health), (Some(1 << 30), Placement::Plain, None));
         let tags = file.service("tags").unwrap();
         assert_eq!((tags.limit, tags.environment["A"].as_str()), (None, "1"), "tags of Compose and of YAML");
         assert!(file.service("none").is_none(), "a service without a body has nothing to be limited");
@@ -246,14 +359,15 @@ services:
 
     #[test]
     fn what_is_no_compose_file_says_so() {
-        assert!(matches!(File::read(b"a: [1"), Err(Error::Yaml(_))));
-        assert!(matches!(File::read(b"\xff\xfe"), Err(Error::Yaml(_))));
-        assert!(matches!(File::read(b"volumes: {}"), Err(Error::NoServices)));
-        assert!(matches!(File::read(&vec![b' '; MOST + 1]), Err(Error::Large)));
+        let fault = |text: &[u8]| File::read(text).unwrap_err();
+        assert!(matches!(fault(b"a: [1").cause(), Error::Yaml(_)));
+        assert!(matches!(fault(b"\xff\xfe").cause(), Error::Yaml(_)));
+        assert!(matches!(fault(b"volumes: {}").cause(), Error::NoServices));
+        assert!(matches!(fault(&vec![b' '; MOST + 1]).cause(), Error::Large));
         // Aliases of aliases must not fill the memory.
         let mut bomb = String::from("a0: &a0 [x,x,x,x,x,x,x,x,x,x]\n");
         (1..12).for_each(|n| bomb.push_str(&format!("a{n}: &a{n} [{}]\n", vec![format!("*a{}", n - 1); 10].join(","))));
-        assert!(matches!(File::read(bomb.as_bytes()), Err(Error::Yaml(_))));
+        assert!(matches!(fault(bomb.as_bytes()).cause(), Error::Yaml(_)));
     }
 
     proptest! {

@@ -3,7 +3,7 @@
 use std::fmt::Write;
 use std::time::Duration;
 
-use crate::advise::compose::{File, Placement};
+use crate::advise::compose::{File, Placement, Service};
 
 /// What is set for one service, bytes.
 #[derive(Clone, Debug)]
@@ -22,12 +22,12 @@ pub struct Limits {
     pub because: Vec<String>,
 }
 
-/// The text of the override. A limit goes where the user's service has it: Compose refuses `mem_limit` and
-/// `deploy.resources.limits.memory` that differ. `version` is the user's, because older programs refuse to mix two.
-pub fn text(file: &File, from: &str, limits: &[Limits]) -> String {
+/// The text of the override. A limit goes where the user's service has it, or has a block for it: Compose refuses `mem_limit` and
+/// `deploy.resources.limits.memory` that differ, and takes a block without memory for one with 0. A reservation likewise. `version` is the user's, because older programs refuse to mix two.
+pub fn text(file: &File, from: &[&str], limits: &[Limits]) -> String {
+    let files: String = from.iter().map(|from| format!("-f {} ", comment(from))).collect();
     let mut out = format!(
-        "# Memory limits from measured use, by `sampler advise`. Your own file is not changed; give both:\n#   docker compose -f {} -f THIS up -d\n",
-        comment(from)
+        "# Memory limits from measured use, by `sampler advise`. Your own file is not changed; give both:\n#   docker compose {files}-f THIS up -d\n"
     );
     if let Some(version) = &file.version {
         let _ = writeln!(out, "version: {}", quoted(version));
@@ -36,7 +36,7 @@ pub fn text(file: &File, from: &str, limits: &[Limits]) -> String {
     let mut written = 0;
     for of in limits {
         let Some(service) = file.service(&of.service) else { continue };
-        let body = body(service.placement, service.has_swap_limit, of);
+        let body = body(service, of);
         if body.is_empty() {
             continue;
         }
@@ -53,22 +53,40 @@ pub fn text(file: &File, from: &str, limits: &[Limits]) -> String {
     out
 }
 
-fn body(placement: Placement, has_swap_limit: bool, of: &Limits) -> String {
+fn body(service: &Service, of: &Limits) -> String {
     let mut out = String::new();
     if let Some(limit) = of.limit {
-        if placement != Placement::Deploy {
+        let (mut limits, mut reservations) = (None, None);
+        if service.placement != Placement::Deploy {
             let _ = writeln!(out, "    mem_limit: {}", size(limit));
-            if let Some(reservation) = of.reservation {
-                let _ = writeln!(out, "    mem_reservation: {}", size(reservation.min(limit)));
+        }
+        if service.placement != Placement::Plain {
+            limits = Some(limit);
+        }
+        // What is there already must not be above the new limit.
+        let kept = service.reservation.filter(|kept| *kept > limit).map(|_| limit);
+        if let Some(reservation) = of.reservation.map(|reservation| reservation.min(limit)).or(kept) {
+            let goes_plain = match service.reserved_in {
+                Placement::Plain => service.reservation.is_some() || service.placement != Placement::Deploy,
+                place => place == Placement::Both,
+            };
+            if goes_plain {
+                let _ = writeln!(out, "    mem_reservation: {}", size(reservation));
+            }
+            if !goes_plain || service.reserved_in == Placement::Both {
+                reservations = Some(reservation);
             }
         }
-        if let Some(total) = of.with_swap.filter(|_| placement != Placement::Deploy || has_swap_limit) {
-            let _ = writeln!(out, "    memswap_limit: {}", size(total.max(limit)));
+        let total = of.with_swap.unwrap_or(limit).max(limit);
+        if service.has_swap_limit || of.with_swap.is_some() && service.placement != Placement::Deploy {
+            let _ = writeln!(out, "    memswap_limit: {}", size(total));
         }
-        if placement != Placement::Plain {
-            let _ = write!(out, "    deploy:\n      resources:\n        limits:\n          memory: {}\n", size(limit));
-            if let Some(reservation) = of.reservation {
-                let _ = write!(out, "        reservations:\n          memory: {}\n", size(reservation.min(limit)));
+        if limits.is_some() || reservations.is_some() {
+            out.push_str("    deploy:\n      resources:\n");
+        }
+        for (block, bytes) in [("limits", limits), ("reservations", reservations)] {
+            if let Some(bytes) = bytes {
+                let _ = write!(out, "        {block}:\n          memory: {}\n", size(bytes));
             }
         }
     }
@@ -139,7 +157,7 @@ mod tests {
         let file = File::read(user).unwrap();
         let mut all: Vec<Limits> = ["a", "b", "c", "d", "gone"].map(of).into();
         all[0].interval = Some(Duration::from_secs(45));
-        let told: Value = serde_saphyr::from_str(&text(&file, "x.yml", &all)).unwrap();
+        let told: Value = serde_saphyr::from_str(&text(&file, &["x.yml"], &all)).unwrap();
         assert_eq!(told["version"], "2.4");
         let services = &told["services"];
         assert_eq!(services["a"]["mem_limit"], "128m");
@@ -160,7 +178,7 @@ mod tests {
     #[test]
     fn nothing_to_say_is_still_a_compose_file() {
         let file = File::read(b"services: {a: {image: x}}").unwrap();
-        let told: Value = serde_saphyr::from_str(&text(&file, "x", &[])).unwrap();
+        let told: Value = serde_saphyr::from_str(&text(&file, &["x"], &[])).unwrap();
         assert!(told["services"].as_object().unwrap().is_empty() && told.get("version").is_none());
     }
 
@@ -171,7 +189,7 @@ mod tests {
             let file = File::read(user.as_bytes());
             prop_assume!(file.is_ok());
             let limits = Limits { because: vec![line], ..of(&name) };
-            let written = text(&file.unwrap(), "a\nb", &[limits]);
+            let written = text(&file.unwrap(), &["a\nb"], &[limits]);
             let told: Value = serde_saphyr::from_str(&written).map_err(|e| TestCaseError::fail(format!("{e}: {written}")))?;
             prop_assert_eq!(&told["services"][name.as_str()]["mem_limit"], "128m", "{}", written);
         }

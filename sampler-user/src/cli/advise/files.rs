@@ -2,43 +2,117 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::io::ErrorKind;
+use std::io::{ErrorKind, Read as _};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context, bail};
-use sampler::advise::compose::File;
 use sampler::advise::compose::matching::{Known, services};
 use sampler::advise::compose::overriding::{self, Limits};
+use sampler::advise::compose::project::Sources;
+use sampler::advise::compose::{File, Placement, Service};
 use sampler::advise::limit::State;
 use sampler::advise::systemd::{DropIn, drop_in, unit};
-use sampler::advise::wslconfig::{self, Config, Wanted};
+use sampler::advise::wslconfig::{self, Wanted};
 use sampler::advise::{Container, Machine, stagger};
 use sampler::analysis::groups::{Group, Kind};
+use sampler::model::units::printable;
+use sampler::model::wslconfig::{Config, Kind as Of, Problem, Value};
 use serde::Serialize;
 
 /// The first line of what is ours, so that it may be written again.
 const OURS: &str = "# Memory limits from measured use, by `sampler advise`.";
 
-/// Reads the user's Compose file and finds its services among the containers.
-pub fn read_compose(path: &Path, containers: &mut [Container]) -> anyhow::Result<File> {
-    let bytes = fs::read(path).with_context(|| format!("read {}", path.display()))?;
-    let file = File::read(&bytes).with_context(|| format!("read {}", path.display()))?;
-    let whole = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
+/// The user's Compose project.
+pub struct Compose {
+    /// Its files, in order.
+    pub files: Vec<PathBuf>,
+    /// What they say.
+    pub project: File,
+}
+
+/// The files that Compose takes of a folder, each the first of its names that is there.
+const FOUND: [[&str; 4]; 2] = [
+    ["compose.yaml", "compose.yml", "docker-compose.yml", "docker-compose.yaml"],
+    ["compose.override.yaml", "compose.override.yml", "docker-compose.override.yml", "docker-compose.override.yaml"],
+];
+
+/// The Compose files among what was given: a folder stands for those that Compose finds there.
+fn compose_files(given: &[PathBuf]) -> anyhow::Result<Vec<PathBuf>> {
+    let mut files = Vec::new();
+    for path in given {
+        if !path.is_dir() {
+            files.push(path.clone());
+            continue;
+        }
+        let found = |names: &[&str; 4]| names.iter().map(|name| path.join(name)).find(|path| path.is_file());
+        let main = found(&FOUND[0])
+            .with_context(|| format!("find a Compose file in {}: give it by its name", path.display()))?;
+        files.push(main);
+        files.extend(found(&FOUND[1]));
+    }
+    Ok(files)
+}
+
+/// No Compose file is larger, bytes.
+const COMPOSE: u64 = 8 << 20;
+
+/// Reads the user's Compose project and finds its services among the containers.
+pub fn read_compose(given: &[PathBuf], env_files: &[PathBuf], containers: &mut [Container]) -> anyhow::Result<Compose> {
+    let files = compose_files(given)?;
+    let read = |path: &Path| {
+        let mut bytes = Vec::new();
+        fs::File::open(path)?.take(COMPOSE).read_to_end(&mut bytes).map(|_| bytes)
+    };
+    let variables =
+        std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
+    let sources = Sources {
+        files: files.clone(),
+        directory: None,
+        env_files: env_files.to_vec(),
+        variables: variables.collect(),
+        read: &read,
+    };
+    let project = File::load(&sources).context("read the Compose project")?;
+    let first = &files[0];
+    let whole = fs::canonicalize(first).unwrap_or_else(|_| first.clone());
     let folder = whole.parent().and_then(Path::file_name).map(|name| name.to_string_lossy().into_owned());
     let known: Vec<Known<'_>> =
         containers.iter().map(|container| Known { path: &container.path, who: container.who.as_ref() }).collect();
     let found: Vec<Option<String>> =
-        services(&file, folder.as_deref(), &known).into_iter().map(|service| service.map(str::to_owned)).collect();
+        services(&project, folder.as_deref(), &known).into_iter().map(|service| service.map(str::to_owned)).collect();
     containers.iter_mut().zip(found).for_each(|(container, service)| container.service = service);
-    Ok(file)
+    Ok(Compose { files, project })
+}
+
+/// A service as the project resolves it.
+#[derive(Debug, Serialize)]
+pub struct OfService {
+    /// Its name.
+    pub name: String,
+    /// Its limit, bytes; absent without one.
+    pub limit_bytes: Option<u64>,
+    /// Where the limit is, or has to be written.
+    pub place: Placement,
+    /// What is reserved, bytes.
+    pub reservation_bytes: Option<u64>,
+    /// How many containers of it run, where the project says so.
+    pub replicas: Option<u64>,
+    /// Its profiles.
+    pub profiles: Vec<String>,
 }
 
 /// The override, and what it does not cover.
 #[derive(Debug, Serialize)]
 pub struct Override {
-    /// The user's file.
+    /// The user's file, the first of several.
     pub of: PathBuf,
+    /// All of them.
+    pub files: Vec<PathBuf>,
+    /// The services, as the files resolve them.
+    pub services: Vec<OfService>,
+    /// What is to be said of the files: variables that are not set, parts that are elsewhere.
+    pub remarks: Vec<String>,
     /// Where it was written; absent when it was only shown.
     pub written: Option<PathBuf>,
     /// Its text.
@@ -47,8 +121,23 @@ pub struct Override {
     pub not_recorded: Vec<String>,
 }
 
+/// What is to be said of a project, in words.
+fn remarks(project: &File) -> Vec<String> {
+    let missing = &project.missing;
+    let required = missing.required.iter().map(|(name, words)| {
+        format!("Compose refuses the project until the variable {} is set: {}", printable(name), printable(words))
+    });
+    let unset: Vec<String> = missing.unset.iter().map(|name| printable(name)).collect();
+    let unset = (!unset.is_empty()).then(|| format!("not set, so empty: {}", unset.join(", ")));
+    let invalid =
+        missing.invalid.iter().map(|text| format!("`{}` is no template: a $ is written twice", printable(text)));
+    let unread = project.unread.iter().map(|path| format!("{} is elsewhere and was not read", printable(path)));
+    required.chain(unset).chain(invalid).chain(unread).collect()
+}
+
 /// Makes the override. Of several containers of one service the one that needs most counts.
-pub fn override_of(path: &Path, file: &File, containers: &[Container], groups: &[Group]) -> Override {
+pub fn override_of(compose: &Compose, containers: &[Container], groups: &[Group]) -> Override {
+    let file = &compose.project;
     let intervals = health_intervals(file, containers, groups);
     let mut limits: BTreeMap<&str, Limits> = BTreeMap::new();
     for container in containers {
@@ -68,10 +157,22 @@ pub fn override_of(path: &Path, file: &File, containers: &[Container], groups: &
     }
     let list: Vec<Limits> = limits.into_values().collect();
     let recorded = |name: &String| !list.iter().any(|limits| limits.service == *name);
+    let paths: Vec<String> = compose.files.iter().map(|path| path.display().to_string()).collect();
+    let of_service = |service: &Service| OfService {
+        name: service.name.clone(),
+        limit_bytes: service.limit,
+        place: service.placement,
+        reservation_bytes: service.reservation,
+        replicas: service.replicas,
+        profiles: service.profiles.clone(),
+    };
     Override {
-        of: path.to_owned(),
+        of: compose.files[0].clone(),
+        files: compose.files.clone(),
+        services: file.services.iter().map(of_service).collect(),
+        remarks: remarks(file),
         written: None,
-        text: overriding::text(file, &path.display().to_string(), &list),
+        text: overriding::text(file, &paths.iter().map(String::as_str).collect::<Vec<_>>(), &list),
         not_recorded: file.services.iter().map(|service| service.name.clone()).filter(recorded).collect(),
     }
 }
@@ -96,8 +197,9 @@ fn health_intervals<'a>(file: &File, containers: &'a [Container], groups: &[Grou
 }
 
 /// Writes the override, never over a file that is not one.
-pub fn write_override(text: &str, path: &Path, user: &Path) -> anyhow::Result<()> {
-    let same = fs::canonicalize(path).is_ok_and(|path| fs::canonicalize(user).is_ok_and(|user| user == path));
+pub fn write_override(text: &str, path: &Path, users: &[PathBuf]) -> anyhow::Result<()> {
+    let is = |path: &Path, user: &PathBuf| fs::canonicalize(user).is_ok_and(|user| user == path);
+    let same = fs::canonicalize(path).is_ok_and(|path| users.iter().any(|user| is(&path, user)));
     match fs::read_to_string(path) {
         _ if same => bail!("--override {} is your own file: give another name", path.display()),
         Ok(old) if !old.starts_with(OURS) => {
@@ -133,31 +235,52 @@ pub fn write_drop_ins(list: &[DropIn], folder: &Path) -> anyhow::Result<()> {
 /// A `.wslconfig`.
 #[derive(Debug, Serialize)]
 pub struct Wsl {
-    /// What is wrong with the one that was given.
-    pub problems: Vec<wslconfig::Problem>,
+    /// What is in force of the one that was given.
+    pub effective: BTreeMap<String, Value>,
+    /// Its lines that do nothing, from 1.
+    pub ineffective: Vec<usize>,
+    /// What is wrong with it.
+    pub problems: Vec<Problem>,
     /// What the new one says.
     pub wanted: Wanted,
     /// The new one.
     pub text: String,
+    /// Where it was written; absent when it was only shown.
+    pub written: Option<PathBuf>,
 }
 
 /// What is used outside of containers at least, bytes: the system's own processes.
 const OUTSIDE: u64 = 512 << 20;
 
-/// Reads the user's file, if there is one, and makes a new text.
-pub fn wsl(path: Option<&Path>, containers: &[Container], machine: &Machine) -> anyhow::Result<Wsl> {
-    let old = match path.map(|path| (path, fs::read(path))) {
-        Some((_, Ok(bytes))) => wslconfig::read(&bytes),
-        Some((_, Err(error))) if error.kind() == ErrorKind::NotFound => Config::default(),
-        Some((path, Err(error))) => return Err(error).with_context(|| format!("read {}", path.display())),
-        None => Config::default(),
-    };
+/// Reads the user's file, if there is one, makes a new text, and writes it where it is to go.
+pub fn wsl(path: Option<&Path>, to: Option<&Path>, containers: &[Container], machine: &Machine) -> anyhow::Result<Wsl> {
+    let is_there = path.filter(|path| path.exists());
+    let bytes = is_there.map(|path| crate::cli::input::read_file(path, LARGEST)).transpose()?.unwrap_or_default();
+    let kind = path.map_or(Of::Wslconfig, |path| Of::of(&path.to_string_lossy()));
+    let old = Config::read(&bytes, kind);
     let counted = || containers.iter().filter(|container| !container.nested);
     let limits = counted().filter_map(|container| container.after).fold(0, u64::saturating_add);
     let held = counted().filter_map(|container| container.advice.peak).fold(0, u64::saturating_add);
     let outside = machine.used_most.map_or(0, |used| used.saturating_sub(held)).max(OUTSIDE);
     let wanted = wslconfig::wanted(limits, outside, &machine.kernel);
-    Ok(Wsl { text: wslconfig::text(&old, &wanted), problems: old.problems, wanted })
+    // A distribution's wsl.conf does not say how large the machine is.
+    let base = if kind == Of::WslConf { Config::default() } else { old.clone() };
+    let text = wslconfig::text(&base, &wanted);
+    if let Some(to) = to {
+        write_new(&base.encode(&text), to)?;
+    }
+    let Config { effective, ineffective, problems, .. } = old;
+    Ok(Wsl { effective, ineffective, problems, wanted, text, written: to.map(Path::to_owned) })
+}
+
+/// No file that configures WSL is larger, bytes.
+const LARGEST: u64 = 1 << 20;
+
+/// Writes a file that is not there yet.
+fn write_new(bytes: &[u8], path: &Path) -> anyhow::Result<()> {
+    let what = || format!("write {}: it must not be there yet, since yours is never written over", path.display());
+    let mut file = fs::OpenOptions::new().write(true).create_new(true).open(path).with_context(what)?;
+    std::io::Write::write_all(&mut file, bytes).with_context(|| format!("write {}", path.display()))
 }
 
 /// The word for a state, as a person reads it.

@@ -52,15 +52,21 @@ pub struct Args {
     /// Fit the limits into this, such as 2.7G; says so where they cannot be.
     #[arg(long, value_name = "SIZE", value_parser = parse_bytes)]
     budget: Option<u64>,
-    /// Your Compose file; it is read, never written.
+    /// Your Compose file, several times where you give Compose several with -f, or the folder of your project; never written.
     #[arg(long, value_name = "FILE")]
-    compose: Option<PathBuf>,
+    compose: Vec<PathBuf>,
+    /// A file of variables for it, as Compose takes it [default: .env beside the first Compose file]
+    #[arg(long, value_name = "FILE", requires = "compose")]
+    env_file: Vec<PathBuf>,
     /// Write the override of your Compose file here.
     #[arg(long, value_name = "FILE", requires = "compose")]
     r#override: Option<PathBuf>,
-    /// Your .wslconfig: say what WSL steps over in it, and show a new one.
+    /// Your .wslconfig: report each line that does nothing, with the line to write, and show a new one that keeps all else.
     #[arg(long, value_name = "FILE")]
     wslconfig: Option<PathBuf>,
+    /// Write the new .wslconfig here: yours with memory, swap and autoMemoryReclaim changed, in its encoding.
+    #[arg(long, value_name = "FILE")]
+    new_wslconfig: Option<PathBuf>,
     /// Write the drop-ins of systemd units below this folder.
     #[arg(long, value_name = "DIR")]
     systemd: Option<PathBuf>,
@@ -88,7 +94,10 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let mut gathered = demand::gather(here.dir(), &|path| selection.wants(path), &time)?;
     let kills = kills(here.dir(), &time, &gathered.named)?;
     let (mut containers, are_containers) = containers(&mut gathered, &kills, args);
-    let compose = args.compose.as_ref().map(|path| files::read_compose(path, &mut containers)).transpose()?;
+    let compose = match args.compose.is_empty() {
+        true => None,
+        false => Some(files::read_compose(&args.compose, &args.env_file, &mut containers)?),
+    };
     let budget = args.budget.map(|asked| spend(&mut containers, asked));
     let is_here = rustix::system::uname().nodename().to_str().is_ok_and(|name| name == gathered.host);
     let ask = is_here || args.apply || args.docker_socket.is_some();
@@ -97,16 +106,16 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
         containers: &containers,
         groups: &gathered.groups,
         machine: &gathered.machine,
-        compose: compose.as_ref(),
+        compose: compose.as_ref().map(|compose| &compose.project),
         leftovers: leftovers.as_ref(),
     };
     let findings = checks::run(&scene);
     let mut document = document(args, &gathered, containers, are_containers, budget);
     document.checks = findings;
-    if let (Some(path), Some(file)) = (&args.compose, &compose) {
-        let mut made = files::override_of(path, file, &document.containers, &gathered.groups);
+    if let Some(compose) = &compose {
+        let mut made = files::override_of(compose, &document.containers, &gathered.groups);
         if let Some(target) = &args.r#override {
-            files::write_override(&made.text, target, path)?;
+            files::write_override(&made.text, target, &compose.files)?;
             made.written = Some(target.clone());
         }
         document.compose = Some(made);
@@ -114,8 +123,9 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     if let Some(folder) = &args.systemd {
         files::write_drop_ins(&document.systemd, folder)?;
     }
-    if args.wslconfig.is_some() || gathered.machine.wsl.is_some() {
-        let made = files::wsl(args.wslconfig.as_deref(), &document.containers, &document.machine)?;
+    if args.wslconfig.is_some() || args.new_wslconfig.is_some() || gathered.machine.wsl.is_some() {
+        let (from, to) = (args.wslconfig.as_deref(), args.new_wslconfig.as_deref());
+        let made = files::wsl(from, to, &document.containers, &document.machine)?;
         document.wslconfig = Some(made);
     }
     let text = if args.json {

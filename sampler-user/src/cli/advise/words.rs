@@ -143,14 +143,18 @@ fn files(all: &Document, out: &mut String) {
         let _ = write!(out, "\n/etc/systemd/system/{}\n{}", drop_in.path, indented(&drop_in.text));
     }
     if let Some(made) = &all.compose {
+        for remark in &made.remarks {
+            let _ = writeln!(out, "\nCompose: {remark}");
+        }
         if !made.not_recorded.is_empty() {
             let names: Vec<String> = made.not_recorded.iter().map(|name| printable(name)).collect();
             let _ = writeln!(out, "\nNot recorded, so without a limit in the override: {}", names.join(", "));
         }
         match &made.written {
             Some(path) => {
-                let (user, path) = (made.of.display(), path.display());
-                let _ = writeln!(out, "\nOverride written to {path}: docker compose -f {user} -f {path} up -d");
+                let users: String = made.files.iter().map(|user| format!("-f {} ", user.display())).collect();
+                let path = path.display();
+                let _ = writeln!(out, "\nOverride written to {path}: docker compose {users}-f {path} up -d");
             }
             None => {
                 let _ = write!(out, "\nThe override (--override FILE writes it)\n{}", indented(&made.text));
@@ -159,13 +163,28 @@ fn files(all: &Document, out: &mut String) {
     }
     if let Some(wsl) = &all.wslconfig {
         for problem in &wsl.problems {
-            let line = problem.line.map_or_else(String::new, |line| format!(" line {line}"));
-            let _ = writeln!(out, "\n.wslconfig{line}: {}", problem.what);
+            let _ = writeln!(out, "\n.wslconfig {}", problem);
         }
-        let _ = write!(out, "\n%UserProfile%\\.wslconfig\n{}", indented(&wsl.text));
+        match &wsl.written {
+            Some(path) => {
+                let _ = writeln!(
+                    out,
+                    "\nA new .wslconfig written to {}: put it in place of yours, then wsl --shutdown",
+                    path.display()
+                );
+            }
+            None => {
+                let _ = write!(
+                    out,
+                    "\n%UserProfile%\\.wslconfig (--new-wslconfig FILE writes it)\n{}",
+                    indented(&wsl.text)
+                );
+            }
+        }
     }
 }
 
 fn indented(text: &str) -> String {
-    text.lines().map(|line| format!("  {line}\n")).collect()
+    let shown = |line: &str| line.split('\t').map(printable).collect::<Vec<_>>().join("\t");
+    text.lines().map(|line| format!("  {}\n", shown(line))).collect()
 }

@@ -15,21 +15,36 @@ pub fn claim(place: Place<'_>) -> Option<Identity> {
     if place.leaf.contains(':') {
         return None;
     }
-    if let Some(pod) = pod_of(place.leaf).filter(|_| is_below(place.above) || place.leaf.starts_with("kubepods")) {
+    if let Some(pod) = pod_of(place.leaf).filter(|_| is_below(place.above) || root(place.leaf).is_some()) {
         return Some(Identity { pod_id: Some(pod), ..Identity::of(NAME) });
     }
     let class = place.leaf.strip_suffix(".slice").unwrap_or(place.leaf);
-    let class = match (place.above.last(), class) {
-        (None, "kubepods") | (Some(_), "kubepods-burstable" | "kubepods-besteffort") => class,
-        (Some(&"kubepods"), "burstable" | "besteffort") => class,
-        _ => return None,
+    let is_class = match root(class) {
+        Some("") => {
+            !is_below(place.above) && (place.above.is_empty() || class != place.leaf || is_root_of(place.above))
+        }
+        Some("-burstable" | "-besteffort") => !place.above.is_empty(),
+        _ => matches!((place.parent(), class), (Some("kubepods"), "burstable" | "besteffort")),
     };
-    Some(Identity::named(NAME, class))
+    is_class.then(|| Identity::named(NAME, class))
+}
+
+/// What is behind `kubepods` in a name. Kubelets with a root of their own put that in front: `kubelet-kubepods`.
+fn root(name: &str) -> Option<&str> {
+    let at = name.find("kubepods")?;
+    (at == 0 || name[..at].ends_with('-')).then(|| &name[at + "kubepods".len()..])
+}
+
+/// Whether the folder above is that of a kubelet in a container.
+fn is_root_of(above: &[&str]) -> bool {
+    above.last() == Some(&"kubelet")
 }
 
 /// Whether the folders above are those of pods.
 pub fn is_below(above: &[&str]) -> bool {
-    above.iter().any(|part| *part == "kubepods" || part.starts_with("kubepods-") || *part == "kubepods.slice")
+    above.iter().any(|part| {
+        root(part.strip_suffix(".slice").unwrap_or(part)).is_some_and(|rest| rest.is_empty() || rest.starts_with('-'))
+    })
 }
 
 /// Id of the innermost pod among folders.
@@ -40,7 +55,7 @@ pub fn pod_above(above: &[&str]) -> Option<String> {
 /// Id of the pod in `pod<uid>`, `kubepods-burstable-pod<uid>.slice` and alike: a UUID, or 32 digits for a static pod.
 pub fn pod_of(name: &str) -> Option<String> {
     let name = name.strip_suffix(".slice").unwrap_or(name);
-    let uid = match name.strip_prefix("kubepods") {
+    let uid = match root(name) {
         Some(rest) => rest
             .strip_prefix("-burstable")
             .or_else(|| rest.strip_prefix("-besteffort"))
@@ -49,7 +64,6 @@ pub fn pod_of(name: &str) -> Option<String> {
         None => name.strip_prefix("pod")?,
     };
     let uid = uid.replace('_', "-");
-    let hex = |text: &str| text.bytes().all(|b| b.is_ascii_hexdigit());
-    let parts: Vec<usize> = uid.split('-').filter(|part| hex(part)).map(str::len).collect();
-    (parts == [8, 4, 4, 4, 12] && uid.len() == 36 || parts == [32] && uid.len() == 32).then_some(uid)
+    let is_hash = uid.len() == 32 && uid.bytes().all(|b| b.is_ascii_hexdigit());
+    (is_hash || crate::containers::runtimes::is_uuid(&uid)).then_some(uid)
 }

@@ -1,4 +1,4 @@
-//! LXC, LXD and Incus: `/lxc.payload.<name>`, `/lxc/<name>`; `/lxc.monitor.<name>` is its monitor.
+//! LXC, LXD and Incus: `/lxc.payload.<name>`, `/lxc.payload/<name>`, `/lxc/<name>`; `/lxc.monitor.<name>` is its monitor.
 
 use crate::containers::runtimes::Place;
 use crate::model::identity::Identity;
@@ -9,10 +9,15 @@ pub const NAME: &str = "lxc";
 /// A container of LXC, or its monitor.
 pub fn claim(place: Place<'_>) -> Option<Identity> {
     let text = |name: &str| (!name.is_empty()).then(|| name.to_owned());
-    if let Some(name) = place.leaf.strip_prefix("lxc.payload.").and_then(text) {
+    // Older versions have a folder for all.
+    let of = |folder: &str| match place.parent() == Some(folder) {
+        true => text(place.leaf).filter(|name| !crate::containers::runtimes::tells(name)),
+        false => place.leaf.strip_prefix(folder)?.strip_prefix('.').and_then(text),
+    };
+    if let Some(name) = of("lxc.payload") {
         return Some(Identity { name: Some(name.clone()), ..Identity::container(NAME, &name) });
     }
-    if let Some(name) = place.leaf.strip_prefix("lxc.monitor.").and_then(text) {
+    if let Some(name) = of("lxc.monitor") {
         return Some(Identity::named(NAME, &format!("{name} (monitor)")));
     }
     (is_below(place.above) && !crate::containers::runtimes::tells(place.leaf))

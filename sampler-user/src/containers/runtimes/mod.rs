@@ -3,11 +3,16 @@
 //! A runtime is one file and one line of [`TABLE`]. The innermost part of a path that a runtime claims decides, so a container
 //! in a container is the inner one, and what lies below belongs to it.
 
+pub mod buildkit;
 pub mod containerd;
 pub mod crio;
 pub mod docker;
+pub mod ecs;
+pub mod garden;
+pub mod kata;
 pub mod kubernetes;
 pub mod lxc;
+pub mod nomad;
 pub mod nspawn;
 pub mod podman;
 pub mod systemd;
@@ -40,7 +45,12 @@ pub struct Runtime {
 }
 
 /// All runtimes but systemd, which has what none of them claims.
-pub static TABLE: [Runtime; 8] = [
+pub static TABLE: [Runtime; 13] = [
+    Runtime { name: buildkit::NAME, claim: buildkit::claim },
+    Runtime { name: ecs::NAME, claim: ecs::claim },
+    Runtime { name: garden::NAME, claim: garden::claim },
+    Runtime { name: kata::NAME, claim: kata::claim },
+    Runtime { name: nomad::NAME, claim: nomad::claim },
     Runtime { name: docker::NAME, claim: docker::claim },
     Runtime { name: containerd::NAME, claim: containerd::claim },
     Runtime { name: crio::NAME, claim: crio::claim },
@@ -59,7 +69,7 @@ const DEPTH: usize = 64;
 
 /// Who a cgroup is by its path; `None` when it is nobody's.
 pub fn identify(path: &str) -> Option<Identity> {
-    let parts: Vec<&str> = path.split('/').filter(|part| !part.is_empty()).take(DEPTH).collect();
+    let parts = parts(path);
     let (distro, prefix) = wsl::distro(&parts);
     // Behind WSL's prefix is a tree like any other; the prefix alone is WSL's own.
     let from = if prefix == parts.len() { 0 } else { prefix };
@@ -69,7 +79,9 @@ pub fn identify(path: &str) -> Option<Identity> {
         let inner = &parts[at + 1..];
         // The runtimes' own subfolder for the container's processes is the container.
         if !(inner.is_empty() || inner == ["container"]) {
-            identity.inner = Some(inner.join("/"));
+            identity.inner = Some(
+                identity.inner.iter().map(String::as_str).chain(inner.iter().copied()).collect::<Vec<_>>().join("/"),
+            );
         }
         identity.pod_id = identity.pod_id.or_else(|| kubernetes::pod_above(place.above));
         Some(identity)
@@ -83,6 +95,26 @@ pub fn identify(path: &str) -> Option<Identity> {
     Some(identity)
 }
 
+/// Where hierarchies are mounted.
+const MOUNT: &str = "/sys/fs/cgroup/";
+/// Hierarchies of v1 below that, and that of v2 beside them.
+const HIERARCHIES: [&str; 6] = ["memory", "unified", "systemd", "cpu,cpuacct", "cpu", "pids"];
+
+/// The parts of a path, of one from a namespace (`/../x`), from `/proc/PID/cgroup` (`9:memory:/x`) and with its mount too.
+fn parts(path: &str) -> Vec<&str> {
+    let of_proc = path.split_once(":/").filter(|(head, _)| {
+        head.split_once(':').is_some_and(|(number, _)| !number.is_empty() && number.bytes().all(|b| b.is_ascii_digit()))
+    });
+    let path = of_proc.map_or(path, |(_, path)| path);
+    let (path, is_mount) = path.strip_prefix(MOUNT).map_or((path, false), |path| (path, true));
+    let parts = path.split('/').filter(|part| !part.is_empty() && *part != ".." && *part != ".");
+    let mut parts = parts.take(DEPTH).peekable();
+    if is_mount {
+        parts.next_if(|first| HIERARCHIES.contains(first));
+    }
+    parts.collect()
+}
+
 /// The runtimes that claim a cgroup: one at most, which a test holds.
 pub fn claimants(place: Place<'_>) -> impl Iterator<Item = (&'static str, Identity)> {
     TABLE.iter().filter_map(move |runtime| Some((runtime.name, (runtime.claim)(place)?)))
@@ -90,9 +122,11 @@ pub fn claimants(place: Place<'_>) -> impl Iterator<Item = (&'static str, Identi
 
 /// Whether a name tells its runtime by itself, whatever folder it is in.
 pub fn tells(leaf: &str) -> bool {
-    const PREFIXES: [&str; 5] = ["docker", "nerdctl", "libpod", "crio", "cri-containerd"];
+    const PREFIXES: [&str; 7] =
+        ["docker", "nerdctl", "libpod", "libpod-payload", "crio", "cri-containerd", "containerd"];
     PREFIXES.iter().any(|prefix| id_after(leaf, prefix).is_some())
-        || leaf.contains(":cri-containerd:")
+        || leaf.contains(':')
+        || kata::claim(Place { above: &[], leaf }).is_some()
         || podman::pod(leaf).is_some()
         || nspawn::name(leaf).is_some()
         || ["lxc.payload.", "lxc.monitor."].iter().any(|prefix| leaf.starts_with(prefix))
@@ -108,6 +142,20 @@ pub fn id_after<'a>(leaf: &'a str, prefix: &str) -> Option<&'a str> {
     let rest = leaf.strip_prefix(prefix)?.strip_prefix('-')?;
     let id = rest.strip_suffix(".scope").unwrap_or(rest);
     is_id(id).then_some(id)
+}
+
+/// Pod and id in `<slice>:<runtime>:<id>`, which is where runc puts a container that was asked for in systemd's way without systemd.
+pub fn slice_and_id<'a>(leaf: &'a str, runtime: &str) -> Option<(Option<String>, &'a str)> {
+    let (slice, rest) = leaf.split_once(':')?;
+    let id = rest.strip_prefix(runtime)?.strip_prefix(':')?;
+    is_id(id).then(|| (kubernetes::pod_of(slice), id))
+}
+
+/// Whether a text is a UUID.
+pub fn is_uuid(text: &str) -> bool {
+    let parts: Vec<&str> = text.split('-').collect();
+    let is_hex = |part: &&str| part.bytes().all(|b| b.is_ascii_hexdigit());
+    parts.iter().all(is_hex) && parts.iter().map(|part| part.len()).eq([8, 4, 4, 4, 12])
 }
 
 #[cfg(test)]
@@ -165,6 +213,29 @@ mod tests {
                 texts.into_iter().filter_map(|(key, value)| Some((key.to_owned(), value?.replace(' ', "_")))).collect();
             assert_eq!(got, wanted, "{path}");
         }
+    }
+
+    /// By hand: `SAMPLER_CASES=DIR cargo test --lib runtime::tests::cases -- --ignored`, where DIR has a `truth.json` of
+    /// `[{path, runtime, container, name, pod, shown}]`.
+    #[test]
+    #[ignore = "needs a folder of cases: SAMPLER_CASES"]
+    fn cases() {
+        let folder = PathBuf::from(std::env::var("SAMPLER_CASES").unwrap());
+        let truth: Vec<serde_json::Value> =
+            serde_json::from_slice(&std::fs::read(folder.join("truth.json")).unwrap()).unwrap();
+        let mut wrong = Vec::new();
+        for case in &truth {
+            let path = case["path"].as_str().unwrap();
+            let text = |key: &str| case[key].as_str().map(str::to_owned);
+            let got = identify(path).unwrap_or_default();
+            let shown = got.title().unwrap_or_default();
+            let told = (Some(got.runtime), got.container, got.name, got.pod_id);
+            let wanted = (text("runtime"), text("container"), text("name"), text("pod"));
+            if told != wanted {
+                wrong.push(format!("{path}:\n  {told:?} ({shown})\n  {wanted:?}"));
+            }
+        }
+        assert!(wrong.is_empty() && !truth.is_empty(), "{} wrong\n{}", wrong.len(), wrong.join("\n"));
     }
 
     #[test]

@@ -1,5 +1,5 @@
 //! Machines of systemd-machined: nspawn (`machine-<name>.scope`, `systemd-nspawn@<name>.service`) and libvirt
-//! (`machine-qemu\x2d<n>\x2d<name>.scope`).
+//! (`machine-qemu\x2d<n>\x2d<name>.scope`; `qemu-<n>-<name>.libvirt-qemu` without systemd).
 
 use crate::containers::runtimes::Place;
 use crate::containers::runtimes::systemd::unescape;
@@ -17,7 +17,8 @@ pub fn claim(place: Place<'_>) -> Option<Identity> {
 pub fn name(leaf: &str) -> Option<String> {
     let scope = leaf.strip_prefix("machine-").and_then(|rest| rest.strip_suffix(".scope"));
     let unit = leaf.strip_prefix("systemd-nspawn@").and_then(|rest| rest.strip_suffix(".service"));
-    let name = unescape(scope.or(unit)?);
+    let plain = || ["libvirt-qemu", "libvirt-lxc"].iter().find_map(|kind| leaf.strip_suffix(kind)?.strip_suffix('.'));
+    let name = unescape(scope.or(unit).or_else(plain)?);
     // libvirt counts its machines: qemu-3-name, lxc-3-name.
     let virt = |driver: &str| {
         let (number, name) = name.strip_prefix(driver)?.strip_prefix('-')?.split_once('-')?;

@@ -1,5 +1,5 @@
-//! Podman: `libpod-<id>.scope`, below a pod's slice or a user's too; `/libpod_parent/libpod-<id>` without systemd. Its monitors are
-//! `libpod-conmon-<id>.scope` and no containers.
+//! Podman: `libpod-<id>.scope`, below a pod's slice or a user's too; `/libpod_parent/libpod-<id>` without systemd;
+//! `libpod-payload-<id>` in the unit of a Quadlet. Its monitors are `libpod-conmon-<id>.scope` and no containers.
 
 use crate::containers::runtimes::{Place, id_after, is_id};
 use crate::model::identity::Identity;
@@ -12,8 +12,14 @@ pub const PARENT: &str = "libpod_parent";
 
 /// A container or a pod of Podman.
 pub fn claim(place: Place<'_>) -> Option<Identity> {
-    if let Some(id) = id_after(place.leaf, "libpod") {
-        return Some(Identity { pod_id: place.parent().and_then(pod), ..Identity::container(NAME, id) });
+    let is_pod = |name: &&str| is_id(name) && place.above.contains(&PARENT);
+    if let Some(id) = id_after(place.leaf, "libpod").or_else(|| id_after(place.leaf, "libpod-payload")) {
+        let plain = || place.parent().filter(is_pod).map(str::to_owned);
+        let pod_id = place.parent().and_then(pod).or_else(plain);
+        return Some(Identity { pod_id, ..Identity::container(NAME, id) });
+    }
+    if place.parent() == Some(PARENT) && is_id(place.leaf) {
+        return Some(Identity { pod_id: Some(place.leaf.to_owned()), ..Identity::of(NAME) });
     }
     pod(place.leaf).map(|pod| Identity { pod_id: Some(pod), ..Identity::of(NAME) })
 }

@@ -6,10 +6,15 @@ use crate::model::identity::Identity;
 /// Name of the runtime.
 pub const NAME: &str = "wsl";
 
-/// The cgroups of WSL itself: of all distributions, of one, of its systemd.
+/// The cgroups of WSL itself: of all distributions, of one, of its systemd or of what runs beside that.
 pub fn claim(place: Place<'_>) -> Option<Identity> {
     let parts: Vec<&str> = place.above.iter().chain([&place.leaf]).copied().collect();
-    (parts[0] == "wsl-user" && distro(&parts).1 == parts.len()).then(|| Identity::named(NAME, &parts.join("/")))
+    if parts[0] != "wsl-user" || distro(&parts).1 != parts.len() {
+        return None;
+    }
+    let name = parts.get(1).unwrap_or(&parts[0]);
+    let inner = parts.get(2).map(|part| (*part).to_owned());
+    Some(Identity { inner, ..Identity::named(NAME, name) })
 }
 
 /// Number of the distribution, and how many parts of the path are its prefix.
