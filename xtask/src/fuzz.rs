@@ -21,7 +21,7 @@ pub struct Args {
     target: Vec<String>,
 }
 
-const TARGETS: [&str; 7] = ["journal", "block", "kmsg", "kernel_files", "wslconfig", "advice", "import"];
+const TARGETS: [&str; 8] = ["journal", "block", "kmsg", "kernel_log", "kernel_files", "wslconfig", "advice", "import"];
 
 pub fn run(args: &Args) -> anyhow::Result<()> {
     if Command::new("cargo").args(["fuzz", "--version"]).output().is_ok_and(|output| !output.status.success()) {
@@ -83,6 +83,11 @@ fn seed(target: &str, to: &Path) -> anyhow::Result<usize> {
                         put(&fs::read(file.path())?)?;
                     }
                 }
+            }
+        }
+        "kernel_log" => {
+            for file in fs::read_dir(data.join("kernel-logs"))?.flatten() {
+                put(&fs::read(file.path())?)?;
             }
         }
         "wslconfig" => {
