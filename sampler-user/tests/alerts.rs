@@ -4,16 +4,16 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use sampler::alert::rules::Rules;
-use sampler::alert::{Alert, Watch};
 use sampler::analysis::live::Live;
-use sampler::board::{Board, Depth};
-use sampler::event::{Event, What};
-use sampler::fields::Table;
-use sampler::recording::Subject;
-use sampler::sample::Row;
+use sampler::live::alert::rules::Rules;
+use sampler::live::alert::{Alert, Watch};
+use sampler::live::board::{Board, Depth};
+use sampler::model::event::{Event, EventKind};
+use sampler::model::fields::Table;
+use sampler::model::recording::Subject;
+use sampler::model::sample::Row;
+use sampler::model::time::Anchor;
 use sampler::store::scan::{Query, Recording};
-use sampler::time::Anchor;
 
 fn recordings() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../data/recordings")
@@ -67,7 +67,7 @@ fn alerts(dir: &Path) -> Vec<Alert> {
             live.row(*time, &own);
         }
         for news in live.look() {
-            let what = What::Leak {
+            let what = EventKind::Leak {
                 leaks: news.leaks,
                 component: None,
                 bytes_per_s: None,

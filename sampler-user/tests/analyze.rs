@@ -9,10 +9,10 @@ mod stack;
 use std::fmt::Write;
 use std::process::{Command, Output};
 
-use sampler::fields::{FieldId, UNLIMITED};
-use sampler::recording::Subject;
-use sampler::sample::{PassHead, PassKind, Row};
-use sampler::sink::Sink;
+use sampler::model::fields::{FieldId, UNLIMITED};
+use sampler::model::recording::Subject;
+use sampler::model::sample::{PassHead, PassKind, Row};
+use sampler::model::sink::Sink;
 use serde_json::Value;
 
 fn sampler(args: &[&str]) -> Output {
@@ -95,7 +95,7 @@ fn a_leak_is_told_from_cache_garbage_and_rest() {
     let want = (412.0 * MIB as f64 - 1200.0 * 200_000.0) / 200_000.0;
     assert!((number(&leak["time_to_limit_s"]) / want - 1.0).abs() < 0.03, "{leak}");
     assert!(number(&leak["probability"]) > 0.8 && number(&of("/rest")["probability"]) < 0.2);
-    let onset = sampler::time::parse_time(of("/late")["onset"].as_str().unwrap()).unwrap();
+    let onset = sampler::model::time::parse_time(of("/late")["onset"].as_str().unwrap()).unwrap();
     let late = (onset - 1_000_000_000_000_000) / 1_000_000;
     assert!((430..570).contains(&late), "began after 500 s, said {late}");
     let words = text(&sampler(&["analyze", &out]).stdout);
@@ -166,7 +166,7 @@ fn a_leak_without_any_limit_runs_into_the_end_of_the_machine() {
         for (number, path) in [(1, "/free"), (2, "/wide"), (3, "/tight")] {
             writer.subject(number, &Subject { cgroup: path.into(), id: u64::from(number), process: None });
         }
-        let begin_ns = sampler::time::mono_ns();
+        let begin_ns = sampler::model::time::mono_ns();
         for t in 0..900u64 {
             let anon = 50 * MIB + t * 100_000 + t * 7919 % 101 * 512;
             let mut pass = |kind, rows: &[(u32, &[(FieldId, u64)])]| {
@@ -321,12 +321,13 @@ fn containers_of_a_compose_service_are_one_workload_by_their_names() {
 }
 
 mod foreign {
-    use super::*;
     use parquet::data_type::{ByteArray, ByteArrayType, Int64Type};
     use parquet::file::metadata::KeyValue;
     use parquet::file::properties::WriterProperties;
     use parquet::file::writer::SerializedFileWriter;
     use parquet::schema::parser::parse_message_type;
+
+    use super::*;
 
     fn write(path: &std::path::Path, cgroup: &str, time: &str, version: &str) {
         let schema = format!("message m {{ required binary {cgroup} (UTF8); required int64 {time}; }}");

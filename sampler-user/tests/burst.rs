@@ -1,53 +1,24 @@
 //! What `--burst` records of real cgroups, many at once.
 #![allow(clippy::unwrap_used, clippy::print_stderr, reason = "a test panics and says why it skips")]
 
+#[path = "support/cgroups.rs"]
+mod cgroups;
+
 use std::fs;
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::path::Path;
+use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::sleep;
 use std::time::Duration;
 
-use sampler::cgroupfs::layout::{Layout, Version};
+use self::cgroups::Cgroup;
 
-/// A cgroup with a limit, and who runs in it; gone when dropped.
-struct Cage {
-    folder: PathBuf,
-    path: String,
-    child: Child,
-}
-
-impl Cage {
-    fn run(layout: &Layout, name: &str, limit_mib: u64, line: &str) -> Cage {
-        let path = format!("/sampler-test-burst-{}-{name}", std::process::id());
-        let folder = layout.memory.join(&path[1..]);
-        fs::create_dir(&folder).unwrap();
-        let file = match layout.version {
-            Version::V1 => "memory.limit_in_bytes",
-            Version::V2 => "memory.max",
-        };
-        fs::write(folder.join(file), (limit_mib << 20).to_string()).unwrap();
-        let line = format!("echo $$ > {}/cgroup.procs; exec {line}", folder.display());
-        let child = Command::new("sh").args(["-c", &line]).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
-        Cage { folder, path, child }
-    }
-}
-
-impl Drop for Cage {
-    fn drop(&mut self) {
-        // Those that it started are in the cgroup too.
-        for _ in 0..100 {
-            let inside = fs::read_to_string(self.folder.join("cgroup.procs")).unwrap_or_default();
-            for pid in inside.lines().filter_map(|pid| rustix::process::Pid::from_raw(pid.parse().ok()?)) {
-                let _ = rustix::process::kill_process(pid, rustix::process::Signal::KILL);
-            }
-            let _ = self.child.try_wait();
-            if fs::remove_dir(&self.folder).is_ok() {
-                break;
-            }
-            sleep(Duration::from_millis(20));
-        }
-    }
+/// A cgroup with a limit, in which a command runs.
+fn running(name: &str, limit_mib: u64, line: &str) -> Cgroup {
+    let mut cgroup = Cgroup::make("burst", name.as_bytes()).unwrap();
+    cgroup.limit(limit_mib << 20);
+    cgroup.start(&format!("exec {line}"));
+    cgroup
 }
 
 /// Ends when it is dropped, also by a panic.
@@ -72,17 +43,15 @@ fn a_healthy_container_full_of_page_cache_costs_no_more_rows_than_one_at_rest_wh
     if !rustix::process::geteuid().is_root() {
         return eprintln!("SKIPPED {test}: needs root to make a cgroup");
     }
-    let Ok(layout) = Layout::detect() else { return eprintln!("SKIPPED {test}: no memory controller") };
-    let probe = layout.memory.join(format!("sampler-test-burst-{}", std::process::id()));
-    if let Err(error) = fs::create_dir(&probe).and_then(|()| fs::remove_dir(&probe)) {
-        return eprintln!("SKIPPED {test}: mkdir {}: {error}", probe.display());
+    if Cgroup::make("burst", b"probe").is_none() {
+        return;
     }
     let dir = tempfile::tempdir().unwrap();
     let big = dir.path().join("big");
     fs::File::create(&big).unwrap().set_len(96 << 20).unwrap();
     let reads = format!("sh -c 'while :; do cat {} >/dev/null; sleep 0.1; done'", big.display());
-    let reader = Cage::run(&layout, "reader", 32, &reads);
-    let rest: Vec<Cage> = (0..8).map(|n| Cage::run(&layout, &format!("rest{n}"), 64, "sleep 1000")).collect();
+    let reader = running("reader", 32, &reads);
+    let rest: Vec<Cgroup> = (0..8).map(|n| running(&format!("rest{n}"), 64, "sleep 1000")).collect();
     // It is at its limit before anybody looks.
     sleep(Duration::from_secs(2));
     let done = AtomicBool::new(false);
@@ -95,13 +64,13 @@ fn a_healthy_container_full_of_page_cache_costs_no_more_rows_than_one_at_rest_wh
                 if done.load(Ordering::Relaxed) {
                     break;
                 }
-                drop(Cage::run(&layout, &format!("churn{n}"), 64, "true"));
+                drop(running(&format!("churn{n}"), 64, "true"));
                 sleep(Duration::from_millis(100));
             }
         });
         let mut recorder = Command::new(env!("CARGO_BIN_EXE_sampler"))
             .args(["record", "--interval", "100ms", "--burst", "1ms", "--no-protect", "--for", "12s"])
-            .arg(format!("--cgroup=/sampler-test-burst-{}-*", std::process::id()))
+            .arg(format!("--cgroup=/sampler-test-{}-burst-*", std::process::id()))
             .arg("--out")
             .arg(&out)
             .stderr(Stdio::null())
@@ -110,7 +79,7 @@ fn a_healthy_container_full_of_page_cache_costs_no_more_rows_than_one_at_rest_wh
         sleep(Duration::from_secs(3));
         // 100 MiB/s, as a kernel that counts in batches sees it.
         let leak = "perl -e 'while (1) { push @a, \"x\" x (2 << 20); select(undef, undef, undef, 0.02) }'";
-        let leak = Cage::run(&layout, "leak", 300, leak);
+        let leak = running("leak", 300, leak);
         assert!(recorder.wait().unwrap().success());
         let at_rest = rows(&out, &rest[0].path);
         let (reading, leaking) = (rows(&out, &reader.path), rows(&out, &leak.path));

@@ -1,6 +1,7 @@
 //! The command as a user has it: exit codes, messages, and real cgroups where the machine allows.
 #![allow(clippy::unwrap_used, clippy::print_stderr, reason = "a test panics and says why it skips")]
 
+use std::fs;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
@@ -22,7 +23,7 @@ fn json(args: &[&str]) -> serde_json::Value {
 /// Whether this machine lets us make cgroups; says why not.
 fn can_cage(test: &str) -> bool {
     let root = rustix::process::geteuid().is_root();
-    let memory = sampler::cgroupfs::layout::Layout::detect();
+    let memory = sampler::kernel::cgroupfs::layout::Layout::detect();
     match (root, memory) {
         (true, Ok(layout)) => {
             let probe = layout.memory.join(format!("sampler-test-probe-{}", std::process::id()));
@@ -76,6 +77,37 @@ fn what_is_wrong_is_said_and_has_its_exit_code() {
         assert_eq!(output.status.code(), Some(code), "{args:?}: {}", text(&output.stderr));
         assert!(text(&output.stderr).contains(words), "{args:?}: {}", text(&output.stderr));
     }
+}
+
+#[test]
+fn what_cannot_be_read_is_no_all_clear() {
+    let small = Path::new(env!("CARGO_MANIFEST_DIR")).join("../data/journal/small.journal");
+    let mut bytes = std::fs::read(small).unwrap();
+    bytes[40] ^= 1;
+    let dir = tempfile::tempdir().unwrap();
+    let journal = dir.path().join("journal");
+    std::fs::create_dir(&journal).unwrap();
+    std::fs::write(journal.join("x.journal"), bytes).unwrap();
+    let parquet = dir.path().join("x.parquet");
+    std::fs::write(&parquet, "not a table").unwrap();
+    let folder = dir.path().to_str().unwrap();
+    for args in [&[folder][..], &[folder, "--all"], &[folder, "--list"], &[parquet.to_str().unwrap()]] {
+        let output = sampler(&[&["postmortem"], args].concat());
+        let said = text(&output.stdout);
+        assert_eq!(output.status.code(), Some(5), "{args:?}: {said}");
+        assert!(said.contains("no all-clear") && said.contains("problem: "), "{args:?}: {said}");
+        assert!(!said.contains("no OOM kill"), "{args:?}: {said}");
+    }
+    for args in [&["--at", "10"][..], &["--html", "/dev/null"], &["--list", "--json"]] {
+        let output = sampler(&[&["postmortem", folder], args].concat());
+        let said = text(&output.stderr);
+        assert_eq!(output.status.code(), Some(5), "{args:?}: {said}");
+        assert!(said.contains("no all-clear") && said.contains("x.journal"), "{args:?}: {said}");
+    }
+    let output = sampler(&["postmortem", folder, "--json"]);
+    let document: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!((output.status.code(), &document["incidents"]), (Some(5), &serde_json::json!([])));
+    assert!(document["problems"][0]["source"].as_str().unwrap().ends_with("x.journal"), "{document}");
 }
 
 #[test]
@@ -135,7 +167,7 @@ fn run_passes_exit_codes_and_explains_a_kill() {
     assert!(text(&seven.stderr).contains("no OOM kill"));
     let missing = sampler(&["run", "--out", &out("missing"), "--", "no-such-command"]);
     assert_eq!(missing.status.code(), Some(127), "{}", text(&missing.stderr));
-    let layout = sampler::cgroupfs::layout::Layout::detect().unwrap();
+    let layout = sampler::kernel::cgroupfs::layout::Layout::detect().unwrap();
     let left: Vec<_> = std::fs::read_dir(layout.memory).unwrap().flatten().map(|e| e.file_name()).collect();
     assert!(!left.iter().any(|name| name.to_string_lossy().starts_with("sampler-run-")), "a cgroup was left: {left:?}");
 
@@ -146,7 +178,9 @@ fn run_passes_exit_codes_and_explains_a_kill() {
     args.extend(leak);
     let killed = sampler(&args);
     assert_eq!(killed.status.code(), Some(137), "{}", text(&killed.stderr));
-    assert!(text(&killed.stderr).contains("killed by the OOM killer, because this cgroup hit its own limit of 24 MiB"));
+    let said = text(&killed.stderr);
+    assert!(said.contains("`sampler` (pid ") && said.contains(" was OOM-killed at "), "{said}");
+    assert!(said.contains(" by its own limit of 24 MiB."), "{said}");
 
     let info = json(&["info", &killed_out, "--json"]);
     let kills = info["oom_kills"].as_array().unwrap();
@@ -209,7 +243,8 @@ fn sigkill_loses_nothing_that_was_journalled() {
         return;
     }
     let trials = std::env::var("SAMPLER_KILLS").ok().and_then(|n| n.parse().ok()).unwrap_or(12u64);
-    let samples = |kind: sampler::sample::PassKind| u64::from(kind.table() == sampler::fields::Table::Samples);
+    let samples =
+        |kind: sampler::model::sample::PassKind| u64::from(kind.table() == sampler::model::fields::Table::Samples);
     let mut torn = 0;
     for trial in 0..trials {
         let dir = tempfile::tempdir().unwrap();
@@ -259,4 +294,27 @@ fn sigkill_loses_nothing_that_was_journalled() {
         );
     }
     eprintln!("{trials} kills, {torn} torn tails, all recovered");
+}
+
+#[test]
+fn a_demo_without_root_explains_the_recording_that_is_in_the_program() {
+    use std::os::unix::fs::PermissionsExt;
+    use std::os::unix::process::CommandExt;
+    let dir = tempfile::tempdir().unwrap();
+    fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o777)).unwrap();
+    // As an installed program: the source is out of its reach.
+    let program = dir.path().join("sampler");
+    fs::copy(env!("CARGO_BIN_EXE_sampler"), &program).unwrap();
+    let out = dir.path().join("demo");
+    let mut demo = Command::new(&program);
+    demo.arg("demo").arg("--out").arg(&out).current_dir(dir.path());
+    if rustix::process::geteuid().is_root() {
+        demo.uid(65534).gid(65534);
+    }
+    let done = demo.output().unwrap();
+    let (page, notes) = (text(&done.stdout), text(&done.stderr));
+    assert!(done.status.success(), "{notes}");
+    assert!(page.contains("its own limit of 64 MiB") && page.contains("cause: burst"), "{page}");
+    assert!(notes.contains("Next:") && !notes.contains(env!("CARGO_MANIFEST_DIR")), "{notes}");
+    assert!(fs::metadata(out.join("report.html")).unwrap().len() > 10_000);
 }

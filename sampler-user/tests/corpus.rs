@@ -5,10 +5,10 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use sampler::analysis::detectors::Class;
-use sampler::analysis::track::Track;
-use sampler::analysis::verdict::judge;
-use sampler::fields::Table;
+use sampler::analysis::leak::detectors::Class;
+use sampler::analysis::leak::track::Track;
+use sampler::analysis::leak::verdict::judge;
+use sampler::model::fields::Table;
 use sampler::store::scan::{Query, Recording};
 
 /// Known defects of a recording: what is called a leak and is none, and leaks that are not told.

@@ -10,18 +10,16 @@ use std::process::{Command, Stdio};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use sampler::cgroupfs::layout::{Layout, Version};
-use sampler::cgroupfs::tree::Selection;
-use sampler::event::{Event, What};
-use sampler::fields::{FieldId, Table};
 use sampler::journal::writer::Writer;
-use sampler::record::naming::Sources;
-use sampler::record::{Config, UseProbe, record};
-use sampler::recording::Subject;
-use sampler::sample::{PassHead, PassKind, Row, SubjectRef};
-use sampler::sink::Sink;
+use sampler::kernel::cgroupfs::layout::{Layout, Version};
+use sampler::model::event::{Event, EventKind};
+use sampler::model::fields::{FieldId, Table};
+use sampler::model::recording::Subject;
+use sampler::model::sample::{PassHead, PassKind, Row, SubjectRef};
+use sampler::model::sink::Sink;
+use sampler::model::time::mono_ns;
+use sampler::record::{Config, NameSources, UseProbe, record};
 use sampler::store::scan::{Query, Recording};
-use sampler::time::mono_ns;
 
 /// A file system of its own, as small as a test wants; gone at the end.
 struct Mount(PathBuf, #[expect(dead_code, reason = "its folder stays until the end")] tempfile::TempDir);
@@ -88,7 +86,7 @@ fn a_full_disk_is_a_gap_and_what_was_written_stays() {
         .events(i64::MIN..i64::MAX)
         .into_iter()
         .filter_map(|timed| match timed.event.what {
-            What::Gap { lost_passes, reason, .. } => {
+            EventKind::Gap { lost_passes, reason, .. } => {
                 assert!(reason.contains("No space left"), "{reason}");
                 Some(lost_passes)
             }
@@ -192,17 +190,13 @@ fn one_unreadable_cgroup_never_stops_the_others() {
     fs::write(dir.path().join("huge/memory.current"), "99999999999999999999999999\n").unwrap();
     let seen = Arc::new(Mutex::new(Seen::default()));
     let config = Config {
-        layout,
-        selection: Selection::new(&[], &[]).unwrap(),
         interval: Duration::from_millis(10),
         slow_interval: Duration::from_millis(100),
-        burst: None,
-        max_cpu: None,
-        fields: Vec::new(),
         processes: false,
         protect: false,
         probe: UseProbe::Off,
-        names: Sources { ask: false, docker_socket: None },
+        names: NameSources { ask: false, docker_socket: None },
+        ..Config::new(layout)
     };
     let gone = dir.path().join("gone");
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();

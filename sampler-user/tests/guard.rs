@@ -6,10 +6,10 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
-use sampler::cgroupfs::layout::{Layout, Version};
-use sampler::fields::UNLIMITED;
 use sampler::guard::policy::{LEAK_RAISES, Policy, RAISES, Step};
-use sampler::guard::{Above, Action, Deed, Guard, Limits, Reading};
+use sampler::guard::{Above, Action, ActionKind, Guard, Limits, Reading};
+use sampler::kernel::cgroupfs::layout::{Layout, Version};
+use sampler::model::fields::UNLIMITED;
 use serde_json::Value;
 
 const MIB: u64 = 1 << 20;
@@ -58,7 +58,9 @@ impl World {
             let reading = at(t, self.limits);
             let available = (machine_mib * MIB).saturating_sub(reading.current);
             for action in self.guard.look((t * 1e6) as i64, &[reading], available) {
-                if let (Deed::Raise { to, .. } | Deed::Restore { to, .. }, true) = (&action.deed, self.apply) {
+                if let (ActionKind::Raise { to, .. } | ActionKind::Restore { to, .. }, true) =
+                    (&action.kind, self.apply)
+                {
                     self.limits = *to;
                 }
                 self.done.push((t, action));
@@ -68,15 +70,15 @@ impl World {
     }
 
     fn raises(&self) -> usize {
-        self.done.iter().filter(|(_, action)| matches!(action.deed, Deed::Raise { .. })).count()
+        self.done.iter().filter(|(_, action)| matches!(action.kind, ActionKind::Raise { .. })).count()
     }
 
     fn reasons(&self, wanted: &str) -> Vec<&str> {
-        let named = self.done.iter().filter(|(_, action)| match action.deed {
-            Deed::Raise { .. } => wanted == "raise",
-            Deed::Restore { .. } => wanted == "restore",
-            Deed::Reclaim { .. } => wanted == "reclaim",
-            Deed::Hold => wanted == "hold",
+        let named = self.done.iter().filter(|(_, action)| match action.kind {
+            ActionKind::Raise { .. } => wanted == "raise",
+            ActionKind::Restore { .. } => wanted == "restore",
+            ActionKind::Reclaim { .. } => wanted == "reclaim",
+            ActionKind::Hold => wanted == "hold",
         });
         named.map(|(_, action)| &*action.reason).collect()
     }
@@ -159,8 +161,8 @@ fn it_is_raised_before_the_limit_is_reached_and_never_beyond_the_budget() {
             world.limits
         );
         assert_eq!(world.guard.given(), world.limits.max - 100 * MIB);
-        let said = world.reasons("hold");
-        assert!(!said.is_empty() && said.len() <= 2 && said[0].contains("left of the budget"), "{said:?}");
+        let event = world.reasons("hold");
+        assert!(!event.is_empty() && event.len() <= 2 && event[0].contains("left of the budget"), "{event:?}");
     }
 }
 
@@ -176,7 +178,7 @@ fn the_machine_keeps_its_reserve_and_two_do_not_get_the_same_memory() {
     for n in 0..10 {
         let at = |which: usize| reading(["/a", "/b"][which], 60 + 2 * n, limits[which]);
         for action in guard.look(n as i64 * 100_000, &[at(0), at(1)], (160 - 4 * n) * MIB) {
-            if let Deed::Raise { to, .. } = action.deed {
+            if let ActionKind::Raise { to, .. } = action.kind {
                 limits[usize::from(action.path == "/b")] = to;
                 given += 1;
             }
@@ -199,7 +201,7 @@ fn a_leak_is_given_time_and_not_more() {
             assert!(world.reasons("raise")[0].contains("buys time, 1 of 2"), "{:?}", world.done);
             assert!(world.reasons("hold")[0].contains("only delays its end"), "{:?}", world.done);
         }
-        // The same is said once a minute.
+        // The same is event once a minute.
         assert!((4..=6).contains(&world.reasons("hold").len()), "{:?}", world.reasons("hold"));
     }
 }
@@ -226,7 +228,7 @@ fn at_the_end_only_what_fits_goes_back() {
         world.go((0.0, 6.0), 10_000, |t, l| reading("/a", rise(t, 20, 20.0, 130), l));
         let actions = world.guard.leave(&[reading("/a", now, world.limits)]);
         assert_eq!(actions.len(), 1);
-        assert_eq!(actions[0].deed == Deed::Restore { from: world.limits, to: max(100) }, back, "{actions:?}");
+        assert_eq!(actions[0].kind == ActionKind::Restore { from: world.limits, to: max(100) }, back, "{actions:?}");
         assert!(back || actions[0].reason.contains("would kill it"), "{actions:?}");
         assert!(world.guard.leave(&[reading("/a", now, world.limits)]).is_empty());
     }
@@ -266,7 +268,7 @@ fn what_failed_was_not_given_and_is_not_tried_at_once() {
     for n in 0..200 {
         let now = n * 100_000;
         for action in guard.look(now, &[reading("/a", 98, max(100))], 10_000 * MIB) {
-            let Deed::Raise { from, .. } = action.deed else { continue };
+            let ActionKind::Raise { from, .. } = action.kind else { continue };
             guard.failed(now, "/a", from);
             raises.push(n);
         }
@@ -361,8 +363,8 @@ fn a_real_cgroup_lives_with_the_guard_and_is_killed_beside_a_dry_run() {
     let (status, raised, after, events) = guarded(&cage, &path, &dir.path().join("dry"), &[]);
     assert!(!status.success(), "without an acting guard it is killed");
     assert_eq!((raised, after), (before, before), "a dry run writes nothing");
-    let said = of(&events, "raise");
-    assert!(!said.is_empty() && said.iter().all(|event| event["applied"] == false), "{events:#?}");
+    let event = of(&events, "raise");
+    assert!(!event.is_empty() && event.iter().all(|event| event["applied"] == false), "{events:#?}");
 
     let (status, raised, after, events) = guarded(&cage, &path, &dir.path().join("wet"), &["--apply"]);
     assert!(status.success(), "with the guard it lives: {status} {events:#?}");

@@ -1,52 +1,38 @@
 //! As an OOM kill happens: its page lies beside the recording, and the user's command is told, without stopping the sampling.
 #![allow(clippy::unwrap_used, clippy::print_stderr, reason = "a test panics and says why it skips")]
 
+#[path = "support/cgroups.rs"]
+mod cgroups;
+
 use std::fs;
 use std::path::Path;
 use std::process::{Child, Command};
 use std::time::{Duration, Instant};
 
-use sampler::cgroupfs::layout::{Layout, Version};
 use serde_json::Value;
+
+use self::cgroups::Cgroup;
 
 /// The host's count of kills does not tell whose they are: the tests take turns.
 static TURN: std::sync::Mutex<()> = std::sync::Mutex::new(());
 
-/// A cgroup with a limit of 24 MiB, removed at the end.
-struct Cage(std::path::PathBuf);
-
-impl Cage {
-    fn make(name: &str) -> Option<Cage> {
-        let layout = Layout::detect().map_err(|error| eprintln!("SKIPPED: {error}")).ok()?;
-        let folder = layout.memory.join(name);
-        let limit = if layout.version == Version::V2 { "memory.max" } else { "memory.limit_in_bytes" };
-        let made = fs::create_dir(&folder).and_then(|()| fs::write(folder.join(limit), "24M"));
-        made.map_err(|error| eprintln!("SKIPPED: make the cgroup {}: {error}", folder.display())).ok()?;
-        Some(Cage(folder))
-    }
-
-    /// Leaks in it until the kernel ends it.
-    fn leak(&self) {
-        let script = "echo $$ > \"$0\" && exec \"$1\" demo --leak 64";
-        let status = Command::new("sh")
-            .args(["-c", script])
-            .arg(self.0.join("cgroup.procs"))
-            .arg(env!("CARGO_BIN_EXE_sampler"))
-            .status()
-            .unwrap();
-        assert!(!status.success(), "it was not killed");
-    }
+/// A cgroup with a limit of 24 MiB.
+fn limited(test: &str, name: &str) -> Option<Cgroup> {
+    let cgroup = Cgroup::make(test, name.as_bytes())?;
+    cgroup.limit(24 << 20);
+    Some(cgroup)
 }
 
-impl Drop for Cage {
-    fn drop(&mut self) {
-        for _ in 0..20 {
-            if fs::remove_dir(&self.0).is_ok() {
-                break;
-            }
-            std::thread::sleep(Duration::from_millis(50));
-        }
-    }
+/// Leaks in a cgroup until the kernel ends it.
+fn leak(cgroup: &Cgroup) {
+    let script = "echo $$ > \"$0\" && exec \"$1\" demo --leak 64";
+    let status = Command::new("sh")
+        .args(["-c", script])
+        .arg(cgroup.folder.join("cgroup.procs"))
+        .arg(env!("CARGO_BIN_EXE_sampler"))
+        .status()
+        .unwrap();
+    assert!(!status.success(), "it was not killed");
 }
 
 fn record(out: &Path, cgroup: &str, command: &str) -> Child {
@@ -86,20 +72,19 @@ fn files(folder: &Path, ending: &str) -> Vec<std::path::PathBuf> {
 #[test]
 fn the_page_is_there_and_the_command_is_told_while_the_sampling_goes_on() {
     let _turn = TURN.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-    let name = format!("sampler-hook-{}", std::process::id());
-    let Some(cage) = Cage::make(&name) else { return };
+    let Some(cgroup) = limited("hook", "page") else { return };
     let dir = tempfile::tempdir().unwrap();
     let (out, told) = (dir.path().join("rec"), dir.path().join("told.json"));
     // A command that never ends by itself must cost nothing.
     let command = format!("cat > {0}.tmp && mv {0}.tmp {0}; sleep 1000.25", told.display());
-    let agent = record(&out, &format!("/{name}"), &command);
+    let agent = record(&out, &cgroup.path, &command);
     until("the recording", || !files(&out.join("journal"), ".journal").is_empty());
     std::thread::sleep(Duration::from_secs(1));
-    cage.leak();
+    leak(&cgroup);
     until("the command", || told.exists());
     let page: Value = serde_json::from_slice(&fs::read(&told).unwrap()).unwrap();
     assert_eq!(page["format"], "sampler.incident.v1");
-    assert_eq!(page["limit"]["cgroup"], format!("/{name}").as_str(), "{page}");
+    assert_eq!(page["limit"]["cgroup"], cgroup.path.as_str(), "{page}");
     assert_eq!(page["limit"]["owner"], "own");
     let pages = out.join("incidents");
     let (text, json) = (files(&pages, ".txt"), files(&pages, ".json"));
@@ -132,11 +117,11 @@ fn the_page_is_there_and_the_command_is_told_while_the_sampling_goes_on() {
 }
 
 /// Kills something in it again and again until it is told to stop; gives the number of kills.
-fn storm(cage: Cage, stop: std::sync::Arc<std::sync::atomic::AtomicBool>) -> std::thread::JoinHandle<u64> {
+fn storm(cgroup: Cgroup, stop: std::sync::Arc<std::sync::atomic::AtomicBool>) -> std::thread::JoinHandle<u64> {
     std::thread::spawn(move || {
         let mut kills = 0;
         while !stop.load(std::sync::atomic::Ordering::Relaxed) {
-            cage.leak();
+            leak(&cgroup);
             kills += 1;
             std::thread::sleep(Duration::from_millis(300));
         }
@@ -147,8 +132,8 @@ fn storm(cage: Cage, stop: std::sync::Arc<std::sync::atomic::AtomicBool>) -> std
 #[test]
 fn containers_killed_within_seconds_beside_kills_that_never_pause_have_a_page_a_hook_and_an_alert_each() {
     let _turn = TURN.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-    let name = format!("sampler-many-{}", std::process::id());
-    let Some(busy) = Cage::make(&format!("{name}-storm")) else { return };
+    let name = format!("sampler-test-{}-many", std::process::id());
+    let Some(busy) = limited("many", "storm") else { return };
     let dir = tempfile::tempdir().unwrap();
     let (out, told) = (dir.path().join("rec"), dir.path().join("told"));
     fs::create_dir(&told).unwrap();
@@ -160,12 +145,12 @@ fn containers_killed_within_seconds_beside_kills_that_never_pause_have_a_page_a_
     let kills = storm(busy, stop.clone());
     std::thread::sleep(Duration::from_secs(4));
     let names: Vec<String> = ["a", "b", "c"].iter().map(|which| format!("{name}-{which}")).collect();
-    for name in &names {
-        let cage = Cage::make(name).unwrap();
+    for which in ["a", "b", "c"] {
+        let cgroup = limited("many", which).unwrap();
         // Seen at least once, and gone with its kill.
         std::thread::sleep(Duration::from_millis(300));
-        cage.leak();
-        drop(cage);
+        leak(&cgroup);
+        drop(cgroup);
     }
     until("a hook for each", || files(&told, ".json").len() >= 4);
     stop.store(true, std::sync::atomic::Ordering::Relaxed);

@@ -5,13 +5,14 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use sampler::cgroupfs::layout::{Layout, Version};
-use sampler::cgroupfs::plan::Plan;
-use sampler::evidence::{Constraint, OomReport};
-use sampler::fields::{Key, Source, Table, UNLIMITED, of};
-use sampler::oom::kmsg::{KmsgRecord, OomParser};
-use sampler::oom::merge::{Merge, Witness};
-use sampler::sample::{PassKind, Row};
+use sampler::kernel::cgroupfs::layout::{Layout, Version};
+use sampler::kernel::cgroupfs::plan::Plan;
+use sampler::kernel::oom::kmsg::{KmsgRecord, OomParser};
+use sampler::kernel::oom::merge::Merge;
+use sampler::kernel::oom::witness::Witness;
+use sampler::model::evidence::{Constraint, OomReport};
+use sampler::model::fields::{Key, Source, Table, UNLIMITED, of};
+use sampler::model::sample::{PassKind, Row};
 
 fn fixtures(hierarchy: &str) -> Vec<PathBuf> {
     let home = Path::new(env!("CARGO_MANIFEST_DIR")).join("../data/kernel");

@@ -7,10 +7,10 @@ mod journal;
 use std::process::Command;
 
 use sampler::analysis::live::Live;
-use sampler::fields::{FieldId, UNLIMITED};
-use sampler::recording::Subject;
-use sampler::sample::{HOST, PassHead, PassKind, Row};
-use sampler::sink::Sink;
+use sampler::model::fields::{FieldId, UNLIMITED};
+use sampler::model::recording::Subject;
+use sampler::model::sample::{HOST, PassHead, PassKind, Row};
+use sampler::model::sink::Sink;
 
 const MIB: u64 = 1 << 20;
 
@@ -37,7 +37,7 @@ fn live_and_offline_agree_on_a_recording_of_fast_and_slow_rows() {
         writer.subject(n as u32 + 1, &subject);
         live.subject(n as u32 + 1, &subject);
     }
-    let begin_ns = sampler::time::mono_ns();
+    let begin_ns = sampler::model::time::mono_ns();
     let mut announced = Vec::new();
     for tick in 0..2400u64 * 4 {
         let t = tick / 4;

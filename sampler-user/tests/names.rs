@@ -1,4 +1,4 @@
-//! cgroups whose names are no text, or hostile text: recorded like any other, and shown escaped.
+//! cgroups whose names are no text, or untrusted text: recorded like any other, and shown escaped.
 #![allow(clippy::unwrap_used, clippy::print_stderr, reason = "a test panics and says why it skips")]
 
 #[path = "support/cgroups.rs"]
@@ -9,7 +9,7 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use cgroups::{Cgroup, Storm};
-use sampler::paths::from_bytes;
+use sampler::model::paths::from_bytes;
 
 fn sampler(args: &[&str]) -> String {
     let output = Command::new(env!("CARGO_BIN_EXE_sampler")).args(args).output().unwrap();
@@ -19,7 +19,7 @@ fn sampler(args: &[&str]) -> String {
 
 /// Path below the root, as it is recorded.
 fn path(cgroup: &Cgroup) -> String {
-    let root = sampler::cgroupfs::layout::Layout::detect().unwrap().memory;
+    let root = sampler::kernel::cgroupfs::layout::Layout::detect().unwrap().memory;
     from_bytes(&[b"/", cgroup.folder.strip_prefix(root).unwrap().as_os_str().as_bytes()].concat())
 }
 
@@ -31,7 +31,7 @@ fn a_kill_below_a_name_that_is_not_utf_8_has_its_cgroup_and_its_limit() {
     let Some(_others) = Storm::begin("names", "1") else { return };
     let mut bytes = parent.below(b"caf\xe9 \x1b[2J\"'<b>,=1");
     let mut long = parent.below(&[0xc3; 255]);
-    let mut hostile = parent.below("caf\u{e9}\u{202e}\t\\xff".as_bytes());
+    let mut untrusted = parent.below("caf\u{e9}\u{202e}\t\\xff".as_bytes());
     let dir = tempfile::tempdir().unwrap();
     let out = dir.path().join("rec");
     let mut agent = Command::new(env!("CARGO_BIN_EXE_sampler"))
@@ -47,7 +47,7 @@ fn a_kill_below_a_name_that_is_not_utf_8_has_its_cgroup_and_its_limit() {
     std::thread::sleep(Duration::from_millis(500));
     // One that appears while it is recorded.
     let mut late = parent.below(b"late\x80");
-    let all = [(&mut bytes, 8u64), (&mut long, 9), (&mut hostile, 10), (&mut late, 11)];
+    let all = [(&mut bytes, 8u64), (&mut long, 9), (&mut untrusted, 10), (&mut late, 11)];
     let mut want = Vec::new();
     for (cgroup, mib) in all {
         cgroup.limit(mib << 20);

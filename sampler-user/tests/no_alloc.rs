@@ -8,14 +8,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use rtrb::RingBuffer;
-use sampler::cgroupfs::handle::Handle;
-use sampler::cgroupfs::layout::{Layout, Version};
-use sampler::cgroupfs::plan::Plan;
-use sampler::record::fast::{Command, Fast, Outlet, Shared};
-use sampler::record::sampler::{Sampler, Target, Vitals};
-use sampler::record::schedule::Watch;
+use sampler::kernel::cgroupfs::handle::Handle;
+use sampler::kernel::cgroupfs::layout::{Layout, Version};
+use sampler::kernel::cgroupfs::plan::Plan;
+use sampler::model::sample::PassKind;
+use sampler::record::burst::BurstTrigger;
+use sampler::record::fast::{Command, Fast, Outlet, ThreadState};
+use sampler::record::sampler::{Sampler, SharedState, Target};
 use sampler::record::slow::{Parts, Slow};
-use sampler::sample::PassKind;
 
 thread_local!(static COUNT: Cell<u64> = const { Cell::new(0) });
 
@@ -56,8 +56,8 @@ fn target(plan: &Plan, layout: &Layout, i: u32) -> Command {
         id: u64::from(i) + 1,
         handle: Handle::cgroup(plan, layout, &cgroup),
         cgroup: cgroup.into(),
-        vitals: Arc::new(Vitals::default()),
-        watch: Watch::default(),
+        state: Arc::new(SharedState::default()),
+        trigger: BurstTrigger::default(),
         gone: false,
     }))
 }
@@ -66,7 +66,7 @@ fn target(plan: &Plan, layout: &Layout, i: u32) -> Command {
 fn ticks_allocate_nothing_after_warm_up() {
     let dir = tempfile::tempdir().unwrap();
     let layout = cgroups(dir.path(), 20);
-    let shared = Arc::new(Shared::default());
+    let shared = Arc::new(ThreadState::default());
     let (ring, mut rows) = RingBuffer::new(1 << 16);
     let (mut commands, inbox) = RingBuffer::new(64);
     let (graves, _graveyard) = RingBuffer::new(64);
@@ -104,8 +104,8 @@ fn ticks_allocate_nothing_after_warm_up() {
     let (mut ticks, mut allocated, mut words) = (0, 0, 0);
     for round in 0..400u64 {
         let before = COUNT.with(Cell::get);
-        fast.turn(sampler::time::mono_ns());
-        slow.turn(sampler::time::mono_ns());
+        fast.turn(sampler::model::time::mono_ns());
+        slow.turn(sampler::model::time::mono_ns());
         if round >= 20 {
             allocated += COUNT.with(Cell::get) - before;
             ticks += 1;

@@ -1,32 +1,36 @@
 //! The probe on the live kernel. Where the kernel refuses it, the tests say so loudly and end.
 #![allow(clippy::unwrap_used, clippy::print_stderr, reason = "a test panics and says why it skips")]
 
+#[path = "support/cgroups.rs"]
+mod cgroups;
+
 use std::collections::HashMap;
 use std::fs;
-use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use sampler::cgroupfs::handle::{BUFFER, Handle, Outcome};
-use sampler::cgroupfs::layout::{Layout, Version};
-use sampler::cgroupfs::plan::Plan;
-use sampler::evidence::SignalOrigin;
-use sampler::fields::{FieldId, Kind, UNLIMITED};
-use sampler::probe::events::Told;
-use sampler::probe::{Probe, Rung};
-use sampler::sample::{PassKind, Row};
+use sampler::kernel::cgroupfs::handle::{BUFFER, Handle, Outcome};
+use sampler::kernel::cgroupfs::layout::{Layout, Version};
+use sampler::kernel::cgroupfs::plan::Plan;
+use sampler::kernel::probe::events::ProbeEvent;
+use sampler::kernel::probe::{AttachMethod, Probe};
+use sampler::model::evidence::SignalOrigin;
+use sampler::model::fields::{FieldId, Kind, UNLIMITED};
+use sampler::model::sample::{PassKind, Row};
+
+use self::cgroups::Cgroup;
 
 fn load() -> Option<(Layout, Probe)> {
     load_by(|_| true)
 }
 
-fn load_by(tries: impl Fn(Rung) -> bool) -> Option<(Layout, Probe)> {
+fn load_by(tries: impl Fn(AttachMethod) -> bool) -> Option<(Layout, Probe)> {
     let layout = Layout::detect().map_err(|error| eprintln!("SKIPPED: {error}")).ok()?;
     match Probe::load_by(&layout, tries) {
         Ok(probe) => {
-            for job in &probe.attached {
-                eprintln!("{:<15} {:?} refused {:?}", job.job, job.rung, job.refused);
+            for feature in &probe.attached {
+                eprintln!("{:<15} {:?} refused {:?}", feature.name, feature.method, feature.refused);
             }
             eprintln!("missing {:?}", probe.missing);
             Some((layout, probe))
@@ -38,82 +42,28 @@ fn load_by(tries: impl Fn(Rung) -> bool) -> Option<(Layout, Probe)> {
     }
 }
 
-/// A cgroup of the test's own, with the processes it started in it; gone when dropped.
-struct Cgroup {
-    folder: PathBuf,
-    path: String,
-    children: Vec<Child>,
-}
-
-impl Cgroup {
-    fn make(layout: &Layout, name: &str) -> Option<Cgroup> {
-        let path = format!("/sampler-test-{}-{name}", std::process::id());
-        let folder = layout.memory.join(&path[1..]);
-        match fs::create_dir(&folder) {
-            Ok(()) => Some(Cgroup { folder, path, children: Vec::new() }),
-            Err(error) => {
-                eprintln!("SKIPPED: mkdir {}: {error}", folder.display());
-                None
-            }
-        }
-    }
-
-    fn id(&self) -> u64 {
-        fs::metadata(&self.folder).unwrap().ino()
-    }
-
-    /// Runs a line of shell inside.
-    fn run(&mut self, line: &str) -> u32 {
-        let line = format!("echo $$ > {}/cgroup.procs; {line}", self.folder.display());
-        let child = Command::new("sh").args(["-c", &line]).stdin(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
-        self.children.push(child);
-        self.children.last().unwrap().id()
-    }
-
-    fn limit(&self, layout: &Layout, bytes: u64) {
-        let file = match layout.version {
-            Version::V1 => "memory.limit_in_bytes",
-            Version::V2 => "memory.max",
-        };
-        fs::write(self.folder.join(file), bytes.to_string()).unwrap();
-    }
-}
-
-impl Drop for Cgroup {
-    fn drop(&mut self) {
-        for child in &mut self.children {
-            let _ = child.kill();
-            let _ = child.wait();
-        }
-        let begun = Instant::now();
-        while fs::remove_dir(&self.folder).is_err() && begun.elapsed() < Duration::from_secs(2) {
-            std::thread::sleep(Duration::from_millis(10));
-        }
-    }
-}
-
 /// Memory that a task has taken in advance on each CPU: usage moves by this much without a page of its own.
 const STOCK: u64 = 64 * 4096;
 
 #[test]
 fn the_walk_without_a_lock_and_the_files_say_the_same() {
-    walk_and_files("open", |rung| !matches!(rung, Rung::CgroupIterator(_)));
+    walk_and_files("open", |method| !matches!(method, AttachMethod::CgroupIterator(_)));
 }
 
 #[test]
 fn the_iterator_and_the_files_say_the_same() {
-    walk_and_files("iterator", |rung| !matches!(rung, Rung::OpenWalk(_)));
+    walk_and_files("iterator", |method| !matches!(method, AttachMethod::OpenWalk(_)));
 }
 
-fn walk_and_files(name: &str, tries: impl Fn(Rung) -> bool) {
+fn walk_and_files(name: &str, tries: impl Fn(AttachMethod) -> bool) {
     let Some((layout, mut probe)) = load_by(tries) else { return };
     let Some(mut walker) = probe.take_walker("walk") else { return eprintln!("SKIPPED: no walk on this kernel") };
-    let Some(mut busy) = Cgroup::make(&layout, &format!("busy-{name}")) else { return };
-    let Some(idle) = Cgroup::make(&layout, &format!("idle-{name}")) else { return };
-    busy.limit(&layout, 96 << 20);
-    idle.limit(&layout, 8 << 20);
+    let Some(mut busy) = Cgroup::make("probe", format!("busy-{name}").as_bytes()) else { return };
+    let Some(idle) = Cgroup::make("probe", format!("idle-{name}").as_bytes()) else { return };
+    busy.limit(96 << 20);
+    idle.limit(8 << 20);
     // Grows and shrinks all the time.
-    busy.run("while :; do head -c 20000000 /dev/zero | tail -c 10000000 > /dev/null; done");
+    busy.start("while :; do head -c 20000000 /dev/zero | tail -c 10000000 > /dev/null; done");
     std::thread::sleep(Duration::from_millis(300));
 
     let fields: Vec<FieldId> = walker.fields().collect();
@@ -175,26 +125,26 @@ fn walk_and_files(name: &str, tries: impl Fn(Rung) -> bool) {
 
 #[test]
 fn a_kill_is_seen_with_its_victim() {
-    let Some((layout, mut probe)) = load() else { return };
+    let Some((_, mut probe)) = load() else { return };
     if !probe.has("oom_victim") {
         return eprintln!("SKIPPED: no program sees victims here");
     }
-    let Some(mut cgroup) = Cgroup::make(&layout, "kill") else { return };
+    let Some(mut cgroup) = Cgroup::make("probe", b"kill") else { return };
     let (id, path) = (cgroup.id(), cgroup.path.clone());
     probe.sample(id);
-    cgroup.limit(&layout, 24 << 20);
-    let pid = cgroup.run("exec tail /dev/zero");
+    cgroup.limit(24 << 20);
+    let pid = cgroup.start("exec tail /dev/zero");
     let (mut kills, mut exits, mut made, mut joined) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
     let begun = Instant::now();
     while exits.is_empty() && begun.elapsed() < Duration::from_secs(10) {
         std::thread::sleep(Duration::from_millis(20));
-        probe.read_events(|told| match told {
-            Told::Kill { report, victim_cgroup, limit_cgroup } if victim_cgroup == id || victim_cgroup == 0 => {
+        probe.read_events(|event| match event {
+            ProbeEvent::Kill { report, victim_cgroup, limit_cgroup } if victim_cgroup == id || victim_cgroup == 0 => {
                 kills.push((report, limit_cgroup));
             }
-            Told::Exit { cgroup, exit, .. } if cgroup == id => exits.push(exit),
-            Told::Made { path: p, id: i, .. } if p == path => made.push(i),
-            Told::Joined { cgroup, pid, comm, .. } if cgroup == id => joined.push((pid as u32, comm)),
+            ProbeEvent::Exit { cgroup, exit, .. } if cgroup == id => exits.push(exit),
+            ProbeEvent::Made { path: p, id: i, .. } if p == path => made.push(i),
+            ProbeEvent::Joined { cgroup, pid, comm, .. } if cgroup == id => joined.push((pid as u32, comm)),
             _ => {}
         });
     }
@@ -241,19 +191,19 @@ fn a_kill_is_seen_with_its_victim() {
 
 #[test]
 fn a_cgroup_of_a_moment_leaves_its_peak() {
-    let Some((layout, mut probe)) = load() else { return };
+    let Some((_, mut probe)) = load() else { return };
     if !(probe.has("cgroup_made") && probe.has("cgroup_removed")) {
         return eprintln!("SKIPPED: cgroups are not seen to come and go here");
     }
-    let Some(mut cgroup) = Cgroup::make(&layout, "brief") else { return };
+    let Some(mut cgroup) = Cgroup::make("probe", b"brief") else { return };
     let (id, path) = (cgroup.id(), cgroup.path.clone());
-    cgroup.run("head -c 4000000 /dev/zero | tail -c 3000000 > /dev/null");
+    cgroup.start("head -c 4000000 /dev/zero | tail -c 3000000 > /dev/null");
     cgroup.children[0].wait().unwrap();
     drop(cgroup);
     let mut seen = Vec::new();
-    probe.read_events(|told| match told {
-        Told::Made { id, path, .. } => seen.push(("made", id, path, None)),
-        Told::Removed { id, path, last, .. } => seen.push(("removed", id, path, last)),
+    probe.read_events(|event| match event {
+        ProbeEvent::Made { id, path, .. } => seen.push(("made", id, path, None)),
+        ProbeEvent::Removed { id, path, last, .. } => seen.push(("removed", id, path, last)),
         _ => {}
     });
     seen.retain(|(_, _, p, _)| *p == path);
@@ -310,13 +260,13 @@ fn a_signal_is_seen_with_who_sent_it_and_how() {
     if !(probe.has("signal_sent") && probe.has("process_exit")) {
         return eprintln!("SKIPPED: signals are not seen here");
     }
-    let Some(mut cgroup) = Cgroup::make(&layout, "signals") else { return };
-    let Some(bystander) = Cgroup::make(&layout, "signals-other") else { return };
+    let Some(mut cgroup) = Cgroup::make("probe", b"signals") else { return };
+    let Some(bystander) = Cgroup::make("probe", b"signals-other") else { return };
     let id = cgroup.id();
     probe.sample(id);
     let programs = tempfile::tempdir().unwrap();
-    let victim = cgroup.run("exec sleep 100");
-    let aborts = cgroup.run("sleep 0.3; kill -ABRT $$");
+    let victim = cgroup.start("exec sleep 100");
+    let aborts = cgroup.start("sleep 0.3; kill -ABRT $$");
     let mut other = Command::new("sleep").arg("100").spawn().unwrap();
     fs::write(bystander.folder.join("cgroup.procs"), other.id().to_string()).unwrap();
     wait_for(&|| named(&cgroup.folder, "sleep"), 1);
@@ -326,7 +276,7 @@ fn a_signal_is_seen_with_who_sent_it_and_how() {
     let whole = killable(&layout, &cgroup);
     let mut last = 0;
     if let Some(folder) = &whole {
-        last = cgroup.run(&format!("echo $$ > {}/cgroup.procs; exec sleep 100", folder.display()));
+        last = cgroup.start(&format!("echo $$ > {}/cgroup.procs; exec sleep 100", folder.display()));
         wait_for(&|| named(folder, "sleep"), 1);
         outside(programs.path(), "tester", &format!("echo 1 > {}/cgroup.kill", folder.display()));
         cgroup.children[2].wait().unwrap();
@@ -336,12 +286,12 @@ fn a_signal_is_seen_with_who_sent_it_and_how() {
     }
     std::thread::sleep(Duration::from_millis(100));
     let (mut signals, mut exits) = (Vec::new(), HashMap::new());
-    probe.read_events(|told| match told {
-        Told::Signal { cgroup, pid, sent, .. } => {
+    probe.read_events(|event| match event {
+        ProbeEvent::Signal { cgroup, pid, sent, .. } => {
             assert_eq!(cgroup, id, "one of a cgroup that is not sampled");
             signals.push((pid as u32, sent));
         }
-        Told::Exit { cgroup, exit, .. } if cgroup == id => drop(exits.insert(exit.pid as u32, exit)),
+        ProbeEvent::Exit { cgroup, exit, .. } if cgroup == id => drop(exits.insert(exit.pid as u32, exit)),
         _ => {}
     });
     eprintln!("{signals:?} {exits:?}");
@@ -362,11 +312,11 @@ fn a_signal_is_seen_with_who_sent_it_and_how() {
 #[test]
 fn each_death_of_a_busy_machine_is_told_with_who_did_it_and_no_healthy_end_is() {
     let Some((layout, probe)) = load() else { return };
-    if !["signal_sent", "process_exit", "oom_victim"].iter().all(|job| probe.has(job)) {
+    if !["signal_sent", "process_exit", "oom_victim"].iter().all(|feature| probe.has(feature)) {
         return eprintln!("SKIPPED: signals and ends are not seen here");
     }
     drop(probe);
-    if Cgroup::make(&layout, "may").is_none() {
+    if Cgroup::make("deaths", b"may").is_none() {
         return;
     }
     let out = tempfile::tempdir().unwrap();
@@ -380,11 +330,11 @@ fn each_death_of_a_busy_machine_is_told_with_who_did_it_and_no_healthy_end_is() 
         .unwrap();
     let said = std::io::BufRead::lines(std::io::BufReader::new(agent.stderr.take().unwrap()));
     assert!(said.map_while(Result::ok).any(|line| line.contains("probe is in place")));
-    let make = |name: &str| Cgroup::make(&layout, name).unwrap();
+    let make = |name: &str| Cgroup::make("deaths", name.as_bytes()).unwrap();
     let begin = |name: &str, line: &str| {
         let mut cgroup = make(name);
-        cgroup.limit(&layout, 256 << 20);
-        cgroup.run(line);
+        cgroup.limit(256 << 20);
+        cgroup.start(line);
         cgroup
     };
     // A container's main process is the first of its pid namespace.
@@ -394,14 +344,14 @@ fn each_death_of_a_busy_machine_is_told_with_who_did_it_and_no_healthy_end_is() 
     let polite = begin("polite", "exec sleep 100");
     let polite_pid = polite.children[0].id();
     let mut oom = make("oom");
-    oom.limit(&layout, 24 << 20);
+    oom.limit(24 << 20);
     let in_ns = |cgroup: &Cgroup| wait_for(&|| named(&cgroup.folder, "sleep"), 1)[0];
     let pids = [in_ns(&killed), in_ns(&late), in_ns(&saved)];
     wait_for(&|| named(&whole.folder, "sleep"), 3);
     wait_for(&|| named(&polite.folder, "sleep"), 1);
     std::thread::sleep(Duration::from_millis(500));
 
-    oom.run("tail /dev/zero; exit 1");
+    oom.start("tail /dev/zero; exit 1");
     outside(programs.path(), "runc", &format!("kill -TERM {}", pids[1]));
     outside(programs.path(), "runc", &format!("kill -9 {}", pids[0]));
     outside(programs.path(), "systemd-oomd", &format!("kill -9 {}", pids[2]));
@@ -431,7 +381,7 @@ fn each_death_of_a_busy_machine_is_told_with_who_did_it_and_no_healthy_end_is() 
     let postmortem =
         Command::new(sampler).arg("postmortem").arg(out.path()).args(["--all", "--json"]).output().unwrap();
     let told: serde_json::Value = serde_json::from_slice(&postmortem.stdout).unwrap();
-    let prefix = format!("/sampler-test-{}-", std::process::id());
+    let prefix = format!("/sampler-test-{}-deaths-", std::process::id());
     let mut got: Vec<(String, String, String)> = Vec::new();
     for incident in told["incidents"].as_array().unwrap() {
         let path =
@@ -469,11 +419,11 @@ fn each_death_of_a_busy_machine_is_told_with_who_did_it_and_no_healthy_end_is() 
 #[test]
 fn a_recording_knows_who_was_in_a_cgroup_of_a_moment() {
     let Some((layout, probe)) = load() else { return };
-    if !["cgroup_made", "cgroup_removed", "cgroup_joined"].iter().all(|job| probe.has(job)) {
+    if !["cgroup_made", "cgroup_removed", "cgroup_joined"].iter().all(|feature| probe.has(feature)) {
         return eprintln!("SKIPPED: cgroups are not seen to come and go here");
     }
     drop(probe);
-    if Cgroup::make(&layout, "above").is_none() {
+    if Cgroup::make("probe", b"above").is_none() {
         return;
     }
     let out = tempfile::tempdir().unwrap();
@@ -486,7 +436,7 @@ fn a_recording_knows_who_was_in_a_cgroup_of_a_moment() {
         .unwrap();
     let said = std::io::BufRead::lines(std::io::BufReader::new(agent.stderr.take().unwrap()));
     assert!(said.map_while(Result::ok).any(|line| line.contains("probe is in place")));
-    let above = Cgroup::make(&layout, "above").unwrap();
+    let above = Cgroup::make("probe", b"above").unwrap();
     let mut guest = Command::new("sleep").arg("60").spawn().unwrap();
     let moves = |to: &PathBuf| fs::write(to.join("cgroup.procs"), guest.id().to_string()).unwrap();
     for n in 0..5 {

@@ -37,7 +37,8 @@ fn a_kill_before_the_command_has_begun_is_seen() {
         assert_eq!((&report["oom"], &report["signal"], &report["exit_code"]), (&true.into(), &9.into(), &Value::Null));
         assert_eq!((&report["oom_kills"], report["cause"].is_null()), (&1.into(), true), "{report}");
         assert!(report["cause_reason"].as_str().unwrap().contains("postmortem"), "{report}");
-        assert!(said.contains("the OOM killer") && !said.contains("no OOM kill"), "{said}");
+        assert!(said.contains("OOM-killed") || said.contains("the OOM killer"), "{said}");
+        assert!(!said.contains("no OOM kill"), "{said}");
         assert!(!said.contains("sampler-test"), "the others' kills are not the command's: {said}");
         // After ten kills in five seconds the kernel's log names neither cgroup nor limit.
         match report["limit"]["owner"].as_str().unwrap() {
@@ -86,7 +87,7 @@ fn a_command_that_ends_by_itself_while_others_are_killed_had_no_oom_kill() {
         "{report}"
     );
     assert!(report["limit"].is_null() && report["victims"] == serde_json::json!([]) && report["cause"].is_null());
-    assert!(said.contains("no OOM kill") && !said.contains("was killed by the OOM killer"), "{said}");
+    assert!(said.contains("no OOM kill") && !said.contains("OOM-killed"), "{said}");
     assert!(report["duration_us"].as_u64().unwrap() >= 2_000_000, "{report}");
 }
 
@@ -144,7 +145,7 @@ fn an_interval_is_taken_as_given() {
         let recording =
             sampler::store::scan::Recording::open(&dir.path().join("recording")).unwrap().events(i64::MIN..i64::MAX);
         let start = recording.into_iter().find_map(|event| match event.event.what {
-            sampler::event::What::AgentStart { interval_us, .. } => Some(interval_us),
+            sampler::model::event::EventKind::AgentStart { interval_us, .. } => Some(interval_us),
             _ => None,
         });
         assert_eq!(start, Some(interval), "{options:?}");

@@ -7,12 +7,12 @@ mod support;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use sampler::event::{Event, What};
-use sampler::fields::{FieldId, Table, UNLIMITED};
 use sampler::journal::reader::segments;
-use sampler::recording::{Series, Subject};
-use sampler::sample::{PassHead, PassKind, Row};
-use sampler::sink::Sink;
+use sampler::model::event::{Event, EventKind};
+use sampler::model::fields::{FieldId, Table, UNLIMITED};
+use sampler::model::recording::{Series, Subject};
+use sampler::model::sample::{PassHead, PassKind, Row};
+use sampler::model::sink::Sink;
 use sampler::store::retention::files;
 use sampler::store::scan::{Query, Recording};
 use sampler::store::seal::{seal, write_series};
@@ -23,7 +23,7 @@ fn journal(dir: &Path) -> PathBuf {
     for r in 1..=3 {
         writer.subject(r, &Subject { cgroup: format!("/c{}", 4 - r), id: u64::from(r) * 10, process: None });
     }
-    let begin = sampler::time::mono_ns();
+    let begin = sampler::model::time::mono_ns();
     let mut pass = |kind, ms: u64, fields: &[(FieldId, u64)]| {
         let head = PassHead { kind, mono_ns: begin + ms * 1_000_000, rows: 3 };
         writer.pass(head);
@@ -48,8 +48,8 @@ fn journal(dir: &Path) -> PathBuf {
         }
     }
     pass(PassKind::Burst, 4850, &[(FieldId::Current, 1)]);
-    writer.event(&Event::of("/c1", What::CgroupCreated));
-    writer.event(&Event::now(What::AgentStop { reason: "test".into() }));
+    writer.event(&Event::of("/c1", EventKind::CgroupCreated));
+    writer.event(&Event::now(EventKind::AgentStop { reason: "test".into() }));
     let path = writer.segment().unwrap().to_owned();
     drop(writer);
     path

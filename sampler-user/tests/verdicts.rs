@@ -3,13 +3,14 @@
 
 use std::sync::Arc;
 
-use sampler::analysis::detectors::Class;
+use sampler::analysis::leak::detectors::Class;
+use sampler::analysis::leak::signal::Signal;
+use sampler::analysis::leak::track::Track;
+use sampler::analysis::leak::verdict::{Verdict, judge};
 use sampler::analysis::limits::Limits;
-use sampler::analysis::track::{Signal, Track};
-use sampler::analysis::verdict::{Verdict, judge};
-use sampler::fields::{FieldId, Table};
-use sampler::recording::{Series, Subject};
-use sampler::sample::Row;
+use sampler::model::fields::{FieldId, Table};
+use sampler::model::recording::{Series, Subject};
+use sampler::model::sample::Row;
 
 const MIB: u64 = 1 << 20;
 

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
 use rustix::process::{Pid, Signal, kill_process};
-use sampler::cgroupfs::layout::{Layout, Version};
+use sampler::kernel::cgroupfs::layout::{Layout, Version};
 use serde_json::Value;
 
 use crate::sh;

@@ -2,17 +2,14 @@
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a task runner talks to the terminal")]
 
 mod bench;
-mod calm;
-mod corpus;
+mod browser_test;
 mod dist;
 mod docker;
 mod docs;
 mod ebpf;
-mod eval;
 mod field;
 mod fuzz;
-mod page;
-mod replay;
+mod lab;
 mod sh;
 mod vm;
 
@@ -25,9 +22,11 @@ enum Task {
     #[command(subcommand)]
     Bench(bench::Bench),
     /// Run and record the live corpus: programs whose memory does what is known (root)
-    Corpus(corpus::Args),
-    /// Write the recordings that no alert may come of
-    Calm,
+    Corpus(lab::corpus::Args),
+    /// Run all that CI checks
+    Ci,
+    /// Look at the HTML report in headless Chromium
+    BrowserTest(browser_test::Args),
     /// Build the static program, man pages, completions and, where cargo-deb is, the Debian package
     Dist,
     /// Record real Docker containers from end to end
@@ -37,15 +36,15 @@ enum Task {
     /// Build the kernel probe and write the object that is committed
     Ebpf(ebpf::Args),
     /// How good the analysis is, on series with a known truth
-    Eval(eval::Args),
+    Eval(lab::eval::Args),
     /// Many real containers with trouble at the same time, and whether each is reported as it is (root, cgroup v1)
     Field(field::Args),
     /// Fuzz every reader, bounded
     Fuzz(fuzz::Args),
-    /// Look at the HTML report in headless Chromium
-    Page(page::Args),
+    /// Write the recordings that no alert may come of
+    HealthyRecordings,
     /// Run workloads again under the limits that `advise` gives them (root)
-    Replay(replay::Args),
+    Replay(lab::replay::Args),
     /// Install the Debian package in a VM with systemd and look at the service
     Service,
     /// Record the stories of data/recordings again: real incidents in a VM
@@ -57,17 +56,18 @@ enum Task {
 fn main() -> anyhow::Result<()> {
     match Task::parse() {
         Task::Bench(bench) => bench::run(bench),
-        Task::Corpus(args) => corpus::run(&args),
-        Task::Calm => calm::run(),
+        Task::Corpus(args) => lab::corpus::run(&args),
+        Task::Ci => sh::run(&mut std::process::Command::new(sh::root().join(".ci/run"))),
+        Task::HealthyRecordings => lab::healthy_recordings::run(),
         Task::Dist => dist::run(),
         Task::Docker => docker::run(),
         Task::Docs => docs::run(),
         Task::Ebpf(args) => ebpf::run(&args),
-        Task::Eval(args) => eval::run(&args),
+        Task::Eval(args) => lab::eval::run(&args),
         Task::Field(args) => field::run(&args),
         Task::Fuzz(args) => fuzz::run(&args),
-        Task::Page(args) => page::run(&args),
-        Task::Replay(args) => replay::run(&args),
+        Task::BrowserTest(args) => browser_test::run(&args),
+        Task::Replay(args) => lab::replay::run(&args),
         Task::Service => vm::service::run(),
         Task::Stories(args) => vm::stories::run(&args),
         Task::Vm(args) => vm::run(&args),

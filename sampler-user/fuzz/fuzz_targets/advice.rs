@@ -2,10 +2,10 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
+use sampler::advise::wslconfig;
 use sampler::advise::compose::File;
 use sampler::advise::compose::overriding::{Limits, text};
-use sampler::advise::wslconfig;
-use sampler::wslconfig::{Config, Kind};
+use sampler::model::wslconfig::{Config, Kind};
 
 fuzz_target!(|bytes: &[u8]| {
     let config = Config::read(bytes, Kind::Wslconfig);

@@ -2,7 +2,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use sampler::journal::block::decode;
+use sampler::journal::decoder::decode;
 
 fuzz_target!(|bytes: &[u8]| {
     let mut rows = 0usize;

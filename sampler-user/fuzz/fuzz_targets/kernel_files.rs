@@ -4,9 +4,9 @@
 use std::path::PathBuf;
 
 use libfuzzer_sys::fuzz_target;
-use sampler::cgroupfs::layout::{Layout, Version};
-use sampler::cgroupfs::plan::Plan;
-use sampler::sample::{PassKind, Row};
+use sampler::kernel::cgroupfs::layout::{Layout, Version};
+use sampler::kernel::cgroupfs::plan::Plan;
+use sampler::model::sample::{PassKind, Row};
 
 fuzz_target!(|bytes: &[u8]| {
     let layout = |version| Layout {

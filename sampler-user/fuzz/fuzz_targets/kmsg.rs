@@ -2,8 +2,9 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use sampler::oom::kmsg::{KmsgRecord, OomParser};
-use sampler::oom::merge::{Merge, Witness};
+use sampler::kernel::oom::kmsg::{KmsgRecord, OomParser};
+use sampler::kernel::oom::merge::Merge;
+use sampler::kernel::oom::witness::Witness;
 
 fuzz_target!(|bytes: &[u8]| {
     let (mut parser, mut merge) = (OomParser::default(), Merge::default());

@@ -2,7 +2,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use sampler::wslconfig::{Config, Kind};
+use sampler::model::wslconfig::{Config, Kind};
 
 fuzz_target!(|bytes: &[u8]| {
     for kind in [Kind::Wslconfig, Kind::WslConf] {

@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use super::limit::STEP;
+use crate::advise::limit::STEP;
 
 /// What one container asks for, bytes.
 #[derive(Clone, Copy, Debug)]
@@ -65,8 +65,9 @@ pub fn fit(claims: &[Claim], budget: u64) -> Fit {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use proptest::prelude::*;
+
+    use super::*;
 
     const MIB: u64 = 1 << 20;
 

@@ -2,11 +2,11 @@
 
 use serde::Serialize;
 
-use super::leftovers::Leftovers;
-use super::server::settings;
-use super::{Container, Machine, compose, image, stagger, wslconfig};
+use crate::advise::leftovers::Leftovers;
+use crate::advise::server::settings;
+use crate::advise::{Container, Machine, compose, image, stagger, wslconfig};
 use crate::analysis::groups::{Group, Kind};
-use crate::units::{bytes, printable};
+use crate::model::units::{bytes, printable};
 
 /// What is looked at.
 pub struct Scene<'a> {
@@ -202,7 +202,7 @@ fn server_settings(scene: &Scene<'_>) -> Vec<Seen> {
             return None;
         }
         let limit = bytes(seen.limit);
-        let told = |setting: &super::server::Setting| match &setting.seen {
+        let told = |setting: &crate::advise::server::Setting| match &setting.seen {
             Some(now) => format!("{} is {}", setting.key, printable(now)),
             None => format!("{} was not seen to be set", setting.key),
         };
@@ -237,7 +237,7 @@ fn leftovers(scene: &Scene<'_>) -> Vec<Seen> {
 impl Scene<'_> {
     fn title(&self, path: &str) -> String {
         let known = self.containers.iter().find(|container| container.path == path);
-        known.map_or_else(|| printable(crate::paths::name(path)), |container| container.title.clone())
+        known.map_or_else(|| printable(crate::model::paths::name(path)), |container| container.title.clone())
     }
 }
 

@@ -2,12 +2,13 @@
 
 use std::collections::BTreeMap;
 
-use super::histogram::Histogram;
-use crate::fields::{FieldId, UNLIMITED};
-use crate::recording::Series;
+use crate::advise::histogram::Histogram;
+use crate::model::fields::{FieldId, UNLIMITED};
+use crate::model::memory;
+use crate::model::recording::Series;
 
 /// Columns it reads.
-pub const FIELDS: [FieldId; 15] = [
+pub const FIELDS: [FieldId; 19] = [
     FieldId::Current,
     FieldId::PeakInterval,
     FieldId::Max,
@@ -22,7 +23,11 @@ pub const FIELDS: [FieldId; 15] = [
     FieldId::Anon,
     FieldId::SwapCurrent,
     FieldId::Kernel,
+    FieldId::KernelStack,
+    FieldId::Pagetables,
+    FieldId::Sock,
     FieldId::Slab,
+    FieldId::SlabUnreclaimable,
 ];
 
 /// Part of the active page cache that counts as needed: it is read again and again, but most of it can be read once more.
@@ -37,7 +42,7 @@ pub const RECENT_H: usize = 48;
 #[derive(Clone, Debug, Default)]
 pub struct Demand {
     /// Peaks of the working set by minute.
-    firm: Histogram,
+    unreclaimable: Histogram,
     /// Highest working set by hour.
     hours: BTreeMap<i64, u64>,
     /// Highest memory.current of all, page cache included.
@@ -72,7 +77,7 @@ struct Segment {
 impl Segment {
     /// The highest working set in it. memory.stat is up to 2 s old, so what is cached shows late: the reading after the next
     /// is asked too. Where the limit was hit the cache was pushed out meanwhile, and the least of it counts.
-    fn firm(&self, next: Option<u64>) -> u64 {
+    fn unreclaimable(&self, next: Option<u64>) -> u64 {
         let readings = [self.before, self.after];
         let cache = if self.hit {
             readings.into_iter().flatten().min()
@@ -145,8 +150,8 @@ impl Demand {
             }
             let get = |id: FieldId| column(id)?.get(end);
             segment.time_us = series.time_us[end];
-            segment.after = Some(reclaimable(get));
-            segment.floor = floor(get);
+            segment.after = Some(memory::spare(get, KEPT));
+            segment.floor = memory::unreclaimable(get).unwrap_or(0);
             self.swap = self.swap.max(get(FieldId::SwapCurrent).filter(|swap| *swap != UNLIMITED).unwrap_or(0));
             self.wait(segment);
             self.cache = segment.after;
@@ -179,12 +184,12 @@ impl Demand {
 
     fn close(&mut self, next: Option<u64>) {
         let Some(open) = self.open.take() else { return };
-        let firm = open.firm(next);
+        let unreclaimable = open.unreclaimable(next);
         let minute = minute(open.time_us);
         match &mut self.minute {
-            Some((at, peak)) if *at == minute => *peak = (*peak).max(firm),
+            Some((at, peak)) if *at == minute => *peak = (*peak).max(unreclaimable),
             _ => {
-                if let Some((minute, peak)) = self.minute.replace((minute, firm)) {
+                if let Some((minute, peak)) = self.minute.replace((minute, unreclaimable)) {
                     self.count(minute, peak);
                 }
             }
@@ -193,7 +198,7 @@ impl Demand {
 
     fn count(&mut self, minute: i64, peak: u64) {
         let time_us = minute * INTERVAL_US;
-        self.firm.add(time_us, peak);
+        self.unreclaimable.add(time_us, peak);
         let hour = time_us.div_euclid(HOUR_US);
         let highest = self.hours.entry(hour).or_default();
         *highest = (*highest).max(peak);
@@ -211,7 +216,7 @@ impl Demand {
 
     /// Size that a part of the minutes, weighted by their age, stayed below; bytes, at most 5 % too high.
     pub fn faded(&self, part: f64) -> Option<u64> {
-        self.firm.quantile(part)
+        self.unreclaimable.quantile(part)
     }
 
     /// Highest memory.current, page cache included; bytes.
@@ -250,32 +255,14 @@ fn minute(time_us: i64) -> i64 {
     time_us.div_euclid(INTERVAL_US)
 }
 
-/// What the kernel can take back without swap: clean page cache but a part of the active one, and freeable kernel objects.
-fn reclaimable(get: impl Fn(FieldId) -> Option<u64>) -> u64 {
-    let of = |id: FieldId| get(id).unwrap_or(0);
-    let cache = match (get(FieldId::InactiveFile), get(FieldId::ActiveFile)) {
-        (Some(inactive), Some(active)) => inactive + (active as f64 * (1.0 - KEPT)) as u64,
-        // Without the lists: all files that are no tmpfs, half of them active.
-        _ => (of(FieldId::File).saturating_sub(of(FieldId::Shmem)) as f64 * (1.0 - KEPT / 2.0)) as u64,
-    };
-    let busy = of(FieldId::FileDirty).saturating_add(of(FieldId::FileWriteback));
-    cache.saturating_sub(busy).saturating_add(of(FieldId::SlabReclaimable))
-}
-
-/// What certainly cannot be taken back: anonymous and shared memory, and kernel objects that are no cache.
-fn floor(get: impl Fn(FieldId) -> Option<u64>) -> u64 {
-    let of = |id: FieldId| get(id).unwrap_or(0);
-    let kernel = of(FieldId::Kernel).max(of(FieldId::Slab)).saturating_sub(of(FieldId::SlabReclaimable));
-    of(FieldId::Anon).saturating_add(of(FieldId::Shmem)).saturating_add(kernel)
-}
-
 #[cfg(test)]
 mod tests {
-    use super::*;
-    use crate::fields::Table;
-    use crate::recording::Subject;
-    use crate::sample::Row;
     use std::sync::Arc;
+
+    use super::*;
+    use crate::model::fields::Table;
+    use crate::model::recording::Subject;
+    use crate::model::sample::Row;
 
     const MIB: u64 = 1 << 20;
     const SECOND: i64 = 1_000_000;

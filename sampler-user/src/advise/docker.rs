@@ -1,6 +1,6 @@
 //! `docker update`: the limits of containers that run, at once; a Compose file sets them when they are made again.
 
-use super::Container;
+use crate::advise::Container;
 
 /// The line that sets the limits of a container, if it is Docker's and its name or id can stand in a command.
 pub fn update(container: &Container) -> Option<String> {

@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use super::demand::Demand;
+use crate::advise::demand::Demand;
 
 /// How much the numbers rest on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]

@@ -36,7 +36,7 @@ impl Leftovers {
         ];
         let of = kinds.into_iter().filter(|(_, (count, _), _)| *count > 0);
         of.map(|(what, (count, size), command)| Cleaning {
-            what: format!("{count} {what}, {}", crate::units::bytes(size)),
+            what: format!("{count} {what}, {}", crate::model::units::bytes(size)),
             command,
         })
         .collect()

@@ -2,11 +2,11 @@
 
 use serde::Serialize;
 
-use super::demand::{Demand, RECENT_H};
-use super::facts::{Confidence, Facts, Leak, Pressed};
-use super::profile::Profile;
-use crate::fields::UNLIMITED;
-use crate::units::{bytes, micros};
+use crate::advise::demand::{Demand, RECENT_H};
+use crate::advise::facts::{Confidence, Facts, Leak, Pressed};
+use crate::advise::profile::Profile;
+use crate::model::fields::UNLIMITED;
+use crate::model::units::{bytes, micros};
 
 /// What is to be said of a limit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -55,11 +55,11 @@ pub struct Advice {
 
 /// Limits are whole MiB.
 pub const STEP: u64 = 1 << 20;
-/// Room above all that is a part, bytes: what the C library and the kernel keep for themselves.
+/// Headroom above all that is a part, bytes: what the C library and the kernel keep for themselves.
 const FLOOR: u64 = 2 << 20;
 /// No limit is lower: Docker refuses less than 6 MiB.
 const LEAST: u64 = 8 << 20;
-/// Room that the lower bound keeps of the margin.
+/// Headroom that the lower bound keeps of the margin.
 const LOWER: f64 = 1.0 / 3.0;
 /// The upper bound is at least this above the target.
 const UPPER: f64 = 1.25;
@@ -236,9 +236,9 @@ mod tests {
     use super::*;
     use crate::advise::facts::OtherKill;
     use crate::advise::profile::TABLE;
-    use crate::fields::{FieldId, Table};
-    use crate::recording::{Series, Subject};
-    use crate::sample::Row;
+    use crate::model::fields::{FieldId, Table};
+    use crate::model::recording::{Series, Subject};
+    use crate::model::sample::Row;
 
     const MIB: u64 = 1 << 20;
 

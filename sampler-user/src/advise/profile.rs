@@ -13,7 +13,7 @@ pub struct Profile {
     pub quantile: f64,
     /// Whether the highest of the last 48 hours must fit too.
     pub peak: bool,
-    /// Room above it, as a part.
+    /// Headroom above it, as a part.
     pub margin: f64,
 }
 

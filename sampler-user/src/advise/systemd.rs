@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use crate::identity::Identity;
+use crate::model::identity::Identity;
 
 /// Part of the hard limit at which the kernel begins to take memory back and slows the unit down.
 const HIGH: f64 = 0.9;

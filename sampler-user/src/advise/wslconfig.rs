@@ -2,9 +2,9 @@
 
 use serde::Serialize;
 
-use crate::units::bytes;
-use crate::wslconfig::keys::table;
-use crate::wslconfig::{Change, Config, Kind};
+use crate::model::units::bytes;
+use crate::model::wslconfig::keys::table;
+use crate::model::wslconfig::{Change, Config, Kind};
 
 /// What the new file should say, bytes.
 #[derive(Clone, Debug, Serialize)]
@@ -65,8 +65,9 @@ pub fn wanted(limits: u64, outside: u64, kernel: &str) -> Wanted {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use proptest::prelude::*;
+
+    use super::*;
 
     const GOOD: &str = "[wsl2]\r\nmemory=6GB # of 16\r\nswap=0\r\n# a comment\r\nlocalhostForwarding=true\r\nfrobnicate=1\r\n[experimental]\r\nautoMemoryReclaim=Gradual\r\n";
 
@@ -116,7 +117,7 @@ mod tests {
                 .filter(|line| !line.contains("emory") && !line.contains("swap"))
                 .collect::<Vec<_>>()
         };
-        let before = crate::wslconfig::decode(bytes).1;
+        let before = crate::model::wslconfig::decode(bytes).1;
         let after = kept(&written);
         let mut rest = after.iter();
         // A value that goes on in the next line is one value.

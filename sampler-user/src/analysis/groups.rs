@@ -3,9 +3,9 @@
 
 use serde::Serialize;
 
-use super::linear::{median, quantile};
-use crate::fields::FieldId;
-use crate::recording::Series;
+use crate::analysis::beat::{Beat, FIT, LEAST_RISES};
+use crate::analysis::leak::linear::median;
+use crate::analysis::rises::{Rise, Rises};
 
 /// What the members have in common.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -37,188 +37,14 @@ pub struct Group {
     pub time_us: (i64, i64),
 }
 
-/// A rise is at least this, bytes, and this part of what is held.
-const LEAST_BYTES: f64 = 1024.0 * 1024.0;
-const LEAST_PART: f64 = 0.01;
-/// And this many times what changes in a step on average, so that a steady growth is not a series of rises.
-const OVER_USUAL: f64 = 5.0;
-/// Steps in which it happens.
-const STEPS: usize = 3;
-/// A step; a rise is known to no less. Microseconds.
-const STEP_US: i64 = 1_000_000;
-/// Rises kept of a cgroup, the last ones.
-const MOST: usize = 1024;
-/// Fewest rises that make a period: five of six intervals that fit by chance are one in a hundred series of random rises.
-const LEAST_RISES: usize = 6;
-/// Part of the intervals, and of the rises of two cgroups, that have to fit.
-const FIT: f64 = 0.75;
+/// What was there in this time after the begin was there before it.
+const BEGIN_US: i64 = 10_000_000;
 /// How far from each other two rises are one, as a part of the period and at least, seconds.
 const NEAR_PART: f64 = 0.05;
 const NEAR_S: f64 = 2.0;
 /// Fewest members of a start, and the time between two that belong together, microseconds.
 const LEAST_STARTED: usize = 3;
 const STARTED_US: i64 = 5_000_000;
-/// What was there in this time after the begin was there before it.
-const BEGIN_US: i64 = 10_000_000;
-
-/// A sudden rise.
-#[derive(Clone, Copy, Debug, PartialEq)]
-struct Rise {
-    time_us: i64,
-    bytes: f64,
-}
-
-/// Follows the size of one cgroup.
-#[derive(Clone, Debug, Default)]
-pub struct Rises {
-    rises: Vec<Rise>,
-    /// First row, and highest in the minute after it.
-    begun_us: Option<i64>,
-    first_bytes: f64,
-    /// The step at hand: its begin and its highest.
-    step: Option<(i64, f64)>,
-    /// The steps before it, the latest first.
-    before: [f64; STEPS],
-    steps: usize,
-    /// Usual change of a step.
-    usual: f64,
-    /// Whether a rise goes on.
-    rising: bool,
-}
-
-impl Rises {
-    /// Takes rows, which follow those taken before.
-    pub fn feed(&mut self, series: &Series) {
-        let Some(current) = series.column(FieldId::Current.field()) else { return };
-        let mut at = 0;
-        while at < current.values.len() {
-            let time_us = series.time_us[current.rows[at] as usize];
-            let begun_us = *self.begun_us.get_or_insert(time_us);
-            let (begin_us, mut highest) = *self.step.get_or_insert((time_us, 0.0));
-            let end_us = begin_us + STEP_US;
-            while let Some(row) = current.rows.get(at)
-                && series.time_us[*row as usize] < end_us
-            {
-                highest = highest.max(current.values[at] as f64);
-                at += 1;
-            }
-            if begin_us - begun_us < 60_000_000 {
-                self.first_bytes = self.first_bytes.max(highest);
-            }
-            self.step = Some((begin_us, highest));
-            if at < current.values.len() {
-                let next_us = series.time_us[current.rows[at] as usize];
-                self.close(begin_us, highest);
-                if next_us - begin_us > 60 * STEP_US {
-                    // A gap: what happened in it is not known.
-                    (self.steps, self.rising) = (0, false);
-                }
-                // Steps stay on their grid while rows come often.
-                let skipped = (next_us - begin_us).div_euclid(STEP_US).max(1);
-                self.step = Some((begin_us + skipped * STEP_US, 0.0));
-            }
-        }
-    }
-
-    fn close(&mut self, time_us: i64, highest: f64) {
-        if self.steps > 0 {
-            let floor = self.before[..self.steps.min(STEPS)].iter().copied().fold(f64::INFINITY, f64::min);
-            let bytes = highest - floor;
-            let change = (highest - self.before[0]).abs();
-            let rises = bytes > LEAST_BYTES.max(LEAST_PART * floor).max(OVER_USUAL * self.usual) && self.steps >= STEPS;
-            if rises && !self.rising {
-                if self.rises.len() == MOST {
-                    self.rises.remove(0);
-                }
-                self.rises.push(Rise { time_us, bytes });
-            } else if rises && let Some(last) = self.rises.last_mut() {
-                last.bytes = last.bytes.max(bytes);
-            }
-            self.rising = rises;
-            self.usual += 0.02 * (change - self.usual);
-        }
-        self.before.rotate_right(1);
-        self.before[0] = highest;
-        self.steps += 1;
-    }
-
-    fn beat(&self) -> Option<Beat> {
-        let times: Vec<f64> = self.rises.iter().map(|rise| rise.time_us as f64 / 1e6).collect();
-        let bytes: Vec<f64> = self.rises.iter().map(|rise| rise.bytes).collect();
-        let beat = Beat::of(&times)?;
-        Some(Beat { bytes: median(&bytes), ..beat })
-    }
-}
-
-/// The period of a series of moments.
-#[derive(Clone, Copy, Debug)]
-struct Beat {
-    period_s: f64,
-    /// A moment on the beat, seconds.
-    at_s: f64,
-    bytes: f64,
-}
-
-impl Beat {
-    fn of(times: &[f64]) -> Option<Beat> {
-        if times.len() < LEAST_RISES {
-            return None;
-        }
-        let intervals: Vec<f64> = times.windows(2).map(|pair| pair[1] - pair[0]).collect();
-        [0.5, 0.25].into_iter().find_map(|part| Beat::near(times, quantile(&intervals, part)))
-    }
-
-    /// With a period near `period`: rises may be missing, a few may be others.
-    fn near(times: &[f64], period: f64) -> Option<Beat> {
-        if period < 3.0 {
-            return None;
-        }
-        let (mut period, mut at_s) = (period, times[0]);
-        // The line through the moments by their numbers, twice: the first time with a period that is not exact yet.
-        let mut fitting = 0;
-        for _ in 0..2 {
-            let (mut number, mut last) = (0.0, times[0]);
-            let (mut points, mut missed) = (vec![(0.0, times[0])], 0);
-            for &time in &times[1..] {
-                let steps = ((time - last) / period).round();
-                if steps >= 1.0 && ((time - last) - steps * period).abs() < (0.15 * period).min(0.1 * period + 2.0) {
-                    number += steps;
-                    points.push((number, time));
-                    last = time;
-                } else {
-                    missed += 1;
-                    // Lost the beat: begin again where it is.
-                    if missed > 2 {
-                        (last, missed) = (time, 0);
-                        number += steps.max(1.0);
-                    }
-                }
-            }
-            fitting = points.len();
-            let n = points.len() as f64;
-            let (mk, mt) = (points.iter().map(|p| p.0).sum::<f64>() / n, points.iter().map(|p| p.1).sum::<f64>() / n);
-            let spread: f64 = points.iter().map(|p| (p.0 - mk).powi(2)).sum();
-            if spread == 0.0 {
-                return None;
-            }
-            period = points.iter().map(|p| (p.0 - mk) * (p.1 - mt)).sum::<f64>() / spread;
-            at_s = mt - mk * period;
-            // Most of the periods have a rise.
-            if n < 0.5 * (number + 1.0) || period < 3.0 {
-                return None;
-            }
-            let rest: f64 = points.iter().map(|p| (p.1 - at_s - p.0 * period).powi(2)).sum();
-            if (rest / n).sqrt() > 0.1 * period {
-                return None;
-            }
-        }
-        (fitting as f64 >= FIT * times.len() as f64 && fitting >= LEAST_RISES).then_some(Beat {
-            period_s: period,
-            at_s,
-            bytes: 0.0,
-        })
-    }
-}
 
 /// How many rises of `a` have one of `b` near.
 fn together(a: &[Rise], b: &[Rise], near_s: f64) -> usize {
@@ -319,11 +145,13 @@ fn started(cgroups: &[(&str, &Rises)]) -> Vec<Group> {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
-    use crate::fields::Table;
-    use crate::recording::Subject;
-    use crate::sample::Row;
     use std::sync::Arc;
+
+    use super::*;
+    use crate::analysis::rises::MOST;
+    use crate::model::fields::{FieldId, Table};
+    use crate::model::recording::{Series, Subject};
+    use crate::model::sample::Row;
 
     const MIB: u64 = 1 << 20;
 

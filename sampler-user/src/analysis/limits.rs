@@ -4,11 +4,11 @@
 use std::collections::BTreeMap;
 use std::iter::successors;
 
-use crate::paths::parent;
+use crate::model::paths::parent;
 
 /// What a cgroup holds and may hold, bytes; infinity without a limit.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Room {
+pub struct Headroom {
     /// memory.current at the end.
     pub current: f64,
     /// memory.max at the end.
@@ -29,10 +29,12 @@ pub struct Limits<'a> {
 }
 
 impl<'a> Limits<'a> {
-    /// The limit that is reached first by what cannot be reclaimed of a cgroup, of which it holds `firm` bytes; and whose it
-    /// is. Page cache is no part of `firm`: the kernel counts it as available already.
-    pub fn first(&self, firm: Option<f64>) -> Option<(&'a str, f64)> {
-        let machine = firm.zip(self.available).map(|(firm, available)| (MACHINE, firm + available as f64));
+    /// The limit that is reached first by what cannot be reclaimed of a cgroup, of which it holds `unreclaimable` bytes; and whose it
+    /// is. Page cache is no part of `unreclaimable`: the kernel counts it as available already.
+    pub fn tightest(&self, unreclaimable: Option<f64>) -> Option<(&'a str, f64)> {
+        let machine = unreclaimable
+            .zip(self.available)
+            .map(|(unreclaimable, available)| (MACHINE, unreclaimable + available as f64));
         self.cgroup.into_iter().chain(machine).min_by(|a, b| a.1.total_cmp(&b.1))
     }
 }
@@ -44,7 +46,7 @@ impl<'a> From<Option<(&'a str, f64)>> for Limits<'a> {
 }
 
 /// The limit as the cgroup sees it, and whose it is; `None` when nobody has one.
-pub fn nearest<'a>(path: &'a str, rooms: &BTreeMap<String, Room>) -> Option<(&'a str, f64)> {
+pub fn nearest<'a>(path: &'a str, rooms: &BTreeMap<String, Headroom>) -> Option<(&'a str, f64)> {
     let own = rooms.get(path)?.current;
     let mut best: Option<(&str, f64)> = None;
     for at in successors(Some(path), |at| parent(at)) {
@@ -66,18 +68,18 @@ mod tests {
     fn the_machine_is_a_limit_where_it_ends_first() {
         let of = |cgroup, available| Limits { cgroup, available };
         let own = Some(("/a", 1000.0));
-        assert_eq!(of(own, Some(300)).first(Some(500.0)), Some((MACHINE, 800.0)));
-        assert_eq!(of(own, Some(600)).first(Some(500.0)), own);
-        assert_eq!(of(None, Some(600)).first(Some(500.0)), Some((MACHINE, 1100.0)));
-        assert_eq!(of(own, None).first(Some(500.0)), own, "a host that was not read is no limit");
-        assert_eq!(of(own, Some(0)).first(None), own);
-        assert_eq!(of(None, Some(600)).first(None), None, "what is held is not known");
+        assert_eq!(of(own, Some(300)).tightest(Some(500.0)), Some((MACHINE, 800.0)));
+        assert_eq!(of(own, Some(600)).tightest(Some(500.0)), own);
+        assert_eq!(of(None, Some(600)).tightest(Some(500.0)), Some((MACHINE, 1100.0)));
+        assert_eq!(of(own, None).tightest(Some(500.0)), own, "a host that was not read is no limit");
+        assert_eq!(of(own, Some(0)).tightest(None), own);
+        assert_eq!(of(None, Some(600)).tightest(None), None, "what is held is not known");
         assert_eq!(Limits::from(own), of(own, None));
     }
 
     #[test]
     fn the_parent_counts_with_what_its_others_hold() {
-        let room = |current: f64, limit: f64| Room { current, limit };
+        let room = |current: f64, limit: f64| Headroom { current, limit };
         let none = f64::INFINITY;
         let mut rooms = BTreeMap::from([
             ("/".to_owned(), room(900.0, none)),

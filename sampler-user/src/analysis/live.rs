@@ -6,14 +6,14 @@
 use std::collections::{BTreeMap, HashMap};
 use std::iter::successors;
 
-use super::detectors::Class;
-use super::limits::{Limits, Room, nearest};
-use super::track::Track;
-use super::verdict::{Verdict, judge};
-use crate::fields::FieldId;
-use crate::paths::parent;
-use crate::recording::Subject;
-use crate::sample::{HOST, Row, SubjectRef};
+use crate::analysis::leak::detectors::Class;
+use crate::analysis::leak::track::Track;
+use crate::analysis::leak::verdict::{Verdict, judge};
+use crate::analysis::limits::{Headroom, Limits, nearest};
+use crate::model::fields::FieldId;
+use crate::model::paths::parent;
+use crate::model::recording::Subject;
+use crate::model::sample::{HOST, Row, SubjectRef};
 
 /// Blocks of a signal: 40 KiB a cgroup with all its signals. Offline has eight times as many, and so tells finer teeth from
 /// their mean; whether it leaks is the same.
@@ -148,7 +148,7 @@ impl Live {
     /// The verdict at this moment.
     pub fn verdict(&self, number: SubjectRef) -> Option<Verdict> {
         let follow = self.cgroups.get(&number)?;
-        let mut rooms: BTreeMap<String, Room> = BTreeMap::new();
+        let mut rooms: BTreeMap<String, Headroom> = BTreeMap::new();
         for path in successors(Some(&*follow.path), |path| parent(path)) {
             let room = self.numbers.get(path).and_then(|number| self.cgroups.get(number)?.track.room());
             rooms.extend(room.map(|room| (path.to_owned(), room)));
@@ -161,10 +161,11 @@ impl Live {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
-    use crate::fields::Table;
-    use crate::recording::Series;
     use std::sync::Arc;
+
+    use super::*;
+    use crate::model::fields::Table;
+    use crate::model::recording::Series;
 
     const MIB: u64 = 1 << 20;
 
@@ -283,7 +284,7 @@ mod tests {
         for t in 0..400 {
             let held = 100 * MIB + t * 60_000 + noise(t, 1);
             live.row(t as i64 * 1_000_000, &row(2, held + 50 * MIB, 0, 900 * MIB));
-            live.row(t as i64 * 1_000_000, &row(3, held, 0, crate::fields::UNLIMITED));
+            live.row(t as i64 * 1_000_000, &row(3, held, 0, crate::model::fields::UNLIMITED));
         }
         let verdict = live.verdict(3).unwrap();
         assert_eq!((verdict.limit_owner.as_deref(), verdict.limit_bytes), (Some("/a"), Some(850 * MIB)));

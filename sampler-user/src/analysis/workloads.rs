@@ -3,13 +3,14 @@
 
 use serde::Serialize;
 
-use super::blocks::Block;
-use super::detectors::Class;
-use super::linear::median;
-use super::lives::Loop;
-use super::track::{Life, Signal};
-use crate::identity::Identity;
-use crate::units::bytes;
+use crate::analysis::leak::blocks::Block;
+use crate::analysis::leak::detectors::Class;
+use crate::analysis::leak::linear::median;
+use crate::analysis::leak::signal::Signal;
+use crate::analysis::leak::track::Life;
+use crate::analysis::lives::Loop;
+use crate::model::identity::Identity;
+use crate::model::units::bytes;
 
 /// Words that a runtime puts around an id.
 const RUNTIMES: [&str; 8] = ["docker", "cri", "containerd", "crio", "libpod", "nerdctl", "podman", "scope"];
@@ -322,10 +323,10 @@ mod tests {
 
     #[test]
     fn a_start_is_no_growth_and_a_short_life_says_nothing() {
-        use crate::analysis::track::Track;
-        use crate::fields::{FieldId, Table};
-        use crate::recording::{Series, Subject};
-        use crate::sample::Row;
+        use crate::analysis::leak::track::Track;
+        use crate::model::fields::{FieldId, Table};
+        use crate::model::recording::{Series, Subject};
+        use crate::model::sample::Row;
 
         let life = |seconds: i64, mib: &dyn Fn(i64) -> i64| {
             let subject = Subject { cgroup: "/a".into(), id: 1, process: None };

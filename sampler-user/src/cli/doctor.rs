@@ -6,8 +6,8 @@ use std::process::ExitCode;
 
 use anyhow::Context;
 use sampler::doctor::{Finding, Host, Settings, State, examine, settings};
-use sampler::units::printable;
-use sampler::wslconfig::{Config, Kind};
+use sampler::model::units::printable;
+use sampler::model::wslconfig::{Config, Kind};
 use serde::Serialize;
 
 /// What this host offers the recorder, its probe, the advice and the guard, and what to do where it offers less.
@@ -59,14 +59,14 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     }
     let host = match &args.root {
         Some(root) => Host::at_root(root),
-        None => Host::here(&super::data_folder()),
+        None => Host::here(&crate::cli::folders::data_folder()),
     };
     let parts = host.probe.as_ref().and_then(|probe| probe.as_ref().ok());
-    let part = |part: &sampler::probe::Attached| Part {
-        part: part.job,
+    let part = |part: &sampler::kernel::probe::Attached| Part {
+        part: part.name,
         gives: part.gives,
-        by: part.rung.map(|rung| rung.to_string()),
-        refused: part.refused.iter().map(|(rung, why)| (rung.to_string(), why.clone())).collect(),
+        by: part.method.map(|method| method.to_string()),
+        refused: part.refused.iter().map(|(method, why)| (method.to_string(), why.clone())).collect(),
     };
     let report = Report {
         format: "sampler.doctor.v1",
@@ -79,14 +79,14 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
         true => serde_json::to_string_pretty(&report).context("write JSON")? + "\n",
         false => words(&report),
     };
-    super::print(&text)?;
+    crate::cli::output::print(&text)?;
     let blocked = report.checks.iter().any(|check| check.state == State::Blocks);
-    Ok(if blocked { ExitCode::from(super::exit::NOT_ALLOWED) } else { ExitCode::SUCCESS })
+    Ok(if blocked { ExitCode::from(crate::cli::exit::NOT_ALLOWED) } else { ExitCode::SUCCESS })
 }
 
 /// One file that configures WSL.
 fn one(path: &Path, json: bool) -> anyhow::Result<ExitCode> {
-    let bytes = super::read_file(path, LARGEST)?;
+    let bytes = crate::cli::input::read_file(path, LARGEST)?;
     let name = path.to_string_lossy().into_owned();
     let file = Settings { config: Config::read(&bytes, Kind::of(&name)), path: name };
     let report = Report {
@@ -100,7 +100,7 @@ fn one(path: &Path, json: bool) -> anyhow::Result<ExitCode> {
         true => serde_json::to_string_pretty(&report).context("write JSON")? + "\n",
         false => report.settings.iter().map(settings_in_words).collect(),
     };
-    super::print(&text)?;
+    crate::cli::output::print(&text)?;
     Ok(ExitCode::SUCCESS)
 }
 

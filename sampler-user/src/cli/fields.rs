@@ -4,7 +4,7 @@ use std::fmt::Write;
 use std::process::ExitCode;
 
 use anyhow::Context;
-use sampler::fields::{FIELDS, Field, Kind, Table, Unit};
+use sampler::model::fields::{FIELDS, Field, Kind, Table, Unit};
 use serde_json::json;
 
 /// List every field that is recorded: name, file, unit, kind, and the kernel that has it.
@@ -29,7 +29,7 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     } else {
         table()
     };
-    super::print(&text)?;
+    crate::cli::output::print(&text)?;
     Ok(ExitCode::SUCCESS)
 }
 
@@ -60,7 +60,7 @@ fn table() -> String {
     let mut out = String::new();
     for (table, title) in TABLES {
         let _ = writeln!(out, "{title}");
-        for field in sampler::fields::of(table) {
+        for field in sampler::model::fields::of(table) {
             let (kind, unit) = words(field);
             let v1 = if field.v1.is_some() { "v1" } else { "  " };
             let _ = writeln!(out, "  {:<22} {kind:<7} {unit:<5} {v1} {:<5} {}", field.column, field.since, field.name);
@@ -91,7 +91,7 @@ pub fn markdown() -> String {
             out,
             "\n## {title}\n\n| column | kernel's name | v1 source | kind | unit | since | |\n|---|---|---|---|---|---|---|\n"
         );
-        for field in sampler::fields::of(table) {
+        for field in sampler::model::fields::of(table) {
             let (kind, unit) = words(field);
             let v1 = field.v1.map_or("", |source| source.file);
             let _ = writeln!(

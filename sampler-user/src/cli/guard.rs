@@ -1,31 +1,27 @@
 //! `sampler guard`
 
-mod docker;
-mod eyes;
-mod hands;
-pub mod patrol;
-
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::Context;
-use sampler::cgroupfs::layout::Layout;
-use sampler::cgroupfs::tree::Selection;
-use sampler::fields::UNLIMITED;
+use sampler::agent::guard::observe::{self, Wanted};
+use sampler::agent::guard::runner::Runner;
+use sampler::agent::live_tasks::LiveOptions;
+use sampler::agent::{Agent, runtime};
 use sampler::guard::policy::{Policy, Step};
 use sampler::journal::writer::Rotation;
-use sampler::record::naming::Sources;
-use sampler::record::{Config, UseProbe};
+use sampler::kernel::cgroupfs::layout::Layout;
+use sampler::kernel::cgroupfs::tree::Selection;
+use sampler::model::fields::UNLIMITED;
+use sampler::model::units::{bytes, parse_bytes, parse_duration};
+use sampler::record::{Config, NameSources, UseProbe};
 use sampler::store::retention::Retention;
-use sampler::units::{bytes, parse_bytes, parse_duration};
+use sampler::ui::terminal::say;
 
-use self::eyes::Wanted;
-use self::patrol::Patrol;
-use super::agent::{Agent, runtime};
-use super::record::{stopped, use_probe};
-use super::{beside, data_folder, say};
+use crate::cli::folders::data_folder;
+use crate::cli::record::{stopped, use_probe};
 
 /// Record, and keep containers off the limit that would kill them, within a budget.
 ///
@@ -82,12 +78,6 @@ pub struct Args {
     no_protect: bool,
 }
 
-/// As `record` has them.
-const INTERVALS: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(1));
-const KEEP: Duration = Duration::from_secs(7 * 86400);
-const MAX_DISK: u64 = 2 << 30;
-const SEAL_EVERY: Duration = Duration::from_secs(15 * 60);
-
 fn budget(text: &str) -> Result<u64, String> {
     match parse_bytes(text)? {
         UNLIMITED => Err("a guard without a budget is no guard: name a size, such as 1G".into()),
@@ -115,7 +105,7 @@ pub fn run(args: Args) -> anyhow::Result<ExitCode> {
     let selection = Selection::new(&args.cgroup, &args.exclude).context("read --cgroup and --exclude")?;
     let reserve = match args.reserve {
         Some(reserve) => reserve,
-        None => eyes::meminfo("MemTotal:").context("read MemTotal in /proc/meminfo; give --reserve")? / 10,
+        None => observe::meminfo("MemTotal:").context("read MemTotal in /proc/meminfo; give --reserve")? / 10,
     };
     let policy = Policy {
         budget: args.budget,
@@ -125,7 +115,7 @@ pub fn run(args: Args) -> anyhow::Result<ExitCode> {
         apply: args.apply,
     };
     let guarded = if args.cgroup.is_empty() { "all containers".to_owned() } else { args.cgroup.join(", ") };
-    let patrol = Patrol {
+    let patrol = Runner {
         layout: layout.clone(),
         wanted: Wanted { selection, containers: args.cgroup.is_empty() },
         policy,
@@ -141,23 +131,16 @@ pub fn run(args: Args) -> anyhow::Result<ExitCode> {
     let agent = Agent {
         out: out.clone(),
         config: Config {
-            layout,
-            // Who pushed whom has to be seen, so all are recorded.
-            selection: Selection::new(&[], &[]).context("select all cgroups")?,
-            interval: INTERVALS.0,
-            slow_interval: INTERVALS.1,
-            burst: None,
-            max_cpu: None,
-            fields: Vec::new(),
-            processes: true,
+            // Of all cgroups: who pushed whom has to be seen.
             protect: !args.no_protect,
             probe: args.probe,
-            names: Sources { ask: true, docker_socket: args.docker_socket },
+            names: NameSources { ask: true, docker_socket: args.docker_socket },
+            ..Config::new(layout)
         },
-        rotation: Rotation { age: SEAL_EVERY, ..Rotation::default() },
-        retention: Retention { keep: Some(KEEP), max_disk: Some(MAX_DISK) },
+        rotation: Rotation::default(),
+        retention: Retention::AGENT,
         on_oom: None,
-        beside: beside::Live { metrics: args.metrics, ..beside::Live::default() },
+        live: LiveOptions { metrics: args.metrics, ..LiveOptions::default() },
         guard: Some(patrol),
     };
     say(&format!("guarding, and recording to {}; stop with Ctrl-C", out.display()));

@@ -9,14 +9,14 @@ use std::sync::Arc;
 use anyhow::{Context, bail};
 use parquet::file::reader::{FileReader, SerializedFileReader};
 use parquet::record::Field as Cell;
-use sampler::fields::{Field, FieldId, Kind, Table, UNLIMITED, find};
-use sampler::recording::{Origin, Series, Subject};
-use sampler::sample::Row;
-use sampler::store::seal::{stem_of, write_series};
-use sampler::time::Anchor;
+use sampler::model::fields::{Field, FieldId, Kind, Table, UNLIMITED, find};
+use sampler::model::recording::{Origin, Series, Subject};
+use sampler::model::sample::Row;
+use sampler::model::time::Anchor;
+use sampler::store::seal::write_series;
+use sampler::store::stem_of;
+use sampler::ui::terminal::say;
 use serde_json::Value;
-
-use super::say;
 
 /// Make a recording of data that was collected elsewhere.
 ///

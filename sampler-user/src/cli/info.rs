@@ -6,18 +6,18 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::Context;
-use sampler::analysis::incident::death::{Death, words};
-use sampler::evidence::MoreOomKills;
-use sampler::fields::Table;
-use sampler::paths::name as name_of;
+use sampler::analysis::incident::death::{Death, describe};
+use sampler::analysis::incident::naming::display_name;
+use sampler::model::evidence::MoreOomKills;
+use sampler::model::fields::Table;
+use sampler::model::time::format_us;
+use sampler::model::units::{bytes, count, micros, printable};
+use sampler::reading::summary::{CgroupSummary, Kill, Summary, explain};
 use sampler::store::scan::{Query, Recording};
-use sampler::store::schema::Folder;
-use sampler::time::format_us;
-use sampler::units::{bytes, count, micros, printable};
+use sampler::store::schema::TableKind;
 use serde::Serialize;
 
-use super::remote::{EVER, Here};
-use super::summary::{CgroupSummary, Kill, Summary, explain};
+use crate::cli::remote::{EVER, LocalRecordings};
 
 /// Show what a recording holds: host, time, cgroups, OOM kills, gaps.
 #[derive(Debug, clap::Args)]
@@ -29,7 +29,7 @@ pub struct Args {
     #[arg(long)]
     json: bool,
     #[command(flatten)]
-    part: super::Part,
+    part: crate::cli::excerpt::Excerpt,
     /// How many cgroups to list.
     #[arg(long, value_name = "N", default_value_t = 20)]
     most: usize,
@@ -58,7 +58,7 @@ struct Info {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     more_oom_kills: Vec<MoreOomKills>,
     deaths: Vec<Death>,
-    problems: Vec<sampler::recording::Problem>,
+    problems: Vec<sampler::model::recording::Problem>,
 }
 
 #[derive(Debug, Default, Serialize)]
@@ -80,7 +80,7 @@ struct JournalInfo {
 
 /// Runs the command.
 pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
-    let here = Here::of(args.dir.as_slice(), &EVER)?;
+    let here = LocalRecordings::of(args.dir.as_slice(), &EVER)?;
     let mut recording = Recording::open(here.dir())?;
     let info = read(&mut recording, args)?;
     let text = if args.json {
@@ -88,7 +88,7 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     } else {
         text_of(&info, args.most)
     };
-    super::print(&text)?;
+    crate::cli::output::print(&text)?;
     Ok(ExitCode::SUCCESS)
 }
 
@@ -107,7 +107,7 @@ fn read(recording: &mut Recording, args: &Args) -> anyhow::Result<Info> {
         journal.corrupt_bytes += segment.corrupt_bytes;
     }
     let mut tables = BTreeMap::new();
-    for folder in Folder::ALL {
+    for folder in TableKind::ALL {
         let (bytes, files) = recording.sealed_size(folder);
         tables.insert(folder.name(), TableInfo { bytes, files, sealed_rows: recording.sealed_rows(folder), rows: 0 });
     }
@@ -122,21 +122,21 @@ fn read(recording: &mut Recording, args: &Args) -> anyhow::Result<Info> {
     for (name, table) in [("host", Table::Host), ("processes", Table::Processes)] {
         let mut rows = 0;
         let narrow = Query {
-            fields: &[sampler::fields::FieldId::MemTotal, sampler::fields::FieldId::ProcessAnon],
+            fields: &[sampler::model::fields::FieldId::MemTotal, sampler::model::fields::FieldId::ProcessAnon],
             ..query_of(&query)
         };
         recording.series(table, &narrow, |series| rows += series.len() as u64);
         set(name, rows);
     }
     let last = origins.last();
-    let of = |get: &dyn Fn(&sampler::recording::Origin) -> String| last.map(get).unwrap_or_default();
+    let of = |get: &dyn Fn(&sampler::model::recording::Origin) -> String| last.map(get).unwrap_or_default();
     let stopped = recording
         .events(i64::MIN..i64::MAX)
         .iter()
         .rev()
         .find_map(|e| match e.event.what {
-            sampler::event::What::AgentStop { .. } => Some("stopped"),
-            sampler::event::What::AgentStart { .. } => Some("running or ended abruptly"),
+            sampler::model::event::EventKind::AgentStop { .. } => Some("stopped"),
+            sampler::model::event::EventKind::AgentStart { .. } => Some("running or ended abruptly"),
             _ => None,
         })
         .unwrap_or("unknown");
@@ -224,10 +224,16 @@ fn text_of(info: &Info, most: usize) -> String {
         let _ = writeln!(out, "\nDeaths that were no OOM kills");
         let called = |path: &str| {
             let name = info.cgroups.iter().find(|cgroup| cgroup.path == path).and_then(|cgroup| cgroup.name.clone());
-            printable(name.as_deref().unwrap_or(name_of(path)))
+            display_name(path, name.as_deref())
         };
         for death in &info.deaths {
-            let _ = writeln!(out, "{}  {} {}", format_us(death.time_us), words::who(death, called), words::what(death));
+            let _ = writeln!(
+                out,
+                "{}  {} {}",
+                format_us(death.time_us),
+                describe::who(death, called),
+                describe::what(death)
+            );
         }
     }
     let _ = writeln!(out, "\ncgroups, largest peak first");

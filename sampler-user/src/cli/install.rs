@@ -1,13 +1,11 @@
 //! `sampler install` and `sampler uninstall`
 
-use std::fs;
-use std::io;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
+use std::{fs, io};
 
 use anyhow::{Context, bail};
-
-use super::say;
+use sampler::ui::terminal::say;
 
 /// Record from every boot on: a hardened systemd unit, or the boot command of wsl.conf.
 #[derive(Debug, clap::Args)]
@@ -46,7 +44,7 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let command = command(&program, &args.record)?;
     let wsl_only = args.root.is_none() && !Path::new("/run/systemd/system").exists();
     let files = if wsl_only {
-        if sampler::wsl::detect(Path::new("/")).is_none() {
+        if sampler::kernel::wsl::detect(Path::new("/")).is_none() {
             bail!("neither systemd nor WSL runs here; start it by other means: {command}");
         }
         let old = read(&root.join(WSL))?;
@@ -57,7 +55,7 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     for (path, text) in &files {
         let path = root.join(path);
         if args.dry_run {
-            super::print(&format!("# {}\n{text}\n", path.display()))?;
+            crate::cli::output::print(&format!("# {}\n{text}\n", path.display()))?;
             continue;
         }
         if let Some(folder) = path.parent() {

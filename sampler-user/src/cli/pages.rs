@@ -2,14 +2,12 @@
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::str::FromStr;
 
 use anyhow::{Context, bail};
 use sampler::analysis::incident::Incident;
-use sampler::analysis::incident::occurrence::Occurrence;
-
-use super::page::{Style, page};
-use super::scene::Incidents;
+use sampler::reading::incident_id::IncidentId;
+use sampler::reading::incidents::Incidents;
+use sampler::ui::text::page::{Style, page};
 
 /// Write the pages of incidents into a folder, as text and as JSON.
 #[derive(Debug, clap::Args)]
@@ -21,69 +19,24 @@ pub struct Args {
     into: PathBuf,
     /// The incidents.
     #[arg(required = true)]
-    incidents: Vec<Wanted>,
-}
-
-/// An incident by its first kill, such as `oom-kill@1764358800123456=/docker/abc`, or a death.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Wanted {
-    /// Whether it is a death that is no OOM kill.
-    pub is_death: bool,
-    /// When, wall-clock microseconds; the clock of the recording may differ by a little.
-    pub at_us: i64,
-    /// cgroup of the first victim; empty where it is not known.
-    pub cgroup: String,
-}
-
-/// The words for its kind.
-const KINDS: [&str; 2] = ["oom-kill", "death"];
-
-impl std::fmt::Display for Wanted {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{}@{}={}", KINDS[usize::from(self.is_death)], self.at_us, self.cgroup)
-    }
-}
-
-impl FromStr for Wanted {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Wanted, String> {
-        let form = "an incident is oom-kill@TIME=CGROUP or death@TIME=CGROUP, the time in microseconds";
-        let (kind, rest) = text.split_once('@').ok_or(form)?;
-        let is_death = KINDS.iter().position(|known| *known == kind).ok_or(form)? == 1;
-        let (at_us, cgroup) = rest.split_once('=').ok_or(form)?;
-        let at_us = at_us.parse().map_err(|error| format!("the time {at_us}: {error}"))?;
-        Ok(Wanted { is_death, at_us, cgroup: cgroup.to_owned() })
-    }
-}
-
-impl Wanted {
-    fn find<'a>(&self, all: &'a [Occurrence]) -> Option<&'a Occurrence> {
-        let is_of = |occurrence: &&Occurrence| {
-            let victim = occurrence.kills.first().map(|(_, kill)| &kill.victim_cgroup);
-            let death = occurrence.death.as_ref().map(|death| &death.cgroup);
-            let cgroup = if self.is_death { death } else { victim };
-            cgroup.is_some_and(|cgroup| cgroup.as_deref().unwrap_or_default() == self.cgroup)
-        };
-        all.iter().filter(is_of).min_by_key(|occurrence| occurrence.at_us.abs_diff(self.at_us))
-    }
+    incidents: Vec<IncidentId>,
 }
 
 /// Runs the command. Prints a line for each incident as soon as its page is written: the path of the JSON file, or `-`.
 pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     // Memory may still be short. But it does not wait for others: the page is for the moment.
-    super::seal::give_way();
+    crate::cli::seal::give_way();
     let mut incidents = Incidents::of(&args.dir)?;
     let mut failed = None;
     for wanted in &args.incidents {
         let written = match wanted.find(&incidents.all).cloned() {
-            Some(occurrence) => incidents.tell(&occurrence).and_then(|incident| save(&args.into, &incident)),
+            Some(incident) => incidents.explain(&incident).and_then(|incident| save(&args.into, &incident)),
             None => Err(anyhow::anyhow!("the recording in {} does not have it yet", args.dir.display())),
         };
         match written {
-            Ok(path) => super::print(&format!("{}\n", path.display()))?,
+            Ok(path) => crate::cli::output::print(&format!("{}\n", path.display()))?,
             Err(error) => {
-                super::print("-\n")?;
+                crate::cli::output::print("-\n")?;
                 failed = Some(error);
             }
         }

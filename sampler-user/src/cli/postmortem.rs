@@ -8,15 +8,15 @@ use std::process::ExitCode;
 use anyhow::{Context, bail};
 use sampler::analysis::incident::Incident;
 use sampler::analysis::lives::GAP_US;
-use sampler::time::format_us;
-use sampler::units::{micros, printable};
+use sampler::model::time::format_us;
+use sampler::model::units::{micros, printable};
+use sampler::reading::incidents::{Incidents, WithoutIncident};
+use sampler::ui::text::page::{Style, page};
 use serde::Serialize;
 
-use super::page::{Style, page};
-use super::remote::{EVER, Here};
-use super::scene::Incidents;
+use crate::cli::remote::{EVER, LocalRecordings};
 
-/// Tell of an OOM kill, of a process that died otherwise, or of a recording that ends abruptly: what ate the memory, since when, and what to change.
+/// Explain an OOM kill, a process that died otherwise, or a recording that ends abruptly: what ate the memory, since when, and what to change.
 ///
 /// Needs nothing but the recording: no root, and not the machine it was made on.
 #[derive(Debug, clap::Args)]
@@ -28,7 +28,7 @@ pub struct Args {
     #[arg(long, conflicts_with_all = ["at", "list", "all"])]
     last: bool,
     /// The incident nearest to this time: RFC 3339, `14:03:22` (today), `-10m` (ago) or Unix seconds.
-    #[arg(long, value_name = "TIME", value_parser = sampler::time::parse_time, allow_hyphen_values = true, conflicts_with_all = ["list", "all"])]
+    #[arg(long, value_name = "TIME", value_parser = sampler::model::time::parse_time, allow_hyphen_values = true, conflicts_with_all = ["list", "all"])]
     at: Option<i64>,
     /// Every incident.
     #[arg(long, conflicts_with = "list")]
@@ -51,13 +51,13 @@ pub struct Args {
 struct Postmortem {
     format: &'static str,
     incidents: Vec<Incident>,
-    problems: Vec<sampler::recording::Problem>,
+    problems: Vec<sampler::model::recording::Problem>,
 }
 
 #[derive(Debug, Serialize)]
 struct Listed {
     time: String,
-    kind: sampler::analysis::incident::occurrence::Kind,
+    kind: sampler::analysis::incident::incident_ref::IncidentKind,
     kills: u64,
     what: String,
     /// The workload whose limit was hit: kills that have the same may be one restart loop.
@@ -67,7 +67,7 @@ struct Listed {
 
 /// Runs the command.
 pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
-    let here = Here::of(args.dir.as_slice(), &EVER)?;
+    let here = LocalRecordings::of(args.dir.as_slice(), &EVER)?;
     let dir = here.dir();
     let mut incidents = Incidents::of(dir)?;
     if args.list {
@@ -87,54 +87,77 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
         } else {
             lines(&incidents, args.unfold)
         };
-        super::print(if text.is_empty() { "no incident\n" } else { &text })?;
-        return Ok(ExitCode::SUCCESS);
+        let none = incidents.all.is_empty().then(|| incidents.without_incident());
+        match &none {
+            // A script that reads JSON has its list, and the code.
+            Some(unread @ WithoutIncident::Unread(_)) if args.json => {
+                sampler::ui::terminal::say(&unread.to_string());
+                crate::cli::output::print(&text)?;
+            }
+            Some(unread @ WithoutIncident::Unread(_)) => crate::cli::output::print(&format!("{unread}\n"))?,
+            _ => crate::cli::output::print(if text.is_empty() { "no incident\n" } else { &text })?,
+        }
+        return Ok(none.as_ref().map_or(ExitCode::SUCCESS, code));
     }
     let mut wanted = incidents.all.clone();
     match args.at {
         Some(at) => {
-            let nearest = wanted.iter().min_by_key(|occurrence| occurrence.at_us.abs_diff(at)).cloned();
+            let nearest = wanted.iter().min_by_key(|incident| incident.at_us.abs_diff(at)).cloned();
             wanted = nearest.into_iter().collect();
         }
         None if args.all => {}
         None => wanted = wanted.pop().into_iter().collect(),
     }
-    if wanted.is_empty() && args.at.is_some() {
-        bail!("{}: {}", dir.display(), incidents.all_clear());
+    let none = wanted.is_empty().then(|| incidents.without_incident());
+    match &none {
+        Some(unread @ WithoutIncident::Unread(_)) if args.at.is_some() || args.html.is_some() => {
+            sampler::ui::terminal::say(&format!("sampler: {}: {unread}", dir.display()));
+            return Ok(code(unread));
+        }
+        Some(none) if args.at.is_some() => bail!("{}: {none}", dir.display()),
+        _ => {}
     }
-    let mut told = Vec::new();
-    for occurrence in &wanted {
-        told.push(incidents.tell(occurrence)?);
+    let mut pages = Vec::new();
+    for incident in &wanted {
+        pages.push(incidents.explain(incident)?);
     }
     if let Some(file) = &args.html {
-        if told.is_empty() {
+        if none.is_some() {
             bail!("{} holds no incident to write a page of; sampler report writes the whole", dir.display());
         }
-        super::report::write_incidents(dir, file, told)?;
+        crate::cli::report::write_incidents(dir, file, pages)?;
         return Ok(ExitCode::SUCCESS);
     }
     let text = if args.json {
         let problems = incidents.problems().to_vec();
-        let document = Postmortem { format: "sampler.postmortem.v1", incidents: told, problems };
+        let document = Postmortem { format: "sampler.postmortem.v1", incidents: pages, problems };
         serde_json::to_string_pretty(&document).context("write JSON")? + "\n"
-    } else if told.is_empty() {
-        format!("{}\n", incidents.all_clear())
+    } else if let Some(none) = &none {
+        format!("{none}\n")
     } else {
         let style = Style::of_terminal();
-        let mut pages: Vec<String> = told.iter().map(|incident| page(incident, style)).collect();
-        pages.extend(
+        let mut texts: Vec<String> = pages.iter().map(|incident| page(incident, style)).collect();
+        texts.extend(
             incidents
                 .problems()
                 .iter()
                 .map(|problem| format!("problem: {}: {}\n", printable(&problem.source), printable(&problem.what))),
         );
-        pages.join("\n")
+        texts.join("\n")
     };
-    super::print(&text)?;
+    crate::cli::output::print(&text)?;
     if args.last && std::io::stdout().is_terminal() && incidents.all.len() > 1 {
-        super::say(&format!("{} incidents in all: --list, --at TIME", incidents.all.len()));
+        sampler::ui::terminal::say(&format!("{} incidents in all: --list, --at TIME", incidents.all.len()));
     }
-    Ok(ExitCode::SUCCESS)
+    Ok(none.as_ref().map_or(ExitCode::SUCCESS, code))
+}
+
+/// Of a recording in which no incident was found.
+fn code(none: &WithoutIncident) -> ExitCode {
+    match none {
+        WithoutIncident::AllClear(_) => ExitCode::SUCCESS,
+        WithoutIncident::Unread(_) => ExitCode::from(crate::cli::exit::UNREAD),
+    }
 }
 
 /// Kills of one workload that are folded at least.
@@ -144,11 +167,11 @@ const FOLDED: usize = 3;
 fn lines(incidents: &Incidents, unfold: bool) -> String {
     let all = &incidents.all;
     let mut loops: BTreeMap<String, Vec<Vec<usize>>> = BTreeMap::new();
-    for (at, occurrence) in all.iter().enumerate() {
-        let Some(workload) = incidents.loop_of(occurrence) else { continue };
+    for (at, incident) in all.iter().enumerate() {
+        let Some(workload) = incidents.loop_of(incident) else { continue };
         let chains = loops.entry(workload).or_default();
         match chains.last_mut() {
-            Some(chain) if chain.last().is_some_and(|last| occurrence.at_us - all[*last].at_us <= GAP_US) => {
+            Some(chain) if chain.last().is_some_and(|last| incident.at_us - all[*last].at_us <= GAP_US) => {
                 chain.push(at)
             }
             _ => chains.push(vec![at]),
@@ -157,15 +180,15 @@ fn lines(incidents: &Incidents, unfold: bool) -> String {
     let folded: Vec<Vec<usize>> =
         loops.into_values().flatten().filter(|chain| !unfold && chain.len() >= FOLDED).collect();
     let mut out = String::new();
-    for (at, occurrence) in all.iter().enumerate() {
+    for (at, incident) in all.iter().enumerate() {
         let chain = folded.iter().find(|chain| chain.contains(&at));
         if chain.is_some_and(|chain| chain.first() != Some(&at)) {
             continue;
         }
-        out += &incidents.line(occurrence);
+        out += &incidents.line(incident);
         if let Some(last) = chain.and_then(|chain| chain.last()) {
             let count = chain.map_or(1, Vec::len);
-            let span = all[*last].at_us - occurrence.at_us;
+            let span = all[*last].at_us - incident.at_us;
             let every = micros(u64::try_from(span / (count as i64 - 1).max(1)).unwrap_or(0));
             out += &format!(
                 ", and again: {count} times until {}, one every {every} (--unfold)",

@@ -5,18 +5,18 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
-use sampler::cgroupfs::layout::Layout;
-use sampler::cgroupfs::tree::Selection;
-use sampler::fields::{FieldId, Table, find};
+use sampler::agent::{Agent, runtime};
 use sampler::journal::writer::Rotation;
-use sampler::record::naming::Sources;
-use sampler::record::{Config, UseProbe};
+use sampler::kernel::cgroupfs::layout::Layout;
+use sampler::kernel::cgroupfs::tree::Selection;
+use sampler::model::fields::{FieldId, Table, find};
+use sampler::model::units::{parse_bytes, parse_duration};
+use sampler::record::{Config, NameSources, UseProbe};
 use sampler::store::retention::Retention;
-use sampler::units::{parse_bytes, parse_duration};
+use sampler::ui::terminal::say;
 use tokio::signal::unix::{SignalKind, signal};
 
-use super::agent::{Agent, runtime};
-use super::{data_folder, say};
+use crate::cli::folders::data_folder;
 
 /// Record all cgroups until stopped.
 ///
@@ -31,16 +31,16 @@ pub struct Args {
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
     #[command(flatten)]
-    pub what: What,
-    /// Remove sealed data older than this.
-    #[arg(long, value_name = "AGE", default_value = "7d", value_parser = parse_duration)]
-    keep: Duration,
-    /// Remove the oldest sealed data above this size.
-    #[arg(long, value_name = "SIZE", default_value = "2G", value_parser = parse_bytes)]
-    max_disk: u64,
-    /// Seal a journal segment after this time.
-    #[arg(long, value_name = "TIME", default_value = "15m", value_parser = parse_duration)]
-    seal_every: Duration,
+    pub what: RecordOptions,
+    /// Remove sealed data older than this [default: 7d]
+    #[arg(long, value_name = "AGE", value_parser = parse_duration)]
+    keep: Option<Duration>,
+    /// Remove the oldest sealed data above this size [default: 2G]
+    #[arg(long, value_name = "SIZE", value_parser = parse_bytes)]
+    max_disk: Option<u64>,
+    /// Seal a journal segment after this time [default: 15m]
+    #[arg(long, value_name = "TIME", value_parser = parse_duration)]
+    seal_every: Option<Duration>,
     /// Run this command of the shell after each OOM kill, with the page of the incident as JSON on its standard input; it may
     /// take 30 s.
     #[arg(long, value_name = "CMD")]
@@ -49,24 +49,21 @@ pub struct Args {
     #[arg(long = "for", value_name = "TIME", value_parser = parse_duration)]
     duration: Option<Duration>,
     #[command(flatten)]
-    beside: super::beside::Live,
+    live: sampler::agent::live_tasks::LiveOptions,
     /// Leave priority, memory locking and the OOM score as they are.
     #[arg(long)]
     no_protect: bool,
 }
 
-/// Default interval.
-const INTERVAL: Duration = Duration::from_millis(100);
-
 /// What to record: shared by `record` and `run`.
 #[derive(Debug, clap::Args)]
-pub struct What {
+pub struct RecordOptions {
     /// Interval of the fast files, 1 ms to 1 min; also as a rate (10Hz) [default: 100ms; of `run` 10ms]
     #[arg(long, value_name = "TIME", value_parser = interval)]
     pub interval: Option<Duration>,
-    /// Interval of memory.stat, limits and work. Not longer than --interval: one pass reads all.
-    #[arg(long, value_name = "TIME", default_value = "1s", value_parser = interval)]
-    pub slow_interval: Duration,
+    /// Interval of memory.stat, limits and work. Not longer than --interval: one pass reads all [default: 1s]
+    #[arg(long, value_name = "TIME", value_parser = interval)]
+    pub slow_interval: Option<Duration>,
     /// Sample a cgroup near its limit, growing fast or under pressure at this interval, and keep the seconds before. Page cache that
     /// can be reclaimed does not count; a burst ends by itself, and all together add at most 360,000 rows an hour.
     #[arg(long, value_name = "TIME", value_parser = interval)]
@@ -97,22 +94,22 @@ pub struct What {
     pub no_processes: bool,
 }
 
-impl What {
+impl RecordOptions {
     /// The recorder's configuration on this machine, with the interval that is taken when none is given.
     pub fn config(&self, layout: Layout, protect: bool, interval: Duration) -> anyhow::Result<Config> {
         let selection = Selection::new(&self.cgroup, &self.exclude).context("read --cgroup and --exclude")?;
         Ok(Config {
-            layout,
             selection,
             interval: self.interval.unwrap_or(interval),
-            slow_interval: self.slow_interval,
+            slow_interval: self.slow_interval.unwrap_or(Config::SLOW_INTERVAL),
             burst: self.burst,
             max_cpu: self.max_cpu,
             fields: self.field_ids()?,
             processes: !self.no_processes,
             protect,
             probe: self.probe,
-            names: Sources { ask: !self.no_names, docker_socket: self.docker_socket.clone() },
+            names: NameSources { ask: !self.no_names, docker_socket: self.docker_socket.clone() },
+            ..Config::new(layout)
         })
     }
 
@@ -154,15 +151,19 @@ fn percent(text: &str) -> Result<f64, String> {
 pub fn run(args: Args) -> anyhow::Result<ExitCode> {
     let layout = Layout::detect()?;
     let out = args.out.clone().unwrap_or_else(data_folder);
-    let config = args.what.config(layout, !args.no_protect, INTERVAL)?;
+    let config = args.what.config(layout, !args.no_protect, Config::INTERVAL)?;
     say(&format!("recording to {} every {:?}; stop with Ctrl-C", out.display(), config.interval));
+    let rotation = Rotation::default();
     let agent = Agent {
         out: out.clone(),
         config,
-        rotation: Rotation { age: args.seal_every, ..Rotation::default() },
-        retention: Retention { keep: Some(args.keep), max_disk: Some(args.max_disk) },
+        rotation: Rotation { age: args.seal_every.unwrap_or(rotation.age), ..rotation },
+        retention: Retention {
+            keep: args.keep.or(Retention::AGENT.keep),
+            max_disk: args.max_disk.or(Retention::AGENT.max_disk),
+        },
         on_oom: args.on_oom.clone(),
-        beside: args.beside,
+        live: args.live,
         guard: None,
     };
     runtime()?.block_on(async move { agent.run(stopped(args.duration)?).await })?;

@@ -8,20 +8,20 @@ use std::process::ExitCode;
 
 use anyhow::Context;
 use sampler::analysis::incident::Incident;
-use sampler::event::What;
-use sampler::fields::{FieldId, Table, UNLIMITED};
-use sampler::paths::{is_below, name};
-use sampler::recording::{Series, TimedEvent};
-use sampler::report::bins::{Bins, Rises};
-use sampler::report::packed::Packed;
-use sampler::report::{Columns, Finding, Mark, Plot, Report, Set, html};
+use sampler::model::event::EventKind;
+use sampler::model::fields::{FieldId, Table, UNLIMITED};
+use sampler::model::paths::{is_below, name};
+use sampler::model::recording::{Series, TimedEvent};
+use sampler::model::units::printable;
+use sampler::reading::incidents::{Incidents, words_of};
+use sampler::reading::names::Named;
 use sampler::store::scan::{Query, Recording};
-use sampler::units::printable;
+use sampler::ui::html::bins::{Bins, Rises};
+use sampler::ui::html::packed::Packed;
+use sampler::ui::html::{Columns, Finding, Mark, Plot, Report, Set, html};
 
-use super::analyze;
-use super::named::Named;
-use super::remote::{EVER, Here};
-use super::scene::{Incidents, words_of};
+use crate::cli::findings;
+use crate::cli::remote::{EVER, LocalRecordings};
 
 /// Write one HTML file with plots of a recording, its incidents and findings; it opens offline.
 #[derive(Debug, clap::Args)]
@@ -33,7 +33,7 @@ pub struct Args {
     #[arg(long, value_name = "FILE", default_value = "sampler-report.html")]
     html: PathBuf,
     #[command(flatten)]
-    part: super::Part,
+    part: crate::cli::excerpt::Excerpt,
 }
 
 /// Bins of a plot; each is two points.
@@ -50,22 +50,22 @@ const MARKS: usize = 400;
 
 /// Runs the command.
 pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
-    let here = Here::of(args.dir.as_slice(), &EVER)?;
+    let here = LocalRecordings::of(args.dir.as_slice(), &EVER)?;
     write(here.dir(), &args.part, &args.html)?;
     Ok(ExitCode::SUCCESS)
 }
 
 /// The report of a recording, with its incidents and findings.
-pub fn write(dir: &Path, part: &super::Part, file: &Path) -> anyhow::Result<()> {
+pub fn write(dir: &Path, part: &crate::cli::excerpt::Excerpt, file: &Path) -> anyhow::Result<()> {
     let mut incidents = Incidents::of(dir)?;
     let range = part.range();
     let wanted: Vec<_> = incidents.all.iter().filter(|o| range.contains(&o.at_us)).cloned().collect();
     let left_out = wanted.len().saturating_sub(INCIDENTS);
     let mut told = Vec::new();
-    for occurrence in wanted.into_iter().rev().take(INCIDENTS) {
-        told.push(incidents.tell(&occurrence)?);
+    for incident in wanted.into_iter().rev().take(INCIDENTS) {
+        told.push(incidents.explain(&incident)?);
     }
-    let findings = analyze::findings(dir, part)?;
+    let findings = findings::for_report(dir, part)?;
     let mut notes = Vec::new();
     if left_out > 0 {
         notes.push(format!("{left_out} earlier incidents are left out; sampler postmortem --list lists all"));
@@ -77,13 +77,13 @@ pub fn write(dir: &Path, part: &super::Part, file: &Path) -> anyhow::Result<()> 
 pub fn write_incidents(dir: &Path, file: &Path, incidents: Vec<Incident>) -> anyhow::Result<()> {
     let first = incidents.iter().map(|incident| incident.time_us).min().unwrap_or(0);
     let last = incidents.iter().map(|incident| incident.time_us).max().unwrap_or(0);
-    let part = super::Part::of(first - 3_600_000_000..last + 60_000_000);
+    let part = crate::cli::excerpt::Excerpt::of(first - 3_600_000_000..last + 60_000_000);
     save(dir, &part, file, incidents, Vec::new(), Vec::new())
 }
 
 fn save(
     dir: &Path,
-    part: &super::Part,
+    part: &crate::cli::excerpt::Excerpt,
     file: &Path,
     incidents: Vec<Incident>,
     findings: Vec<Finding>,
@@ -103,7 +103,7 @@ fn save(
     for (n, incident) in incidents.iter().enumerate() {
         let at = incident.time_us;
         let minute = at - 60_000_000..at + 5_000_000;
-        let title = format!("the minute before {}", sampler::units::time_of_day(at));
+        let title = format!("the minute before {}", sampler::model::units::time_of_day(at));
         let minute = set(&mut recording, &title, minute, &wants, &named);
         length += minute.length();
         if length > MOST_PLOTTED {
@@ -139,7 +139,11 @@ fn save(
     };
     let text = html(&report).context("write the recording as JSON")?;
     fs::write(file, &text).with_context(|| format!("write {}", file.display()))?;
-    super::say(&format!("wrote {} ({})", file.display(), sampler::units::bytes(text.len() as u64)));
+    sampler::ui::terminal::say(&format!(
+        "wrote {} ({})",
+        file.display(),
+        sampler::model::units::bytes(text.len() as u64)
+    ));
     Ok(())
 }
 
@@ -274,16 +278,16 @@ fn mark(event: &TimedEvent) -> Option<Mark> {
     let what = &event.event.what;
     let told = matches!(
         what,
-        What::OomKill(_)
-            | What::MoreOomKills(_)
-            | What::CgroupCreated
-            | What::CgroupRemoved
-            | What::LimitChanged { .. }
-            | What::Pressure { .. }
-            | What::Gap { .. }
-            | What::ClockStep { .. }
-            | What::AgentStart { .. }
-            | What::AgentStop { .. }
+        EventKind::OomKill(_)
+            | EventKind::MoreOomKills(_)
+            | EventKind::CgroupCreated
+            | EventKind::CgroupRemoved
+            | EventKind::LimitChanged { .. }
+            | EventKind::Pressure { .. }
+            | EventKind::Gap { .. }
+            | EventKind::ClockStep { .. }
+            | EventKind::AgentStart { .. }
+            | EventKind::AgentStop { .. }
     );
     told.then(|| Mark {
         time_us: event.time_us,

@@ -21,7 +21,7 @@ pub struct Args {
 pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     go_last();
     let sealed = seal(&args.segment, &args.out)?;
-    super::print(&serde_json::to_string(&sealed).context("write JSON")?)?;
+    crate::cli::output::print(&serde_json::to_string(&sealed).context("write JSON")?)?;
     Ok(ExitCode::SUCCESS)
 }
 

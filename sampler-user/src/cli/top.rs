@@ -9,28 +9,28 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, bail};
 use crossterm::event::{self, Event, KeyEventKind};
 use rustix::fs::{FlockOperation, flock};
-use sampler::alert::Watch;
-use sampler::board::{Board, Depth, Line, Machine};
-use sampler::cgroupfs::layout::Layout;
-use sampler::cgroupfs::tree::Selection;
-use sampler::fields::{FieldId, Table};
+use sampler::agent::alerts::{rules, words};
+use sampler::agent::live_board::LiveBoard;
+use sampler::agent::runtime;
 use sampler::journal::follow::Follow;
-use sampler::record::naming::Sources;
-use sampler::record::{Config, UseProbe, record};
-use sampler::sample::Row;
+use sampler::kernel::cgroupfs::layout::Layout;
+use sampler::kernel::cgroupfs::tree::Selection;
+use sampler::live::alert::Watch;
+use sampler::live::board::{Board, Depth, Line, Machine};
+use sampler::model::fields::{FieldId, Table};
+use sampler::model::sample::Row;
+use sampler::model::time::format_us;
+use sampler::model::units::{bytes, parse_duration, printable};
+use sampler::record::{Config, NameSources, UseProbe, record};
 use sampler::store::JOURNAL;
 use sampler::store::scan::{Query, Recording};
-use sampler::time::format_us;
-use sampler::tui::keys::{Outcome, press};
-use sampler::tui::state::{Order, State};
-use sampler::tui::view::{draw, text};
-use sampler::units::{bytes, parse_duration, printable};
+use sampler::ui::tui::keys::{Outcome, press};
+use sampler::ui::tui::state::{Order, State};
+use sampler::ui::tui::view::{draw, text};
 use serde::Serialize;
 
-use super::agent::runtime;
-use super::beside::{Shared, rules, words};
-use super::data_folder;
-use super::remote::{EVER, Here};
+use crate::cli::folders::data_folder;
+use crate::cli::remote::{EVER, LocalRecordings};
 
 /// Show all cgroups, what grows, and what reaches its limit when.
 ///
@@ -135,34 +135,31 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     result.map(|()| ExitCode::SUCCESS)
 }
 
-fn open(args: &Args, selection: &Selection) -> anyhow::Result<(Source, Shared, String)> {
+fn open(args: &Args, selection: &Selection) -> anyhow::Result<(Source, LiveBoard, String)> {
     let step_us = args.interval.as_micros() as i64;
     let depth = Depth { step_us: step_us * 9 / 10, points: POINTS };
     let default = data_folder();
     let dir = args.dir.as_deref().unwrap_or(&default);
     if !args.direct && is_written(dir) {
-        let board = Shared::new(depth, String::new(), None);
+        let board = LiveBoard::new(depth, String::new(), None);
         let name = format!("agent in {}", dir.display());
         return Ok((Source::Attached(Box::new(Follow::new(dir.join(JOURNAL)))), board, name));
     }
     if let Some(dir) = &args.dir {
-        let here = Here::of(std::slice::from_ref(dir), &EVER)?;
+        let here = LocalRecordings::of(std::slice::from_ref(dir), &EVER)?;
         return Ok((Source::Replay, replay(here.dir(), selection)?, format!("recording {}", dir.display())));
     }
     let name = rustix::system::uname();
-    let board = Shared::new(depth, name.nodename().to_string_lossy().into_owned(), sampler::wsl::name());
+    let board = LiveBoard::new(depth, name.nodename().to_string_lossy().into_owned(), sampler::kernel::wsl::name());
     let config = Config {
-        layout: Layout::detect()?,
         selection: selection.clone(),
         interval: args.interval,
         slow_interval: args.interval,
-        burst: None,
-        max_cpu: None,
-        fields: Vec::new(),
         processes: false,
         protect: false,
         probe: UseProbe::Off,
-        names: Sources { ask: true, docker_socket: args.docker_socket.clone() },
+        names: NameSources { ask: true, docker_socket: args.docker_socket.clone() },
+        ..Config::new(Layout::detect()?)
     };
     let (stop, stopped) = tokio::sync::oneshot::channel();
     let sink = board.clone();
@@ -183,7 +180,7 @@ fn is_written(dir: &Path) -> bool {
 }
 
 /// A recording as a board, with as many points as can be told apart.
-fn replay(dir: &Path, selection: &Selection) -> anyhow::Result<Shared> {
+fn replay(dir: &Path, selection: &Selection) -> anyhow::Result<LiveBoard> {
     let mut recording = Recording::open(dir)?;
     let wanted = |path: &str| selection.wants(path);
     let (mut from, mut to) = (i64::MAX, i64::MIN);
@@ -198,7 +195,7 @@ fn replay(dir: &Path, selection: &Selection) -> anyhow::Result<Shared> {
     let origin = recording.origins().pop();
     let (host, wsl) = origin.map(|origin| (origin.host, origin.wsl)).unwrap_or_default();
     let depth = Depth { step_us: ((to - from) / REPLAY_POINTS as i64).max(1), points: REPLAY_POINTS + 2 };
-    let board = Shared::new(depth, host, wsl);
+    let board = LiveBoard::new(depth, host, wsl);
     let mut filled = board.lock();
     let fields = Board::fields();
     for table in [Table::Samples, Table::Host] {
@@ -228,18 +225,18 @@ fn replay(dir: &Path, selection: &Selection) -> anyhow::Result<Shared> {
     }
     drop(filled);
     for problem in &recording.problems {
-        super::say(&format!("sampler: {}: {}", printable(&problem.source), printable(&problem.what)));
+        sampler::ui::terminal::say(&format!("sampler: {}: {}", printable(&problem.source), printable(&problem.what)));
     }
     Ok(board)
 }
 
 impl Source {
     /// Brings the board up to date.
-    fn update(&mut self, board: &Shared) -> anyhow::Result<()> {
+    fn update(&mut self, board: &LiveBoard) -> anyhow::Result<()> {
         match self {
             Source::Attached(follow) => {
                 let mut board = board.lock();
-                let begin = |board: &mut Board, origin: &sampler::recording::Origin| {
+                let begin = |board: &mut Board, origin: &sampler::model::recording::Origin| {
                     board.set_anchor(origin.anchor);
                     board.origin = (origin.host.clone(), origin.wsl.clone());
                 };
@@ -269,10 +266,10 @@ impl Source {
     }
 }
 
-fn print_once(state: &mut State, board: &Shared, json: bool) -> anyhow::Result<()> {
+fn print_once(state: &mut State, board: &LiveBoard, json: bool) -> anyhow::Result<()> {
     state.refresh(&board.lock());
     let text = if json { document(state, true)? + "\n" } else { text(state) };
-    super::print(&text)
+    crate::cli::output::print(&text)
 }
 
 fn document(state: &State, pretty: bool) -> anyhow::Result<String> {
@@ -286,7 +283,7 @@ fn document(state: &State, pretty: bool) -> anyhow::Result<String> {
     written.context("write JSON")
 }
 
-fn log(args: &Args, source: &mut Source, board: &Shared, state: &mut State, every: Duration) -> anyhow::Result<()> {
+fn log(args: &Args, source: &mut Source, board: &LiveBoard, state: &mut State, every: Duration) -> anyhow::Result<()> {
     let begun = Instant::now();
     let mut watch = Watch::new(rules(args.rules.as_ref())?);
     let mut next = begun + every;
@@ -322,15 +319,15 @@ fn log(args: &Args, source: &mut Source, board: &Shared, state: &mut State, ever
                 out += &format!(" oom_kills={}\n", line.oom_kills);
             }
         }
-        super::print(&out)?;
-        alerts.iter().for_each(|alert| super::say(&words(alert)));
+        crate::cli::output::print(&out)?;
+        alerts.iter().for_each(|alert| sampler::ui::terminal::say(&words(alert)));
         if args.duration.is_some_and(|duration| begun.elapsed() >= duration) {
             return Ok(());
         }
     }
 }
 
-fn screen(args: &Args, source: &mut Source, board: &Shared, state: &mut State) -> anyhow::Result<()> {
+fn screen(args: &Args, source: &mut Source, board: &LiveBoard, state: &mut State) -> anyhow::Result<()> {
     let begun = Instant::now();
     let mut watch = Watch::new(rules(args.rules.as_ref())?);
     let mut terminal = ratatui::try_init().context("set up the terminal; use --once or --watch without one")?;

@@ -1,9 +1,9 @@
 //! Checks of what is around the recorder: controllers, swap, what the guard needs, Docker, Compose, systemd, the disk.
 
-use super::State::{Good, Lacks, Note};
-use super::{Host, Look, hierarchy};
-use crate::cgroupfs::layout::Version;
-use crate::units::{bytes, printable};
+use crate::doctor::State::{Good, Lacks, Note};
+use crate::doctor::{Host, Look, hierarchy};
+use crate::kernel::cgroupfs::layout::Version;
+use crate::model::units::{bytes, printable};
 
 pub fn swap(host: &Host) -> Look {
     let wsl = "in .wslconfig: leave out [wsl2] swap=0, then `wsl --shutdown`";

@@ -1,7 +1,7 @@
 //! The table of checks.
 
-use super::State::{Good, Lacks, Note};
-use super::{Check, Host, Look, around, hierarchy, wsl};
+use crate::doctor::State::{Good, Lacks, Note};
+use crate::doctor::{Check, Host, Look, around, hierarchy, wsl};
 
 /// All checks, from the ground up.
 pub static CHECKS: [Check; 23] = [
@@ -152,7 +152,7 @@ fn probe(host: &Host) -> Look {
             (Lacks, why.clone(), Some("the lines above name what is missing; `--probe off` records without it"))
         }
         Some(Ok(parts)) => {
-            let there = parts.iter().filter(|part| part.rung.is_some()).count();
+            let there = parts.iter().filter(|part| part.method.is_some()).count();
             let what = format!("{there} of {} parts", parts.len());
             (if parts.iter().any(|part| part.lacks()) { Note } else { Good }, what, None)
         }
@@ -161,10 +161,11 @@ fn probe(host: &Host) -> Look {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
-    use crate::doctor::examine;
     use std::collections::HashSet;
     use std::fs;
+
+    use super::*;
+    use crate::doctor::examine;
 
     /// A host laid out by files.
     fn host(files: &[(&str, &str)]) -> (tempfile::TempDir, Host) {
@@ -174,7 +175,8 @@ mod tests {
             fs::create_dir_all(path.parent().unwrap()).unwrap();
             fs::write(path, text).unwrap();
         }
-        let layout = crate::cgroupfs::layout::Layout::from_mounts("cgroup2 /sys/fs/cgroup cgroup2 rw 0 0\n", |_| true);
+        let layout =
+            crate::kernel::cgroupfs::layout::Layout::from_mounts("cgroup2 /sys/fs/cgroup cgroup2 rw 0 0\n", |_| true);
         let host = Host { layout, ..Host::at_root(folder.path()) };
         (folder, host)
     }

@@ -1,10 +1,10 @@
 //! Checks of the hierarchy that holds memory: which it is, whether the kernel was told to go without, whether it is passed down,
 //! and whether stalls are accounted. What a kernel is too old for is not advised.
 
-use super::State::{Blocks, Good, Lacks, Note};
-use super::{Host, Look};
-use crate::cgroupfs::layout::{Layout, Version};
-use crate::units::printable;
+use crate::doctor::State::{Blocks, Good, Lacks, Note};
+use crate::doctor::{Host, Look};
+use crate::kernel::cgroupfs::layout::{Layout, Version};
+use crate::model::units::printable;
 
 /// The first kernel whose cgroup v2 has memory, and the first with PSI.
 const V2: (u32, u32) = (4, 5);

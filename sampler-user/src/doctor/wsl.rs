@@ -2,12 +2,12 @@
 
 use serde::Serialize;
 
-use super::State::{Blocks, Good, Lacks, Note};
-use super::{Host, Look, State};
-use crate::units::{bytes, printable};
-use crate::wsl::Wsl;
-use crate::wslconfig::keys::table;
-use crate::wslconfig::{Config, Encoding, Kind, Value};
+use crate::doctor::State::{Blocks, Good, Lacks, Note};
+use crate::doctor::{Host, Look, State};
+use crate::kernel::wsl::Wsl;
+use crate::model::units::{bytes, printable};
+use crate::model::wslconfig::keys::table;
+use crate::model::wslconfig::{Config, Encoding, Kind, Value};
 
 pub fn version(host: &Host) -> Look {
     if host.wsl() == Some(Wsl::One) {

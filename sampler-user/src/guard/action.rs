@@ -1,10 +1,10 @@
 //! What the guard does.
 
-use super::Limits;
+use crate::guard::reading::Limits;
 
 /// What to do with a cgroup.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Deed {
+pub enum ActionKind {
     /// Raise its limits.
     Raise {
         /// Before.
@@ -34,7 +34,7 @@ pub struct Action {
     /// The cgroup.
     pub path: String,
     /// What.
-    pub deed: Deed,
+    pub kind: ActionKind,
     /// Why, in words.
     pub reason: String,
 }

@@ -31,7 +31,7 @@ pub struct Policy {
     pub step: Step,
     /// A cgroup that is calm for this long gets its old limits back, microseconds.
     pub calm_us: i64,
-    /// Whether what is said is done. If not, the guard goes on as if it had been.
+    /// Whether what is event is done. If not, the guard goes on as if it had been.
     pub apply: bool,
 }
 
@@ -55,7 +55,7 @@ pub const RAISES: u32 = 8;
 pub const LEAK_RAISES: u32 = 2;
 /// What could not be done is tried again after this time, microseconds.
 pub const AFTER_FAILURE_US: i64 = 30_000_000;
-/// The same reason for doing nothing is said again after this time, microseconds.
+/// The same reason for doing nothing is event again after this time, microseconds.
 pub const SAY_AGAIN_US: i64 = 60_000_000;
 /// A cgroup is calm below this part of its old limit.
 pub const CALM: f64 = 0.8;

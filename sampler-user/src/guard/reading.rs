@@ -1,6 +1,6 @@
 //! What the guard sees of a cgroup.
 
-/// The limits of a cgroup, bytes; [`UNLIMITED`](crate::fields::UNLIMITED) where none is set.
+/// The limits of a cgroup, bytes; [`UNLIMITED`](crate::model::fields::UNLIMITED) where none is set.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
     /// memory.high, which throttles; v1 has none.

@@ -5,17 +5,17 @@ use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::PathBuf;
 
-use super::block::Decoder;
-use super::format::{FrameKind, HEAD, MAGIC, MAX_PAYLOAD, SubjectFrame, parse_frame};
-use super::reader::segments;
-use crate::event::Event;
-use crate::recording::Origin;
-use crate::sink::Sink;
+use crate::journal::decoder::Decoder;
+use crate::journal::format::{FrameKind, HEAD, MAGIC, MAX_PAYLOAD, SubjectFrame, parse_frame};
+use crate::journal::reader::segments;
+use crate::model::event::Event;
+use crate::model::recording::Origin;
+use crate::model::sink::Sink;
 
 /// Bytes read at once.
 const CHUNK: usize = 1 << 20;
 
-/// A journal that somebody writes.
+/// A journal that is being written.
 #[derive(Debug)]
 pub struct Follow {
     dir: PathBuf,
@@ -132,11 +132,11 @@ fn give<S: Sink>(
 
 #[cfg(test)]
 mod tests {
-    use super::super::format::frame;
     use super::*;
-    use crate::event::What;
-    use crate::recording::Subject;
-    use crate::sample::{PassHead, Row, SubjectRef};
+    use crate::journal::format::frame;
+    use crate::model::event::EventKind;
+    use crate::model::recording::Subject;
+    use crate::model::sample::{PassHead, Row, SubjectRef};
 
     #[derive(Default)]
     struct Count(u64);
@@ -153,7 +153,7 @@ mod tests {
 
     fn event() -> Vec<u8> {
         let mut out = Vec::new();
-        let event = Event { mono_ns: 1, cgroup: None, what: What::CgroupCreated };
+        let event = Event { mono_ns: 1, cgroup: None, what: EventKind::CgroupCreated };
         frame(&mut out, FrameKind::Event, &serde_json::to_vec(&event).unwrap());
         out
     }

@@ -2,8 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::recording::Subject;
-use crate::sample::SubjectRef;
+use crate::model::recording::Subject;
+use crate::model::sample::SubjectRef;
 
 /// Version written into each segment's head. A reader refuses a newer one, and reads all older ones.
 pub const VERSION: u32 = 1;
@@ -20,13 +20,13 @@ pub const SUFFIX: &str = "journal";
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub enum FrameKind {
-    /// JSON of [`crate::recording::Origin`]; first frame of a segment.
+    /// JSON of [`crate::model::recording::Origin`]; first frame of a segment.
     Origin = 1,
     /// JSON of [`SubjectFrame`]; before the first row of that subject.
     Subject = 2,
-    /// Passes, see [`super::block`].
+    /// Passes, see [`crate::journal::encoder`].
     Block = 3,
-    /// JSON of [`crate::event::Event`].
+    /// JSON of [`crate::model::event::Event`].
     Event = 4,
 }
 

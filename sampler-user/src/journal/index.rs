@@ -4,9 +4,9 @@
 use std::collections::HashMap;
 use std::ops::Range;
 
-use super::block::Decoder;
-use super::format::take_varint;
-use crate::sample::{Mask, PassKind, SubjectRef};
+use crate::journal::decoder::Decoder;
+use crate::journal::format::take_varint;
+use crate::model::sample::{Mask, PassKind, SubjectRef};
 
 /// The passes of one kind in one block.
 #[derive(Clone, Debug)]

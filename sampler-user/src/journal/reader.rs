@@ -4,145 +4,17 @@ use std::collections::HashMap;
 use std::fs::{self, File, OpenOptions};
 use std::io;
 use std::ops::Range;
-use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 
-use super::block::Decoder;
-use super::format::{FrameKind, HEAD, MAGIC, MAX_PAYLOAD, SUFFIX, SubjectFrame, VERSION, parse_frame};
-use super::index::{Count, Index, Part};
-use crate::event::Event;
-use crate::recording::{Origin, Problem, Subject};
-use crate::sample::{HOST, PassHead, Row, SubjectRef};
-
-/// Why a segment cannot be read at all.
-#[derive(Debug, thiserror::Error)]
-pub enum Error {
-    /// The file cannot be read.
-    #[error("read the journal segment {path}")]
-    Read {
-        /// The file.
-        path: PathBuf,
-        /// Why.
-        source: io::Error,
-    },
-    /// The head is missing: the machine died before the first sync, or this is no journal.
-    #[error("{path} has no readable head ({bytes} bytes); nothing in it can be placed in time")]
-    NoHead {
-        /// The file.
-        path: PathBuf,
-        /// Its size.
-        bytes: u64,
-    },
-    /// Written by a newer version.
-    #[error("{path} has format {found}, this version reads up to {VERSION}; use a newer sampler")]
-    TooNew {
-        /// The file.
-        path: PathBuf,
-        /// Its format.
-        found: u32,
-    },
-    /// The torn tail cannot be cut.
-    #[error("cut the torn tail of {path}")]
-    Cut {
-        /// The file.
-        path: PathBuf,
-        /// Why.
-        source: io::Error,
-    },
-}
-
-/// Where the bytes of a segment are.
-#[derive(Debug)]
-enum Source {
-    /// In a file, up to the length that it had when it was opened: it may grow, and it may lose its name.
-    File(File, usize),
-    Bytes(Vec<u8>),
-}
-
-impl Source {
-    fn length(&self) -> usize {
-        match self {
-            Source::File(_, length) => *length,
-            Source::Bytes(bytes) => bytes.len(),
-        }
-    }
-
-    /// Reads into `out`; `false` when the file has them no more.
-    fn read(&self, range: Range<usize>, out: &mut Vec<u8>) -> bool {
-        out.clear();
-        match self {
-            Source::File(file, _) => {
-                out.resize(range.len(), 0);
-                file.read_exact_at(out, range.start as u64).is_ok()
-            }
-            Source::Bytes(bytes) => bytes.get(range).map(|bytes| out.extend_from_slice(bytes)).is_some(),
-        }
-    }
-}
-
-/// Bytes of a file that are held at once while its frames are found.
-const WINDOW: usize = 1 << 20;
-
-/// Goes over the bytes of a segment, from its begin to its end.
-struct Window<'a> {
-    source: &'a Source,
-    held: Vec<u8>,
-    from: usize,
-}
-
-impl Window<'_> {
-    /// The bytes from a place on, `least` of them at least where there are so many.
-    fn at(&mut self, at: usize, least: usize) -> io::Result<&[u8]> {
-        let (file, length) = match self.source {
-            Source::Bytes(bytes) => return Ok(bytes.get(at..).unwrap_or_default()),
-            Source::File(file, length) => (file, *length),
-        };
-        let end = at.saturating_add(least).min(length);
-        if at < self.from || end > self.from + self.held.len() {
-            let wanted = length.saturating_sub(at).min(least.max(WINDOW));
-            self.held.resize(wanted, 0);
-            self.from = at;
-            let mut filled = 0;
-            while filled < wanted {
-                match file.read_at(&mut self.held[filled..], (at + filled) as u64) {
-                    // It was cut meanwhile.
-                    Ok(0) => break,
-                    Ok(read) => filled += read,
-                    Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                    Err(error) => return Err(error),
-                }
-            }
-            self.held.truncate(filled);
-        }
-        Ok(self.held.get(at - self.from..).unwrap_or_default())
-    }
-
-    /// The whole frame at a place.
-    fn frame(&mut self, at: usize) -> io::Result<Option<(u8, &[u8])>> {
-        let head = self.at(at, HEAD)?;
-        let &[.., a, b, c, d] = head.get(..12).unwrap_or_default() else { return Ok(None) };
-        let length = u32::from_le_bytes([a, b, c, d]) as usize;
-        if head[..4] != MAGIC || length > MAX_PAYLOAD {
-            return Ok(None);
-        }
-        self.at(at, HEAD + length).map(parse_frame)
-    }
-
-    /// Where the next frame may begin, from a place on.
-    fn magic(&mut self, mut at: usize) -> io::Result<Option<usize>> {
-        loop {
-            let bytes = self.at(at, MAGIC.len())?;
-            if let Some(skip) = bytes.windows(MAGIC.len()).position(|window| window == MAGIC) {
-                return Ok(Some(at + skip));
-            }
-            match (bytes.len() + 1).checked_sub(MAGIC.len()) {
-                None | Some(0) => return Ok(None),
-                Some(searched) => at += searched,
-            }
-        }
-    }
-}
+use crate::journal::decoder::Decoder;
+use crate::journal::error::Error;
+use crate::journal::format::{FrameKind, HEAD, SUFFIX, SubjectFrame, VERSION};
+use crate::journal::index::{Count, Index, Part};
+use crate::journal::source::{Source, Window};
+use crate::model::event::Event;
+use crate::model::recording::{Origin, Problem, Subject};
+use crate::model::sample::{HOST, PassHead, Row, SubjectRef};
 
 /// A segment: its small frames in memory, its rows where they are.
 #[derive(Debug)]
@@ -181,7 +53,7 @@ impl Segment {
 
     fn of(path: &Path, source: Source) -> Result<Segment, Error> {
         let length = source.length();
-        let mut window = Window { source: &source, held: Vec::new(), from: 0 };
+        let mut window = Window::new(&source);
         let (mut at, mut end, mut corrupt_bytes, mut frames) = (0, 0, 0, 0);
         let mut origin: Option<Origin> = None;
         let (mut subjects, mut events, mut blocks) = (HashMap::new(), Vec::new(), Vec::new());
@@ -337,26 +209,21 @@ pub fn segments(dir: &Path) -> io::Result<Vec<PathBuf>> {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
-    use crate::event::What;
-    use crate::journal::writer::{Owner, Rotation, Writer};
-    use crate::sample::PassKind;
-    use crate::sink::Sink;
     use proptest::prelude::*;
 
-    struct Nobody;
-    impl Owner for Nobody {
-        fn finished(&mut self, _: PathBuf) {}
-        fn make_room(&mut self) -> bool {
-            false
-        }
-    }
+    use super::*;
+    use crate::journal::format::parse_frame;
+    use crate::journal::source::WINDOW;
+    use crate::journal::writer::{NoOwner, Rotation, Writer};
+    use crate::model::event::EventKind;
+    use crate::model::sample::PassKind;
+    use crate::model::sink::Sink;
 
     /// A segment of `flushes` flushes with one row and one event each.
     fn written(flushes: u64) -> Vec<u8> {
         let dir = tempfile::tempdir().unwrap();
-        let origin = crate::recording::Origin::example(crate::time::Anchor::now());
-        let mut writer = Writer::create(dir.path(), origin, Rotation::default(), Box::new(Nobody)).unwrap();
+        let origin = crate::model::recording::Origin::example(crate::model::time::Anchor::now());
+        let mut writer = Writer::create(dir.path(), origin, Rotation::default(), Box::new(NoOwner)).unwrap();
         writer.subject(1, &Subject { cgroup: "/a".into(), id: 9, process: None });
         for i in 0..flushes {
             let head = PassHead { kind: PassKind::Fast, mono_ns: 1000 + i, rows: 1 };
@@ -364,7 +231,7 @@ mod tests {
             row.set(0, i * 7);
             writer.pass(head);
             writer.row(head, &row);
-            writer.event(&Event { mono_ns: i, cgroup: None, what: What::MissedTicks { count: i } });
+            writer.event(&Event { mono_ns: i, cgroup: None, what: EventKind::MissedTicks { count: i } });
             writer.flush(i % 2 == 0);
         }
         let path = writer.segment().unwrap().to_owned();
@@ -403,11 +270,11 @@ mod tests {
         }
     }
 
-    /// A segment with rows of four subjects in all kinds, some later than others, told over several blocks.
+    /// A segment with rows of four subjects in all kinds, some later than others, written over several blocks.
     fn busy(seed: u64) -> Vec<u8> {
         let dir = tempfile::tempdir().unwrap();
-        let origin = crate::recording::Origin::example(crate::time::Anchor { mono_ns: 0, wall_ns: 0 });
-        let mut writer = Writer::create(dir.path(), origin, Rotation::default(), Box::new(Nobody)).unwrap();
+        let origin = crate::model::recording::Origin::example(crate::model::time::Anchor { mono_ns: 0, wall_ns: 0 });
+        let mut writer = Writer::create(dir.path(), origin, Rotation::default(), Box::new(NoOwner)).unwrap();
         let mut dice = seed | 1;
         let mut roll = |sides: u64| {
             dice ^= dice << 13;
@@ -444,7 +311,7 @@ mod tests {
     type Plain = (PassHead, SubjectRef, u128, Vec<u64>);
 
     fn plain(head: PassHead, row: &Row) -> Plain {
-        (head, row.subject, row.mask, crate::sample::slots(row.mask).map(|slot| row.values[slot]).collect())
+        (head, row.subject, row.mask, crate::model::sample::slots(row.mask).map(|slot| row.values[slot]).collect())
     }
 
     /// Compares what the index leads to with a search through all rows.
@@ -507,7 +374,7 @@ mod tests {
         let (before, after) = (rows(&early), rows(&late));
         assert!(!before.is_empty() && before.len() < after.len());
         assert_eq!(before, after[..before.len()]);
-        // The sealer of another process has removed it, or somebody has emptied it: what is gone is counted.
+        // The sealer of another process has removed it, or it was emptied: what is gone is counted.
         let gone = Segment::open(&path).unwrap();
         fs::OpenOptions::new().write(true).open(&path).unwrap().set_len(half as u64).unwrap();
         assert_eq!(rows(&gone), before);
@@ -529,8 +396,8 @@ mod tests {
         for bytes in [whole.clone(), long.clone(), [&long[..], &whole[..], &whole[..whole.len() - 9]].concat()] {
             fs::write(&path, &bytes).unwrap();
             let (file, memory) = (Segment::open(&path).unwrap(), Segment::parse(&path, bytes).unwrap());
-            let told = |s: &Segment| (s.frames, s.torn_bytes, s.corrupt_bytes, s.blocks.clone(), s.events.len());
-            assert_eq!(told(&file), told(&memory));
+            let counts = |s: &Segment| (s.frames, s.torn_bytes, s.corrupt_bytes, s.blocks.clone(), s.events.len());
+            assert_eq!(counts(&file), counts(&memory));
             let rows = |segment: &Segment| {
                 let mut rows = Vec::new();
                 segment.rows(|head, row| rows.push(plain(head, row)));
@@ -558,7 +425,7 @@ mod tests {
         let mut bytes = Vec::new();
         let text = serde_json::to_string(&Segment::parse(Path::new("x"), written(0)).unwrap().origin).unwrap();
         let newer = text.replace("\"format\":1", "\"format\":99");
-        super::super::format::frame(&mut bytes, FrameKind::Origin, newer.as_bytes());
+        crate::journal::format::frame(&mut bytes, FrameKind::Origin, newer.as_bytes());
         assert!(matches!(Segment::parse(Path::new("x"), bytes), Err(Error::TooNew { found: 99, .. })));
         assert!(matches!(Segment::parse(Path::new("x"), b"PAR1 not a journal".to_vec()), Err(Error::NoHead { .. })));
     }
@@ -587,13 +454,13 @@ mod tests {
             // Damage that the checksum does not show: the block was written so.
             let segment = Segment::parse(Path::new("x"), whole).unwrap();
             let mut bytes = Vec::new();
-            super::super::format::frame(&mut bytes, FrameKind::Origin, &serde_json::to_vec(&segment.origin).unwrap());
+            crate::journal::format::frame(&mut bytes, FrameKind::Origin, &serde_json::to_vec(&segment.origin).unwrap());
             for mut block in segment.blocks() {
                 for (at, flip) in &flips {
                     let at = at.index(block.len());
                     block[at] ^= flip;
                 }
-                super::super::format::frame(&mut bytes, FrameKind::Block, &block);
+                crate::journal::format::frame(&mut bytes, FrameKind::Block, &block);
             }
             agrees(&Segment::parse(Path::new("x"), bytes).unwrap(), kind, subject, time);
         }

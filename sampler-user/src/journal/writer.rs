@@ -7,13 +7,14 @@ use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use super::block::Encoder;
-use super::format::{FrameKind, SUFFIX, SubjectFrame, VERSION, frame};
-use crate::event::{Event, What};
-use crate::recording::{Origin, Subject};
-use crate::sample::{PassHead, Row, SubjectRef};
-use crate::sink::Sink;
-use crate::time::{self, Anchor};
+use crate::journal::encoder::Encoder;
+use crate::journal::format::{FrameKind, SUFFIX, SubjectFrame, VERSION, frame};
+use crate::model::event::{Event, EventKind};
+use crate::model::recording::{Origin, Subject};
+use crate::model::sample::{PassHead, Row, SubjectRef};
+use crate::model::sink::Sink;
+use crate::model::time;
+use crate::model::time::Anchor;
 
 /// When a segment is full.
 #[derive(Clone, Copy, Debug)]
@@ -43,6 +44,18 @@ pub trait Owner: Send {
     fn make_room(&mut self) -> bool;
 }
 
+/// Leaves segments where they are, and frees nothing.
+#[derive(Debug)]
+pub struct NoOwner;
+
+impl Owner for NoOwner {
+    fn finished(&mut self, _: PathBuf) {}
+
+    fn make_room(&mut self) -> bool {
+        false
+    }
+}
+
 /// The journal of one run of the agent.
 pub struct Writer {
     dir: PathBuf,
@@ -53,7 +66,7 @@ pub struct Writer {
     encoder: Encoder,
     buffer: Vec<u8>,
     subjects: BTreeMap<SubjectRef, Subject>,
-    /// What cgroups that live are called, to be told again in each segment.
+    /// What cgroups that live are called, to be written again in each segment.
     names: BTreeMap<String, Event>,
     sequence: u32,
     loss: Option<Loss>,
@@ -62,7 +75,7 @@ pub struct Writer {
     clock: Clock,
 }
 
-/// Tells both clocks.
+/// Reads both clocks.
 pub type Clock = fn() -> Anchor;
 
 /// Writes and syncs what is left, and gives the last segment to the owner.
@@ -130,7 +143,7 @@ impl Writer {
         self.segment.as_ref().map(|segment| &*segment.path)
     }
 
-    /// Passes lost so far and not yet told in a gap.
+    /// Passes lost so far and not yet recorded as a gap.
     pub fn lost_passes(&self) -> u64 {
         self.loss.as_ref().map_or(0, |loss| loss.passes)
     }
@@ -200,10 +213,10 @@ impl Writer {
         }
     }
 
-    fn tell_loss(&mut self) {
+    fn record_loss(&mut self) {
         let Some(loss) = self.loss.take() else { return };
         if loss.passes > 0 {
-            let what = What::Gap {
+            let what = EventKind::Gap {
                 from_ns: loss.from_ns,
                 to_ns: time::mono_ns(),
                 lost_passes: loss.passes,
@@ -273,12 +286,12 @@ impl Sink for Writer {
     fn event(&mut self, event: &Event) {
         self.end_block();
         frame(&mut self.buffer, FrameKind::Event, &json(event));
-        if let (What::Named(_), Some(cgroup)) = (&event.what, &event.cgroup)
+        if let (EventKind::Named(_), Some(cgroup)) = (&event.what, &event.cgroup)
             && self.subjects.values().any(|subject| subject.process.is_none() && subject.cgroup == *cgroup)
         {
             self.names.insert(cgroup.clone(), event.clone());
         }
-        self.rotate_next |= matches!(event.what, What::ClockStep { .. });
+        self.rotate_next |= matches!(event.what, EventKind::ClockStep { .. });
     }
 
     fn flush(&mut self, sync: bool) {
@@ -290,7 +303,7 @@ impl Sink for Writer {
             }
             match result {
                 Ok(()) if self.loss.is_some() => {
-                    self.tell_loss();
+                    self.record_loss();
                     let _ = self.write_buffer();
                 }
                 Ok(()) => {}

@@ -2,9 +2,9 @@
 
 use std::collections::VecDeque;
 
-use crate::event::What;
-use crate::evidence::SentSignal;
-use crate::probe::events::ProcessExit;
+use crate::kernel::probe::events::ProcessExit;
+use crate::model::event::EventKind;
+use crate::model::evidence::SentSignal;
 
 /// Signals that are kept until their process ends.
 const SIGNALS: usize = 512;
@@ -34,7 +34,7 @@ impl Deaths {
     }
 
     /// A process ended: its event, unless there are too many.
-    pub fn exit(&mut self, time_ns: u64, exit: ProcessExit) -> Option<What> {
+    pub fn exit(&mut self, time_ns: u64, exit: ProcessExit) -> Option<EventKind> {
         let began_ns = time_ns.saturating_sub(exit.lived_us.saturating_mul(1000));
         let since = began_ns.max(time_ns.saturating_sub(KEPT_NS));
         let mut signals = Vec::new();
@@ -56,7 +56,7 @@ impl Deaths {
             return None;
         }
         self.recorded[class] += 1;
-        Some(What::ProcessExit {
+        Some(EventKind::ProcessExit {
             pid: exit.pid,
             own_pid: exit.own_pid,
             comm: exit.comm,
@@ -83,7 +83,7 @@ impl Deaths {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::evidence::SignalOrigin;
+    use crate::model::evidence::SignalOrigin;
 
     const S: u64 = 1_000_000_000;
 
@@ -119,9 +119,9 @@ mod tests {
         }
     }
 
-    fn senders(what: Option<What>) -> Vec<(u8, String)> {
+    fn senders(what: Option<EventKind>) -> Vec<(u8, String)> {
         match what {
-            Some(What::ProcessExit { signals, .. }) => {
+            Some(EventKind::ProcessExit { signals, .. }) => {
                 signals.into_iter().map(|sent| (sent.signal, sent.sender_comm)).collect()
             }
             other => panic!("{other:?}"),

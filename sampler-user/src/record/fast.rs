@@ -7,13 +7,15 @@ use std::time::Duration;
 
 use rtrb::{Consumer, Producer};
 
-use super::history::History;
-use super::sampler::{Sampler, Target, Vitals};
-use super::schedule::{Activity, Allowance, Pace, Signal};
-use crate::fields::{Field, FieldId};
-use crate::probe::walk::Walker;
-use crate::sample::{PassKind, Row, SubjectRef};
-use crate::time::{mono_ns, thread_cpu_ns};
+use crate::kernel::probe::walk::Walker;
+use crate::model::fields::{Field, FieldId};
+use crate::model::sample::{PassKind, Row, SubjectRef};
+use crate::model::time::{mono_ns, thread_cpu_ns};
+use crate::record::allowance::Allowance;
+use crate::record::burst::{Activity, Signal};
+use crate::record::history::History;
+use crate::record::pace::Pace;
+use crate::record::sampler::{Sampler, SharedState, Target};
 
 /// What the control thread asks of a sampling thread.
 #[derive(Debug)]
@@ -28,7 +30,7 @@ pub enum Command {
 
 /// What a sampling thread and the others share, without a lock.
 #[derive(Debug, Default)]
-pub struct Shared {
+pub struct ThreadState {
     /// Set once: take a last pass and end.
     pub stop: AtomicBool,
     /// The interval is multiplied by this, for the budget. 0 counts as 1.
@@ -51,7 +53,7 @@ pub struct Shared {
     pub burst_us: AtomicU64,
 }
 
-impl Shared {
+impl ThreadState {
     /// Factor of the interval.
     pub fn factor(&self) -> u64 {
         u64::from(self.slowdown.load(Ordering::Relaxed).max(1))
@@ -69,14 +71,14 @@ pub struct Outlet {
     /// The ring.
     pub ring: Producer<u64>,
     /// Where the losses are counted.
-    pub shared: Arc<Shared>,
+    pub shared: Arc<ThreadState>,
 }
 
 impl Outlet {
-    /// Sends a pass; a full ring loses it, because a tick waits for nobody.
+    /// Sends a pass; a full ring loses it, because a tick never waits.
     #[inline]
     pub fn send(&mut self, words: &[u64]) {
-        // A pass without rows says nothing.
+        // A pass without rows carries no information.
         if words.len() > 2 && self.ring.push_entire_slice(words).is_err() {
             self.shared.lost_passes.fetch_add(1, Ordering::Relaxed);
         }
@@ -95,7 +97,7 @@ pub struct Fast {
     outlet: Outlet,
     commands: Consumer<Command>,
     graveyard: Producer<Box<Target>>,
-    shared: Arc<Shared>,
+    shared: Arc<ThreadState>,
     base: Pace,
     burst: Option<Pace>,
     base_interval_ns: u64,
@@ -116,11 +118,11 @@ struct SignalSlots {
 
 impl SignalSlots {
     #[inline]
-    fn signal(&self, row: &Row, vitals: &Vitals) -> Option<Signal> {
+    fn signal(&self, row: &Row, state: &SharedState) -> Option<Signal> {
         Some(Signal {
             current: row.get(self.current)?,
-            limit: vitals.limit(),
-            cache: vitals.cache(),
+            limit: state.limit(),
+            cache: state.cache(),
             pressure_us: row.get(self.pressure),
             limit_hits: row.get(self.hits),
             kills: row.get(self.kills),
@@ -163,7 +165,7 @@ impl Fast {
         }
     }
 
-    /// Runs until told to stop; then takes one last pass.
+    /// Runs until it is to stop; then takes one last pass.
     pub fn run(mut self) {
         // Wake within a microsecond of the tick, not the default 50.
         let _ = rustix::thread::set_current_timer_slack(std::num::NonZeroU64::new(1));
@@ -212,14 +214,14 @@ impl Fast {
     }
 
     fn any_active(&self) -> bool {
-        self.sampler.targets.iter().any(|target| target.watch.activity() != Activity::Calm)
+        self.sampler.targets.iter().any(|target| target.trigger.activity() != Activity::Calm)
     }
 
     /// Whether one is gone of which the ring may hold the death.
     fn any_died(&mut self) -> bool {
         let mut died = false;
         for target in self.sampler.targets.iter_mut().filter(|target| target.gone) {
-            died |= target.watch.end();
+            died |= target.trigger.end();
         }
         died
     }
@@ -238,7 +240,7 @@ impl Fast {
                 }
                 Command::Remove(subject) => {
                     if let Some(mut target) = self.sampler.remove(subject) {
-                        died |= target.watch.end();
+                        died |= target.trigger.end();
                         // The control thread closes the descriptors.
                         let _ = self.graveyard.push(target);
                     }
@@ -259,8 +261,8 @@ impl Fast {
             now,
             |_| true,
             |target, row| {
-                if let Some(signal) = slots.signal(row, &target.vitals) {
-                    target.vitals.set_activity(target.watch.observe(now, signal));
+                if let Some(signal) = slots.signal(row, &target.state) {
+                    target.state.set_activity(target.trigger.observe(now, signal));
                 }
             },
         );
@@ -276,11 +278,11 @@ impl Fast {
         self.sampler.take(
             PassKind::Burst,
             now,
-            |target| target.watch.activity() != Activity::Calm,
+            |target| target.trigger.activity() != Activity::Calm,
             |target, row| {
-                if let Some(signal) = slots.signal(row, &target.vitals) {
-                    let activity = target.watch.observe(now, signal);
-                    target.vitals.set_activity(activity);
+                if let Some(signal) = slots.signal(row, &target.state) {
+                    let activity = target.trigger.observe(now, signal);
+                    target.state.set_activity(activity);
                     bursts |= activity == Activity::Burst;
                 }
             },

@@ -1,6 +1,6 @@
 //! The last seconds at the burst rate, in memory: written out when something happens, forgotten when nothing does.
 
-/// A bounded ring of passes (see [`crate::sample`] for their words). Never allocates after its making.
+/// A bounded ring of passes (see [`crate::model::sample`] for their words). Never allocates after its making.
 #[derive(Debug)]
 pub struct History {
     words: Box<[u64]>,

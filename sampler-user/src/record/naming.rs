@@ -1,4 +1,4 @@
-//! Names: a thread that asks the runtimes what they call the cgroups that appear, and tells it as events.
+//! Names: a thread that asks the runtimes what they call the cgroups that appear, and records it as events.
 //!
 //! Docker's stream of events names a container before its cgroup exists, so that one of 50 ms has its name; where there is no
 //! stream, the state files are read as soon as the cgroup appears, and the daemon is asked by id, also after its end.
@@ -7,35 +7,21 @@ use std::collections::{HashMap, VecDeque};
 use std::io;
 use std::path::PathBuf;
 use std::sync::mpsc;
-use std::thread;
 use std::time::Duration;
 
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 
-use super::relay::Message;
-use crate::event::{Event, What};
-use crate::identity::Identity;
-use crate::names::docker_api::{Api, End};
-use crate::names::{Roots, from_files};
-use crate::runtime::identify;
+use crate::containers::names::docker_api::{Api, End};
+use crate::containers::names::{Roots, from_files};
+use crate::containers::runtimes::identify;
+use crate::model::event::{Event, EventKind};
+use crate::model::identity::Identity;
+use crate::record::config::NameSources;
+use crate::record::relay::Message;
+use crate::record::worker::spawn;
 
-/// Where names are asked for.
-#[derive(Clone, Debug)]
-pub struct Sources {
-    /// Whether names are asked for at all.
-    pub ask: bool,
-    /// Docker's socket, if it is not the usual one.
-    pub docker_socket: Option<PathBuf>,
-}
-
-impl Default for Sources {
-    fn default() -> Sources {
-        Sources { ask: true, docker_socket: None }
-    }
-}
-
-/// When a name that nobody knew is asked for again, after the time before.
+/// An unknown name is looked up again after these times, each counted from the attempt before.
 const AGAIN: [Duration; 5] = [
     Duration::from_millis(100),
     Duration::from_millis(400),
@@ -58,19 +44,19 @@ pub struct Naming {
 
 impl Naming {
     /// Starts the thread.
-    pub fn begin(sources: &Sources, messages: mpsc::Sender<Message>) -> io::Result<Naming> {
+    pub fn begin(sources: &NameSources, messages: mpsc::Sender<Message>) -> io::Result<Naming> {
         let (asks, inbox) = unbounded_channel();
-        let (tell_done, done) = mpsc::channel();
+        let (finished, done) = mpsc::channel();
         if !sources.ask {
             return Ok(Naming { asks: None, done });
         }
         let api = Api::new(sources.docker_socket.as_deref());
-        thread::Builder::new().name("sampler-names".into()).stack_size(super::STACK).spawn(move || {
+        spawn("sampler-names", move || {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
             if let Ok(runtime) = runtime {
                 runtime.block_on(run(api, inbox, messages));
             }
-            let _ = tell_done.send(());
+            let _ = finished.send(());
         })?;
         Ok(Naming { asks: Some(asks), done })
     }
@@ -91,7 +77,7 @@ impl Naming {
 }
 
 async fn run(api: Api, mut asks: UnboundedReceiver<String>, messages: mpsc::Sender<Message>) {
-    let (tell, mut told) = unbounded_channel();
+    let (sender, mut news) = unbounded_channel();
     let mut names = Names {
         api: api.clone(),
         roots: Roots::default(),
@@ -101,12 +87,12 @@ async fn run(api: Api, mut asks: UnboundedReceiver<String>, messages: mpsc::Send
         complained: false,
         messages,
     };
-    let stream = tokio::spawn(follow(api, tell));
+    let stream = tokio::spawn(follow(api, sender));
     loop {
         let due = names.open.iter().map(|open| open.at).min();
         tokio::select! {
             biased;
-            Some(news) = told.recv() => names.hear(news),
+            Some(news) = news.recv() => names.on_news(news),
             cgroup = asks.recv() => match cgroup {
                 Some(cgroup) => names.seen(&cgroup).await,
                 None => break,
@@ -114,14 +100,14 @@ async fn run(api: Api, mut asks: UnboundedReceiver<String>, messages: mpsc::Send
             () = sleep_until(due.unwrap_or_else(Instant::now)), if due.is_some() => names.ask_again(Instant::now()).await,
         }
     }
-    while let Ok(news) = told.try_recv() {
-        names.hear(news);
+    while let Ok(news) = news.try_recv() {
+        names.on_news(news);
     }
     let _ = timeout(END, names.ask_again(Instant::now() + Duration::from_secs(3600))).await;
     stream.abort();
 }
 
-/// What the daemon tells.
+/// What the daemon reports.
 enum News {
     /// Where it keeps its state.
     Folder(PathBuf),
@@ -129,19 +115,19 @@ enum News {
     Who(Box<Identity>, Option<End>),
 }
 
-/// Follows the daemon for as long as somebody listens; it may come and go.
-async fn follow(api: Api, tell: UnboundedSender<News>) {
-    while !tell.is_closed() {
+/// Follows the daemon until the receiver is dropped; the daemon may come and go.
+async fn follow(api: Api, sender: UnboundedSender<News>) {
+    while !sender.is_closed() {
         if let Ok(mut stream) = api.follow().await {
             if let Some(folder) = api.data_folder().await {
-                let _ = tell.send(News::Folder(folder));
+                let _ = sender.send(News::Folder(folder));
             }
             // After the stream has begun, so that none falls between.
             for identity in api.list().await.unwrap_or_default() {
-                let _ = tell.send(News::Who(identity.into(), None));
+                let _ = sender.send(News::Who(identity.into(), None));
             }
             while let Some(happening) = stream.next().await {
-                if tell.send(News::Who(happening.who.into(), happening.end)).is_err() {
+                if sender.send(News::Who(happening.who.into(), happening.end)).is_err() {
                     return;
                 }
             }
@@ -161,7 +147,7 @@ struct Open {
 struct Names {
     api: Api,
     roots: Roots,
-    /// Containers by id, and the cgroups that were told of them.
+    /// Containers by id, and the cgroups that were named by them.
     known: HashMap<String, (Identity, Option<String>)>,
     order: VecDeque<String>,
     open: Vec<Open>,
@@ -170,7 +156,7 @@ struct Names {
 }
 
 impl Names {
-    fn hear(&mut self, news: News) {
+    fn on_news(&mut self, news: News) {
         let (identity, end) = match news {
             News::Folder(folder) => {
                 if !self.roots.docker.contains(&folder) {
@@ -183,25 +169,25 @@ impl Names {
         let Some(id) = identity.container.clone() else { return };
         if let Some(End { action, signal, code }) = end {
             let runtime = identity.runtime.clone();
-            let what = What::ContainerEvent { runtime, container: id.clone(), action, signal, code };
+            let what = EventKind::ContainerEvent { runtime, container: id.clone(), action, signal, code };
             let cgroup = self.known.get(&id).and_then(|(_, cgroup)| cgroup.clone());
             let _ = self.messages.send(Message::Event(Event { cgroup, ..Event::now(what) }));
         }
         if let Some(at) = self.open.iter().position(|open| open.identity.container.as_ref() == Some(&id)) {
             let open = self.open.swap_remove(at);
             self.keep(identity.clone(), None);
-            self.tell(&open.cgroup, open.identity, &identity);
+            self.record_name(&open.cgroup, open.identity, &identity);
             return;
         }
-        let told = self.known.get(&id).and_then(|(old, cgroup)| cgroup.clone().filter(|_| old.name != identity.name));
+        let named = self.known.get(&id).and_then(|(old, cgroup)| cgroup.clone().filter(|_| old.name != identity.name));
         self.keep(identity.clone(), None);
         // Renamed.
-        if let Some((cgroup, own)) = told.and_then(|cgroup| Some((cgroup.clone(), identify(&cgroup)?))) {
-            self.tell(&cgroup, own, &identity);
+        if let Some((cgroup, own)) = named.and_then(|cgroup| Some((cgroup.clone(), identify(&cgroup)?))) {
+            self.record_name(&cgroup, own, &identity);
         }
     }
 
-    /// Keeps who a container is, and which cgroup was told of it.
+    /// Keeps who a container is, and which cgroup was named by it.
     fn keep(&mut self, identity: Identity, cgroup: Option<String>) {
         let Some(id) = identity.container.clone() else { return };
         let before = self.known.remove(&id);
@@ -244,7 +230,7 @@ impl Names {
             who = self.api.inspect(&id).await;
         }
         if let Some(who) = who {
-            self.tell(&open.cgroup, open.identity, &who);
+            self.record_name(&open.cgroup, open.identity, &who);
             return;
         }
         match AGAIN.get(open.tries) {
@@ -256,23 +242,23 @@ impl Names {
             None if !self.complained => {
                 self.complained = true;
                 let what = format!(
-                    "nobody told the name of the {} container in {}: its state files cannot be read, and {} does not know it; it \
-                     is shown by its id",
+                    "no name for the {} container in {}: its state files cannot be read, and {} does not know it; it is \
+                     shown by its id",
                     open.identity.runtime,
                     open.cgroup,
                     self.api.socket().display()
                 );
-                let _ = self.messages.send(Message::Event(Event::now(What::Degraded { what })));
+                let _ = self.messages.send(Message::Event(Event::now(EventKind::Degraded { what })));
             }
             None => {}
         }
     }
 
-    fn tell(&mut self, cgroup: &str, mut own: Identity, who: &Identity) {
+    fn record_name(&mut self, cgroup: &str, mut own: Identity, who: &Identity) {
         own.complete(who);
-        // What the runtime says is newer than what the path says.
+        // The runtime's name is newer than the path's.
         own.name = who.name.clone().or(own.name);
         self.keep(Identity { container: own.container.clone(), ..who.clone() }, Some(cgroup.to_owned()));
-        let _ = self.messages.send(Message::Event(Event::of(cgroup, What::Named(Box::new(own)))));
+        let _ = self.messages.send(Message::Event(Event::of(cgroup, EventKind::Named(Box::new(own)))));
     }
 }

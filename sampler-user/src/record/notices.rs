@@ -9,13 +9,14 @@ use std::sync::Arc;
 use rustix::event::{EventfdFlags, epoll, eventfd};
 use rustix::fs::{Mode, OFlags, open};
 
-use crate::cgroupfs::handle::{BUFFER, Handle, Outcome};
-use crate::cgroupfs::layout::{Layout, Version};
-use crate::cgroupfs::plan::Plan;
-use crate::evidence::Usage;
-use crate::fields::{Field, FieldId};
-use crate::sample::{PassKind, Row, SubjectRef};
-use crate::time::mono_ns;
+use crate::kernel::cgroupfs::handle::{BUFFER, Handle, Outcome};
+use crate::kernel::cgroupfs::layout::{Layout, Version};
+use crate::kernel::cgroupfs::plan::Plan;
+use crate::kernel::cgroupfs::read::usage_v1;
+use crate::model::evidence::Usage;
+use crate::model::fields::{Field, FieldId};
+use crate::model::sample::{PassKind, Row, SubjectRef};
+use crate::model::time::mono_ns;
 
 /// Stall within the window that fires, microseconds: a tenth of the time.
 pub const STALL_US: u64 = 200_000;
@@ -24,10 +25,10 @@ pub const WINDOW_US: u64 = 2_000_000;
 /// On v1 the notice comes before the counter moves: it is read again at the next multiples but one of these times, nanoseconds,
 /// however many notices come.
 const V1_AGAIN_NS: [u64; 3] = [20_000_000, 150_000_000, 500_000_000];
-/// Of the counters that rise under pressure all the time a cgroup tells once in this time, nanoseconds.
+/// Counters that rise under pressure all the time are reported once in this time for each cgroup, nanoseconds.
 const QUIET_NS: u64 = 1_000_000_000;
 
-/// Something the kernel told.
+/// Something the kernel reported.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Notice {
     /// memory.events counters rose.
@@ -59,7 +60,7 @@ struct Counters {
     handle: Handle,
     last: Row,
     read_ns: u64,
-    told_ns: u64,
+    reported_ns: u64,
 }
 
 #[derive(Debug)]
@@ -125,7 +126,7 @@ impl Notices {
             Version::V1 => v1_oom_eventfd(layout, cgroup, &handle),
             Version::V2 => None,
         };
-        let counters = Counters { cgroup: cgroup.clone(), handle, last, read_ns: now, told_ns: 0 };
+        let counters = Counters { cgroup: cgroup.clone(), handle, last, read_ns: now, reported_ns: 0 };
         self.sources.insert(token, Source::Counters(Box::new(counters)));
         if let Some((eventfd, folder)) = oom {
             let oom_token = self.token(subject);
@@ -143,7 +144,7 @@ impl Notices {
     /// Watches the pressure of the host; `false` when this kernel has none or refuses.
     pub fn add_host(&mut self) -> bool {
         let Some(fd) = pressure_trigger("/proc/pressure/memory".as_ref()) else { return false };
-        let token = self.token(crate::sample::HOST);
+        let token = self.token(crate::model::sample::HOST);
         self.poll(fd.as_fd(), token, epoll::EventFlags::PRI);
         self.sources.insert(token, Source::Pressure { cgroup: None, _fd: fd });
         true
@@ -180,7 +181,7 @@ impl Notices {
                     let _ = rustix::io::read(eventfd, &mut [0u8; 8][..]);
                     let (counters, now) = (*counters, mono_ns());
                     if let Some(Source::Counters(counters)) = self.sources.get(&counters) {
-                        notices.push(Notice::Oom { cgroup: counters.cgroup.clone(), usage: v1_usage(folder) });
+                        notices.push(Notice::Oom { cgroup: counters.cgroup.clone(), usage: usage_v1(folder) });
                     }
                     self.again
                         .extend(V1_AGAIN_NS.iter().map(|after| ((now + after).next_multiple_of(*after), counters)));
@@ -229,13 +230,13 @@ impl Notices {
             .filter(|(_, by)| *by > 0)
             .collect();
         let kill = rose.iter().any(|(column, _)| column.contains("oom"));
-        if rose.is_empty() || !(kill || force || now.saturating_sub(counters.told_ns) >= QUIET_NS) {
+        if rose.is_empty() || !(kill || force || now.saturating_sub(counters.reported_ns) >= QUIET_NS) {
             return;
         }
         notices.push(Notice::Events { cgroup: counters.cgroup.clone(), since_ns: counters.read_ns, rose });
         counters.last = row;
         counters.read_ns = now;
-        counters.told_ns = now;
+        counters.reported_ns = now;
     }
 
     fn token(&mut self, subject: SubjectRef) -> u64 {
@@ -259,14 +260,6 @@ fn pressure_trigger(path: &Path) -> Option<OwnedFd> {
     let fd = open(path, OFlags::RDWR | OFlags::NONBLOCK | OFlags::CLOEXEC, Mode::empty()).ok()?;
     // The kernel overwrites the last byte: it must be ours to lose.
     rustix::io::write(&fd, format!("some {STALL_US} {WINDOW_US}\0").as_bytes()).ok().map(|_| fd)
-}
-
-fn v1_usage(folder: &Path) -> Option<Usage> {
-    let read = |file: &str| std::fs::read_to_string(folder.join(file)).ok()?.trim().parse().ok();
-    let usage = read("memory.usage_in_bytes")?;
-    // No limit is the largest number of whole pages.
-    let limit = read("memory.limit_in_bytes").filter(|limit| *limit < i64::MAX as u64 >> 1);
-    Some(Usage { usage, limit, failcnt: read("memory.failcnt").unwrap_or(0) })
 }
 
 fn v1_oom_eventfd(layout: &Layout, cgroup: &str, handle: &Handle) -> Option<(OwnedFd, PathBuf)> {

@@ -1,5 +1,5 @@
 //! The agent protects itself: the recorder must outlive what it records. Each protection is tried alone; one that is refused
-//! is told in one line and costs nothing else.
+//! is reported in one line and costs nothing else.
 
 use std::fs;
 use std::path::PathBuf;
@@ -7,10 +7,13 @@ use std::path::PathBuf;
 use rustix::mm::{Advice, MlockAllFlags, mlockall, munlockall};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
-use crate::cgroupfs::layout::{Layout, Version, at};
+use crate::kernel::cgroupfs::layout::{Layout, Version, at};
+use crate::kernel::cgroupfs::read::read_number;
 
 /// Descriptors wanted: some eight files a cgroup.
 const DESCRIPTORS: u64 = 1 << 16;
+/// Files of a cgroup that are open in both sampling threads at most, with room for what else is.
+const FILES: u64 = 16;
 /// Priority: before ordinary work, behind nothing that must be real time.
 const NICE: i32 = -10;
 
@@ -83,7 +86,7 @@ pub fn raise_descriptors() -> Option<String> {
         _ => Some(format!(
             "open files stay limited to {} (`ulimit -n`): more than {} cgroups cannot be sampled",
             current.unwrap_or(0),
-            current.unwrap_or(0) / 16
+            current.unwrap_or(0) / FILES
         )),
     }
 }
@@ -110,9 +113,7 @@ impl OwnCgroup {
         let own = layout.own_cgroup().unwrap_or_else(|| "/".into());
         let home = at(&layout.memory, &own);
         if own.ends_with(".service") {
-            let kept =
-                fs::read_to_string(home.join("memory.min")).ok().and_then(|text| text.trim().parse::<u64>().ok());
-            return match kept {
+            return match read_number(&home.join("memory.min")) {
                 Some(kept) if kept >= MEMORY_MIN => Ok(None),
                 _ => Err(why("it runs as a service; set MemoryMin=32M in its unit")),
             };

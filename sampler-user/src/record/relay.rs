@@ -8,13 +8,13 @@ use std::time::Duration;
 
 use rtrb::Consumer;
 
-use super::fast::Shared;
-use super::schedule::BURST_ROWS;
-use crate::event::{Event, What};
-use crate::recording::Subject;
-use crate::sample::{Row, SubjectRef, take_pass};
-use crate::sink::Sink;
-use crate::time::mono_ns;
+use crate::model::event::{Event, EventKind};
+use crate::model::recording::Subject;
+use crate::model::sample::{Row, SubjectRef, take_pass};
+use crate::model::sink::Sink;
+use crate::model::time::mono_ns;
+use crate::record::allowance::BURST_ROWS;
+use crate::record::fast::ThreadState;
 
 /// What does not go through the rings.
 #[derive(Debug)]
@@ -39,11 +39,11 @@ pub fn run(
     mut sink: Box<dyn Sink>,
     messages: &Receiver<Message>,
     mut rings: Vec<Consumer<u64>>,
-    shared: &Arc<Shared>,
+    shared: &Arc<ThreadState>,
 ) -> Box<dyn Sink> {
     let mut row = Row::new(0);
     let mut flushes = 0u32;
-    let mut told = Losses { since_ns: mono_ns(), ..Losses::default() };
+    let mut reported = Reported { since_ns: mono_ns(), ..Reported::default() };
     let mut last_flush = mono_ns();
     loop {
         let waited = Duration::from_nanos(mono_ns().saturating_sub(last_flush));
@@ -78,7 +78,7 @@ pub fn run(
             }
         }
         events.iter().for_each(|event| sink.event(event));
-        told.tell(shared, &mut *sink);
+        reported.report(mono_ns(), shared, &mut *sink);
         // After the rows: a subject's last rows may have come with the news of its end.
         forget.into_iter().for_each(|number| sink.forget(number));
 
@@ -93,24 +93,27 @@ pub fn run(
     }
 }
 
-/// Losses that were told already.
+/// Missed ticks are reported this often at most, nanoseconds: on a busy machine they come one by one.
+const REPORT_EVERY_NS: u64 = 1_000_000_000;
+
+/// What was reported already of what the sampling threads could not do.
 #[derive(Debug, Default)]
-struct Losses {
+struct Reported {
     missed_ticks: u64,
     lost_passes: u64,
     bursts_spent: bool,
     since_ns: u64,
 }
 
-impl Losses {
-    fn tell(&mut self, shared: &Shared, sink: &mut dyn Sink) {
-        let now = mono_ns();
+impl Reported {
+    /// Records what is new.
+    fn report(&mut self, now_ns: u64, shared: &ThreadState, sink: &mut dyn Sink) {
+        let mut record = |what| sink.event(&Event { mono_ns: now_ns, cgroup: None, what });
         let missed = shared.missed_ticks.load(Ordering::Relaxed);
-        // Ticks are missed one by one on a busy machine: told once a second at most.
-        if missed > self.missed_ticks && now.saturating_sub(self.since_ns) >= 1_000_000_000 {
-            sink.event(&Event::now(What::MissedTicks { count: missed - self.missed_ticks }));
+        if missed > self.missed_ticks && now_ns.saturating_sub(self.since_ns) >= REPORT_EVERY_NS {
+            record(EventKind::MissedTicks { count: missed - self.missed_ticks });
             self.missed_ticks = missed;
-            self.since_ns = now;
+            self.since_ns = now_ns;
         }
         let spent = shared.bursts_spent.load(Ordering::Acquire);
         if spent != self.bursts_spent {
@@ -118,18 +121,65 @@ impl Losses {
                 true => format!("the {BURST_ROWS} rows that bursts may add in an hour are spent"),
                 false => "bursts may add rows again".into(),
             };
-            sink.event(&Event::now(What::RateChanged { interval_us: shared.burst_us.load(Ordering::Relaxed), reason }));
+            record(EventKind::RateChanged { interval_us: shared.burst_us.load(Ordering::Relaxed), reason });
             self.bursts_spent = spent;
         }
         let lost = shared.lost_passes.load(Ordering::Relaxed);
         if lost > self.lost_passes {
-            sink.event(&Event::now(What::Gap {
+            record(EventKind::Gap {
                 from_ns: self.since_ns,
-                to_ns: now,
+                to_ns: now_ns,
                 lost_passes: lost - self.lost_passes,
                 reason: "the journal did not keep up with the sampling".into(),
-            }));
+            });
             self.lost_passes = lost;
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::sample::PassHead;
+
+    #[derive(Default)]
+    struct Events(Vec<EventKind>);
+
+    impl Sink for Events {
+        fn subject(&mut self, _: SubjectRef, _: &Subject) {}
+        fn forget(&mut self, _: SubjectRef) {}
+        fn pass(&mut self, _: PassHead) {}
+        fn row(&mut self, _: PassHead, _: &Row) {}
+        fn event(&mut self, event: &Event) {
+            self.0.push(event.what.clone());
+        }
+        fn flush(&mut self, _: bool) {}
+    }
+
+    #[test]
+    fn spent_bursts_lost_passes_and_missed_ticks_are_each_reported_once() {
+        let (shared, mut sink, mut reported) = (ThreadState::default(), Events::default(), Reported::default());
+        shared.bursts_spent.store(true, Ordering::Relaxed);
+        shared.burst_us.store(100_000, Ordering::Relaxed);
+        reported.report(1, &shared, &mut sink);
+        reported.report(2, &shared, &mut sink);
+        let [EventKind::RateChanged { interval_us: 100_000, reason }] = &sink.0[..] else { panic!("{:?}", sink.0) };
+        assert!(reason.contains("are spent"), "{reason}");
+        shared.bursts_spent.store(false, Ordering::Relaxed);
+        shared.burst_us.store(1000, Ordering::Relaxed);
+        reported.report(3, &shared, &mut sink);
+        let Some(EventKind::RateChanged { interval_us: 1000, .. }) = sink.0.last() else { panic!("{:?}", sink.0) };
+        shared.missed_ticks.store(4, Ordering::Relaxed);
+        reported.report(4, &shared, &mut sink);
+        assert_eq!(sink.0.len(), 2, "missed ticks are reported once a second");
+        reported.report(1_000_000_000, &shared, &mut sink);
+        assert_eq!(sink.0[2], EventKind::MissedTicks { count: 4 });
+        shared.lost_passes.store(2, Ordering::Relaxed);
+        reported.report(2_000_000_000, &shared, &mut sink);
+        reported.report(3_000_000_000, &shared, &mut sink);
+        let Some(EventKind::Gap { from_ns: 1_000_000_000, to_ns: 2_000_000_000, lost_passes: 2, .. }) = sink.0.last()
+        else {
+            panic!("{:?}", sink.0)
+        };
     }
 }

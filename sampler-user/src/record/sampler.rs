@@ -3,26 +3,26 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use super::schedule::{Activity, Cache, Watch};
-use crate::cgroupfs::handle::{BUFFER, Handle, Outcome};
-use crate::cgroupfs::plan::Plan;
-use crate::fields::UNLIMITED;
-use crate::probe::walk::Walker;
-use crate::sample::{Mask, PassBuilder, PassKind, Row, SubjectRef};
-use crate::time::mono_ns;
+use crate::kernel::cgroupfs::handle::{BUFFER, Handle, Outcome};
+use crate::kernel::cgroupfs::plan::Plan;
+use crate::kernel::probe::walk::Walker;
+use crate::model::fields::UNLIMITED;
+use crate::model::sample::{Mask, PassBuilder, PassKind, Row, SubjectRef};
+use crate::model::time::mono_ns;
+use crate::record::burst::{Activity, BurstTrigger, Cache};
 
-/// What the two sampling threads tell each other about a cgroup, without a lock.
+/// What the two sampling threads share about a cgroup, without a lock.
 #[derive(Debug)]
-pub struct Vitals {
+pub struct SharedState {
     limit: AtomicU64,
     cache: AtomicU64,
     cache_ns: AtomicU64,
     activity: AtomicU64,
 }
 
-impl Default for Vitals {
+impl Default for SharedState {
     fn default() -> Self {
-        Vitals {
+        SharedState {
             limit: AtomicU64::new(UNLIMITED),
             cache: AtomicU64::new(0),
             cache_ns: AtomicU64::new(0),
@@ -31,13 +31,13 @@ impl Default for Vitals {
     }
 }
 
-impl Vitals {
+impl SharedState {
     /// The limit that the slow pass read last, bytes.
     pub fn limit(&self) -> u64 {
         self.limit.load(Ordering::Acquire)
     }
 
-    /// Told by the slow pass.
+    /// Set by the slow pass.
     pub fn set_limit(&self, bytes: u64) {
         self.limit.store(bytes, Ordering::Release);
     }
@@ -59,7 +59,7 @@ impl Vitals {
         self.activity.load(Ordering::Relaxed) != Activity::Calm as u64
     }
 
-    /// Told by the fast pass.
+    /// Set by the fast pass.
     pub fn set_activity(&self, activity: Activity) {
         self.activity.store(activity as u64, Ordering::Relaxed);
     }
@@ -77,10 +77,10 @@ pub struct Target {
     /// Its descriptors.
     pub handle: Handle,
     /// Shared with the other thread.
-    pub vitals: Arc<Vitals>,
-    /// How closely it is watched.
-    pub watch: Watch,
-    /// Whether the kernel said that it is gone.
+    pub state: Arc<SharedState>,
+    /// Decides how closely it is watched.
+    pub trigger: BurstTrigger,
+    /// Whether its files are gone.
     pub gone: bool,
 }
 
@@ -115,7 +115,7 @@ struct Walk {
     passes: u64,
 }
 
-/// A walk reads cgroups that nobody asked for too. Above this many a target, files are cheaper.
+/// A walk also reads cgroups that are not sampled. Above this many for each target, files are cheaper.
 const MOST_STRANGERS: u64 = 12;
 /// Whether a walk pays is looked at again after this many passes.
 const LOOK_AGAIN: u64 = 256;
@@ -191,7 +191,7 @@ impl Sampler {
         self.reindex();
     }
 
-    /// Whether the kernel refused a walk, since when files are read. Said once.
+    /// Whether the kernel refused a walk, since when files are read. Reported once.
     pub fn walk_failed(&mut self) -> bool {
         std::mem::take(&mut self.walk_failed)
     }

@@ -11,19 +11,21 @@ use std::time::Duration;
 
 use rtrb::{Consumer, Producer};
 
-use super::fast::{Command, Outlet, Shared};
-use super::relay::Message;
-use super::sampler::{Sampler, Target};
-use super::schedule::{Cache, Pace};
-use crate::cgroupfs::handle::{BUFFER, Handle};
-use crate::cgroupfs::layout::Layout;
-use crate::cgroupfs::plan::Plan;
-use crate::event::{Event, What};
-use crate::fields::{FieldId, Kind, Table, UNLIMITED, of};
-use crate::processes;
-use crate::recording::{ProcessKey, Subject};
-use crate::sample::{HOST, PassBuilder, PassKind, Row, SubjectRef};
-use crate::time::{mono_ns, process_cpu_ns, thread_cpu_ns};
+use crate::kernel::cgroupfs::handle::{BUFFER, Handle};
+use crate::kernel::cgroupfs::layout::Layout;
+use crate::kernel::cgroupfs::plan::Plan;
+use crate::kernel::processes;
+use crate::model::event::{Event, EventKind};
+use crate::model::fields::{FieldId, Kind, Table, UNLIMITED, of};
+use crate::model::memory;
+use crate::model::recording::{ProcessKey, Subject};
+use crate::model::sample::{HOST, PassBuilder, PassKind, Row, SubjectRef};
+use crate::model::time::{mono_ns, process_cpu_ns, thread_cpu_ns};
+use crate::record::burst::Cache;
+use crate::record::fast::{Command, Outlet, ThreadState};
+use crate::record::pace::Pace;
+use crate::record::relay::Message;
+use crate::record::sampler::{Sampler, Target};
 
 /// Processes of one cgroup that are recorded at a time.
 const MOST_PROCESSES: usize = 5;
@@ -33,6 +35,8 @@ const MOST_ACTIVE: usize = 8;
 const MAPS_EVERY_NS: u64 = 10_000_000_000;
 /// Slow growth is looked for over this long.
 const GROWTH_WINDOW_NS: u64 = 30_000_000_000;
+/// A process keeps its number for this long after it was seen last: it may be among the largest again, nanoseconds.
+const KEEP_PROCESS_NS: u64 = 10 * GROWTH_WINDOW_NS;
 /// Growth in a window that is worth a look at the processes, bytes; the noise of memory.stat is 64 pages a CPU.
 const GROWTH: u64 = 2 << 20;
 
@@ -58,7 +62,7 @@ pub struct Slow {
     commands: Consumer<Command>,
     graveyard: Producer<Box<Target>>,
     messages: Sender<Message>,
-    shared: Arc<Shared>,
+    shared: Arc<ThreadState>,
     pace: Pace,
     interval_ns: u64,
     layout: Layout,
@@ -115,7 +119,7 @@ impl Slow {
         }
     }
 
-    /// Runs until told to stop; then takes one last pass.
+    /// Runs until it is to stop; then takes one last pass.
     pub fn run(mut self) {
         while !self.shared.stops() {
             let next = self.turn(mono_ns());
@@ -224,7 +228,7 @@ impl Slow {
         let mut begun = false;
         for target in &sampler.targets {
             let Some(memory) = self.memory.get_mut(&target.subject) else { continue };
-            if budget == 0 || target.gone || !(std::mem::take(&mut memory.grows) || target.vitals.is_active()) {
+            if budget == 0 || target.gone || !(std::mem::take(&mut memory.grows) || target.state.is_active()) {
                 continue;
             }
             budget -= 1;
@@ -254,7 +258,7 @@ impl Slow {
         }
         let messages = &self.messages;
         self.processes.retain(|_, (number, seen)| {
-            let keep = now.saturating_sub(*seen) < 10 * GROWTH_WINDOW_NS;
+            let keep = now.saturating_sub(*seen) < KEEP_PROCESS_NS;
             if !keep {
                 let _ = messages.send(Message::Forget(*number));
             }
@@ -264,15 +268,14 @@ impl Slow {
 }
 
 impl Memory {
-    /// Tells changed limits, and notices slow growth.
+    /// Reports changed limits, and notices slow growth.
     fn observe(&mut self, now: u64, target: &Target, row: &Row, messages: &Sender<Message>) {
-        let files = [FieldId::InactiveFile, FieldId::ActiveFile].map(|id| row.get(id.field()));
-        if let [Some(inactive), Some(active)] = files {
+        if let Some(bytes) = memory::page_cache(|id| row.get(id.field())) {
             let at_ns = now + u64::from(row.lag_us) * 1000;
-            target.vitals.set_cache(Cache { bytes: inactive.saturating_add(active), at_ns });
+            target.state.set_cache(Cache { bytes, at_ns });
         }
         if let Some(limit) = row.get(FieldId::Max.field()) {
-            target.vitals.set_limit(limit);
+            target.state.set_limit(limit);
         }
         if self.limits.is_empty() {
             let limits = of(Table::Samples).filter(|field| field.kind == Kind::Limit);
@@ -283,7 +286,7 @@ impl Memory {
             if row.mask >> *slot & 1 == 1 && value != *last {
                 let column = of(Table::Samples).find(|field| field.slot == *slot).map_or("", |field| field.column);
                 let limit = |v: u64| (v != UNLIMITED).then_some(v);
-                let what = What::LimitChanged { limit: column.into(), from: limit(*last), to: limit(value) };
+                let what = EventKind::LimitChanged { limit: column.into(), from: limit(*last), to: limit(value) };
                 let _ = messages.send(Message::Event(Event::of(&target.cgroup, what)));
                 *last = value;
             }
@@ -303,5 +306,5 @@ fn own_rss(buffer: &mut [u8]) -> Option<u64> {
     let fd = open("/proc/self/statm", OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty()).ok()?;
     let length = rustix::io::read(&fd, &mut *buffer).ok()?;
     let resident = buffer[..length].split(|&b| b == b' ').nth(1)?;
-    crate::cgroupfs::parse::number(resident).map(|pages| pages * rustix::param::page_size() as u64)
+    crate::kernel::cgroupfs::parse::number(resident).map(|pages| pages * rustix::param::page_size() as u64)
 }

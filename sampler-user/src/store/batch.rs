@@ -4,11 +4,11 @@ use std::collections::BTreeMap;
 use std::ops::Range;
 use std::sync::Arc;
 
-use crate::fields::Table;
 use crate::journal::index::Part;
 use crate::journal::reader::Segment;
-use crate::recording::{Series, Subject};
-use crate::sample::{Mask, PassKind};
+use crate::model::fields::Table;
+use crate::model::recording::{Series, Subject};
+use crate::model::sample::{Mask, PassKind};
 
 /// Rows of a batch, and so of a Parquet row group. DuckDB wants at least 122880 to read in parallel.
 pub const ROWS: usize = 128 << 10;
@@ -53,7 +53,7 @@ impl Room {
     }
 }
 
-/// What there is of a subject.
+/// The rows of a subject.
 struct Found {
     rows: usize,
     /// Room that they take.
@@ -130,8 +130,8 @@ struct Wanted {
     slots: Mask,
     /// `CLOCK_MONOTONIC` nanoseconds.
     time: Range<u64>,
-    /// Within this time, passes of a burst without any of the slots are left out: they only say that the cgroup is there, which the
-    /// passes of all cgroups around them say as well.
+    /// Within this time, passes of a burst without any of the slots are left out: they only show that the cgroup exists, as the
+    /// passes of all cgroups around them do.
     covered: Range<u64>,
 }
 
@@ -221,27 +221,18 @@ fn plan(found: BTreeMap<Arc<Subject>, Found>, room: usize) -> Vec<Batch> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::journal::writer::{Owner, Rotation, Writer};
-    use crate::recording::Origin;
-    use crate::sample::{PassHead, Row};
-    use crate::sink::Sink;
-    use crate::time::Anchor;
-    use std::path::PathBuf;
-
-    struct Nobody;
-    impl Owner for Nobody {
-        fn finished(&mut self, _: PathBuf) {}
-        fn make_room(&mut self) -> bool {
-            false
-        }
-    }
+    use crate::journal::writer::{NoOwner, Rotation, Writer};
+    use crate::model::recording::Origin;
+    use crate::model::sample::{PassHead, Row};
+    use crate::model::sink::Sink;
+    use crate::model::time::Anchor;
 
     const PASSES: u64 = 20_000;
 
     /// Twelve cgroups; two of them in bursts with more rows than a batch has, one seen again under another number.
     fn segment(dir: &tempfile::TempDir) -> Segment {
         let clock = || Anchor { mono_ns: 0, wall_ns: 0 };
-        let (rotation, owner) = (Rotation::default(), Box::new(Nobody));
+        let (rotation, owner) = (Rotation::default(), Box::new(NoOwner));
         let mut writer = Writer::create_at(dir.path(), Origin::example(clock()), rotation, owner, clock).unwrap();
         for n in 1..14u32 {
             let name = if n == 13 { 12 } else { n };
@@ -285,7 +276,7 @@ mod tests {
                 for series in batch {
                     let column = series.columns[0].as_ref().unwrap();
                     assert!(column.iter().all(|(row, value)| series.time_us[row] == value as i64 * 1000));
-                    assert!(series.columns[1].is_none(), "a slot that nobody asked for");
+                    assert!(series.columns[1].is_none(), "a slot that was not asked for");
                     rows.entry(series.subject.cgroup.clone()).or_default().extend(&series.time_us);
                 }
                 Ok::<(), ()>(())

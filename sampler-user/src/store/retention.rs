@@ -5,8 +5,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
-use super::schema::Folder;
-use super::seal::stem_of;
+use crate::store::layout::stem_of;
+use crate::store::schema::TableKind;
 
 /// What may stay.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -15,6 +15,11 @@ pub struct Retention {
     pub keep: Option<Duration>,
     /// Bytes of the whole recording.
     pub max_disk: Option<u64>,
+}
+
+impl Retention {
+    /// What an agent that records for weeks keeps by default: a week, and at most 2 GiB.
+    pub const AGENT: Retention = Retention { keep: Some(Duration::from_secs(7 * 86_400)), max_disk: Some(2 << 30) };
 }
 
 /// What went.
@@ -76,8 +81,8 @@ fn remove(sealed: &Sealed) {
 /// Sealed segments by stem; stems begin with their time, so the first is the oldest.
 fn sealed(dir: &Path) -> BTreeMap<String, Sealed> {
     let mut found: BTreeMap<String, Sealed> = BTreeMap::new();
-    for folder in Folder::ALL {
-        for (stem, file) in files(&dir.join(folder.name())) {
+    for kind in TableKind::ALL {
+        for (stem, file) in files(&dir.join(kind.name())) {
             let Ok(meta) = fs::metadata(&file) else { continue };
             let modified = meta.modified().unwrap_or(SystemTime::UNIX_EPOCH);
             let entry = found.entry(stem).or_insert(Sealed { files: Vec::new(), bytes: 0, modified });
@@ -107,7 +112,7 @@ pub fn files(folder: &Path) -> Vec<(String, PathBuf)> {
 }
 
 fn journal_bytes(dir: &Path) -> u64 {
-    let segments = crate::journal::reader::segments(&dir.join(super::JOURNAL)).unwrap_or_default();
+    let segments = crate::journal::reader::segments(&dir.join(crate::store::layout::JOURNAL)).unwrap_or_default();
     segments.iter().filter_map(|path| fs::metadata(path).ok()).map(|meta| meta.len()).sum()
 }
 

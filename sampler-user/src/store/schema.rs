@@ -8,8 +8,9 @@ use parquet::file::metadata::KeyValue;
 use parquet::file::properties::{EnabledStatistics, WriterProperties};
 use parquet::schema::types::{ColumnPath, Type, TypePtr};
 
-use crate::fields::{self, Field, Kind, Table};
-use crate::recording::Origin;
+use crate::model::fields;
+use crate::model::fields::{Field, Kind, Table};
+use crate::model::recording::Origin;
 
 /// Version of the schema: columns are only added within one.
 pub const VERSION: u32 = 1;
@@ -18,7 +19,7 @@ pub const ORIGIN: &str = "sampler.origin";
 
 /// A folder of the store.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum Folder {
+pub enum TableKind {
     /// Wide rows of cgroups, of the host, of processes.
     Wide(Table),
     /// One row a cgroup and segment.
@@ -27,31 +28,31 @@ pub enum Folder {
     Events,
 }
 
-impl Folder {
+impl TableKind {
     /// All of them.
-    pub const ALL: [Folder; 5] = [
-        Folder::Wide(Table::Samples),
-        Folder::Wide(Table::Host),
-        Folder::Wide(Table::Processes),
-        Folder::Cgroups,
-        Folder::Events,
+    pub const ALL: [TableKind; 5] = [
+        TableKind::Wide(Table::Samples),
+        TableKind::Wide(Table::Host),
+        TableKind::Wide(Table::Processes),
+        TableKind::Cgroups,
+        TableKind::Events,
     ];
 
     /// Name of the folder and of the table.
     pub fn name(self) -> &'static str {
         match self {
-            Folder::Wide(Table::Samples) => "samples",
-            Folder::Wide(Table::Host) => "host",
-            Folder::Wide(Table::Processes) => "processes",
-            Folder::Cgroups => "cgroups",
-            Folder::Events => "events",
+            TableKind::Wide(Table::Samples) => "samples",
+            TableKind::Wide(Table::Host) => "host",
+            TableKind::Wide(Table::Processes) => "processes",
+            TableKind::Cgroups => "cgroups",
+            TableKind::Events => "events",
         }
     }
 }
 
 /// A column before those of the field table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Lead {
+pub enum KeyColumn {
     /// Path of the cgroup.
     Cgroup,
     /// Inode number of the cgroup.
@@ -69,27 +70,29 @@ pub enum Lead {
     Gap,
 }
 
-impl Lead {
+impl KeyColumn {
     /// Name of the column.
     pub fn name(self) -> &'static str {
         match self {
-            Lead::Cgroup => "cgroup",
-            Lead::Id => "id",
-            Lead::Pid => "pid",
-            Lead::Start => "start",
-            Lead::Comm => "comm",
-            Lead::Time => "time",
-            Lead::Gap => "gap_us",
+            KeyColumn::Cgroup => "cgroup",
+            KeyColumn::Id => "id",
+            KeyColumn::Pid => "pid",
+            KeyColumn::Start => "start",
+            KeyColumn::Comm => "comm",
+            KeyColumn::Time => "time",
+            KeyColumn::Gap => "gap_us",
         }
     }
 }
 
 /// The columns before those of the field table.
-pub fn leads(table: Table) -> &'static [Lead] {
+pub fn key_columns(table: Table) -> &'static [KeyColumn] {
     match table {
-        Table::Samples => &[Lead::Cgroup, Lead::Id, Lead::Time, Lead::Gap],
-        Table::Host => &[Lead::Time, Lead::Gap],
-        Table::Processes => &[Lead::Cgroup, Lead::Pid, Lead::Start, Lead::Comm, Lead::Time, Lead::Gap],
+        Table::Samples => &[KeyColumn::Cgroup, KeyColumn::Id, KeyColumn::Time, KeyColumn::Gap],
+        Table::Host => &[KeyColumn::Time, KeyColumn::Gap],
+        Table::Processes => {
+            &[KeyColumn::Cgroup, KeyColumn::Pid, KeyColumn::Start, KeyColumn::Comm, KeyColumn::Time, KeyColumn::Gap]
+        }
     }
 }
 
@@ -118,18 +121,18 @@ fn field(field: &Field) -> TypePtr {
 }
 
 /// The schema of a folder's files.
-pub fn schema(folder: Folder) -> TypePtr {
-    let columns: Vec<TypePtr> = match folder {
-        Folder::Wide(table) => {
-            let lead = leads(table).iter().map(|lead| match lead {
-                Lead::Cgroup | Lead::Comm => text(lead.name(), Repetition::REQUIRED),
-                Lead::Id | Lead::Start => integer(lead.name()),
-                Lead::Pid | Lead::Gap => column(lead.name(), Physical::INT32, None, Repetition::REQUIRED),
-                Lead::Time => time(lead.name()),
+pub fn schema(kind: TableKind) -> TypePtr {
+    let columns: Vec<TypePtr> = match kind {
+        TableKind::Wide(table) => {
+            let lead = key_columns(table).iter().map(|lead| match lead {
+                KeyColumn::Cgroup | KeyColumn::Comm => text(lead.name(), Repetition::REQUIRED),
+                KeyColumn::Id | KeyColumn::Start => integer(lead.name()),
+                KeyColumn::Pid | KeyColumn::Gap => column(lead.name(), Physical::INT32, None, Repetition::REQUIRED),
+                KeyColumn::Time => time(lead.name()),
             });
             lead.chain(fields::of(table).map(field)).collect()
         }
-        Folder::Cgroups => vec![
+        TableKind::Cgroups => vec![
             text("cgroup", Repetition::REQUIRED),
             integer("id"),
             time("first_seen"),
@@ -138,7 +141,7 @@ pub fn schema(folder: Folder) -> TypePtr {
             text("name", Repetition::OPTIONAL),
             text("identity", Repetition::OPTIONAL),
         ],
-        Folder::Events => vec![
+        TableKind::Events => vec![
             time("time"),
             integer("mono_ns"),
             text("kind", Repetition::REQUIRED),
@@ -146,12 +149,12 @@ pub fn schema(folder: Folder) -> TypePtr {
             text("detail", Repetition::REQUIRED),
         ],
     };
-    let built = Type::group_type_builder(folder.name()).with_fields(columns).build();
-    Arc::new(built.unwrap_or_else(|error| unreachable!("the schema of {} is constant: {error}", folder.name())))
+    let built = Type::group_type_builder(kind.name()).with_fields(columns).build();
+    Arc::new(built.unwrap_or_else(|error| unreachable!("the schema of {} is constant: {error}", kind.name())))
 }
 
-/// How a file is written. `has` tells whether any row has a value for a field: a column of nulls needs no statistics.
-pub fn properties(folder: Folder, origin: &Origin, has: impl Fn(&Field) -> bool) -> WriterProperties {
+/// How a file is written. `has` says whether any row has a value for a field: a column of nulls needs no statistics.
+pub fn properties(kind: TableKind, origin: &Origin, has: impl Fn(&Field) -> bool) -> WriterProperties {
     let pair = |key: &str, value: String| KeyValue::new(format!("sampler.{key}"), value);
     let mut metadata = vec![
         pair("schema_version", VERSION.to_string()),
@@ -172,7 +175,7 @@ pub fn properties(folder: Folder, origin: &Origin, has: impl Fn(&Field) -> bool)
         .set_data_page_size_limit(PAGE_BYTES)
         .set_write_batch_size(8192)
         .set_max_row_group_row_count(None);
-    if let Folder::Wide(table) = folder {
+    if let TableKind::Wide(table) = kind {
         // The times of a pass are the same bytes for each of its cgroups: plain, in one large page, zstd finds them again.
         // As differences they would be other bytes after each cgroup's first.
         builder = builder

@@ -2,25 +2,27 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::fs::{self, File};
-use std::io;
 use std::path::{Path, PathBuf};
 
 use parquet::data_type::{ByteArray, ByteArrayType, DataType, DoubleType, Int32Type, Int64Type};
 use parquet::file::writer::{SerializedColumnWriter, SerializedFileWriter, SerializedRowGroupWriter};
 use serde::Serialize;
 
-use super::batch::{Choice, ROWS, Room, batches};
-use super::schema::{Folder, Lead, leads, properties, schema};
-use super::{Error, at};
-use crate::event::{Event, What};
-use crate::fields::{self, Field, Kind, Table, UNLIMITED};
-use crate::identity::{Identity, Names};
+use crate::containers::runtimes::identify;
 use crate::journal::format::SUFFIX;
 use crate::journal::reader::Segment;
-use crate::recording::{Origin, Series, Subject, TimedEvent};
-use crate::runtime::identify;
-use crate::sample::Mask;
-use crate::time::date_of_us;
+use crate::model::event::{Event, EventKind};
+use crate::model::fields;
+use crate::model::fields::{Field, Kind, Table, UNLIMITED};
+use crate::model::identity::{Identity, Names};
+use crate::model::recording::{Origin, Series, Subject, TimedEvent};
+use crate::model::sample::Mask;
+use crate::model::time::date_of_us;
+use crate::store::atomic_file::AtomicFile;
+use crate::store::batch::{Choice, ROWS, Room, batches};
+use crate::store::error::{Error, at};
+use crate::store::layout::{partition_of, stem_of};
+use crate::store::schema::{KeyColumn, TableKind, key_columns};
 
 /// What sealing made of a segment.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
@@ -42,7 +44,7 @@ pub struct Sealed {
 /// Seals a segment into `dir` and deletes it. A segment without a readable head is set aside, never deleted.
 pub fn seal(path: &Path, dir: &Path) -> Result<Sealed, Error> {
     let segment = match Segment::open(path) {
-        Err(error @ crate::journal::reader::Error::NoHead { .. }) => {
+        Err(error @ crate::journal::Error::NoHead { .. }) => {
             let aside = path.with_extension(format!("{SUFFIX}.unreadable"));
             fs::rename(path, &aside).map_err(at("set aside the unreadable segment", path))?;
             return Err(error.into());
@@ -59,15 +61,15 @@ pub fn seal(path: &Path, dir: &Path) -> Result<Sealed, Error> {
         ..Sealed::default()
     };
     let store = Store { dir, origin: &segment.origin, stem };
-    for folder in Folder::ALL {
-        let written = match folder {
-            Folder::Wide(table) => {
+    for kind in TableKind::ALL {
+        let written = match kind {
+            TableKind::Wide(table) => {
                 let time = i64::MIN..i64::MAX;
                 let choice = Choice { table, wants: &|_| true, time, slots: Mask::MAX, room: Room::Rows };
                 store.wide(table, |each| batches(&segment, &choice, each))?
             }
-            Folder::Cgroups => store.cgroups(&segment)?,
-            Folder::Events => {
+            TableKind::Cgroups => store.cgroups(&segment)?,
+            TableKind::Events => {
                 let anchor = segment.origin.anchor;
                 let events = segment.events().cloned().chain(recovered(&segment, &sealed.stem));
                 let events: Vec<TimedEvent> =
@@ -76,22 +78,22 @@ pub fn seal(path: &Path, dir: &Path) -> Result<Sealed, Error> {
             }
         };
         if let Some((rows, bytes)) = written {
-            sealed.rows.insert(folder.name(), rows);
-            sealed.bytes.insert(folder.name(), bytes);
+            sealed.rows.insert(kind.name(), rows);
+            sealed.bytes.insert(kind.name(), bytes);
         }
     }
     fs::remove_file(path).map_err(at("remove the sealed segment", path))?;
     Ok(sealed)
 }
 
-/// The event that tells of damage, at the time of the segment's last row.
+/// The event that reports damage, at the time of the segment's last row.
 fn recovered(segment: &Segment, stem: &str) -> Option<Event> {
     if segment.torn_bytes == 0 && segment.corrupt_bytes == 0 {
         return None;
     }
     let mut last = segment.origin.anchor.mono_ns;
     segment.rows(|head, _| last = last.max(head.mono_ns));
-    let what = What::Recovered {
+    let what = EventKind::Recovered {
         segment: stem.to_owned(),
         frames: segment.frames,
         torn_bytes: segment.torn_bytes,
@@ -118,16 +120,6 @@ pub fn write_series(dir: &Path, origin: &Origin, stem: &str, table: Table, serie
     Ok(written.map_or(0, |(rows, _)| rows))
 }
 
-/// Name shared by a segment and the files made of it.
-pub fn stem_of(path: &Path) -> String {
-    path.file_stem().map_or_else(|| "segment".into(), |stem| stem.to_string_lossy().into_owned())
-}
-
-/// A host's name as that of its folder.
-pub fn partition_of(host: &str) -> String {
-    host.chars().map(|c| if c.is_ascii_alphanumeric() || "-_.".contains(c) { c } else { '_' }).collect()
-}
-
 type Written = Option<(u64, u64)>;
 
 /// Lag of the row written last, by the time of its pass.
@@ -140,18 +132,18 @@ struct Store<'a> {
 }
 
 impl Store<'_> {
-    fn folder(&self, folder: Folder) -> PathBuf {
+    fn folder(&self, kind: TableKind) -> PathBuf {
         let anchor = self.origin.anchor;
         let date = date_of_us(anchor.wall_us(anchor.mono_ns));
         let host = partition_of(&self.origin.host);
-        self.dir.join(folder.name()).join(format!("host={host}")).join(format!("date={date}"))
+        self.dir.join(kind.name()).join(format!("host={host}")).join(format!("date={date}"))
     }
 
-    fn draft(&self, folder: Folder) -> Draft {
-        let home = self.folder(folder);
+    fn file(&self, kind: TableKind) -> AtomicFile {
+        let home = self.folder(kind);
         let path = home.join(format!("{}.parquet", self.stem));
-        let draft = home.join(format!(".{}.parquet.tmp", self.stem));
-        Draft { home, path, draft, folder }
+        let temporary = home.join(format!(".{}.parquet.tmp", self.stem));
+        AtomicFile { home, path, temporary, kind }
     }
 
     /// A wide table, a row group a batch. No rows, no file.
@@ -160,7 +152,7 @@ impl Store<'_> {
         table: Table,
         give: impl FnOnce(&mut dyn FnMut(Vec<Series>) -> Result<(), Error>) -> Result<(), Error>,
     ) -> Result<Written, Error> {
-        let draft = self.draft(Folder::Wide(table));
+        let file = self.file(TableKind::Wide(table));
         let mut writer: Option<SerializedFileWriter<File>> = None;
         let mut rows = 0u64;
         let mut last_lag = LastLag::new();
@@ -171,7 +163,7 @@ impl Store<'_> {
             let has = |field: &Field| series.iter().any(|s| s.column(field).is_some());
             let writer = match &mut writer {
                 Some(writer) => writer,
-                none => none.insert(draft.create(self.origin, has)?),
+                none => none.insert(file.create(self.origin, has)?),
             };
             rows += series.iter().map(|s| s.len() as u64).sum::<u64>();
             let mut write = || {
@@ -179,23 +171,23 @@ impl Store<'_> {
                 write_group(&mut group, table, &series, &mut last_lag)?;
                 group.close().map(drop)
             };
-            write().map_err(|source| draft.bad(source))
+            write().map_err(|source| file.bad(source))
         })?;
-        writer.map(|writer| Ok((rows, draft.publish(writer)?))).transpose()
+        writer.map(|writer| Ok((rows, file.publish(writer)?))).transpose()
     }
 
     /// A narrow table of one row group, whose columns `fill` writes by number.
     fn narrow(
         &self,
-        folder: Folder,
+        kind: TableKind,
         rows: usize,
         mut fill: impl FnMut(usize, &mut SerializedColumnWriter<'_>) -> parquet::errors::Result<()>,
     ) -> Result<Written, Error> {
         if rows == 0 {
             return Ok(None);
         }
-        let draft = self.draft(folder);
-        let mut writer = draft.create(self.origin, |_| true)?;
+        let file = self.file(kind);
+        let mut writer = file.create(self.origin, |_| true)?;
         let mut write = || {
             let mut group = writer.next_row_group()?;
             let mut n = 0;
@@ -206,8 +198,8 @@ impl Store<'_> {
             }
             group.close().map(drop)
         };
-        write().map_err(|source| draft.bad(source))?;
-        Ok(Some((rows as u64, draft.publish(writer)?)))
+        write().map_err(|source| file.bad(source))?;
+        Ok(Some((rows as u64, file.publish(writer)?)))
     }
 
     fn cgroups(&self, segment: &Segment) -> Result<Written, Error> {
@@ -229,14 +221,14 @@ impl Store<'_> {
         let counts: Vec<i64> = seen.values().map(|(_, _, count)| *count).collect();
         let mut names = Names::default();
         for event in segment.events() {
-            if let (What::Named(identity), Some(cgroup)) = (&event.what, &event.cgroup) {
+            if let (EventKind::Named(identity), Some(cgroup)) = (&event.what, &event.cgroup) {
                 names.learn(cgroup, identity);
             }
         }
         let who: Vec<Option<Identity>> = seen.keys().map(|(path, _)| names.of(path, identify)).collect();
         let titles = optional(who.iter().map(|who| who.as_ref()?.title()));
         let whole = optional(who.iter().map(|who| serde_json::to_string(who.as_ref()?).ok()));
-        self.narrow(Folder::Cgroups, seen.len(), |n, column| match n {
+        self.narrow(TableKind::Cgroups, seen.len(), |n, column| match n {
             0 => put::<ByteArrayType>(column, &paths, None),
             1 => put::<Int64Type>(column, &ids, None),
             2 => put::<Int64Type>(column, &first, None),
@@ -257,44 +249,13 @@ impl Store<'_> {
             events.iter().filter_map(|e| e.event.cgroup.as_deref()).map(ByteArray::from).collect();
         let details: Vec<ByteArray> =
             events.iter().map(|e| serde_json::to_vec(&e.event).unwrap_or_default().into()).collect();
-        self.narrow(Folder::Events, events.len(), |n, column| match n {
+        self.narrow(TableKind::Events, events.len(), |n, column| match n {
             0 => put::<Int64Type>(column, &times, None),
             1 => put::<Int64Type>(column, &mono, None),
             2 => put::<ByteArrayType>(column, &kinds, None),
             3 => put::<ByteArrayType>(column, &cgroups, Some(&present)),
             _ => put::<ByteArrayType>(column, &details, None),
         })
-    }
-}
-
-/// A file under a temporary name, which gets its own once it is on the disk.
-struct Draft {
-    home: PathBuf,
-    path: PathBuf,
-    draft: PathBuf,
-    folder: Folder,
-}
-
-impl Draft {
-    fn bad(&self, source: parquet::errors::ParquetError) -> Error {
-        Error::Parquet { operation: "write", path: self.draft.clone(), source }
-    }
-
-    fn create(&self, origin: &Origin, has: impl Fn(&Field) -> bool) -> Result<SerializedFileWriter<File>, Error> {
-        fs::create_dir_all(&self.home).map_err(at("make the folder", &self.home))?;
-        let file = File::create(&self.draft).map_err(at("create", &self.draft))?;
-        let properties = properties(self.folder, origin, has).into();
-        SerializedFileWriter::new(file, schema(self.folder), properties).map_err(|source| self.bad(source))
-    }
-
-    /// Returns the file's size.
-    fn publish(&self, writer: SerializedFileWriter<File>) -> Result<u64, Error> {
-        let file = writer.into_inner().map_err(|source| self.bad(source))?;
-        file.sync_all().map_err(at("sync", &self.draft))?;
-        let bytes = file.metadata().map_err(at("read the size of", &self.draft))?.len();
-        fs::rename(&self.draft, &self.path).map_err(at("name", &self.path))?;
-        sync_folder(&self.home).map_err(at("sync the folder", &self.home))?;
-        Ok(bytes)
     }
 }
 
@@ -319,7 +280,7 @@ fn write_group(
     series: &[Series],
     last_lag: &mut LastLag,
 ) -> parquet::errors::Result<()> {
-    for lead in leads(table) {
+    for lead in key_columns(table) {
         let Some(mut column) = group.next_column()? else { break };
         let column_ref = &mut column;
         let each_row = |value: &dyn Fn(&Subject) -> i64| -> Vec<i64> {
@@ -332,26 +293,26 @@ fn write_group(
                 .collect()
         };
         match lead {
-            Lead::Cgroup => put::<ByteArrayType>(column_ref, &each_text(&|s| s.cgroup.clone()), None)?,
-            Lead::Comm => {
+            KeyColumn::Cgroup => put::<ByteArrayType>(column_ref, &each_text(&|s| s.cgroup.clone()), None)?,
+            KeyColumn::Comm => {
                 let comm = |s: &Subject| s.process.as_ref().map_or_else(String::new, |p| p.comm.clone());
                 put::<ByteArrayType>(column_ref, &each_text(&comm), None)?;
             }
-            Lead::Id => put::<Int64Type>(column_ref, &each_row(&|s| s.id as i64), None)?,
-            Lead::Start => {
+            KeyColumn::Id => put::<Int64Type>(column_ref, &each_row(&|s| s.id as i64), None)?,
+            KeyColumn::Start => {
                 let start = |s: &Subject| s.process.as_ref().map_or(0, |p| p.start as i64);
                 put::<Int64Type>(column_ref, &each_row(&start), None)?;
             }
-            Lead::Pid => {
+            KeyColumn::Pid => {
                 let pid = |s: &Subject| s.process.as_ref().map_or(0, |p| i64::from(p.pid));
                 let pids: Vec<i32> = each_row(&pid).into_iter().map(|pid| pid as i32).collect();
                 put::<Int32Type>(column_ref, &pids, None)?;
             }
-            Lead::Time => {
+            KeyColumn::Time => {
                 let times: Vec<i64> = series.iter().flat_map(|s| s.time_us.iter().copied()).collect();
                 put::<Int64Type>(column_ref, &times, None)?;
             }
-            Lead::Gap => {
+            KeyColumn::Gap => {
                 let rows = series.iter().flat_map(|s| s.time_us.iter().zip(&s.lag_us));
                 let gaps: Vec<i32> = rows
                     .map(|(time, lag)| lag.wrapping_sub(last_lag.insert(*time, *lag).unwrap_or(0)) as i32)
@@ -387,9 +348,4 @@ fn write_group(
         column.close()?;
     }
     Ok(())
-}
-
-fn sync_folder(folder: &Path) -> io::Result<()> {
-    // The partition folders may be new as well.
-    folder.ancestors().take(4).filter(|f| !f.as_os_str().is_empty()).try_for_each(|f| File::open(f)?.sync_all())
 }

@@ -4,34 +4,47 @@
 use std::ffi::OsStr;
 use std::fs;
 use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::{Duration, Instant};
 
-use sampler::cgroupfs::layout::{Layout, Version};
+use sampler::kernel::cgroupfs::layout::{Layout, Version};
 
 /// A cgroup of the memory hierarchy, with the processes that were started in it.
 pub struct Cgroup {
     pub folder: PathBuf,
+    /// Below the root of the hierarchy; lossy where the name is no UTF-8.
+    pub path: String,
+    pub children: Vec<Child>,
     version: Version,
-    children: Vec<Child>,
 }
 
 impl Cgroup {
-    /// Makes one directly below the root; `None`, said aloud, where the machine does not let us.
+    /// Makes `/sampler-test-PID-TEST-NAME`; `None`, with a line that says why, where the machine does not let us.
     pub fn make(test: &str, name: &[u8]) -> Option<Cgroup> {
         let layout = Layout::detect().map_err(|error| eprintln!("SKIPPED {test}: {error}")).ok()?;
         let name = [format!("sampler-test-{}-{test}-", std::process::id()).as_bytes(), name].concat();
         let name = &name[..name.len().min(255)];
         let folder = layout.memory.join(OsStr::from_bytes(name));
         match fs::create_dir(&folder) {
-            Ok(()) => Some(Cgroup { folder, version: layout.version, children: Vec::new() }),
+            Ok(()) => Some(Cgroup::of(folder, &layout.memory, layout.version)),
             Err(error) => {
                 eprintln!("SKIPPED {test}: mkdir {}: {error}", folder.display());
                 None
             }
         }
+    }
+
+    fn of(folder: PathBuf, root: &Path, version: Version) -> Cgroup {
+        let path = format!("/{}", folder.strip_prefix(root).unwrap().to_string_lossy());
+        Cgroup { folder, path, children: Vec::new(), version }
+    }
+
+    /// Its kernfs id.
+    pub fn id(&self) -> u64 {
+        fs::metadata(&self.folder).unwrap().ino()
     }
 
     /// Makes one below it. On v2 it has no controller of its own, so that is v1 alone.
@@ -41,7 +54,7 @@ impl Cgroup {
             fs::write(self.folder.join("cgroup.subtree_control"), "+memory").unwrap();
         }
         fs::create_dir(&folder).unwrap();
-        Cgroup { folder, version: self.version, children: Vec::new() }
+        Cgroup::of(folder, &Layout::detect().unwrap().memory, self.version)
     }
 
     pub fn limit(&self, bytes: u64) {
@@ -51,7 +64,7 @@ impl Cgroup {
 
     /// Starts a line of shell inside.
     pub fn start(&mut self, line: &str) -> u32 {
-        let line = format!("echo $$ > \"$0\"/cgroup.procs && {line}");
+        let line = format!("echo $$ > \"$0\"/cgroup.procs; {line}");
         let child = Command::new("sh").arg("-c").arg(line).arg(&self.folder).stderr(Stdio::null()).spawn().unwrap();
         self.children.push(child);
         self.children.last().unwrap().id()
@@ -60,7 +73,7 @@ impl Cgroup {
     /// Kills in it, as the kernel counts them.
     pub fn kills(&self) -> u64 {
         let file = if self.version == Version::V1 { "memory.oom_control" } else { "memory.events" };
-        sampler::oom::log::count(&self.folder.join(file), "oom_kill").unwrap()
+        sampler::kernel::oom::log::count(&self.folder.join(file), "oom_kill").unwrap()
     }
 }
 
@@ -72,6 +85,11 @@ impl Drop for Cgroup {
         }
         let begun = Instant::now();
         while fs::remove_dir(&self.folder).is_err() && begun.elapsed() < Duration::from_secs(5) {
+            // Those that the children started are in it too.
+            let pids = fs::read_to_string(self.folder.join("cgroup.procs")).unwrap_or_default();
+            for pid in pids.lines().filter_map(|pid| pid.parse().ok()).filter_map(rustix::process::Pid::from_raw) {
+                let _ = rustix::process::kill_process(pid, rustix::process::Signal::KILL);
+            }
             std::thread::sleep(Duration::from_millis(10));
         }
     }
@@ -128,11 +146,6 @@ impl Drop for Storm {
     fn drop(&mut self) {
         let _ = self.shell.kill();
         let _ = self.shell.wait();
-        // One that it started may still run.
-        let pids = fs::read_to_string(self.killed.folder.join("cgroup.procs")).unwrap_or_default();
-        for pid in pids.lines().filter_map(|pid| pid.parse().ok()).filter_map(rustix::process::Pid::from_raw) {
-            let _ = rustix::process::kill_process(pid, rustix::process::Signal::KILL);
-        }
         let _ = fs::remove_dir(brief(&self.killed.folder));
     }
 }

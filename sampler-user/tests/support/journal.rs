@@ -1,21 +1,13 @@
-//! A journal that nobody owns, of a host with a hostile name.
+//! A journal that nobody owns, of a host with a untrusted name.
 #![allow(clippy::unwrap_used, dead_code, reason = "a test panics, and not each uses all")]
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-use sampler::journal::writer::{Owner, Rotation, Writer};
-use sampler::recording::Origin;
-use sampler::time::Anchor;
+use sampler::journal::writer::{NoOwner, Rotation, Writer};
+use sampler::model::recording::Origin;
+use sampler::model::time::Anchor;
 
-struct Nobody;
-impl Owner for Nobody {
-    fn finished(&mut self, _: PathBuf) {}
-    fn make_room(&mut self) -> bool {
-        false
-    }
-}
-
-/// Of a host with a hostile name.
+/// Of a host with a untrusted name.
 pub fn origin() -> Origin {
     Origin {
         format: 0,
@@ -35,5 +27,5 @@ pub fn origin() -> Origin {
 
 /// Begins one in `dir`.
 pub fn create(dir: &Path) -> Writer {
-    Writer::create(&dir.join("journal"), origin(), Rotation::default(), Box::new(Nobody)).unwrap()
+    Writer::create(&dir.join("journal"), origin(), Rotation::default(), Box::new(NoOwner)).unwrap()
 }

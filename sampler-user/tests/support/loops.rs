@@ -5,14 +5,14 @@
 
 use std::path::Path;
 
-use sampler::event::{Event, What};
-use sampler::evidence::{Constraint, OomKill, OomReport, TaskRow, Trigger, Usage, Victim, WitnessKind};
-use sampler::fields::{FieldId, UNLIMITED};
-use sampler::identity::Identity;
 use sampler::journal::writer::Writer;
-use sampler::recording::Subject;
-use sampler::sample::{PassHead, PassKind, Row};
-use sampler::sink::Sink;
+use sampler::model::event::{Event, EventKind};
+use sampler::model::evidence::{Constraint, OomKill, OomReport, TaskRow, Trigger, Usage, Victim, WitnessKind};
+use sampler::model::fields::{FieldId, UNLIMITED};
+use sampler::model::identity::Identity;
+use sampler::model::recording::Subject;
+use sampler::model::sample::{PassHead, PassKind, Row};
+use sampler::model::sink::Sink;
 
 use crate::journal;
 
@@ -207,7 +207,7 @@ fn lives() -> Vec<Life> {
     all
 }
 
-fn kill(life: &Life, held: Held, pid: i32) -> What {
+fn kill(life: &Life, held: Held, pid: i32) -> EventKind {
     let limit = life.limit * MIB;
     let victim = Victim { pid, comm: life.comm.into(), anon_rss: held.anon, shmem_rss: 0, ..Victim::default() };
     // At that moment the limit is full.
@@ -237,7 +237,7 @@ fn kill(life: &Life, held: Held, pid: i32) -> What {
         }],
         ..OomReport::default()
     };
-    What::OomKill(Box::new(OomKill {
+    EventKind::OomKill(Box::new(OomKill {
         time_ns: 0,
         constraint: Constraint::Memcg,
         victim_cgroup: Some(life.path.clone()),
@@ -258,19 +258,19 @@ pub fn write(dir: &Path, until: u64) {
     let mut writer = journal::create(dir);
     let lives = lives();
     writer.subject(0, &Subject::host());
-    let event = |writer: &mut Writer, tenth: u64, cgroup: Option<&str>, what: What| {
+    let event = |writer: &mut Writer, tenth: u64, cgroup: Option<&str>, what: EventKind| {
         let mono_ns = begin + tenth * 100_000_000 + 20_000_000;
         writer.event(&Event { mono_ns, cgroup: cgroup.map(str::to_owned), what });
     };
-    let start = What::AgentStart { version: "0".into(), interval_us: 100_000, slow_interval_us: 1_000_000 };
+    let start = EventKind::AgentStart { version: "0".into(), interval_us: 100_000, slow_interval_us: 1_000_000 };
     event(&mut writer, 0, None, start);
     for tenth in 0..END.min(until) {
         for (n, life) in lives.iter().enumerate() {
             if life.from == tenth {
                 writer.subject(n as u32 + 1, &Subject { cgroup: life.path.clone(), id: n as u64 + 100, process: None });
-                event(&mut writer, tenth, Some(&life.path), What::CgroupCreated);
+                event(&mut writer, tenth, Some(&life.path), EventKind::CgroupCreated);
                 if let Some(who) = &life.who {
-                    event(&mut writer, tenth, Some(&life.path), What::Named(Box::new(who.clone())));
+                    event(&mut writer, tenth, Some(&life.path), EventKind::Named(Box::new(who.clone())));
                 }
             }
         }
@@ -326,10 +326,10 @@ pub fn write(dir: &Path, until: u64) {
                 );
             }
             if life.to == tenth + 1 {
-                event(&mut writer, tenth, Some(&life.path), What::CgroupRemoved);
+                event(&mut writer, tenth, Some(&life.path), EventKind::CgroupRemoved);
             }
         }
     }
-    event(&mut writer, END.min(until), None, What::AgentStop { reason: "SIGTERM".into() });
+    event(&mut writer, END.min(until), None, EventKind::AgentStop { reason: "SIGTERM".into() });
     writer.flush(true);
 }

@@ -3,12 +3,12 @@
 
 use std::path::Path;
 
-use sampler::event::{Event, What};
-use sampler::fields::{FieldId, UNLIMITED};
-use sampler::identity::Identity;
-use sampler::recording::Subject;
-use sampler::sample::{PassHead, PassKind, Row};
-use sampler::sink::Sink;
+use sampler::model::event::{Event, EventKind};
+use sampler::model::fields::{FieldId, UNLIMITED};
+use sampler::model::identity::Identity;
+use sampler::model::recording::Subject;
+use sampler::model::sample::{PassHead, PassKind, Row};
+use sampler::model::sink::Sink;
 
 use crate::journal;
 
@@ -43,7 +43,7 @@ pub fn write(dir: &Path, services: &[Service], swap: u64) {
             ("com.docker.compose.project".to_owned(), "shop".to_owned()),
             ("com.docker.compose.service".to_owned(), (*name).to_owned()),
         ]);
-        writer.event(&Event { mono_ns: begin, cgroup: Some(path(n)), what: What::Named(Box::new(who)) });
+        writer.event(&Event { mono_ns: begin, cgroup: Some(path(n)), what: EventKind::Named(Box::new(who)) });
     }
     for second in 0..2400u64 {
         let mono_ns = begin + second * 1_000_000_000;

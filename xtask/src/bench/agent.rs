@@ -8,8 +8,8 @@ use std::thread::sleep;
 use std::time::Duration;
 
 use anyhow::Context;
-use sampler::analysis::linear::quantile;
-use sampler::cgroupfs::layout::Layout;
+use sampler::analysis::leak::linear::quantile;
+use sampler::kernel::cgroupfs::layout::Layout;
 use serde_json::json;
 
 use super::forest::Forest;
@@ -177,7 +177,7 @@ pub fn rate(args: &RateArgs) -> anyhow::Result<()> {
     let info: serde_json::Value = serde_json::from_str(&info)?;
     let micros = |line: &str| {
         let time = line.split(',').nth(2)?;
-        sampler::time::parse_time(time).ok()
+        sampler::model::time::parse_time(time).ok()
     };
     let mut times: Vec<i64> = csv.lines().filter_map(micros).collect();
     times.sort_unstable();

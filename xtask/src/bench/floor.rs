@@ -4,10 +4,10 @@
 use std::thread;
 use std::time::{Duration, Instant};
 
-use sampler::cgroupfs::handle::{BUFFER, Handle};
-use sampler::cgroupfs::layout::Layout;
-use sampler::cgroupfs::plan::Plan;
-use sampler::sample::PassKind;
+use sampler::kernel::cgroupfs::handle::{BUFFER, Handle};
+use sampler::kernel::cgroupfs::layout::Layout;
+use sampler::kernel::cgroupfs::plan::Plan;
+use sampler::model::sample::PassKind;
 
 #[derive(Debug, clap::Args)]
 pub struct Args {

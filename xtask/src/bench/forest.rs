@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 
 use anyhow::Context;
-use sampler::cgroupfs::layout::{Layout, Version};
+use sampler::kernel::cgroupfs::layout::{Layout, Version};
 
 /// A parent cgroup with children.
 pub struct Forest {

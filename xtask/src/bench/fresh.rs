@@ -1,19 +1,20 @@
 //! What the commands cost on a journal that is not sealed yet, which is where the kill of a second ago always is.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 
 use anyhow::Context;
-use sampler::event::{Event, What};
-use sampler::fields::FieldId;
-use sampler::journal::writer::{Owner, Rotation, Writer};
-use sampler::recording::Subject;
-use sampler::sample::{HOST, PassHead, PassKind, Row};
-use sampler::sink::Sink;
+use sampler::journal::writer::{NoOwner, Rotation, Writer};
+use sampler::model::event::{Event, EventKind};
+use sampler::model::fields::FieldId;
+use sampler::model::recording::Subject;
+use sampler::model::sample::{HOST, PassHead, PassKind, Row};
+use sampler::model::sink::Sink;
 
 use super::day::life::Life;
 use super::day::{NOW_NS, UPTIME_NS, clock, kill, origin};
+use super::made::Made;
 use crate::sh;
 
 #[derive(Debug, clap::Args)]
@@ -21,39 +22,22 @@ pub struct Args {
     /// Minutes of the segment.
     #[arg(long, default_value_t = 15)]
     minutes: u64,
-    #[arg(long, default_value_t = 100)]
-    cgroups: usize,
-    /// Rounds of each command; the median counts.
-    #[arg(long, default_value_t = 3)]
-    rounds: usize,
-    /// Only make the recording.
-    #[arg(long)]
-    make: bool,
+    #[command(flatten)]
+    made: Made,
 }
 
 pub fn run(args: &Args) -> anyhow::Result<()> {
-    let dir = sh::target().join(format!("bench-fresh-{}m-{}", args.minutes, args.cgroups));
+    let dir = sh::target().join(format!("bench-fresh-{}m-{}", args.minutes, args.made.cgroups));
     if !dir.join("done").exists() {
         let rows = make(&dir, args)?;
         fs::write(dir.join("done"), rows.to_string()).with_context(|| format!("write {}", dir.display()))?;
     }
     println!("{}: {} rows", dir.display(), fs::read_to_string(dir.join("done"))?);
-    if args.make {
+    if args.made.only {
         return Ok(());
     }
     let script = sh::root().join("xtask/src/bench/fresh.py");
-    sh::run(Command::new("python3").arg(script).arg(sh::sampler()?).arg(&dir).arg(args.rounds.to_string()))
-}
-
-/// Leaves the segment as it is.
-struct Nobody;
-
-impl Owner for Nobody {
-    fn finished(&mut self, _: PathBuf) {}
-
-    fn make_room(&mut self) -> bool {
-        false
-    }
+    sh::run(Command::new("python3").arg(script).arg(sh::sampler()?).arg(&dir).arg(args.made.rounds.to_string()))
 }
 
 /// Who is sampled at 1 kHz: one that grows until it is killed, one at its limit by files.
@@ -67,21 +51,21 @@ fn make(dir: &Path, args: &Args) -> anyhow::Result<u64> {
     let journal = dir.join("journal");
     NOW_NS.set(0);
     let never = Rotation { size: u64::MAX, age: std::time::Duration::from_secs(1 << 20) };
-    let mut writer = Writer::create_at(&journal, origin(), never, Box::new(Nobody), clock)
+    let mut writer = Writer::create_at(&journal, origin(), never, Box::new(NoOwner), clock)
         .with_context(|| format!("begin a journal in {}", journal.display()))?;
     writer.event(&Event {
         mono_ns: UPTIME_NS,
         cgroup: None,
-        what: What::AgentStart {
+        what: EventKind::AgentStart {
             version: env!("CARGO_PKG_VERSION").into(),
             interval_us: 100_000,
             slow_interval_us: 1_000_000,
         },
     });
-    let mut lives: Vec<Life> = (0..args.cgroups).map(|n| Life::new(n, 1.0)).collect();
+    let mut lives: Vec<Life> = (0..args.made.cgroups).map(|n| Life::new(n, 1.0)).collect();
     for (n, life) in lives.iter().enumerate() {
         writer.subject(n as u32 + 1, &Subject { cgroup: life.path.clone(), id: life.id, process: None });
-        writer.event(&Event { mono_ns: UPTIME_NS, cgroup: Some(life.path.clone()), what: What::CgroupCreated });
+        writer.event(&Event { mono_ns: UPTIME_NS, cgroup: Some(life.path.clone()), what: EventKind::CgroupCreated });
     }
     let mut dice = fastrand::Rng::with_seed(7);
     let mut row = Row::new(0);
@@ -149,7 +133,7 @@ fn make(dir: &Path, args: &Args) -> anyhow::Result<u64> {
 fn processes(writer: &mut Writer, lives: &[Life], row: &mut Row, tick: u64, mono_ns: u64) {
     if tick < 10 {
         for &n in &BURSTS {
-            let key = sampler::recording::ProcessKey { pid: 1000 + n as i32, start: 5, comm: "worker".into() };
+            let key = sampler::model::recording::ProcessKey { pid: 1000 + n as i32, start: 5, comm: "worker".into() };
             let subject = Subject { cgroup: lives[n].path.clone(), id: 0, process: Some(key) };
             writer.subject(PROCESS + n as u32, &subject);
         }

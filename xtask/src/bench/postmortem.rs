@@ -6,10 +6,10 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context, bail};
-use sampler::event::{Event, What};
-use sampler::evidence::{Constraint, OomKill, WitnessKind};
-use sampler::fields::{FieldId, Table, UNLIMITED};
 use sampler::journal::format::{FrameKind, frame};
+use sampler::model::event::{Event, EventKind};
+use sampler::model::evidence::{Constraint, OomKill, WitnessKind};
+use sampler::model::fields::{FieldId, Table, UNLIMITED};
 use sampler::store::scan::{Query, Recording};
 
 use crate::sh;
@@ -79,7 +79,7 @@ fn add_kill(day: &Path, folder: &Path) -> anyhow::Result<()> {
         probe: None,
         hit: None,
     };
-    let event = Event { mono_ns, cgroup: Some(cgroup), what: What::OomKill(Box::new(kill)) };
+    let event = Event { mono_ns, cgroup: Some(cgroup), what: EventKind::OomKill(Box::new(kill)) };
     let mut bytes = Vec::new();
     frame(&mut bytes, FrameKind::Origin, &serde_json::to_vec(&origin)?);
     frame(&mut bytes, FrameKind::Event, &serde_json::to_vec(&event)?);

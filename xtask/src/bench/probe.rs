@@ -7,13 +7,13 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
-use sampler::cgroupfs::handle::{BUFFER, Handle};
-use sampler::cgroupfs::layout::Layout;
-use sampler::cgroupfs::plan::Plan;
-use sampler::probe::walk::{Taken, Walker};
-use sampler::probe::{Probe, Rung};
-use sampler::sample::{PassKind, Row};
-use sampler::time::thread_cpu_ns;
+use sampler::kernel::cgroupfs::handle::{BUFFER, Handle};
+use sampler::kernel::cgroupfs::layout::Layout;
+use sampler::kernel::cgroupfs::plan::Plan;
+use sampler::kernel::probe::walk::{Taken, Walker};
+use sampler::kernel::probe::{AttachMethod, Probe};
+use sampler::model::sample::{PassKind, Row};
+use sampler::model::time::thread_cpu_ns;
 
 use super::forest::Forest;
 
@@ -56,10 +56,10 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
 
 /// Both ways to walk; the first one that a kernel has is the one that is used.
 const WAYS: [(&str, Tries); 2] = [
-    ("without a lock", |rung| !matches!(rung, Rung::CgroupIterator(_))),
-    ("iterator", |rung| !matches!(rung, Rung::OpenWalk(_))),
+    ("without a lock", |method| !matches!(method, AttachMethod::CgroupIterator(_))),
+    ("iterator", |method| !matches!(method, AttachMethod::OpenWalk(_))),
 ];
-type Tries = fn(Rung) -> bool;
+type Tries = fn(AttachMethod) -> bool;
 
 fn walker(probe: &mut Probe) -> anyhow::Result<Walker> {
     match probe.take_walker("walk") {

@@ -5,7 +5,7 @@ use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
-use sampler::analysis::linear::quantile;
+use sampler::analysis::leak::linear::quantile;
 
 use crate::docker::{CLIENT, CpuCgroup, Docker};
 use crate::sh;

@@ -12,16 +12,16 @@ use std::thread::{self, sleep};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
-use sampler::analysis::linear::quantile;
-use sampler::cgroupfs::layout::{Layout, Version};
-use sampler::event::{Event, What};
+use sampler::analysis::leak::linear::quantile;
 use sampler::journal::follow::Follow;
-use sampler::oom::log::count;
-use sampler::recording::Subject;
-use sampler::sample::{PassHead, Row, SubjectRef};
-use sampler::sink::Sink;
+use sampler::kernel::cgroupfs::layout::{Layout, Version};
+use sampler::kernel::oom::log::count;
+use sampler::model::event::{Event, EventKind};
+use sampler::model::recording::Subject;
+use sampler::model::sample::{PassHead, Row, SubjectRef};
+use sampler::model::sink::Sink;
+use sampler::model::time::mono_ns;
 use sampler::store::scan::Recording;
-use sampler::time::mono_ns;
 
 use crate::sh;
 
@@ -112,8 +112,8 @@ fn reap(pid: libc::pid_t) {
 }
 
 /// Kills that an event stands for: one, or as many as a summary counts.
-fn stands_for(what: &What) -> u64 {
-    if !matches!(what, What::OomKill(_) | What::MoreOomKills(_)) {
+fn stands_for(what: &EventKind) -> u64 {
+    if !matches!(what, EventKind::OomKill(_) | EventKind::MoreOomKills(_)) {
         return 0;
     }
     let json = serde_json::to_value(what).unwrap_or_default();

@@ -6,8 +6,8 @@ use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
-use sampler::analysis::linear::quantile;
-use sampler::cgroupfs::layout::Layout;
+use sampler::analysis::leak::linear::quantile;
+use sampler::kernel::cgroupfs::layout::Layout;
 
 use super::forest::Forest;
 use crate::docker::{CLIENT, CpuCgroup, Docker};

@@ -12,11 +12,11 @@ use std::time::Duration;
 
 use anyhow::Context;
 use rustix::process::{Pid, Signal, kill_process};
-use sampler::event::{Event, What};
 use sampler::journal::follow::Follow;
-use sampler::recording::Subject;
-use sampler::sample::{PassHead, Row, SubjectRef};
-use sampler::sink::Sink;
+use sampler::model::event::{Event, EventKind};
+use sampler::model::recording::Subject;
+use sampler::model::sample::{PassHead, Row, SubjectRef};
+use sampler::model::sink::Sink;
 use serde_json::Value;
 
 use super::kernel::{Seen, lock, now};
@@ -155,7 +155,7 @@ impl Sink for Kills {
     fn pass(&mut self, _: PassHead) {}
     fn row(&mut self, _: PassHead, _: &Row) {}
     fn event(&mut self, event: &Event) {
-        if let What::OomKill(kill) = &event.what {
+        if let EventKind::OomKill(kill) = &event.what {
             self.0.push(kill.victim.as_ref().map_or(0, |victim| i64::from(victim.pid)));
         }
     }

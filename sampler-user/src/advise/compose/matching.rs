@@ -2,9 +2,9 @@
 
 use std::collections::BTreeSet;
 
-use super::File;
-use crate::identity::Identity;
-use crate::paths::name;
+use crate::advise::compose::{File, Service};
+use crate::model::identity::Identity;
+use crate::model::paths::name;
 
 /// What a container is known by.
 #[derive(Clone, Copy, Debug)]
@@ -41,7 +41,7 @@ pub fn services<'a>(file: &'a File, folder: Option<&str>, containers: &[Known<'_
 
 /// The project of a container's name, by the service of a file that stands in it.
 fn project_of<'n>(file: &File, name: &'n str) -> Option<&'n str> {
-    let fits = |service: &super::Service| {
+    let fits = |service: &Service| {
         ["-", "_"].iter().find_map(|dash| {
             let at = name
                 .find(&format!("{dash}{}{dash}", service.name))
@@ -55,7 +55,7 @@ fn project_of<'n>(file: &File, name: &'n str) -> Option<&'n str> {
 }
 
 fn by_name<'a>(file: &'a File, project: Option<&str>, wanted: &str) -> Option<&'a str> {
-    let is = |service: &&super::Service| {
+    let is = |service: &&crate::advise::compose::Service| {
         service.name == wanted
             || service.container_name.as_deref() == Some(wanted)
             || project.is_some_and(|project| is_made_by_compose(project, &service.name, wanted))

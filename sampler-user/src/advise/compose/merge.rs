@@ -1,6 +1,6 @@
 //! How Compose lays one mapping over another: a second file over the first, a service over the one it extends.
 
-use super::yaml::{Map, Node};
+use crate::advise::compose::yaml::{Map, Node};
 
 /// Lays `from` over `into`. `path` is where both are, below the root.
 pub fn merge(into: &mut Map, from: Map, path: &mut Vec<String>) {

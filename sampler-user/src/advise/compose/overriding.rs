@@ -3,7 +3,7 @@
 use std::fmt::Write;
 use std::time::Duration;
 
-use super::{File, Placement, Service};
+use crate::advise::compose::{File, Placement, Service};
 
 /// What is set for one service, bytes.
 #[derive(Clone, Debug)]
@@ -128,14 +128,15 @@ fn json(text: &str) -> String {
 
 /// A text from outside in a comment: it must not end the line.
 fn comment(text: &str) -> String {
-    crate::units::printable(text)
+    crate::model::units::printable(text)
 }
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use proptest::prelude::*;
     use serde_json::Value;
+
+    use super::*;
 
     const MIB: u64 = 1 << 20;
 

@@ -1,7 +1,7 @@
 //! ClickHouse: max_server_memory_usage below the limit (without it, it is 0.9 of the memory it sees), and a mark cache that is
 //! 5 GiB without a setting, whatever the limit ("Server settings" of its documentation).
 
-use super::{Seen, Server, Setting};
+use crate::advise::server::seen::{Seen, Server, Setting};
 
 pub const SERVER: Server = Server {
     name: "ClickHouse",

@@ -1,7 +1,7 @@
 //! The JVM: the heap is a part; metaspace, threads, code and buffers come on top. Without a setting the heap is a quarter of the
 //! limit (`-XX:MaxRAMPercentage`, 25), which wastes it; one of all of it is killed.
 
-use super::{Seen, Server, Setting, size};
+use crate::advise::server::seen::{Seen, Server, Setting, size};
 
 pub const SERVER: Server = Server {
     name: "JVM",

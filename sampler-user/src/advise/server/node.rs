@@ -1,7 +1,7 @@
 //! Node.js: the old space is a part; young space, buffers and code come on top. Node 12 and later take a size from the memory
 //! they see, which is the limit only on cgroup versions they know: said in so many words it is right everywhere.
 
-use super::{Seen, Server, Setting, part};
+use crate::advise::server::seen::{Seen, Server, Setting, part};
 
 pub const SERVER: Server =
     Server { name: "Node.js", is: |seen| seen.is_image(&["node"]) || seen.runs(&["node", "npm", "yarn"]), settings };

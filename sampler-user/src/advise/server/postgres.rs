@@ -1,7 +1,7 @@
 //! PostgreSQL: shared_buffers a quarter of the memory (its documentation, "Resource Consumption"); a connection takes 5 MB and
 //! its work_mem several times, one for each sort or hash of a query.
 
-use super::{Seen, Server, Setting, part, size};
+use crate::advise::server::seen::{Seen, Server, Setting, part, size};
 
 pub const SERVER: Server = Server {
     name: "PostgreSQL",

@@ -1,7 +1,7 @@
 //! Python behind gunicorn, uvicorn or Celery: each worker holds all of the program, so their number goes with the limit and with
 //! what one was seen to hold. Gunicorn's own advice (twice the processors and one) looks at processors only.
 
-use super::{Seen, Server, Setting};
+use crate::advise::server::seen::{Seen, Server, Setting};
 
 pub const SERVER: Server = Server {
     name: "Python",
@@ -30,7 +30,7 @@ fn settings(seen: &Seen) -> Vec<Setting> {
         key: "WEB_CONCURRENCY".into(),
         value: most.to_string(),
         line: format!("environment: WEB_CONCURRENCY={most}"),
-        because: format!("one process held {}", crate::units::bytes(one)),
+        because: format!("one process held {}", crate::model::units::bytes(one)),
         out_of_proportion: now.as_deref().and_then(|now| now.parse::<u64>().ok()).is_some_and(|now| now > most),
         seen: now,
     }]

@@ -1,7 +1,7 @@
 //! Redis: maxmemory with room for copy-on-write while it saves, buffers and fragmentation (its documentation, "Memory
 //! optimization", asks for room above it), and a policy, because without one writes fail when it is full.
 
-use super::{Seen, Server, Setting, part, size};
+use crate::advise::server::seen::{Seen, Server, Setting, part, size};
 
 pub const SERVER: Server = Server {
     name: "Redis",

@@ -2,9 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::scene::Scene;
-use crate::fields::FieldId;
-use crate::paths::is_below;
+use crate::analysis::incident::context::IncidentContext;
+use crate::model::fields::FieldId;
+use crate::model::paths::is_below;
 
 /// cgroups and processes that a page lists.
 const MOST: usize = 12;
@@ -14,7 +14,7 @@ const MOST: usize = 12;
 pub struct CgroupMemory {
     /// Its path; hostile.
     pub path: String,
-    /// memory.current, or what the kernel's report says.
+    /// memory.current, or as the kernel's report has it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub current: Option<u64>,
     /// Its own limit; absent when it has none.
@@ -94,27 +94,27 @@ pub struct HostMemory {
 }
 
 /// The cgroups that matter: owner of the limit, victim and members, largest first.
-pub fn cgroups(scene: &Scene) -> Vec<CgroupMemory> {
-    let limit = scene.limit();
-    let mut paths: Vec<&str> = scene.members().iter().map(|(path, _)| *path).collect();
+pub fn cgroups(context: &IncidentContext) -> Vec<CgroupMemory> {
+    let limit = context.limit();
+    let mut paths: Vec<&str> = context.members().iter().map(|(path, _)| *path).collect();
     paths.sort_by_key(|path| {
-        let trace = &scene.cgroups[*path];
-        std::cmp::Reverse(trace.at(FieldId::Current, scene.before_us()).unwrap_or(0))
+        let trace = &context.cgroups[*path];
+        std::cmp::Reverse(trace.at(FieldId::Current, context.before_us()).unwrap_or(0))
     });
     paths.truncate(MOST);
-    for extra in [limit.cgroup.as_deref(), scene.victim_cgroup(), scene.suspect.as_deref()].into_iter().flatten() {
-        if !paths.contains(&extra) && scene.cgroups.contains_key(extra) {
+    for extra in [limit.cgroup.as_deref(), context.victim_cgroup(), context.suspect.as_deref()].into_iter().flatten() {
+        if !paths.contains(&extra) && context.cgroups.contains_key(extra) {
             paths.insert(0, extra);
         }
     }
-    paths.into_iter().map(|path| one(scene, path)).collect()
+    paths.into_iter().map(|path| one(context, path)).collect()
 }
 
-fn one(scene: &Scene, path: &str) -> CgroupMemory {
-    let Some(trace) = scene.cgroups.get(path) else {
+fn one(context: &IncidentContext, path: &str) -> CgroupMemory {
+    let Some(trace) = context.cgroups.get(path) else {
         return CgroupMemory { path: path.to_owned(), ..CgroupMemory::default() };
     };
-    let at = scene.before_us();
+    let at = context.before_us();
     let get = |field| trace.at(field, at);
     let shmem = get(FieldId::Shmem);
     let mut memory = CgroupMemory {
@@ -129,12 +129,12 @@ fn one(scene: &Scene, path: &str) -> CgroupMemory {
         sock: get(FieldId::Sock),
         pagetables: get(FieldId::Pagetables),
         swap: get(FieldId::SwapCurrent),
-        grew: scene.growth(path, trace, scene.since_us()),
+        grew: context.growth(path, trace, context.since_us()),
         exact: false,
         age_us: trace.last(FieldId::Anon, at).map(|(time, _)| at - time),
     };
     // The kernel prints the memory of the cgroup whose limit was hit.
-    let report = scene.kill().and_then(|kill| kill.report.as_ref());
+    let report = context.kill().and_then(|kill| kill.report.as_ref());
     if let Some(report) = report.filter(|report| report.oom_memcg.as_deref() == Some(path) && !report.stats.is_empty())
     {
         let stat = |names: &[&str]| {
@@ -161,11 +161,12 @@ fn one(scene: &Scene, path: &str) -> CgroupMemory {
 }
 
 /// The processes below the limit: by the kernel's table of the kill, or else as they were sampled.
-pub fn processes(scene: &Scene) -> Vec<ProcessMemory> {
-    let victims: Vec<i32> = scene.kills.iter().filter_map(|(_, kill)| Some(kill.victim.as_ref()?.pid)).collect();
-    let sampled = |pid: i32| scene.processes.iter().find(|(_, key, _)| key.pid == pid).map(|(path, _, _)| path.clone());
-    let limit = scene.limit();
-    let mut all: Vec<ProcessMemory> = scene
+pub fn processes(context: &IncidentContext) -> Vec<ProcessMemory> {
+    let victims: Vec<i32> = context.kills.iter().filter_map(|(_, kill)| Some(kill.victim.as_ref()?.pid)).collect();
+    let sampled =
+        |pid: i32| context.processes.iter().find(|(_, key, _)| key.pid == pid).map(|(path, _, _)| path.clone());
+    let limit = context.limit();
+    let mut all: Vec<ProcessMemory> = context
         .tasks()
         .iter()
         .map(|task| ProcessMemory {
@@ -180,8 +181,8 @@ pub fn processes(scene: &Scene) -> Vec<ProcessMemory> {
         .collect();
     if all.is_empty() {
         let inside = |path: &str| limit.cgroup.as_deref().is_none_or(|scope| is_below(path, scope));
-        all.extend(scene.processes.iter().filter(|(path, _, _)| inside(path)).filter_map(|(path, key, trace)| {
-            let at = scene.before_us();
+        all.extend(context.processes.iter().filter(|(path, _, _)| inside(path)).filter_map(|(path, key, trace)| {
+            let at = context.before_us();
             let get = |field| trace.at(field, at);
             let rss = get(FieldId::ProcessAnon)?
                 + get(FieldId::ProcessFile).unwrap_or(0)
@@ -203,26 +204,26 @@ pub fn processes(scene: &Scene) -> Vec<ProcessMemory> {
 }
 
 /// The machine.
-pub fn host(scene: &Scene) -> HostMemory {
-    let get = |field| scene.host.at(field, scene.before_us());
+pub fn host(context: &IncidentContext) -> HostMemory {
+    let get = |field| context.host.at(field, context.before_us());
     HostMemory {
         total: get(FieldId::MemTotal),
         available: get(FieldId::MemAvailable),
         swap_total: get(FieldId::SwapTotal),
         swap_free: get(FieldId::SwapFree),
-        limits: limits(scene, "/").map(|(sum, _)| sum),
+        limits: limits(context, "/").map(|(sum, _)| sum),
     }
 }
 
 /// Sum of the limits below a path, and of how many cgroups: of a cgroup with a limit those below it are not counted.
-pub fn limits(scene: &Scene, scope: &str) -> Option<(u64, usize)> {
+pub fn limits(context: &IncidentContext, scope: &str) -> Option<(u64, usize)> {
     let (mut sum, mut count) = (0u64, 0);
     let mut covered: Vec<&str> = Vec::new();
-    for (path, trace) in scene.cgroups.iter().filter(|(path, _)| is_below(path, scope) && *path != scope) {
-        if covered.iter().any(|above| is_below(path, above)) || trace.to_us < scene.at_us - 5_000_000 {
+    for (path, trace) in context.cgroups.iter().filter(|(path, _)| is_below(path, scope) && *path != scope) {
+        if covered.iter().any(|above| is_below(path, above)) || trace.to_us < context.at_us - 5_000_000 {
             continue;
         }
-        if let Some(limit) = trace.limit(FieldId::Max, scene.before_us()) {
+        if let Some(limit) = trace.limit(FieldId::Max, context.before_us()) {
             (sum, count) = (sum.saturating_add(limit), count + 1);
             covered.push(path);
         }

@@ -2,13 +2,13 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::death;
-use super::scene::{AFTER_US, HOUR_US, MINUTE_US, Scene};
-use crate::event::What;
-use crate::evidence::SignalOrigin;
-use crate::fields::FieldId;
-use crate::time::format_us;
-use crate::units::{bytes, count, micros, printable};
+use crate::analysis::incident::context::{AFTER_US, HOUR_US, IncidentContext, MINUTE_US};
+use crate::analysis::incident::death;
+use crate::model::event::EventKind;
+use crate::model::evidence::SignalOrigin;
+use crate::model::fields::FieldId;
+use crate::model::time::format_us;
+use crate::model::units::{bytes, count, micros, printable};
 
 /// Moments that a page lists.
 const MOST: usize = 40;
@@ -62,51 +62,51 @@ pub struct Moment {
     pub what: String,
 }
 
-/// The timeline of a scene.
-pub fn of(scene: &Scene) -> Timeline {
-    let from = scene.since_us();
+/// The timeline of an incident.
+pub fn of(context: &IncidentContext) -> Timeline {
+    let from = context.since_us();
     let points = |span: i64, step: i64| {
-        let first = ((scene.at_us - from).min(span) / step) * step;
-        let mut points: Vec<Point> = (0..=first / step).map(|i| point(scene, first - i * step)).collect();
+        let first = ((context.at_us - from).min(span) / step) * step;
+        let mut points: Vec<Point> = (0..=first / step).map(|i| point(context, first - i * step)).collect();
         points.retain(|p| p.suspect.is_some() || p.victim.is_some() || p.available.is_some());
         points
     };
-    let hour = if scene.at_us - from > 2 * MINUTE_US { points(HOUR_US, HOUR_US / 12) } else { Vec::new() };
+    let hour = if context.at_us - from > 2 * MINUTE_US { points(HOUR_US, HOUR_US / 12) } else { Vec::new() };
     Timeline {
         hour,
         minute: points(MINUTE_US, MINUTE_US / 12),
         second: points(1_000_000, 100_000),
-        moments: moments(scene),
+        moments: moments(context),
     }
 }
 
-fn point(scene: &Scene, before_us: i64) -> Point {
-    let at = scene.at_us - before_us;
-    let suspect = scene.suspect.as_deref();
-    // A value that was read long before says nothing of this moment.
+fn point(context: &IncidentContext, before_us: i64) -> Point {
+    let at = context.at_us - before_us;
+    let suspect = context.suspect.as_deref();
+    // A value that was read long before is none of this moment.
     let fresh = |(time, value): (i64, u64)| (at - time <= 3_000_000).then_some(value);
     let current =
-        |path: &str| scene.cgroups.get(path).and_then(|trace| trace.last(FieldId::Current, at)).and_then(fresh);
+        |path: &str| context.cgroups.get(path).and_then(|trace| trace.last(FieldId::Current, at)).and_then(fresh);
     let slow = |path: &str| {
-        scene
+        context
             .cgroups
             .get(path)
             .and_then(|trace| trace.footprint(at).filter(|_| at >= trace.from_us && at <= trace.to_us + 3_000_000))
     };
     let of = |path: &str| current(path).or_else(|| slow(path));
-    let host = |field| scene.host.last(field, at).and_then(fresh);
+    let host = |field| context.host.last(field, at).and_then(fresh);
     Point {
         before_s: before_us as f64 / 1e6,
         suspect: suspect.and_then(of),
-        victim: scene.victim_cgroup().filter(|victim| Some(*victim) != suspect).and_then(of),
-        limit: scene.limit().cgroup.filter(|owner| Some(owner.as_str()) != suspect).and_then(|owner| of(&owner)),
+        victim: context.victim_cgroup().filter(|victim| Some(*victim) != suspect).and_then(of),
+        limit: context.limit().cgroup.filter(|owner| Some(owner.as_str()) != suspect).and_then(|owner| of(&owner)),
         available: host(FieldId::MemAvailable),
         swap_free: host(FieldId::SwapFree),
     }
 }
 
-/// What happened to whom, of one kind, close together: told once.
-struct Told {
+/// Events of one kind and one cgroup, close together: one moment of the timeline.
+struct Group {
     first_us: i64,
     last_us: i64,
     kind: &'static str,
@@ -115,26 +115,26 @@ struct Told {
     words: String,
 }
 
-fn moments(scene: &Scene) -> Vec<Moment> {
-    let mut told: Vec<Told> = Vec::new();
-    let since = scene.at_us - HOUR_US;
-    for event in scene.events.iter().filter(|e| e.time_us >= since && e.time_us <= scene.at_us + AFTER_US) {
+fn moments(context: &IncidentContext) -> Vec<Moment> {
+    let mut groups: Vec<Group> = Vec::new();
+    let since = context.at_us - HOUR_US;
+    for event in context.events.iter().filter(|e| e.time_us >= since && e.time_us <= context.at_us + AFTER_US) {
         let Some((times, words)) = words(&event.event.what) else { continue };
         let kind = event.event.what.kind();
-        let close = |t: &&mut Told| {
+        let close = |t: &&mut Group| {
             t.kind == kind
                 && t.cgroup == event.event.cgroup
                 && event.time_us - t.last_us < 10_000_000
                 && kind != "oom_kill"
         };
-        match told.iter_mut().rev().find(close) {
+        match groups.iter_mut().rev().find(close) {
             Some(same) => {
                 (same.last_us, same.times) = (event.time_us, same.times + times);
                 if kind == "stalls" {
                     same.words = words;
                 }
             }
-            None => told.push(Told {
+            None => groups.push(Group {
                 first_us: event.time_us,
                 last_us: event.time_us,
                 kind,
@@ -144,45 +144,45 @@ fn moments(scene: &Scene) -> Vec<Moment> {
             }),
         }
     }
-    for (path, trace) in &scene.cgroups {
-        told.extend(hits(scene, path, trace));
+    for (path, trace) in &context.cgroups {
+        groups.extend(hits(context, path, trace));
     }
-    told.sort_by_key(|t| t.first_us);
+    groups.sort_by_key(|t| t.first_us);
     // The kill and what is near it matter most.
-    while told.len() > MOST {
-        let other = scene.death.as_ref().and_then(|death| told.iter().position(|t| t.cgroup != death.cgroup));
-        told.remove(other.unwrap_or(0));
+    while groups.len() > MOST {
+        let other = context.death.as_ref().and_then(|death| groups.iter().position(|t| t.cgroup != death.cgroup));
+        groups.remove(other.unwrap_or(0));
     }
-    let moment = |t: Told| {
+    let moment = |t: Group| {
         let times = if t.times > 1 { format!(", {} times", count(t.times)) } else { String::new() };
         let span = t.last_us - t.first_us;
         let span = if span > 200_000 { format!(" within {}", micros(span as u64)) } else { String::new() };
         Moment {
             time: format_us(t.first_us),
-            before_s: (scene.at_us - t.first_us) as f64 / 1e6,
+            before_s: (context.at_us - t.first_us) as f64 / 1e6,
             cgroup: t.cgroup,
             what: format!("{}{times}{span}", t.words),
         }
     };
-    told.into_iter().map(moment).collect()
+    groups.into_iter().map(moment).collect()
 }
 
 /// Hits of limits and throttling in the minute, from the counters.
-fn hits(scene: &Scene, path: &str, trace: &super::trace::Trace) -> Vec<Told> {
-    let from = scene.at_us - MINUTE_US;
+fn hits(context: &IncidentContext, path: &str, trace: &crate::analysis::incident::trace::Trace) -> Vec<Group> {
+    let from = context.at_us - MINUTE_US;
     let fields = [
         (FieldId::LocalMax, "limit_hits", "hit its limit (memory.max)"),
         (FieldId::EventsHigh, "throttled", "was throttled above memory.high"),
     ];
     let one = |(field, kind, words): &(FieldId, &'static str, &str)| {
         let rises: Vec<(i64, u64)> = trace
-            .between(*field, from, scene.at_us + 500_000)
+            .between(*field, from, context.at_us + 500_000)
             .windows(2)
             .filter(|pair| pair[1].1 > pair[0].1)
             .map(|pair| (pair[1].0, pair[1].1 - pair[0].1))
             .collect();
         let (first, last) = (rises.first()?.0, rises.last()?.0);
-        Some(Told {
+        Some(Group {
             first_us: first,
             last_us: last,
             kind,
@@ -195,23 +195,23 @@ fn hits(scene: &Scene, path: &str, trace: &super::trace::Trace) -> Vec<Told> {
 }
 
 /// An event in words, and how many it stands for.
-pub fn words(what: &What) -> Option<(u64, String)> {
+pub fn words(what: &EventKind) -> Option<(u64, String)> {
     Some(match what {
-        What::OomKill(kill) => {
+        EventKind::OomKill(kill) => {
             let who = kill
                 .victim
                 .as_ref()
                 .map_or_else(|| "a process".into(), |v| format!("{} (pid {})", printable(&v.comm), v.pid));
             (1, format!("{who} was killed by the OOM killer"))
         }
-        What::MoreOomKills(more) => (more.count, format!("{} more were killed by the OOM killer", more.count)),
-        What::CgroupCreated => (1, "appeared".into()),
-        What::CgroupRemoved => (1, "went away".into()),
-        What::LimitChanged { limit, from, to } => {
+        EventKind::MoreOomKills(more) => (more.count, format!("{} more were killed by the OOM killer", more.count)),
+        EventKind::CgroupCreated => (1, "appeared".into()),
+        EventKind::CgroupRemoved => (1, "went away".into()),
+        EventKind::LimitChanged { limit, from, to } => {
             let show = |value: &Option<u64>| value.map_or_else(|| "unlimited".into(), bytes);
             (1, format!("{} was changed from {} to {}", printable(limit), show(from), show(to)))
         }
-        What::Guard { action, applied, reason, error, .. } => {
+        EventKind::Guard { action, applied, reason, error, .. } => {
             let done = if error.is_some() {
                 "could not"
             } else if *applied {
@@ -221,10 +221,10 @@ pub fn words(what: &What) -> Option<(u64, String)> {
             };
             (1, format!("the guard {done} {}: {}", printable(action), printable(reason)))
         }
-        What::Pressure { of, stall_us, .. } => {
+        EventKind::Pressure { of, stall_us, .. } => {
             (1, format!("tasks waited for memory ({}, {} a second)", printable(of), micros(*stall_us)))
         }
-        What::Stalls { count, time_us, longest_us, .. } => (
+        EventKind::Stalls { count, time_us, longest_us, .. } => (
             *count,
             format!(
                 "tasks had to reclaim memory themselves, {} in all, {} the longest",
@@ -232,8 +232,8 @@ pub fn words(what: &What) -> Option<(u64, String)> {
                 micros(*longest_us)
             ),
         ),
-        What::ProcessJoined { comm, pid, .. } => (1, format!("{} (pid {pid}) was moved into it", printable(comm))),
-        What::ProcessExit { comm, pid, peak_rss, signal: Some(number), signals, .. } => {
+        EventKind::ProcessJoined { comm, pid, .. } => (1, format!("{} (pid {pid}) was moved into it", printable(comm))),
+        EventKind::ProcessExit { comm, pid, peak_rss, signal: Some(number), signals, .. } => {
             let by = signals.iter().rev().find(|sent| sent.signal == *number);
             let by = match by {
                 Some(sent) if sent.origin == SignalOrigin::Kernel => " from the kernel".into(),
@@ -241,25 +241,25 @@ pub fn words(what: &What) -> Option<(u64, String)> {
                 Some(sent) => format!(" from {} (pid {})", printable(&sent.sender_comm), sent.sender_pid),
                 None => String::new(),
             };
-            let signal = death::words::signal(*number);
+            let signal = death::describe::signal(*number);
             (1, format!("{} (pid {pid}) ended by {signal}{by}; it had up to {}", printable(comm), bytes(*peak_rss)))
         }
-        What::ProcessExit { comm, pid, peak_rss, code: Some(code @ 1..), .. } => {
+        EventKind::ProcessExit { comm, pid, peak_rss, code: Some(code @ 1..), .. } => {
             (1, format!("{} (pid {pid}) ended with code {code}; it had up to {}", printable(comm), bytes(*peak_rss)))
         }
-        What::ContainerEvent { runtime, action, signal, code, .. } => {
-            let signal = signal.map_or_else(String::new, |number| format!(" ({})", death::words::signal(number)));
+        EventKind::ContainerEvent { runtime, action, signal, code, .. } => {
+            let signal = signal.map_or_else(String::new, |number| format!(" ({})", death::describe::signal(number)));
             let code = code.map_or_else(String::new, |code| format!(", exit code {code}"));
-            (1, format!("{} says: {}{signal}{code}", printable(runtime), printable(action)))
+            (1, format!("{} reports: {}{signal}{code}", printable(runtime), printable(action)))
         }
-        What::ExitsLeftOut { count } => (*count, "processes ended, too many to record each".into()),
-        What::Gap { from_ns, to_ns, reason, .. } => (
+        EventKind::ExitsLeftOut { count } => (*count, "processes ended, too many to record each".into()),
+        EventKind::Gap { from_ns, to_ns, reason, .. } => (
             1,
             format!("nothing was seen for {}: {}", micros(to_ns.saturating_sub(*from_ns) / 1000), printable(reason)),
         ),
-        What::ClockStep { by_us } => (1, format!("the wall clock was set by {} ms", by_us / 1000)),
-        What::AgentStart { .. } => (1, "the recorder began".into()),
-        What::AgentStop { reason } => (1, format!("the recorder stopped: {}", printable(reason))),
+        EventKind::ClockStep { by_us } => (1, format!("the wall clock was set by {} ms", by_us / 1000)),
+        EventKind::AgentStart { .. } => (1, "the recorder began".into()),
+        EventKind::AgentStop { reason } => (1, format!("the recorder stopped: {}", printable(reason))),
         _ => return None,
     })
 }

@@ -2,9 +2,9 @@
 
 use std::collections::HashMap;
 
-use crate::fields::{self, FieldId, UNLIMITED};
-use crate::memory;
-use crate::recording::Series;
+use crate::model::fields::{FieldId, UNLIMITED};
+use crate::model::recording::Series;
+use crate::model::{fields, memory};
 
 /// Points by field; times are wall-clock microseconds and rise.
 #[derive(Clone, Debug, Default)]
@@ -107,6 +107,11 @@ impl Trace {
         memory::footprint(|field| self.at(field, at_us)).or_else(|| self.at(FieldId::Current, at_us))
     }
 
+    /// The highest footprint between two times, bytes.
+    pub fn footprint_peak(&self, from_us: i64, to_us: i64) -> Option<u64> {
+        self.footprints(from_us, to_us).into_iter().map(|(_, value)| value).max()
+    }
+
     /// Footprint at each time its parts were read, between two times.
     pub fn footprints(&self, from_us: i64, to_us: i64) -> Vec<(i64, u64)> {
         let field = if self.points(FieldId::Anon).is_empty() { FieldId::Current } else { FieldId::Anon };
@@ -117,11 +122,12 @@ impl Trace {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
-    use crate::fields::Table;
-    use crate::recording::Subject;
-    use crate::sample::Row;
     use std::sync::Arc;
+
+    use super::*;
+    use crate::model::fields::Table;
+    use crate::model::recording::Subject;
+    use crate::model::sample::Row;
 
     #[test]
     fn sockets_are_held_where_the_kernel_sums_up_its_own_memory_too() {
@@ -133,10 +139,10 @@ mod tests {
         let subject = Arc::new(Subject { cgroup: "/a".into(), id: 1, process: None });
         let mut series = Series::new(subject, Table::Samples);
         series.push(10, &row);
-        let (mut trace, mut track) = (Trace::default(), crate::analysis::track::Track::default());
+        let (mut trace, mut track) = (Trace::default(), crate::analysis::leak::track::Track::default());
         trace.feed(&series);
         track.feed(&series);
-        let analysis = track.lives[0].blocks.means(crate::analysis::track::Signal::Footprint as usize).next();
+        let analysis = track.lives[0].blocks.means(crate::analysis::leak::signal::Signal::Footprint as usize).next();
         assert_eq!(
             (trace.footprint(10), analysis),
             (Some(1140), Some(1140.0)),

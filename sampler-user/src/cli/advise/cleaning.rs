@@ -7,9 +7,8 @@ use std::process::Command;
 
 use anyhow::{Context, bail};
 use sampler::advise::leftovers::Leftovers;
-use sampler::names::docker_api::Api;
-
-use crate::cli::agent::runtime;
+use sampler::agent::runtime;
+use sampler::containers::names::docker_api::Api;
 
 /// Asks Docker; `None` when it does not answer.
 pub fn ask(socket: Option<&Path>) -> anyhow::Result<Option<Leftovers>> {

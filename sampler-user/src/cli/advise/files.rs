@@ -16,8 +16,8 @@ use sampler::advise::systemd::{DropIn, drop_in, unit};
 use sampler::advise::wslconfig::{self, Wanted};
 use sampler::advise::{Container, Machine, stagger};
 use sampler::analysis::groups::{Group, Kind};
-use sampler::units::printable;
-use sampler::wslconfig::{Config, Kind as Of, Problem, Value};
+use sampler::model::units::printable;
+use sampler::model::wslconfig::{Config, Kind as Of, Problem, Value};
 use serde::Serialize;
 
 /// The first line of what is ours, so that it may be written again.
@@ -255,7 +255,7 @@ const OUTSIDE: u64 = 512 << 20;
 /// Reads the user's file, if there is one, makes a new text, and writes it where it is to go.
 pub fn wsl(path: Option<&Path>, to: Option<&Path>, containers: &[Container], machine: &Machine) -> anyhow::Result<Wsl> {
     let is_there = path.filter(|path| path.exists());
-    let bytes = is_there.map(|path| super::super::read_file(path, LARGEST)).transpose()?.unwrap_or_default();
+    let bytes = is_there.map(|path| crate::cli::input::read_file(path, LARGEST)).transpose()?.unwrap_or_default();
     let kind = path.map_or(Of::Wslconfig, |path| Of::of(&path.to_string_lossy()));
     let old = Config::read(&bytes, kind);
     let counted = || containers.iter().filter(|container| !container.nested);

@@ -2,10 +2,11 @@
 
 use std::fmt::Write;
 
-use sampler::units::{bytes, micros, printable};
+use sampler::model::units::{bytes, micros, printable};
+use sampler::model::word::word;
 
-use super::files::state;
-use super::{Budget, Document};
+use crate::cli::advise::document::{Budget, Document};
+use crate::cli::advise::files::state;
 
 /// The whole page.
 pub fn words(all: &Document) -> String {
@@ -110,7 +111,7 @@ fn in_budget(budget: &Budget) -> String {
 fn reasons(all: &Document, out: &mut String) {
     out.push('\n');
     for container in &all.containers {
-        let confidence = super::word(&container.advice.confidence);
+        let confidence = word(&container.advice.confidence);
         let _ = writeln!(out, "{} ({}, confidence {confidence})", container.title, state(container.advice.state));
         for reason in &container.advice.reasons {
             let _ = writeln!(out, "  {reason}");

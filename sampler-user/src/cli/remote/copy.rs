@@ -11,16 +11,17 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, anyhow};
+use failure::failure;
 use futures_util::{StreamExt, TryStreamExt, stream};
 use object_store::{ObjectMeta, ObjectStore, ObjectStoreExt};
-use sampler::store;
-use sampler::time::date_of_us;
-use sampler::units::{bytes, printable};
+use sampler::model::time::date_of_us;
+use sampler::model::units::{bytes, printable};
+use sampler::ui::terminal::say;
+use sampler::{agent, store};
 use tempfile::TempDir;
 use url::Url;
 
-use super::super::{agent, exit, record, say};
-use failure::failure;
+use crate::cli::{exit, record};
 
 /// Objects that are fetched at the same time.
 const AT_ONCE: usize = 8;
@@ -56,7 +57,7 @@ impl Copy {
             None => {
                 let made = tempfile::Builder::new().prefix("sampler-").tempdir();
                 let made = made.context("make a folder for the copy; TMPDIR may name where")?;
-                let _ = super::COPY.set(made.path().display().to_string());
+                let _ = crate::cli::remote::display::COPY.set(made.path().display().to_string());
                 leave_nothing(made.path().to_owned())?;
                 made
             }

@@ -4,10 +4,10 @@ use std::io;
 
 use object_store::Error;
 use object_store::client::{HttpError, HttpErrorKind};
+use sampler::model::units::printable;
 use sampler::store;
-use sampler::units::printable;
 
-use super::provider;
+use crate::cli::remote::provider;
 
 /// Characters of an answer that are told.
 const MOST: usize = 300;

@@ -3,7 +3,7 @@
 use std::ops::Range;
 use std::path::PathBuf;
 
-use sampler::units::printable;
+use sampler::model::units::printable;
 
 /// No copy.
 #[derive(Default)]

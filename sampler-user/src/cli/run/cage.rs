@@ -6,10 +6,17 @@ use std::time::Duration;
 
 use anyhow::Context;
 use cgroups_rs::cgroup_builder::CgroupBuilder;
-use sampler::cgroupfs::layout::{Layout, Version, at};
-use sampler::fields::UNLIMITED;
+use sampler::kernel::cgroupfs::layout::{Layout, Version, at};
+use sampler::model::fields::UNLIMITED;
 
-use super::Args;
+/// Limits of a cage, bytes; absent or unlimited is not set.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// memory.max.
+    pub max: Option<u64>,
+    /// memory.high; on v1 the soft limit.
+    pub high: Option<u64>,
+}
 
 /// A cgroup made for one command, removed when dropped.
 pub struct Cage {
@@ -22,7 +29,7 @@ pub struct Cage {
 
 impl Cage {
     /// Makes it and sets the limits.
-    pub fn new(layout: &Layout, args: &Args) -> anyhow::Result<Cage> {
+    pub fn new(layout: &Layout, limits: &Limits) -> anyhow::Result<Cage> {
         let name = format!("sampler-run-{}", std::process::id());
         let path = format!("/{name}");
         let controllers = match layout.version {
@@ -34,7 +41,7 @@ impl Cage {
         let controllers = controllers.iter().filter(has).map(|name| (*name).to_owned()).collect();
         let hierarchy = cgroups_rs::hierarchies::auto();
         let mut builder = CgroupBuilder::new(&name).set_specified_controllers(controllers).memory();
-        for (limit, set) in [(args.memory_max, true), (args.memory_high, false)] {
+        for (limit, set) in [(limits.max, true), (limits.high, false)] {
             let Some(bytes) = limit.filter(|bytes| *bytes != UNLIMITED) else { continue };
             let bytes = i64::try_from(bytes).context("the limit is too large")?;
             builder = if set { builder.memory_hard_limit(bytes) } else { builder.memory_soft_limit(bytes) };
@@ -47,10 +54,10 @@ impl Cage {
         let cgroup = builder.done().build(hierarchy).with_context(|| format!("set up the cgroup {path}"))?;
         let mut cage = Cage { cgroup: Some(cgroup), unified: None, path: path.clone() };
         if layout.version == Version::V2 {
-            if let Some(bytes) = args.memory_high.filter(|bytes| *bytes != UNLIMITED) {
+            if let Some(bytes) = limits.high.filter(|bytes| *bytes != UNLIMITED) {
                 cage.limit(layout, "memory.high", bytes)?;
             }
-            if let Some(bytes) = args.memory_max.filter(|bytes| *bytes != UNLIMITED) {
+            if let Some(bytes) = limits.max.filter(|bytes| *bytes != UNLIMITED) {
                 cage.limit(layout, "memory.max", bytes)?;
             }
         } else if let Some(unified) = &layout.unified {

@@ -10,16 +10,15 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use sampler::analysis::incident::{Limit, Owner};
-use sampler::cgroupfs::layout::{Layout, Version, at};
-use sampler::cgroupfs::tree::{Change, Tree};
-use sampler::evidence::{Constraint, OomReport, Victim};
-use sampler::fields::UNLIMITED;
-use sampler::oom::log::{Log, count};
-use sampler::paths::is_below;
-use sampler::time::{format_us, wall_ns};
+use sampler::kernel::cgroupfs::layout::{Layout, Version, at};
+use sampler::kernel::cgroupfs::tree::{Change, Tree};
+use sampler::kernel::oom::log::{Log, count};
+use sampler::model::evidence::{Constraint, OomReport, Victim};
+use sampler::model::fields::UNLIMITED;
+use sampler::model::paths::is_below;
+use sampler::model::time::{format_us, wall_ns};
+use sampler::ui::terminal::say;
 use serde::Serialize;
-
-use crate::cli::say;
 
 /// The kernel counts a kill before it kills, and names the victim in its log after that: the log may take this long.
 const LAST_WORDS: Duration = Duration::from_millis(40);
@@ -318,7 +317,7 @@ impl<'a> Seen<'a> {
 /// Where the document goes. It is there as a whole or not at all.
 pub enum Paper {
     /// Standard error.
-    Aloud,
+    Console,
     /// Something that is no file: a pipe, a terminal.
     Open(File),
     /// A file, written under another name first.
@@ -335,7 +334,7 @@ impl Paper {
     /// not taken for that of this one.
     pub fn open(path: &Path) -> anyhow::Result<Paper> {
         if path == Path::new("-") {
-            return Ok(Paper::Aloud);
+            return Ok(Paper::Console);
         }
         let there = fs::metadata(path).ok();
         if there.as_ref().is_some_and(|meta| !meta.is_file()) {
@@ -360,7 +359,7 @@ impl Paper {
     pub fn write(mut self, ending: &Ending) -> anyhow::Result<()> {
         let text = serde_json::to_string(ending).context("write JSON")?;
         match &mut self {
-            Paper::Aloud => say(&text),
+            Paper::Console => say(&text),
             Paper::Open(file) => writeln!(file, "{text}").context("write the report")?,
             Paper::File { path, draft } => {
                 fs::write(&draft, text + "\n").with_context(|| format!("write {}", draft.display()))?;

@@ -1,30 +1,17 @@
-//! A row group as series: the runs of rows of one subject, and their columns.
-
-use std::collections::HashMap;
-use std::ops::Range;
-use std::sync::Arc;
+//! The columns of one row group, by name.
 
 use parquet::basic::Type as Physical;
 use parquet::column::reader::{ColumnReader, get_typed_column_reader};
 use parquet::data_type::{ByteArray, ByteArrayType, DataType, DoubleType, Int32Type, Int64Type};
 use parquet::errors::ParquetError;
-use parquet::file::metadata::ParquetMetaData;
 use parquet::file::reader::RowGroupReader;
 
-use super::Query;
-use super::pages::{self, Chunk, Entry, Form, cut};
-use crate::fields::{self, Field, Kind, Table, UNLIMITED};
-use crate::recording::{Column, ProcessKey, Rows, Series, Subject};
-use crate::store::schema::Lead;
-
-/// Columns of a file by name.
-pub type Columns = HashMap<String, usize>;
-
-/// The columns of a file.
-pub fn columns(metadata: &ParquetMetaData) -> Columns {
-    let columns = metadata.file_metadata().schema_descr().columns();
-    columns.iter().enumerate().map(|(at, column)| (column.path().string(), at)).collect()
-}
+use crate::model::fields::{Field, Kind, UNLIMITED};
+use crate::store::scan::columns::Columns;
+use crate::store::scan::decoded_column::{ColumnEncoding, DecodedColumn};
+use crate::store::scan::dictionary::{self, Entry};
+use crate::store::scan::runs::Runs;
+use crate::store::schema::KeyColumn;
 
 /// Values of a column and, where it may be null, which rows have one.
 type Values<T> = (Vec<T>, Option<Vec<i16>>);
@@ -33,7 +20,7 @@ type Values<T> = (Vec<T>, Option<Vec<i16>>);
 pub struct Group<'a> {
     reader: &'a dyn RowGroupReader,
     columns: &'a Columns,
-    rows: usize,
+    pub(super) rows: usize,
 }
 
 impl<'a> Group<'a> {
@@ -43,13 +30,14 @@ impl<'a> Group<'a> {
         Group { reader, columns, rows }
     }
 
-    fn find(&self, name: &str) -> Option<usize> {
+    /// Place of a column.
+    pub(super) fn find(&self, name: &str) -> Option<usize> {
         self.columns.get(name).copied()
     }
 
-    fn form(&self, at: usize, value: fn(u64) -> u64) -> Form {
+    fn encoding(&self, at: usize, value: fn(u64) -> u64) -> ColumnEncoding {
         let column = self.reader.metadata().column(at).column_descr();
-        Form { physical: column.physical_type(), nullable: column.max_def_level() > 0, value }
+        ColumnEncoding { physical: column.physical_type(), nullable: column.max_def_level() > 0, value }
     }
 
     /// Values of a column and, where it may be null, which rows have one.
@@ -73,7 +61,7 @@ impl<'a> Group<'a> {
     pub fn integers(&self, name: &str) -> Result<Option<Vec<i64>>, ParquetError> {
         let Some(at) = self.find(name) else { return Ok(None) };
         let all = |present: Option<Vec<i16>>| present.is_none_or(|p| p.iter().all(|level| *level > 0));
-        let (values, present) = match self.form(at, |word| word).physical {
+        let (values, present) = match self.encoding(at, |word| word).physical {
             Physical::INT32 => {
                 let (values, present) = self.read::<Int32Type>(at)?;
                 (values.into_iter().map(i64::from).collect(), present)
@@ -87,7 +75,7 @@ impl<'a> Group<'a> {
     /// A column of texts without nulls.
     pub fn texts(&self, name: &str) -> Result<Option<Vec<ByteArray>>, ParquetError> {
         let Some(at) = self.find(name) else { return Ok(None) };
-        if self.form(at, |word| word).physical != Physical::BYTE_ARRAY {
+        if self.encoding(at, |word| word).physical != Physical::BYTE_ARRAY {
             return Err(ParquetError::General(format!("column {name} is not text")));
         }
         let (values, _) = self.read::<ByteArrayType>(at)?;
@@ -95,53 +83,55 @@ impl<'a> Group<'a> {
     }
 
     /// Times of the rows that are wanted.
-    fn times(&self, chunk: &mut Chunk) -> Result<(), ParquetError> {
+    pub(super) fn times(&self, column: &mut DecodedColumn) -> Result<(), ParquetError> {
         let missing = || ParquetError::General("no column `time`".into());
-        let at = self.find(Lead::Time.name()).ok_or_else(missing)?;
-        let form = self.form(at, |word| word);
-        if form.physical == Physical::INT64 && !form.nullable {
+        let at = self.find(KeyColumn::Time.name()).ok_or_else(missing)?;
+        let encoding = self.encoding(at, |word| word);
+        if encoding.physical == Physical::INT64 && !encoding.nullable {
             let mut pages = self.reader.get_column_page_reader(at)?;
-            if chunk.read(&mut *pages, form, self.rows)? {
+            if column.read(&mut *pages, encoding, self.rows)? {
                 return Ok(());
             }
         }
-        let times = self.integers(Lead::Time.name())?.ok_or_else(missing)?;
-        chunk.take(None, times.into_iter().map(|time| time as u64), self.rows);
+        let times = self.integers(KeyColumn::Time.name())?.ok_or_else(missing)?;
+        column.take(None, times.into_iter().map(|time| time as u64), self.rows);
         Ok(())
     }
 
     /// A column of which each subject has one value.
     fn labels<T: Clone + PartialEq>(
         &self,
-        lead: Lead,
+        lead: KeyColumn,
         physical: Physical,
         entry: Entry<T>,
         otherwise: impl FnOnce() -> Result<Option<Vec<T>>, ParquetError>,
     ) -> Result<Option<Runs<T>>, ParquetError> {
         let Some(at) = self.find(lead.name()) else { return Ok(None) };
-        let form = self.form(at, |word| word);
-        if form.physical == physical && !form.nullable {
+        let encoding = self.encoding(at, |word| word);
+        if encoding.physical == physical && !encoding.nullable {
             let mut pages = self.reader.get_column_page_reader(at)?;
-            if let Some(values) = pages::labels(&mut *pages, self.rows, entry)? {
+            if let Some(values) = dictionary::labels(&mut *pages, self.rows, entry)? {
                 return Ok(Some(Runs::of(values.into_iter())));
             }
         }
         Ok(otherwise()?.map(|values| Runs::of(values.into_iter().map(|value| (value, 1)))))
     }
 
-    fn names(&self, lead: Lead) -> Result<Option<Runs<String>>, ParquetError> {
+    /// A column of texts of which each subject has one.
+    pub(super) fn names(&self, lead: KeyColumn) -> Result<Option<Runs<String>>, ParquetError> {
         let text = |bytes: ByteArray| String::from_utf8_lossy(bytes.data()).into_owned();
         let all = || Ok(self.texts(lead.name())?.map(|texts| texts.into_iter().map(text).collect()));
-        self.labels(lead, Physical::BYTE_ARRAY, pages::text, all)
+        self.labels(lead, Physical::BYTE_ARRAY, dictionary::text, all)
     }
 
-    fn numbers(&self, lead: Lead) -> Result<Option<Runs<i64>>, ParquetError> {
-        self.labels(lead, Physical::INT64, pages::number, || self.integers(lead.name()))
+    /// A column of numbers of which each subject has one.
+    pub(super) fn numbers(&self, lead: KeyColumn) -> Result<Option<Runs<i64>>, ParquetError> {
+        self.labels(lead, Physical::INT64, dictionary::number, || self.integers(lead.name()))
     }
 
     /// A field's column.
-    fn field(&self, at: usize, field: &Field, chunk: &mut Chunk) -> Result<(), ParquetError> {
-        let value: fn(u64) -> u64 = match (self.form(at, |word| word).physical, field.kind) {
+    pub(super) fn field(&self, at: usize, field: &Field, column: &mut DecodedColumn) -> Result<(), ParquetError> {
+        let value: fn(u64) -> u64 = match (self.encoding(at, |word| word).physical, field.kind) {
             (Physical::DOUBLE, Kind::Limit) => |word| match f64::from_bits(word) {
                 v if v.is_infinite() => UNLIMITED,
                 v => v.max(0.0) as u64,
@@ -149,25 +139,25 @@ impl<'a> Group<'a> {
             (Physical::DOUBLE, _) => |word| f64::from_bits(word).max(0.0) as u64,
             _ => |word| (word as i64).max(0) as u64,
         };
-        let form = self.form(at, value);
-        if matches!(form.physical, Physical::INT64 | Physical::DOUBLE) {
+        let encoding = self.encoding(at, value);
+        if matches!(encoding.physical, Physical::INT64 | Physical::DOUBLE) {
             let mut pages = self.reader.get_column_page_reader(at)?;
-            if chunk.read(&mut *pages, form, self.rows)? {
+            if column.read(&mut *pages, encoding, self.rows)? {
                 return Ok(());
             }
         }
         match self.reader.get_column_reader(at)? {
             ColumnReader::DoubleColumnReader(_) => {
                 let (values, present) = self.read::<DoubleType>(at)?;
-                chunk.take(present.as_deref(), values.into_iter().map(|v| value(v.to_bits())), self.rows);
+                column.take(present.as_deref(), values.into_iter().map(|v| value(v.to_bits())), self.rows);
             }
             ColumnReader::Int64ColumnReader(_) => {
                 let (values, present) = self.read::<Int64Type>(at)?;
-                chunk.take(present.as_deref(), values.into_iter().map(|v| value(v as u64)), self.rows);
+                column.take(present.as_deref(), values.into_iter().map(|v| value(v as u64)), self.rows);
             }
             ColumnReader::Int32ColumnReader(_) => {
                 let (values, present) = self.read::<Int32Type>(at)?;
-                chunk.take(present.as_deref(), values.into_iter().map(|v| value(i64::from(v) as u64)), self.rows);
+                column.take(present.as_deref(), values.into_iter().map(|v| value(i64::from(v) as u64)), self.rows);
             }
             _ => return Err(ParquetError::General(format!("column {} is not of numbers", field.column))),
         }
@@ -175,204 +165,21 @@ impl<'a> Group<'a> {
     }
 }
 
-/// A column whose values go on for many rows.
-struct Runs<T> {
-    ends: Vec<usize>,
-    values: Vec<T>,
-}
-
-impl<T: PartialEq> Runs<T> {
-    /// Values with the rows each goes on for.
-    fn of(values: impl Iterator<Item = (T, usize)>) -> Runs<T> {
-        let mut runs = Runs { ends: Vec::new(), values: Vec::new() };
-        values.for_each(|(value, count)| runs.add(value, count));
-        runs
-    }
-
-    fn add(&mut self, value: T, count: usize) {
-        let end = self.ends.last().copied().unwrap_or(0) + count;
-        match (self.ends.last_mut(), self.values.last()) {
-            (Some(last), Some(known)) if *known == value => *last = end,
-            _ => {
-                self.ends.push(end);
-                self.values.push(value);
-            }
-        }
-    }
-
-    fn at(&self, row: usize) -> Option<&T> {
-        self.values.get(self.ends.partition_point(|end| *end <= row))
-    }
-}
-
-/// Reads the row groups of a file, one after the other.
-pub struct ReadGroups<'a> {
-    columns: &'a Columns,
-    table: Table,
-    query: &'a Query<'a>,
-    wanted: &'a dyn Fn(&Subject) -> bool,
-    /// Lag of the row read last, by the time of its pass.
-    last_lag: Option<HashMap<i64, i64>>,
-    chunk: Chunk,
-}
-
-impl<'a> ReadGroups<'a> {
-    /// A reader of the groups of a file with these columns.
-    pub fn new(
-        columns: &'a Columns,
-        table: Table,
-        query: &'a Query<'a>,
-        wanted: &'a dyn Fn(&Subject) -> bool,
-    ) -> ReadGroups<'a> {
-        let last_lag = query.lags.then(HashMap::new);
-        ReadGroups { columns, table, query, wanted, last_lag, chunk: Chunk::default() }
-    }
-
-    /// Gives the series of a group to `each`.
-    pub fn read(&mut self, reader: &dyn RowGroupReader, each: &mut dyn FnMut(Series)) -> Result<(), ParquetError> {
-        let group = Group::new(reader, self.columns);
-        let lags = self.lags(&group)?;
-        let mut runs = self.runs(&group)?;
-        if runs.is_empty() {
-            return Ok(());
-        }
-        let chunk = &mut self.chunk;
-        chunk.want(runs.iter().map(|(rows, _)| rows.clone()));
-        group.times(chunk)?;
-        let mut times = chunk.values.iter().map(|time| *time as i64);
-        runs.retain_mut(|(rows, series)| {
-            series.time_us.extend(times.by_ref().take(rows.len()));
-            // In order but in a file of somebody else: only the rows of the time that is asked for are read.
-            if series.time_us.is_sorted() {
-                let count = |end: i64| series.time_us.partition_point(|time| *time < end);
-                let (from, to) = (count(self.query.time.start), count(self.query.time.end));
-                *rows = rows.start + from..rows.start + to;
-                series.time_us.truncate(to);
-                series.time_us.drain(..from);
-            }
-            series.lag_us = lags.as_ref().map_or_else(|| vec![0; rows.len()], |lags| lags[rows.clone()].to_vec());
-            rows.start < rows.end
-        });
-        chunk.want(runs.iter().map(|(rows, _)| rows.clone()));
-        let mut known: Vec<Presence> = Vec::new();
-        let query = self.query.fields;
-        for field in fields::of(self.table).filter(|field| query.is_empty() || query.contains(&field.id)) {
-            let Some(at) = group.find(field.column) else { continue };
-            group.field(at, field, chunk)?;
-            if chunk.values.is_empty() {
-                continue;
-            }
-            let presence = match known.iter().position(|known| known.bits == chunk.present) {
-                Some(at) => &known[at],
-                None => {
-                    known.push(Presence::of(&chunk.present, &runs));
-                    &known[known.len() - 1]
-                }
-            };
-            for ((_, series), (rows, values)) in runs.iter_mut().zip(&presence.runs) {
-                let Some(values) = chunk.values.get(values.clone()) else {
-                    return Err(ParquetError::General("a column has fewer values than its rows say".into()));
-                };
-                if !values.is_empty() {
-                    series.columns[field.slot] =
-                        Some(Column { rows: Rows::Shared(rows.clone()), values: values.to_vec() });
-                }
-            }
-        }
-        for (_, mut series) in runs {
-            series.clip(self.query.time.start, self.query.time.end);
-            each(series);
-        }
-        Ok(())
-    }
-
-    /// When within its pass each row was read, if that is asked for: each rests on the rows before it, in the groups before too.
-    fn lags(&mut self, group: &Group<'_>) -> Result<Option<Vec<u32>>, ParquetError> {
-        let Some(last_lag) = &mut self.last_lag else { return Ok(None) };
-        let Some(gaps) = group.integers(Lead::Gap.name())? else { return Ok(None) };
-        self.chunk.want(std::iter::once(0..group.rows));
-        group.times(&mut self.chunk)?;
-        let add = |(time, gap): (&u64, i64)| {
-            let lag = last_lag.entry(*time as i64).or_insert(0);
-            *lag = lag.wrapping_add(gap);
-            *lag as u32
-        };
-        Ok(Some(self.chunk.values.iter().zip(gaps).map(add).collect()))
-    }
-
-    /// Runs of rows of one subject that is wanted, as series without rows.
-    fn runs(&self, group: &Group<'_>) -> Result<Vec<(Range<usize>, Series)>, ParquetError> {
-        let cgroups = if self.table == Table::Host { None } else { group.names(Lead::Cgroup)? };
-        let ids = group.numbers(Lead::Id)?;
-        let pids = group.integers(Lead::Pid.name())?;
-        let process = match (pids, group.integers(Lead::Start.name())?, group.names(Lead::Comm)?) {
-            (Some(pids), Some(starts), Some(comms)) => {
-                Some((Runs::of(pids.into_iter().zip(starts).map(|key| (key, 1))), comms))
-            }
-            _ => None,
-        };
-        let mut ends = vec![group.rows];
-        ends.extend(cgroups.iter().flat_map(|runs| &runs.ends));
-        ends.extend(ids.iter().flat_map(|runs| &runs.ends));
-        ends.extend(process.iter().flat_map(|(keys, comms)| keys.ends.iter().chain(&comms.ends)));
-        ends.sort_unstable();
-        ends.dedup();
-        let mut runs = Vec::new();
-        let mut from = 0;
-        for to in ends {
-            let subject = Subject {
-                cgroup: cgroups.as_ref().and_then(|runs| runs.at(from)).cloned().unwrap_or_default(),
-                id: ids.as_ref().and_then(|runs| runs.at(from)).map_or(0, |id| *id as u64),
-                process: process.as_ref().and_then(|(keys, comms)| {
-                    let (pid, start) = keys.at(from)?;
-                    Some(ProcessKey { pid: *pid as i32, start: *start as u64, comm: comms.at(from)?.clone() })
-                }),
-            };
-            if to > from && (self.wanted)(&subject) {
-                runs.push((from..to, Series::new(Arc::new(subject), self.table)));
-            }
-            from = to;
-        }
-        Ok(runs)
-    }
-}
-
-/// The rows of each run that have a value, and where their values are among those that were read. Fields of one file have the
-/// same.
-struct Presence {
-    bits: Vec<u64>,
-    runs: Vec<(Arc<[u32]>, Range<usize>)>,
-}
-
-impl Presence {
-    fn of(bits: &[u64], runs: &[(Range<usize>, Series)]) -> Presence {
-        let mut value = 0;
-        let each = runs.iter().map(|(range, _)| {
-            let mut rows = Vec::with_capacity(range.len());
-            for (at, &word) in bits.iter().enumerate().take(range.end.div_ceil(64)).skip(range.start / 64) {
-                let mut word = cut(word, at, range);
-                while word != 0 {
-                    rows.push((at * 64 + word.trailing_zeros() as usize - range.start) as u32);
-                    word &= word - 1;
-                }
-            }
-            let from = value;
-            value += rows.len();
-            (Arc::from(rows), from..value)
-        });
-        Presence { runs: each.collect(), bits: bits.to_vec() }
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use std::ops::Range;
+    use std::sync::Arc;
+
     use parquet::basic::{Compression, Encoding, ZstdLevel};
     use parquet::file::properties::{WriterProperties, WriterVersion};
     use parquet::file::reader::{FileReader, SerializedFileReader};
     use parquet::file::writer::SerializedFileWriter;
     use parquet::schema::parser::parse_message_type;
     use proptest::prelude::*;
+
+    use super::*;
+    use crate::model::fields;
+    use crate::store::scan::columns::columns;
 
     /// A file of one nullable column of whole numbers, one of limits, one of numbers without nulls and one of names.
     fn write(
@@ -447,7 +254,7 @@ mod tests {
             let columns = columns(reader.metadata());
             let row_group = reader.get_row_group(0).unwrap();
             let group = Group::new(&*row_group, &columns);
-            let mut chunk = Chunk::default();
+            let mut column = DecodedColumn::default();
             // Some rows of each part, or all of them.
             let mut at = 0;
             let part = |(skip, take): &(usize, usize)| {
@@ -457,9 +264,9 @@ mod tests {
             };
             let ranges: Vec<Range<usize>> =
                 if whole { std::iter::once(0..rows.len()).collect() } else { wanted.iter().map(part).collect() };
-            chunk.want(ranges.iter().cloned());
+            column.want(ranges.iter().cloned());
             let is_wanted = |row: usize| ranges.iter().any(|range| range.contains(&row));
-            let there = |chunk: &Chunk| (0..rows.len()).map(|n| chunk.present[n / 64] >> (n % 64) & 1 == 1).collect::<Vec<_>>();
+            let there = |column: &DecodedColumn| (0..rows.len()).map(|n| column.present[n / 64] >> (n % 64) & 1 == 1).collect::<Vec<_>>();
 
             // Of the rows that have a value, the wanted ones.
             let sieved = |values: Vec<u64>, there: &[bool]| -> Vec<u64> {
@@ -469,21 +276,21 @@ mod tests {
 
             let (values, present) = group.read::<Int64Type>(0).unwrap();
             let present = bits(present, rows.len());
-            group.field(0, fields::FieldId::Current.field(), &mut chunk).unwrap();
-            prop_assert_eq!(&chunk.values, &sieved(values.iter().map(|v| *v as u64).collect(), &present));
-            prop_assert_eq!(there(&chunk), present);
+            group.field(0, fields::FieldId::Current.field(), &mut column).unwrap();
+            prop_assert_eq!(&column.values, &sieved(values.iter().map(|v| *v as u64).collect(), &present));
+            prop_assert_eq!(there(&column), present);
 
             let (values, present) = group.read::<DoubleType>(1).unwrap();
             let present = bits(present, rows.len());
-            group.field(1, fields::FieldId::Max.field(), &mut chunk).unwrap();
+            group.field(1, fields::FieldId::Max.field(), &mut column).unwrap();
             let limit = |v: &f64| if v.is_infinite() { UNLIMITED } else { *v as u64 };
-            prop_assert_eq!(&chunk.values, &sieved(values.iter().map(limit).collect(), &present));
-            prop_assert_eq!(there(&chunk), present);
+            prop_assert_eq!(&column.values, &sieved(values.iter().map(limit).collect(), &present));
+            prop_assert_eq!(there(&column), present);
 
-            group.times(&mut chunk).unwrap();
+            group.times(&mut column).unwrap();
             let times = group.integers("time").unwrap().unwrap();
-            prop_assert_eq!(&chunk.values, &sieved(times.iter().map(|v| *v as u64).collect(), &vec![true; rows.len()]));
-            let names = group.names(Lead::Cgroup).unwrap().unwrap();
+            prop_assert_eq!(&column.values, &sieved(times.iter().map(|v| *v as u64).collect(), &vec![true; rows.len()]));
+            let names = group.names(KeyColumn::Cgroup).unwrap().unwrap();
             for (n, row) in rows.iter().enumerate() {
                 prop_assert_eq!(names.at(n).unwrap(), &format!("/c{}", row.3));
             }
@@ -506,11 +313,11 @@ mod tests {
                     None => bytes.truncate(cut),
                     Some(bits) => bytes[cut] ^= bits,
                 }
-                let form = Form { physical: Physical::INT64, nullable: true, value: |word| word };
+                let encoding = ColumnEncoding { physical: Physical::INT64, nullable: true, value: |word| word };
                 let how = (Encoding::DELTA_BINARY_PACKED, true);
-                let mut chunk = Chunk::default();
-                chunk.want(std::iter::once(0..500));
-                failed += usize::from(chunk.page(&bytes, 500, how, form, 500).is_err());
+                let mut column = DecodedColumn::default();
+                column.want(std::iter::once(0..500));
+                failed += usize::from(column.page(&bytes, 500, how, encoding, 500).is_err());
             }
         }
         assert!(failed > page.buffer().len(), "{failed} of the damaged pages were refused");

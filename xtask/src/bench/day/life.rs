@@ -2,8 +2,8 @@
 
 use std::f64::consts::TAU;
 
-use sampler::fields::{FieldId, UNLIMITED};
-use sampler::sample::Row;
+use sampler::model::fields::{FieldId, UNLIMITED};
+use sampler::model::sample::Row;
 
 const MIB: f64 = 1024.0 * 1024.0;
 const PAGE: f64 = 4096.0;

@@ -8,7 +8,7 @@ use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
-use sampler::cgroupfs::layout::{Layout, Version};
+use sampler::kernel::cgroupfs::layout::{Layout, Version};
 
 use crate::docker::Docker;
 use crate::sh;

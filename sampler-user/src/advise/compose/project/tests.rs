@@ -5,9 +5,9 @@ use std::process::Command;
 
 use serde_json::Value;
 
-use super::super::overriding::{Limits, text};
-use super::super::{Error, File, Placement};
-use super::*;
+use crate::advise::compose::overriding::{Limits, text};
+use crate::advise::compose::project::*;
+use crate::advise::compose::{Error, File, Placement};
 
 /// Files by path, the last being given first with `-f` where it is called so.
 fn project(files: &[(&str, &str)], given: &[&str], env: &[(&str, &str)]) -> Result<File, Error> {
@@ -296,7 +296,7 @@ fn wanted(service: &str, limit: u64, with_swap: Option<u64>) -> Limits {
 fn check(root: &Map, name: &str, limit: u64) {
     let service = root["services"].map().unwrap()[name].value();
     let block = |name: &str| &service["deploy"]["resources"][name];
-    let bytes = |value: &Value| value.as_str().and_then(super::super::size::size);
+    let bytes = |value: &Value| value.as_str().and_then(crate::advise::compose::size::size);
     for (plain, name) in [("mem_limit", "limits"), ("mem_reservation", "reservations")] {
         if let (Some(plain), true) = (bytes(&service[plain]), block(name).is_object()) {
             assert_eq!(bytes(&block(name)["memory"]).unwrap_or(0), plain, "{name}: {service}");

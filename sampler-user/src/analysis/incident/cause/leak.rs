@@ -1,14 +1,30 @@
-//! Grew without bound: what the lives of the suspect's workload say, or else the leak detectors of its one life.
+//! Grew without bound: by the lives of the suspect's workload, or else by the leak detectors of its one life.
 
-use super::{Cause, Class, Judgement};
-use crate::analysis::detectors::Class as Memory;
-use crate::analysis::incident::occurrence::Kind;
-use crate::analysis::incident::scene::Scene;
-use crate::analysis::linear::median;
-use crate::units::{bytes, micros};
+use crate::analysis::incident::advice::{Advice, limit_setting};
+use crate::analysis::incident::cause::judgement::{Cause, CauseClass, HigherLimit, Judgement, Role};
+use crate::analysis::incident::cause::phrase::after;
+use crate::analysis::incident::cause::{burst, forks, tmpfs};
+use crate::analysis::incident::context::IncidentContext;
+use crate::analysis::incident::grown_part::GrownPart;
+use crate::analysis::incident::incident_ref::IncidentKind;
+use crate::analysis::incident::limit::Owner;
+use crate::analysis::leak::detectors::Class as MemoryClass;
+use crate::analysis::leak::linear::median;
+use crate::model::fields::FieldId;
+use crate::model::units::{bytes, micros};
 
-pub const CAUSE: Cause = Cause { class: Class::Leak, of: Kind::OomKill, judge };
+pub const CAUSE: Cause = Cause {
+    class: CauseClass::Leak,
+    of: IncidentKind::OomKill,
+    role: Role::Growth,
+    higher_limit: HigherLimit::Postpones,
+    judge,
+    explain,
+    advise,
+};
 
+/// A leak is at most this likely where a tmpfs filled the limit.
+const OF_TMPFS: f64 = 0.4;
 /// Below this the other reading of a loop is shown.
 const SURE: f64 = 0.8;
 /// A growth that comes in one piece is no leak: no eighth of its time may hold more than this of it.
@@ -41,44 +57,52 @@ fn even_end(points: &[(i64, u64)]) -> Option<(i64, u64)> {
     (span >= LEAST_US && is_even).then_some(since)
 }
 
-fn judge(scene: &Scene, says: &mut Judgement) {
-    let Some((path, trace)) = scene.suspect_trace() else { return };
-    let who = scene.called(path);
-    let span = micros((scene.history_s * 1e6) as u64);
-    if let Some(said) = scene.suspect_loop() {
-        if said.leaks() {
-            says.pro(said.confidence, format!("{who}: {}", said.evidence()));
-            if said.confidence < SURE {
-                says.against.push(
-                    "so few or so short lives may also be starts that need more than the limit: one with more room would tell".into(),
+fn judge(context: &IncidentContext, judgement: &mut Judgement) {
+    judge_growth(context, judgement);
+    // A leak of shared memory has one name on a page.
+    if judgement.score > OF_TMPFS && tmpfs::is_one(context) {
+        judgement.contra(OF_TMPFS, "what grew is tmpfs or shared memory, which is a cause of its own: tmpfs");
+    }
+}
+
+fn judge_growth(context: &IncidentContext, judgement: &mut Judgement) {
+    let Some((path, trace)) = context.suspect_trace() else { return };
+    let who = context.called(path);
+    let span = micros((context.history_s * 1e6) as u64);
+    if let Some(restarts) = context.suspect_loop() {
+        if restarts.leaks() {
+            judgement.pro(restarts.confidence, format!("{who}: {}", restarts.evidence()));
+            if restarts.confidence < SURE {
+                judgement.against.push(
+                    "so few or so short lives may also be starts that need more than the limit: one with more room would show it".into(),
                 );
             }
             return;
         }
-        if said.brief || said.course.is_some() {
-            says.contra(0.3, format!("{who}: {}", said.evidence()));
+        if restarts.brief || restarts.course.is_some() {
+            judgement.contra(0.3, format!("{who}: {}", restarts.evidence()));
             return;
         }
     }
-    let Some(history) = &scene.history else {
-        says.contra(0.3, format!("{who} was seen too briefly to tell a leak"));
+    let Some(history) = &context.history else {
+        judgement.contra(0.3, format!("{who} was seen too briefly to tell a leak"));
         return;
     };
     match history.verdict {
-        Memory::Leak => {
-            says.pro(0.9 * history.probability, format!("the leak detectors say that {who} leaks, looking at {span}"));
-            says.speaks_for.extend(history.evidence.iter().cloned());
+        MemoryClass::Leak => {
+            judgement.pro(0.9 * history.probability, format!("the leak detectors find a leak in {who}, over {span}"));
+            judgement.speaks_for.extend(history.evidence.iter().cloned());
         }
-        Memory::Undetermined => {
-            says.against.extend(history.evidence.iter().cloned());
+        MemoryClass::Undetermined => {
+            judgement.against.extend(history.evidence.iter().cloned());
         }
         other => {
             let word = serde_json::to_value(other).ok().and_then(|w| w.as_str().map(str::to_owned)).unwrap_or_default();
             let why = history.evidence.first().cloned().unwrap_or_default();
-            says.contra(0.3, format!("the leak detectors call {who} {word}, looking at {span}: {why}"));
+            judgement.contra(0.3, format!("the leak detectors call {who} {word}, looking at {span}: {why}"));
         }
     }
-    let points = trace.footprints(scene.since_of(path), scene.before_us());
+    let points = trace.footprints(context.since_of(path), context.before_us());
     if let (Some(first), Some(last)) = (points.first(), points.last())
         && last.1 > first.1 + (first.1 / 5)
         && last.0 - first.0 > 15_000_000
@@ -89,25 +113,82 @@ fn judge(scene: &Scene, says: &mut Judgement) {
         let rising = (0..8).filter(|i| level(i + 1) > level(*i)).count();
         let whole = (last.1 - first.1) as f64;
         let growth = format!("{who} grew by {} in {}", bytes(last.1 - first.1), micros((last.0 - first.0) as u64));
-        let is_leak = history.verdict == Memory::Leak;
-        if super::burst::is_one(scene) {
-            says.contra(0.45, "what it took in the last 5 s is no leak, whatever it did before");
-        } else if super::forks::is_one(scene) {
-            says.contra(0.4, format!("{growth}, with ever more tasks"));
+        let is_leak = history.verdict == MemoryClass::Leak;
+        if burst::is_one(context) {
+            judgement.contra(0.45, "what it took in the last 5 s is no leak, whatever it did before");
+        } else if forks::is_one(context) {
+            judgement.contra(0.4, format!("{growth}, with ever more tasks"));
         } else if let Some(since) = even_end(&points)
-            && (history.verdict == Memory::Undetermined || scene.history_s < BRIEF_S)
+            && (history.verdict == MemoryClass::Undetermined || context.history_s < BRIEF_S)
         {
             let (grown, span) = (last.1 - since.1, micros((last.0 - since.0) as u64));
-            says.pro(FROM_ONSET, format!("{who} grew by {} in the last {span}, at an even pace", bytes(grown)));
+            judgement.pro(FROM_ONSET, format!("{who} grew by {} in the last {span}, at an even pace", bytes(grown)));
         } else if largest > LARGEST_PART * whole && !is_leak {
-            says.contra(
+            judgement.contra(
                 0.4,
                 format!("{growth}, but {:.0} % of it within an eighth of that time", 100.0 * largest / whole),
             );
         } else if rising >= 7 {
-            says.pro(0.7, format!("{growth}, at an even pace"));
+            judgement.pro(0.7, format!("{growth}, at an even pace"));
         }
     }
+}
+
+/// How to look for what stays, by what it is.
+fn hint(part: GrownPart) -> &'static str {
+    match part {
+        GrownPart::Shared => "files in /dev/shm and /tmp that stay",
+        GrownPart::Kernel => "open files, threads and mappings that stay",
+        GrownPart::Sockets => "connections that nobody reads",
+        GrownPart::Anonymous | GrownPart::Swap | GrownPart::Unknown => {
+            "what the program keeps: take a heap profile, and compare two of them an hour apart"
+        }
+    }
+}
+
+fn explain(context: &IncidentContext) -> Option<String> {
+    let (path, trace) = context.suspect_trace()?;
+    let after = after(context, "leaking", "had leaked")?;
+    let part = context.grown_part().name();
+    // The sentence has the pace of a loop already.
+    if context.suspect_loop().is_some_and(|restarts| restarts.leaks()) {
+        return Some(format!("{after} {part}"));
+    }
+    let rate = context.history.as_ref().and_then(|history| history.rate_bytes_per_s).filter(|rate| *rate > 0.0);
+    let pace = match rate {
+        Some(rate) => format!("{}/min", bytes((rate * 60.0) as u64)),
+        None => bytes(context.growth(path, trace, context.since_us()).max(0) as u64),
+    };
+    let span_us = match context.history_s {
+        span_s if span_s > 0.0 => (span_s * 1e6) as u64,
+        _ => (context.at_us - context.since_of(path)).max(0) as u64,
+    };
+    Some(format!("{after} {pace} of {part} for {}", micros(span_us)))
+}
+
+fn advise(context: &IncidentContext) -> Option<Advice> {
+    let (suspect, trace) = context.suspect_trace()?;
+    let limit = context.limit();
+    let total = limit.limit.unwrap_or(0);
+    let end = context.at_end(suspect, trace);
+    let rate = context.history.as_ref().and_then(|history| history.rate_bytes_per_s).filter(|rate| *rate > 0.0);
+    let because = match rate {
+        Some(rate) => format!(
+            "at {}/min a limit of twice {} would be reached {} later",
+            bytes((rate * 60.0) as u64),
+            bytes(total),
+            micros((total as f64 / rate * 1e6) as u64)
+        ),
+        None => format!("it held {} at the end", bytes(end)),
+    };
+    // Without a limit of its own it takes others with it.
+    let own = trace.limit(FieldId::Max, context.at_us);
+    let setting =
+        (limit.owner != Owner::Own && own.is_none()).then(|| limit_setting(context, suspect, end.min(total / 2)));
+    let who = context.called(suspect);
+    let look = hint(context.grown_part());
+    let what = format!("Find the leak in {who}: look for {look}. A higher limit only postpones it.");
+    Some(Advice { what, setting, because })
 }
 
 #[cfg(test)]

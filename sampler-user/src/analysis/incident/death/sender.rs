@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::evidence::{SentSignal, SignalOrigin};
+use crate::model::evidence::{SentSignal, SignalOrigin};
 
 /// The sender of a signal, as the kernel knows it. The name is hostile.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -33,7 +33,7 @@ pub struct Sender {
 
 /// What kind of program a sender is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Sort {
+pub enum SenderKind {
     /// A runtime of containers.
     Runtime,
     /// A manager of services.
@@ -47,9 +47,9 @@ pub enum Sort {
 }
 
 /// Programs by their name, of which the kernel keeps 15 bytes.
-const TABLE: [(Sort, &[&str]); 4] = [
+const TABLE: [(SenderKind, &[&str]); 4] = [
     (
-        Sort::Runtime,
+        SenderKind::Runtime,
         &[
             "runc",
             "crun",
@@ -67,13 +67,13 @@ const TABLE: [(Sort, &[&str]); 4] = [
             "incusd",
         ],
     ),
-    (Sort::Manager, &["systemd", "supervisord", "s6-supervise", "runsv", "init"]),
+    (SenderKind::Manager, &["systemd", "supervisord", "s6-supervise", "runsv", "init"]),
     (
-        Sort::OomKiller,
+        SenderKind::OomKiller,
         &["systemd-oomd", "earlyoom", "nohang", "oomd", "lmkd", "bustd", "low-memory-moni", "psi-notify", "oom-killer"],
     ),
     (
-        Sort::Person,
+        SenderKind::Person,
         &[
             "bash", "sh", "dash", "zsh", "fish", "ksh", "kill", "pkill", "killall", "sudo", "su", "htop", "top",
             "busybox", "timeout", "tee", "gdb",
@@ -99,11 +99,11 @@ impl Sender {
     }
 
     /// What kind of program it is, by its name.
-    pub fn sort(&self) -> Sort {
+    pub fn kind(&self) -> SenderKind {
         let is = |names: &[&str]| names.iter().any(|name| *name == self.comm);
         if self.comm.starts_with("runc:[") {
-            return Sort::Runtime;
+            return SenderKind::Runtime;
         }
-        TABLE.iter().find(|(_, names)| is(names)).map_or(Sort::Other, |(sort, _)| *sort)
+        TABLE.iter().find(|(_, names)| is(names)).map_or(SenderKind::Other, |(sort, _)| *sort)
     }
 }

@@ -1,23 +1,26 @@
 use std::sync::Arc;
 
-use super::*;
-use crate::analysis::incident::cause::Class;
-use crate::analysis::incident::occurrence::{self, Kind};
-use crate::analysis::incident::scene::Scene;
+use crate::analysis::incident::cause::CauseClass;
+use crate::analysis::incident::context::IncidentContext;
+use crate::analysis::incident::death::finder::{MOST, WAIT_US};
+use crate::analysis::incident::death::process_end::{ABORT, KILL, TERM};
+use crate::analysis::incident::death::sender::SenderKind;
+use crate::analysis::incident::death::{Death, DeathFinder, find};
+use crate::analysis::incident::incident_ref::{self, IncidentKind};
 use crate::analysis::incident::trace::Trace;
-use crate::analysis::incident::{Incident, tell};
-use crate::event::Event;
-use crate::evidence::{OomKill, Victim};
-use crate::fields::{FieldId, Table};
-use crate::recording::{Origin, ProcessKey, Series, Subject};
-use crate::sample::Row;
-use crate::time::Anchor;
+use crate::analysis::incident::{Incident, explain};
+use crate::model::event::{Event, EventKind};
+use crate::model::evidence::{Constraint, OomKill, SentSignal, SignalOrigin, Victim};
+use crate::model::fields::{FieldId, Table};
+use crate::model::recording::{Origin, ProcessKey, Series, Subject, TimedEvent};
+use crate::model::sample::Row;
+use crate::model::time::Anchor;
 
 const MIB: u64 = 1 << 20;
 const WEB: &str = "/docker/aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa";
 const DB: &str = "/docker/bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb";
 
-fn at(s: f64, cgroup: &str, what: What) -> TimedEvent {
+fn at(s: f64, cgroup: &str, what: EventKind) -> TimedEvent {
     let event = Event { mono_ns: (s * 1e9) as u64, cgroup: Some(cgroup.into()), what };
     TimedEvent { time_us: (s * 1e6) as i64, event }
 }
@@ -41,8 +44,8 @@ fn by_kernel(s: f64) -> SentSignal {
 }
 
 /// A process that ended: pid, name, MiB, main, a signal (negative: a code), and the signals it was sent.
-fn exit(pid: i32, comm: &str, mib: u64, main: bool, how: i32, signals: Vec<SentSignal>) -> What {
-    What::ProcessExit {
+fn exit(pid: i32, comm: &str, mib: u64, main: bool, how: i32, signals: Vec<SentSignal>) -> EventKind {
+    EventKind::ProcessExit {
         pid,
         own_pid: if main { 1 } else { pid },
         comm: comm.into(),
@@ -60,8 +63,8 @@ fn exit(pid: i32, comm: &str, mib: u64, main: bool, how: i32, signals: Vec<SentS
     }
 }
 
-fn oom(pid: i32, victim: &str) -> What {
-    What::OomKill(Box::new(OomKill {
+fn oom(pid: i32, victim: &str) -> EventKind {
+    EventKind::OomKill(Box::new(OomKill {
         time_ns: 0,
         constraint: Constraint::Memcg,
         victim_cgroup: Some(victim.into()),
@@ -74,9 +77,9 @@ fn oom(pid: i32, victim: &str) -> What {
     }))
 }
 
-fn docker(cgroup: &str, action: &str, signal: Option<u8>, code: Option<u8>) -> What {
+fn docker(cgroup: &str, action: &str, signal: Option<u8>, code: Option<u8>) -> EventKind {
     let container = cgroup.rsplit('/').next().unwrap().to_owned();
-    What::ContainerEvent { runtime: "docker".into(), container, action: action.into(), signal, code }
+    EventKind::ContainerEvent { runtime: "docker".into(), container, action: action.into(), signal, code }
 }
 
 fn names(found: &[Death]) -> Vec<&str> {
@@ -99,8 +102,8 @@ fn a_docker_kill_is_a_death_with_its_sender_while_the_oom_killer_storms_in_the_s
     let found = find(&events);
     assert_eq!(names(&found), ["app"], "{found:?}");
     assert_eq!(
-        found[0].sender.as_ref().map(|sender| (sender.comm.as_str(), sender.sort())),
-        Some(("runc", Sort::Runtime))
+        found[0].sender.as_ref().map(|sender| (sender.comm.as_str(), sender.kind())),
+        Some(("runc", SenderKind::Runtime))
     );
 }
 
@@ -121,13 +124,13 @@ fn what_the_oom_killer_took_or_what_ended_because_of_it_is_no_death() {
     ];
     assert_eq!(names(&find(&events)), ["app"]);
     // As an agent hears it: what the kernel did first, in its own order, and asks each second.
-    let mut deaths = Deaths::default();
+    let mut deaths = DeathFinder::default();
     let mut found = Vec::new();
     let mut now = 0;
     for event in &events {
         now = now.max(event.time_us);
         found.extend(deaths.poll(now));
-        deaths.hear(event);
+        deaths.on_event(event);
     }
     assert!(found.is_empty(), "too early to know");
     assert_eq!(names(&deaths.poll(21_100_000 + WAIT_US)), ["app"]);
@@ -167,7 +170,7 @@ fn a_healthy_hour_has_no_deaths() {
         events.push(at(s + 63.0, DB, exit(303 + n, "gunicorn", 90, false, 9, vec![master])));
         // Logins come and go; a compiler fails.
         let mut shell = exit(304 + n, "bash", 9, false, -130, vec![]);
-        if let What::ProcessExit { last, .. } = &mut shell {
+        if let EventKind::ProcessExit { last, .. } = &mut shell {
             *last = true;
         }
         events.push(at(s + 64.0, scope, shell));
@@ -214,9 +217,9 @@ fn without_the_probe_docker_is_the_witness() {
         at(70.0, WEB, docker(WEB, "kill", Some(15), None)),
         at(70.1, WEB, docker(WEB, "die", None, Some(143))),
     ];
-    let told = |death: &Death| (death.time_us / 1_000_000, story(death, &[]).cause);
-    let found: Vec<_> = find(&events).iter().map(told).collect();
-    assert_eq!(found, [(5, Class::Killed), (30, Class::StopTimeout), (50, Class::ExitCode)]);
+    let cause_of = |death: &Death| (death.time_us / 1_000_000, story(death, &[]).cause);
+    let found: Vec<_> = find(&events).iter().map(cause_of).collect();
+    assert_eq!(found, [(5, CauseClass::Killed), (30, CauseClass::StopTimeout), (50, CauseClass::ExitCode)]);
 }
 
 #[test]
@@ -228,12 +231,12 @@ fn a_recording_of_before_has_no_deaths_that_it_cannot_know() {
 
 /// The page of a death; the memory of its cgroup as seconds before it and MiB.
 fn story(death: &Death, points: &[(f64, u64)]) -> Incident {
-    tell(&scene(death, points))
+    explain(&context(death, points))
 }
 
-fn scene(death: &Death, points: &[(f64, u64)]) -> Scene {
-    let occurrence = occurrence::Occurrence {
-        kind: Kind::Death,
+fn context(death: &Death, points: &[(f64, u64)]) -> IncidentContext {
+    let incident = incident_ref::IncidentRef {
+        kind: IncidentKind::Death,
         at_us: death.time_us,
         kills: Vec::new(),
         more: 0,
@@ -241,7 +244,7 @@ fn scene(death: &Death, points: &[(f64, u64)]) -> Scene {
         afterwards: None,
         death: Some(Box::new(death.clone())),
     };
-    let mut scene = Scene::new(&occurrence, Origin::example(Anchor { mono_ns: 0, wall_ns: 0 }));
+    let mut context = IncidentContext::new(&incident, Origin::example(Anchor { mono_ns: 0, wall_ns: 0 }));
     let path = death.cgroup.clone().unwrap_or_default();
     let subject = Arc::new(Subject { cgroup: path.clone(), id: 1, process: None });
     let mut series = Series::new(subject, Table::Samples);
@@ -251,13 +254,13 @@ fn scene(death: &Death, points: &[(f64, u64)]) -> Scene {
         row.put(FieldId::Anon.field(), mib * MIB);
         series.push(death.time_us - (before_s * 1e6) as i64, &row);
     }
-    scene.cgroups.entry(path).or_default().feed(&series);
-    scene.find_suspect();
-    scene
+    context.cgroups.entry(path).or_default().feed(&series);
+    context.find_suspect();
+    context
 }
 
 /// The page of the one death of a process.
-fn page(what: What, points: &[(f64, u64)]) -> Incident {
+fn page(what: EventKind, points: &[(f64, u64)]) -> Incident {
     let found = find(&[at(1000.0, WEB, what)]);
     assert_eq!(found.len(), 1, "{found:?}");
     story(&found[0], points)
@@ -271,8 +274,8 @@ fn ceiling(mib: u64) -> Vec<(f64, u64)> {
 #[test]
 fn without_the_probe_the_sampled_process_says_what_program_it_was() {
     let found = find(&[at(1000.0, WEB, docker(WEB, "die", None, Some(139)))]);
-    assert_eq!(story(&found[0], &ceiling(80)).cause, Class::Crash);
-    let mut scene = scene(&found[0], &ceiling(80));
+    assert_eq!(story(&found[0], &ceiling(80)).cause, CauseClass::Crash);
+    let mut context = context(&found[0], &ceiling(80));
     let subject = Subject { cgroup: WEB.into(), id: 1, process: None };
     let mut series = Series::new(Arc::new(subject), Table::Processes);
     let mut row = Row::new(1);
@@ -281,9 +284,9 @@ fn without_the_probe_the_sampled_process_says_what_program_it_was() {
     let mut trace = Trace::default();
     trace.feed(&series);
     let key = ProcessKey { pid: 7, start: 0, comm: "node".into() };
-    scene.processes.push((WEB.into(), key, trace));
-    let page = tell(&scene);
-    assert_eq!(page.cause, Class::OwnCeiling, "{}", page.verdict);
+    context.processes.push((WEB.into(), key, trace));
+    let page = explain(&context);
+    assert_eq!(page.cause, CauseClass::OwnCeiling, "{}", page.verdict);
 }
 
 fn steady(mib: u64) -> Vec<(f64, u64)> {
@@ -297,42 +300,42 @@ fn itself(signal: u8, code: i32) -> Vec<SentSignal> {
 #[test]
 fn a_program_at_its_own_ceiling_is_told_from_a_crash_and_from_a_kill() {
     let node = page(exit(9, "node", 80, true, 6, itself(6, -6)), &ceiling(80));
-    assert_eq!((node.cause, node.kind), (Class::OwnCeiling, Kind::Death), "{}", node.verdict);
+    assert_eq!((node.cause, node.kind), (CauseClass::OwnCeiling, IncidentKind::Death), "{}", node.verdict);
     for part in ["`node`", "ended itself (SIGABRT)", "not an OOM kill", "80 MiB of 256 MiB", "its own ceiling"] {
         assert!(node.verdict.contains(part), "{part}: {}", node.verdict);
     }
     let fault = page(exit(9, "node", 80, true, 11, itself(11, 1)), &ceiling(80));
-    assert_eq!(fault.cause, Class::OwnCeiling, "V8 ends with SIGSEGV too: {}", fault.verdict);
+    assert_eq!(fault.cause, CauseClass::OwnCeiling, "V8 ends with SIGSEGV too: {}", fault.verdict);
     let by_code = page(exit(9, "node", 80, true, -134, vec![]), &ceiling(80));
-    assert_eq!(by_code.cause, Class::OwnCeiling, "{}", by_code.verdict);
+    assert_eq!(by_code.cause, CauseClass::OwnCeiling, "{}", by_code.verdict);
     for code in [1, 3] {
         let java = page(exit(9, "java", 80, true, -code, vec![]), &ceiling(80));
-        assert_eq!(java.cause, Class::OwnCeiling, "code {code}: {}", java.verdict);
+        assert_eq!(java.cause, CauseClass::OwnCeiling, "code {code}: {}", java.verdict);
         assert!(java.advice[0].setting.as_ref().is_some_and(|setting| setting.contains("-Xmx")));
     }
     let mut python = exit(9, "python3", 120, true, -1, vec![]);
-    if let What::ProcessExit { address_limit, .. } = &mut python {
+    if let EventKind::ProcessExit { address_limit, .. } = &mut python {
         *address_limit = Some(200 * MIB);
     }
     let python = page(python, &ceiling(120));
-    assert_eq!(python.cause, Class::OwnCeiling, "{}", python.verdict);
+    assert_eq!(python.cause, CauseClass::OwnCeiling, "{}", python.verdict);
     assert!(python.verdict.contains("RLIMIT_AS"), "{}", python.verdict);
 
     let crash = page(exit(9, "nginx", 80, true, 11, itself(11, 1)), &steady(80));
-    assert_eq!(crash.cause, Class::Crash, "{}", crash.verdict);
+    assert_eq!(crash.cause, CauseClass::Crash, "{}", crash.verdict);
     let plain = page(exit(9, "python3", 80, true, -1, vec![]), &steady(80));
-    assert_eq!(plain.cause, Class::ExitCode, "any uncaught exception: {}", plain.verdict);
+    assert_eq!(plain.cause, CauseClass::ExitCode, "any uncaught exception: {}", plain.verdict);
     let fell = page(exit(9, "node", 200, true, 6, itself(6, -6)), &[(30.0, 200), (20.0, 200), (10.0, 40), (0.1, 40)]);
-    assert_ne!(fell.cause, Class::OwnCeiling, "it was far below what it had had: {}", fell.verdict);
+    assert_ne!(fell.cause, CauseClass::OwnCeiling, "it was far below what it had had: {}", fell.verdict);
     let near = page(exit(9, "node", 250, true, 6, itself(6, -6)), &ceiling(250));
-    assert_ne!(near.cause, Class::OwnCeiling, "its limit was as near: {}", near.verdict);
+    assert_ne!(near.cause, CauseClass::OwnCeiling, "its limit was as near: {}", near.verdict);
 }
 
 #[test]
 fn who_sent_the_signal_decides_between_a_kill_a_stop_and_a_daemon_that_saves_memory() {
     let of = |signals| page(exit(9, "sleep", 12, true, 9, signals), &steady(12));
     let killed = of(vec![sent(1000.0, KILL, 7, "runc")]);
-    assert_eq!((killed.cause, killed.contributing.as_slice()), (Class::Killed, [].as_slice()));
+    assert_eq!((killed.cause, killed.contributing.as_slice()), (CauseClass::Killed, [].as_slice()));
     for part in
         ["`sleep`", "was killed (SIGKILL) at", "by `runc`", "docker kill", "not an OOM kill", "12 MiB of 256 MiB"]
     {
@@ -340,14 +343,14 @@ fn who_sent_the_signal_decides_between_a_kill_a_stop_and_a_daemon_that_saves_mem
     }
     let ignored = SentSignal { ignored: true, ..sent(990.0, TERM, 6, "runc") };
     let late = of(vec![ignored, sent(1000.0, KILL, 7, "runc")]);
-    assert_eq!((late.cause, late.contributing.as_slice()), (Class::StopTimeout, [].as_slice()));
+    assert_eq!((late.cause, late.contributing.as_slice()), (CauseClass::StopTimeout, [].as_slice()));
     assert!(late.verdict.contains("did not stop within 10 s of being asked"), "{}", late.verdict);
     assert!(
         late.advice[0].setting.as_ref().is_some_and(|setting| setting.contains("init: true")),
         "it ignored SIGTERM"
     );
     let daemon = of(vec![sent(1000.0, KILL, 7, "systemd-oomd")]);
-    assert_eq!((daemon.cause, daemon.contributing.as_slice()), (Class::OomDaemon, [].as_slice()));
+    assert_eq!((daemon.cause, daemon.contributing.as_slice()), (CauseClass::OomDaemon, [].as_slice()));
     assert!(daemon.verdict.contains("not the kernel's OOM killer"), "{}", daemon.verdict);
     let person = of(vec![SentSignal { sender_uid: 1000, ..sent(1000.0, KILL, 7, "bash") }]);
     assert!(person.verdict.contains("`bash` (pid 7, user 1000)"), "{}", person.verdict);

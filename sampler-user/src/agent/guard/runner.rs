@@ -1,0 +1,141 @@
+//! The guard beside the recorder: a thread of its own, which looks, asks the policy and acts. It shares the board with the relay
+//! and nothing with the sampling threads; what it did goes into the journal by `EventTap`.
+
+use std::collections::HashSet;
+use std::path::PathBuf;
+use std::sync::mpsc::Sender;
+use std::thread;
+use std::time::Duration;
+
+use anyhow::Context;
+use tokio::sync::mpsc::unbounded_channel;
+use tokio::sync::oneshot;
+use tokio::time::{MissedTickBehavior, interval, timeout};
+
+use crate::agent::guard::apply::Applier;
+use crate::agent::guard::docker;
+use crate::agent::guard::docker::Settling;
+use crate::agent::guard::observe::{Observer, Wanted, meminfo};
+use crate::agent::live_board::LiveBoard;
+use crate::agent::runtime::runtime;
+use crate::containers::names::docker_api::Api;
+use crate::guard::policy::Policy;
+use crate::guard::{Action, ActionKind, Guard};
+use crate::kernel::cgroupfs::layout::{Layout, Version};
+use crate::model::event::{Event, EventKind};
+use crate::model::time::mono_ns;
+use crate::ui::terminal::say;
+
+/// It looks this often: a container that grows by 100 MiB a second comes 10 MiB nearer to its limit meanwhile.
+const LOOK_EVERY: Duration = Duration::from_millis(100);
+/// How long the end waits for Docker.
+const LAST_ORDERS: Duration = Duration::from_secs(15);
+/// And for a reclaim that goes on.
+const LAST_RECLAIM: Duration = Duration::from_secs(2);
+
+/// What a guard is started with.
+pub struct Runner {
+    /// The hierarchies.
+    pub layout: Layout,
+    /// Which cgroups are guarded.
+    pub wanted: Wanted,
+    /// What it may do.
+    pub policy: Policy,
+    /// Whether raised limits stay at the end.
+    pub keep: bool,
+    /// Docker's socket, if it is not the usual one.
+    pub docker_socket: Option<PathBuf>,
+    /// All this in words.
+    pub about: String,
+}
+
+/// A guard that runs.
+pub struct Running {
+    stop: oneshot::Sender<()>,
+    done: oneshot::Receiver<()>,
+}
+
+impl Running {
+    /// Has it set back what it changed, and waits for that.
+    pub async fn end(self) {
+        drop(self.stop);
+        let _ = self.done.await;
+    }
+}
+
+impl Runner {
+    /// Starts the thread, which ends when it is told to, or with whom it was started by.
+    pub fn begin(self, board: LiveBoard, events: Sender<Event>) -> anyhow::Result<Running> {
+        let (stop, stopped) = oneshot::channel();
+        let (ended, done) = oneshot::channel();
+        let runtime = runtime()?;
+        thread::Builder::new()
+            .name("sampler-guard".into())
+            .spawn(move || {
+                runtime.block_on(self.run(&board, events, stopped));
+                runtime.shutdown_timeout(LAST_RECLAIM);
+                let _ = ended.send(());
+            })
+            .context("start the thread of the guard")?;
+        Ok(Running { stop, done })
+    }
+
+    async fn run(self, board: &LiveBoard, events: Sender<Event>, mut stopped: oneshot::Receiver<()>) {
+        let settling = Settling::default();
+        let (orders, inbox) = unbounded_channel();
+        let api = Api::new(self.docker_socket.as_deref());
+        let teller = tokio::spawn(docker::tell(api, self.layout.clone(), inbox, settling.clone(), events.clone()));
+        let mut hands = Applier {
+            layout: self.layout.clone(),
+            apply: self.policy.apply,
+            events,
+            docker: orders,
+            settling: settling.clone(),
+            untold: HashSet::new(),
+        };
+        hands.tell(Event::now(begin(self.policy.apply, self.about)));
+        if self.layout.version == Version::V1 {
+            let what = "memory is on cgroup v1: no cache is reclaimed early (memory.force_empty would take all of it, and \
+                        memory.reclaim is of v2), and memory.high cannot be raised";
+            hands.tell(Event::now(EventKind::Degraded { what: what.into() }));
+        }
+        let mut guard = Guard::new(self.policy);
+        let mut eyes = Observer::new(self.layout, self.wanted);
+        let mut tick = interval(LOOK_EVERY);
+        tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            tokio::select! {
+                _ = &mut stopped => break,
+                _ = tick.tick() => {}
+            }
+            let readings = eyes.look(board, &guard, |path| settling.has(path));
+            if readings.is_empty() {
+                continue;
+            }
+            let available = meminfo("MemAvailable:").unwrap_or(0);
+            let now_us = (mono_ns() / 1000) as i64;
+            for action in guard.look(now_us, &readings, available) {
+                if let (Err(_), ActionKind::Raise { from, .. }) = (hands.act(&action), &action.kind) {
+                    guard.failed(now_us, &action.path, *from);
+                }
+            }
+        }
+        let readings = eyes.look(board, &guard, |path| settling.has(path));
+        for action in guard.leave(&readings) {
+            let action = if self.keep { kept(action) } else { action };
+            let _ = hands.act(&action);
+        }
+        drop(hands);
+        if timeout(LAST_ORDERS, teller).await.is_err() {
+            say("sampler: Docker does not answer; `docker inspect` may show limits of the guard that stand no more");
+        }
+    }
+}
+
+fn begin(applied: bool, reason: String) -> EventKind {
+    EventKind::Guard { action: "begin".into(), applied, from: None, to: None, bytes: None, reason, error: None }
+}
+
+fn kept(action: Action) -> Action {
+    Action { kind: ActionKind::Hold, reason: "the guard ends, and its limit stays as it is (--keep)".into(), ..action }
+}

@@ -1,0 +1,97 @@
+//! The story of an OOM kill in one sentence: who was killed, when, and by whose limit.
+
+use crate::analysis::incident::limit::{Limit, Owner};
+use crate::model::evidence::Constraint;
+use crate::model::units::{bytes, printable, time_of_day};
+
+/// The facts of the sentence. Names are hostile but for [`KillFacts::cgroup`], which is shown as it is.
+#[derive(Clone, Debug)]
+pub struct KillFacts<'a> {
+    /// When, microseconds since 1970.
+    pub time_us: i64,
+    /// Name of the first victim, where a witness named it.
+    pub comm: Option<&'a str>,
+    /// Its pid, where it is to be shown.
+    pub pid: Option<i32>,
+    /// Its cgroup as people call it.
+    pub cgroup: Option<String>,
+    /// How many were killed with it.
+    pub others: u64,
+    /// Whether they were killed as a group (memory.oom.group).
+    pub is_group: bool,
+    /// Why the OOM killer came.
+    pub constraint: Constraint,
+    /// The limit that was hit.
+    pub limit: Limit,
+    /// Swap of the machine, bytes; absent when it was not read.
+    pub swap: Option<u64>,
+}
+
+impl KillFacts<'_> {
+    /// Who was killed, when and by what; `more` follows in the same sentence.
+    ///
+    /// ```
+    /// use sampler::analysis::incident::kill_facts::KillFacts;
+    /// use sampler::analysis::incident::{Limit, Owner};
+    /// use sampler::model::evidence::Constraint;
+    ///
+    /// let facts = KillFacts {
+    ///     time_us: 0,
+    ///     comm: Some("java"),
+    ///     pid: Some(7),
+    ///     cgroup: Some("shop/orders".into()),
+    ///     others: 0,
+    ///     is_group: false,
+    ///     constraint: Constraint::Memcg,
+    ///     limit: Limit { owner: Owner::Own, cgroup: None, limit: Some(96 << 20), usage: None },
+    ///     swap: None,
+    /// };
+    /// let sentence = "`java` (pid 7) in `shop/orders` was OOM-killed at 00:00:00 UTC by its own limit of 96 MiB.";
+    /// assert_eq!(facts.sentence(""), sentence);
+    /// ```
+    pub fn sentence(&self, more: &str) -> String {
+        format!("{} {}", self.victim(), self.was_killed(more))
+    }
+
+    /// The same without who: `was OOM-killed at 00:00:00 UTC by …`.
+    pub fn was_killed(&self, more: &str) -> String {
+        format!("was OOM-killed at {} UTC by {}{more}.", time_of_day(self.time_us), self.killed_by())
+    }
+
+    /// Who was killed.
+    pub fn victim(&self) -> String {
+        let pid = self.pid.map_or_else(String::new, |pid| format!(" (pid {pid})"));
+        let mut who = match (self.comm.map(printable), &self.cgroup) {
+            (Some(comm), Some(cgroup)) if comm != *cgroup => format!("`{comm}`{pid} in `{cgroup}`"),
+            (Some(comm), _) => format!("`{comm}`{pid}"),
+            (None, Some(cgroup)) => format!("A process of `{cgroup}`"),
+            (None, None) => "A process".into(),
+        };
+        if self.others > 0 {
+            let group = if self.is_group { " of its group (memory.oom.group)" } else { "" };
+            who += &format!(" with {} more{group}", self.others);
+        }
+        who
+    }
+
+    /// By whose limit.
+    fn killed_by(&self) -> String {
+        let size = self.limit.limit.map_or_else(|| "unknown size".into(), bytes);
+        let cgroup = self.limit.cgroup.as_deref().map(printable).unwrap_or_default();
+        match self.limit.owner {
+            Owner::Own => format!("its own limit of {size}"),
+            Owner::Ancestor => format!("the limit of {size} of {cgroup} above it"),
+            Owner::WslUser => format!("the limit of {size} that all WSL distributions share ({cgroup})"),
+            Owner::Machine if matches!(self.constraint, Constraint::Cpuset | Constraint::MemoryPolicy) => {
+                "the machine, whose memory nodes that it may use ran out".into()
+            }
+            Owner::Machine if self.limit.limit.is_none() => "the machine, which ran out of memory".into(),
+            Owner::Machine => match self.swap {
+                Some(0) => format!("the machine, which has {size} and no swap"),
+                Some(swap) => format!("the machine, which has {size} and {} of swap", bytes(swap)),
+                None => format!("the machine, which has {size}"),
+            },
+            Owner::Unknown => "a limit that no witness named".into(),
+        }
+    }
+}

@@ -1,0 +1,14 @@
+//! From series to findings. Pure: no file is opened and no clock is read, so the same recording gives the same findings.
+
+mod beat;
+pub mod groups;
+pub mod incident;
+pub mod leak;
+pub mod limits;
+pub mod live;
+pub mod lives;
+pub mod pressure;
+pub mod restart_loops;
+pub mod rises;
+pub mod survey;
+pub mod workloads;

@@ -1,0 +1,120 @@
+//! All cgroups of one host: followed while their rows pass by, then judged together.
+//!
+//! The one way from rows to findings: `analyze`, `advise` and `report` ask it, so that they cannot disagree.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::analysis::groups::{Group, groups};
+use crate::analysis::leak::track::{self, Track};
+use crate::analysis::leak::verdict::{Verdict, judge_among};
+use crate::analysis::limits::{Headroom, Limits, nearest};
+use crate::analysis::pressure::neighbour::attribute;
+use crate::analysis::pressure::{self, Episode, HostWatch, Watch};
+use crate::analysis::restart_loops::{Loops, facts_of};
+use crate::analysis::rises::Rises;
+use crate::analysis::workloads::{Course, course};
+use crate::model::fields::FieldId;
+use crate::model::identity::Identity;
+use crate::model::recording::{Series, TimedEvent};
+
+/// Fields of the machine that [`Survey::push_host`] reads.
+pub const HOST_FIELDS: [FieldId; 2] = pressure::HOST_FIELDS;
+
+/// Fields of a cgroup that [`Survey::push`] reads.
+pub fn fields() -> Vec<FieldId> {
+    let mut all = [&track::FIELDS[..], &pressure::FIELDS].concat();
+    all.sort_unstable();
+    all.dedup();
+    all
+}
+
+/// One cgroup.
+#[derive(Default)]
+struct Followed {
+    track: Track,
+    watch: Watch,
+    rises: Rises,
+}
+
+/// What was seen of the cgroups of one host. Its memory is bounded by their number, not by that of the rows.
+#[derive(Default)]
+pub struct Survey {
+    cgroups: BTreeMap<String, Followed>,
+    machine: HostWatch,
+}
+
+/// What a survey found.
+#[derive(Debug, Default)]
+pub struct Findings {
+    /// The verdict on each cgroup that was seen long enough for one, by path.
+    pub verdicts: BTreeMap<String, Verdict>,
+    /// Times of pressure of the machine (its path is empty) and of each cgroup, with who caused them.
+    pub episodes: Vec<Episode>,
+    /// Who rises together.
+    pub groups: Vec<Group>,
+    /// The course of each life of each cgroup, by path.
+    pub courses: BTreeMap<String, Vec<Course>>,
+    /// The restart loops.
+    pub loops: Loops,
+    /// All cgroups that were seen.
+    pub paths: BTreeSet<String>,
+}
+
+impl Survey {
+    /// Takes rows of a cgroup, which follow those taken before; with at least [`fields`].
+    pub fn push(&mut self, series: &Series) {
+        let followed = match self.cgroups.get_mut(&series.subject.cgroup) {
+            Some(followed) => followed,
+            None => self.cgroups.entry(series.subject.cgroup.clone()).or_default(),
+        };
+        followed.track.feed(series);
+        followed.watch.feed(series);
+        followed.rises.feed(series);
+    }
+
+    /// Takes rows of the machine, with at least [`HOST_FIELDS`].
+    pub fn push_host(&mut self, series: &Series) {
+        self.machine.feed(series);
+    }
+
+    /// Judges all cgroups. `events` are those of the surveyed time; kills among them tell limits that no row has, of cgroups that
+    /// `is_wanted`. `who` names a cgroup.
+    pub fn finish(
+        mut self,
+        events: &[TimedEvent],
+        is_wanted: &dyn Fn(&str) -> bool,
+        who: &dyn Fn(&str) -> Option<Identity>,
+    ) -> Findings {
+        for (path, (time_us, limit, usage)) in facts_of(events).filter(|(path, _)| is_wanted(path)) {
+            self.cgroups.entry(path.to_owned()).or_default().track.told(time_us, limit, usage);
+        }
+        let tracks = self.cgroups.iter().map(|(path, followed)| (path.as_str(), &followed.track));
+        let loops = Loops::of(tracks, events, who);
+        let available = self.machine.available();
+        let episodes = self.episodes();
+        let rises: Vec<(&str, &Rises)> = self.cgroups.iter().map(|(path, one)| (&**path, &one.rises)).collect();
+        let groups = groups(&rises);
+        let room = |(path, one): (&String, &Followed)| Some((path.clone(), one.track.room()?));
+        let rooms: BTreeMap<String, Headroom> = self.cgroups.iter().filter_map(room).collect();
+        let (mut verdicts, mut courses) = (BTreeMap::new(), BTreeMap::new());
+        for (path, one) in &mut self.cgroups {
+            courses.insert(path.clone(), one.track.lives.iter().filter_map(course).collect());
+            let limits = Limits { cgroup: nearest(path, &rooms), available };
+            if let Some(verdict) = judge_among(&mut one.track, limits, loops.of_path(path)) {
+                verdicts.insert(path.clone(), verdict);
+            }
+        }
+        Findings { verdicts, episodes, groups, courses, loops, paths: self.cgroups.into_keys().collect() }
+    }
+
+    /// The times of pressure, and who grew meanwhile.
+    fn episodes(&mut self) -> Vec<Episode> {
+        let mut episodes = std::mem::take(&mut self.machine).end();
+        for one in self.cgroups.values_mut() {
+            episodes.extend(std::mem::take(&mut one.watch).end());
+        }
+        let tracks = self.cgroups.iter().map(|(path, one)| (path.as_str(), &one.track)).collect();
+        attribute(&mut episodes, &tracks);
+        episodes
+    }
+}

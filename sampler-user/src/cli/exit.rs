@@ -1,0 +1,15 @@
+//! Exit codes, as `docs/exit-codes.md` has them.
+
+/// Something that was tried did not work; the error says what.
+pub const FAILED: u8 = 1;
+// 2 is a wrong command line; clap's own.
+/// There is no recording where one was looked for.
+pub const NO_RECORDING: u8 = 3;
+/// A right or a kernel feature is missing.
+pub const NOT_ALLOWED: u8 = 4;
+/// `postmortem`: no incident was found, but part of the recording could not be read.
+pub const UNREAD: u8 = 5;
+/// `run`: the command was not found.
+pub const NOT_FOUND: u8 = 127;
+/// `run`: added to the number of the signal that ended the command: 137 is a kill.
+pub const SIGNAL: u8 = 128;

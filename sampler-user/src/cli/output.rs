@@ -1,0 +1,19 @@
+//! What goes to the terminal or to the next program; addresses of object storage stand in place of their local copies.
+
+use std::io::{self, Write};
+
+use anyhow::Context;
+use sampler::ui::terminal;
+
+use crate::cli::remote::display::with_addresses;
+
+/// A line for the person, not for the next program. A closed standard error is no reason to stop.
+pub fn say(line: &str) {
+    terminal::say(&with_addresses(line));
+}
+
+/// Writes a whole text to standard output.
+pub fn print(text: &str) -> anyhow::Result<()> {
+    let mut out = io::stdout().lock();
+    out.write_all(with_addresses(text).as_bytes()).and_then(|()| out.flush()).context("write to standard output")
+}

@@ -1,0 +1,15 @@
+//! The words of the program: fields, rows, events, evidence, names. No input or output but the clock.
+
+pub mod event;
+pub mod evidence;
+pub mod fields;
+pub mod identity;
+pub mod memory;
+pub mod paths;
+pub mod recording;
+pub mod sample;
+pub mod sink;
+pub mod time;
+pub mod units;
+pub mod word;
+pub mod wslconfig;

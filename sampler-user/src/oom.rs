@@ -1,7 +1,0 @@
-//! OOM kills: the kernel's log as evidence, and the merge of what several witnesses saw.
-
-pub mod bucket;
-mod fold;
-pub mod kmsg;
-pub mod log;
-pub mod merge;

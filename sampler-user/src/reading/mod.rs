@@ -1,0 +1,10 @@
+//! Findings of a recording: joins the store and the analysis.
+
+pub mod analysis;
+pub mod demand;
+pub mod incident_id;
+pub mod incidents;
+pub mod kills;
+pub mod names;
+pub mod summary;
+pub mod survey;

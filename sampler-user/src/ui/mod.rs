@@ -1,0 +1,6 @@
+//! How it looks: text, HTML, the screen of `top`, and lines on the terminal.
+
+pub mod html;
+pub mod terminal;
+pub mod text;
+pub mod tui;

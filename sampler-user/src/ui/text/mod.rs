@@ -1,0 +1,4 @@
+//! Findings as plain text.
+
+pub mod analysis;
+pub mod page;

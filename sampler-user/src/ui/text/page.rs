@@ -1,0 +1,328 @@
+//! The page of an incident as text: as wide as the terminal, in colour only there.
+
+use std::fmt::Write;
+use std::io::IsTerminal;
+
+use crate::analysis::incident::cause::ENOUGH;
+use crate::analysis::incident::death::{Death, describe};
+use crate::analysis::incident::incident_ref::IncidentKind;
+use crate::analysis::incident::memory::CgroupMemory;
+use crate::analysis::incident::timeline::Point;
+use crate::analysis::incident::verdict::sure;
+use crate::analysis::incident::{Incident, Owner};
+use crate::analysis::lives::Ended;
+use crate::model::units::{bytes, micros, printable, time_of_day};
+
+/// How a page looks.
+#[derive(Clone, Copy, Debug)]
+pub struct Style {
+    /// Columns of the terminal.
+    pub width: usize,
+    /// Whether there is colour.
+    pub colour: bool,
+}
+
+impl Style {
+    /// For standard output: 100 columns and no colour where that is no terminal, no colour with `NO_COLOR`.
+    pub fn of_terminal() -> Style {
+        let is_terminal = std::io::stdout().is_terminal();
+        let width = rustix::termios::tcgetwinsize(std::io::stdout()).map_or(0, |size| usize::from(size.ws_col));
+        let no_colour = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+        let dumb = std::env::var_os("TERM").is_some_and(|term| term == "dumb");
+        Style {
+            width: if is_terminal && width >= 40 { width.min(140) } else { 100 },
+            colour: is_terminal && !no_colour && !dumb,
+        }
+    }
+
+    fn paint(self, code: &str, text: &str) -> String {
+        if self.colour { format!("\x1b[{code}m{text}\x1b[0m") } else { text.to_owned() }
+    }
+}
+
+/// Text in lines of at most this width, each after the first indented.
+fn wrap(text: &str, width: usize, indent: usize) -> String {
+    let mut out = String::new();
+    let mut column = 0;
+    for word in text.split(' ') {
+        let length = word.chars().count();
+        if column > indent && column + 1 + length > width {
+            let _ = write!(out, "\n{:indent$}", "");
+            column = indent;
+        } else if column > 0 {
+            out.push(' ');
+            column += 1;
+        }
+        out.push_str(word);
+        column += length;
+    }
+    out
+}
+
+/// The page.
+pub fn page(incident: &Incident, style: Style) -> String {
+    let mut out = String::new();
+    let width = style.width;
+    let head = |out: &mut String, title: &str| {
+        let _ = writeln!(out, "\n{}", style.paint("1", title));
+    };
+    let item = |out: &mut String, mark: &str, text: &str| {
+        let _ = writeln!(out, "  {mark} {}", wrap(text, width.saturating_sub(4), 0).replace('\n', "\n    "));
+    };
+    let _ = writeln!(
+        out,
+        "{}  {} (kernel {})",
+        style.paint("1", &incident.time),
+        printable(&incident.host),
+        printable(&incident.kernel)
+    );
+    let _ = writeln!(out, "\n{}", style.paint("1;31", &wrap(&incident.verdict, width, 0)));
+    let also: Vec<String> = incident.contributing.iter().map(|class| class.word()).collect();
+    let also = if also.is_empty() { String::new() } else { format!("; also {}", also.join(", ")) };
+    let confidence = format!(
+        "cause: {}{also}; confidence {} ({:.0} %)",
+        incident.cause.word(),
+        sure(incident.confidence),
+        100.0 * incident.confidence
+    );
+    let _ = writeln!(out, "{confidence}");
+
+    head(&mut out, "Who");
+    if let Some(words) = limit(incident) {
+        item(&mut out, "limit   ", &words);
+    }
+    for victim in &incident.victims {
+        let comm = victim.comm.as_deref().map_or_else(|| "a process".into(), printable);
+        let pid = victim.pid.map_or_else(String::new, |pid| format!(" (pid {pid})"));
+        let cgroup = victim.cgroup.as_deref().map_or_else(String::new, |path| format!(" in {}", printable(path)));
+        let held = victim.anon.map_or_else(String::new, |anon| {
+            format!(", with {} anon, {} shared", bytes(anon), bytes(victim.shmem.unwrap_or(0)))
+        });
+        item(&mut out, "victim  ", &format!("{comm}{pid}{cgroup}{held}"));
+    }
+    if let Some(death) = &incident.death {
+        ended(death).into_iter().for_each(|(title, words)| item(&mut out, &format!("{title:<8}"), &words));
+    }
+    if let Some(trigger) = &incident.trigger {
+        let who = if trigger.is_victim { "the victim itself".into() } else { printable(&trigger.comm) };
+        let pages = trigger
+            .order
+            .filter(|order| (1..32).contains(order))
+            .map(|order| format!(", {} pages at once", 1u64 << order));
+        item(&mut out, "asked   ", &format!("{who}{}", pages.unwrap_or_default()));
+    }
+    if let Some(suspect) = incident.suspect.as_ref().filter(|_| incident.kind == IncidentKind::OomKill) {
+        item(&mut out, "grew    ", &printable(suspect));
+    }
+    if !incident.witnesses.is_empty() {
+        item(&mut out, "seen by ", &incident.witnesses.join(", "));
+    }
+
+    lives(&mut out, incident, style);
+    memory(&mut out, incident, style);
+    timeline(&mut out, incident, style);
+
+    head(&mut out, "Causes");
+    for judgement in incident.causes.iter().filter(|j| j.score > 0.0 || j.score >= ENOUGH || !j.against.is_empty()) {
+        let mark = if judgement.class == incident.cause { style.paint("1", "»") } else { " ".into() };
+        let _ = writeln!(out, " {mark}{:<14} {:>3.0} %", judgement.class.word(), 100.0 * judgement.score);
+        judgement
+            .speaks_for
+            .iter()
+            .for_each(|why| item(&mut out, &format!("  {}", style.paint("32", "+")), &printable(why)));
+        judgement
+            .against
+            .iter()
+            .for_each(|why| item(&mut out, &format!("  {}", style.paint("31", "-")), &printable(why)));
+    }
+
+    head(&mut out, "What to change");
+    for (i, advice) in incident.advice.iter().enumerate() {
+        item(&mut out, &format!("{}.", i + 1), &advice.what);
+        if let Some(setting) = &advice.setting {
+            let _ = writeln!(out, "       {}", style.paint("36", setting));
+        }
+        item(&mut out, "   because", &advice.because);
+    }
+    if !incident.unknown.is_empty() {
+        head(&mut out, "What is not known");
+        incident.unknown.iter().for_each(|what| item(&mut out, "?", what));
+    }
+    out
+}
+
+/// Who ended and who sent what, of a death.
+fn ended(death: &Death) -> Vec<(&'static str, String)> {
+    let comm = death.comm.as_deref().map_or_else(|| "the main process".into(), printable);
+    let pid = death.pid.map_or_else(String::new, |pid| format!(" (pid {pid})"));
+    let main = if death.main && death.comm.is_some() { ", the main process" } else { "" };
+    let peak = death.peak_rss.map_or_else(String::new, |peak| format!(", with up to {}", bytes(peak)));
+    let mut all = vec![("ended", format!("{comm}{pid}{main}: {}{peak}", describe::end(death)))];
+    for (title, sender) in [("asked", &death.asked), ("by", &death.sender)] {
+        let Some(sender) = sender else { continue };
+        let before_s = (death.time_us - sender.time_us) as f64 / 1e6;
+        let before = if before_s >= 0.1 { format!(", {before_s:.1} s before") } else { String::new() };
+        let from = sender.cgroup.as_deref().filter(|_| !sender.itself).map(|path| format!(" in {}", printable(path)));
+        let ignored = if sender.ignored { ", which ignored it" } else { "" };
+        let from = from.unwrap_or_default();
+        all.push((
+            title,
+            format!("{}: {}{from}{before}{ignored}", describe::signal(sender.signal), describe::by(sender)),
+        ));
+    }
+    if let Some(account) = &death.runtime {
+        let sent = account
+            .sent
+            .iter()
+            .map(|(before_s, number)| format!("{} {before_s:.1} s before, ", describe::signal(*number)));
+        let code = account.code.map_or_else(|| "no exit code".into(), |code| format!("exit code {code}"));
+        all.push(("runtime", format!("{} reports: {}{code}", printable(&account.by), sent.collect::<String>())));
+    }
+    all
+}
+
+fn limit(incident: &Incident) -> Option<String> {
+    let limit = &incident.limit;
+    let path = limit.cgroup.as_deref().map(printable).unwrap_or_default();
+    let owner = match limit.owner {
+        Owner::Own => format!("{path}, the victim's own"),
+        Owner::Ancestor => format!("{path}, above the victim"),
+        Owner::WslUser => format!("{path}, of all WSL distributions"),
+        Owner::Machine => "the machine's memory".into(),
+        Owner::Unknown => return None,
+    };
+    let used = limit.usage.map_or_else(String::new, |usage| format!("{} of ", bytes(usage)));
+    let size = limit.limit.map_or_else(|| "a size that is not known".into(), bytes);
+    Some(format!("{used}{size}: {owner}"))
+}
+
+/// Lives that a page shows, the last ones up to its kill.
+const LIVES: usize = 12;
+
+/// The lives of a restart loop side by side.
+fn lives(out: &mut String, incident: &Incident, style: Style) {
+    if incident.restarts.is_none() || incident.lives.is_empty() {
+        return;
+    }
+    let _ = writeln!(out, "\n{}", style.paint("1", "Lives"));
+    let until = incident.lives.iter().rposition(|life| life.from_us <= incident.time_us).unwrap_or(0);
+    let first = (until + 1).saturating_sub(LIVES);
+    let _ = writeln!(out, "  {:<9}{:>9}{:>11}{:>11}{:>15}  ended by", "start", "lived", "from", "to", "pace");
+    for life in &incident.lives[first..=until] {
+        let size = |value: Option<u64>| value.map_or_else(|| "-".into(), bytes);
+        let pace = life.rate_bytes_per_s.filter(|rate| *rate > 0.0);
+        let pace = pace.map_or_else(|| "-".into(), |rate| format!("{}/min", bytes((rate * 60.0) as u64)));
+        let ended = match life.ended {
+            Ended::OomKill => "OOM kill",
+            Ended::Other => "not seen",
+            Ended::Runs => "it runs",
+        };
+        let _ = writeln!(
+            out,
+            "  {:<9}{:>9}{:>11}{:>11}{pace:>15}  {ended}",
+            time_of_day(life.from_us),
+            micros(life.span_us() as u64),
+            size(life.start_bytes),
+            size(life.end_bytes),
+        );
+    }
+    if first > 0 {
+        let _ = writeln!(out, "  {first} earlier lives are left out; --json has them");
+    }
+}
+
+fn memory(out: &mut String, incident: &Incident, style: Style) {
+    let _ = writeln!(out, "\n{}", style.paint("1", "Memory then"));
+    type Part = fn(&CgroupMemory) -> Option<u64>;
+    let columns: [(&str, Part); 9] = [
+        ("total", |m| m.current),
+        ("limit", |m| m.limit),
+        ("anon", |m| m.anon),
+        ("shmem", |m| m.shmem),
+        ("file", |m| m.file),
+        ("kernel", |m| m.kernel),
+        ("pgtables", |m| m.pagetables),
+        ("sock", |m| m.sock),
+        ("swap", |m| m.swap),
+    ];
+    // What fits; the last columns matter least.
+    let fit = (style.width.saturating_sub(24) / 11).min(columns.len());
+    let _ = write!(out, "  {:<20}", "");
+    columns[..fit].iter().for_each(|(title, _)| {
+        let _ = write!(out, "{title:>11}");
+    });
+    out.push('\n');
+    for cgroup in &incident.memory {
+        let mut title = incident.called(Some(&cgroup.path));
+        if title.chars().count() > 19 {
+            title = title.chars().take(18).collect::<String>() + "…";
+        }
+        let mark = if incident.suspect.as_deref() == Some(&cgroup.path) { "»" } else { " " };
+        let _ = write!(out, " {mark}{title:<20}");
+        for (_, value) in &columns[..fit] {
+            let _ = write!(out, "{:>11}", value(cgroup).map_or_else(|| "-".into(), bytes));
+        }
+        out.push('\n');
+    }
+    let machine = &incident.machine;
+    if let (Some(total), Some(available)) = (machine.total, machine.available) {
+        let swap = match (machine.swap_total, machine.swap_free) {
+            (Some(0), _) => ", no swap".into(),
+            (Some(total), Some(free)) => format!(", {} of {} swap free", bytes(free), bytes(total)),
+            _ => String::new(),
+        };
+        let _ = writeln!(out, "  the machine: {} of {} available{swap}", bytes(available), bytes(total));
+    }
+    for process in incident.processes.iter().take(6) {
+        let killed = if process.killed { ", killed" } else { "" };
+        let _ = writeln!(out, "  {} (pid {}): {}{killed}", printable(&process.comm), process.pid, bytes(process.rss));
+    }
+}
+
+fn timeline(out: &mut String, incident: &Incident, style: Style) {
+    let timeline = &incident.timeline;
+    let _ = writeln!(out, "\n{}", style.paint("1", "Timeline"));
+    // The last second has its own points.
+    let rows: Vec<&Point> = timeline.hour.iter().chain(&timeline.minute).filter(|point| point.before_s > 1.5).collect();
+    let last = timeline.second.iter();
+    let mut shown: Vec<&Point> = Vec::new();
+    for point in rows.into_iter().chain(last) {
+        if shown.last().is_none_or(|before| {
+            before.before_s - point.before_s >= before.before_s.min(600.0) * 0.12 && point.before_s < before.before_s
+        }) {
+            shown.push(point);
+        }
+    }
+    let peak = shown.iter().filter_map(|p| p.suspect).max().unwrap_or(1).max(1);
+    for point in shown {
+        // What the machine has left is no size of the cgroup: it gets no bar.
+        let suspect = point.suspect.unwrap_or(0);
+        let bar = (suspect as f64 / peak as f64 * 20.0).round().clamp(0.0, 20.0) as usize;
+        let mut words = format!("{:>9}", point.suspect.map_or_else(|| "-".into(), bytes));
+        for (title, value) in [("victim", point.victim), ("limit's", point.limit), ("available", point.available)] {
+            if let Some(value) = value {
+                let _ = write!(words, "  {title} {}", bytes(value));
+            }
+        }
+        let time = when(point.before_s);
+        let _ = writeln!(out, "  {time:>8}  {:<20} {words}", "█".repeat(bar));
+    }
+    for moment in &timeline.moments {
+        let time = when(moment.before_s);
+        let text = format!("{}: {}", incident.called(moment.cgroup.as_deref()), moment.what);
+        let _ = writeln!(
+            out,
+            "  {time:>8}  {}",
+            wrap(&text, style.width.saturating_sub(12), 0).replace('\n', "\n            ")
+        );
+    }
+}
+
+/// A time before or after the incident.
+fn when(before_s: f64) -> String {
+    match before_s {
+        s if s.abs() >= 120.0 => format!("{:+.0} min", -s / 60.0),
+        s if s.abs() < 0.05 => "0 s".into(),
+        s => format!("{:+.1} s", -s),
+    }
+}
