@@ -78,7 +78,9 @@ pub(super) fn take_detail(open: &mut Open, text: &str) -> bool {
         inline_stats(open, text);
     } else if open.part == Part::Stats && plain_stats(open, text) {
     } else {
-        return text == "Mem-Info:" || text.split('\n').fold(false, |took, line| open.machine.take(line) || took);
+        let mut took = text == "Mem-Info:";
+        text.split('\n').for_each(|line| took |= open.machine.take(line));
+        return took;
     }
     true
 }

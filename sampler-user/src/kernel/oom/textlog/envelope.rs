@@ -191,7 +191,8 @@ fn guest<'a>(rest: &'a str, all: &mut Envelope<'a>) -> Option<&'a str> {
 /// `host kernel: `, `host dockerd[881]: `, `host kern.warn kernel: `, `kernel: `: a host and who wrote it.
 fn tag<'a>(rest: &'a str, all: &mut Envelope<'a>, tagged: &mut bool) -> Option<&'a str> {
     let (head, next) = rest.split_once(':')?;
-    if !next.is_empty() && !next.starts_with(' ') && !(next.starts_with('[') && head.ends_with("kernel")) {
+    let is_apart = next.is_empty() || next.starts_with(' ');
+    if !is_apart && !(next.starts_with('[') && head.ends_with("kernel")) {
         return None;
     }
     let mut words = head.split(' ').filter(|word| !word.is_empty());

@@ -155,12 +155,15 @@ fn take_line(line: &[u8], collector: &mut Collector, after: u64) {
     collector.line(&line[..line.len().min(MOST_LINE)]);
 }
 
+/// A pair of bytes as a unit of UTF-16.
+type Order = fn([u8; 2]) -> u16;
+
 /// Bytes of a file as UTF-8: PowerShell writes UTF-16 where other shells do not.
 struct Decoder<R> {
     input: R,
     bytes: u64,
     /// Of UTF-16 the order of its bytes.
-    wide: Option<fn([u8; 2]) -> u16>,
+    wide: Option<Order>,
     raw: Vec<u8>,
 }
 
@@ -174,8 +177,7 @@ impl<R: Read> Decoder<R> {
         let mut count = self.read()?;
         let mut bytes = &self.raw[..count];
         if self.bytes == 0 {
-            let marks: [(&[u8], fn([u8; 2]) -> u16); 2] =
-                [(b"\xff\xfe", u16::from_le_bytes), (b"\xfe\xff", u16::from_be_bytes)];
+            let marks: [(&[u8], Order); 2] = [(b"\xff\xfe", u16::from_le_bytes), (b"\xfe\xff", u16::from_be_bytes)];
             for (mark, order) in marks {
                 if let Some(rest) = bytes.strip_prefix(mark) {
                     (self.wide, bytes) = (Some(order), rest);

@@ -28,8 +28,11 @@ fn after<'a>(text: &'a str, mark: &str) -> Option<&'a str> {
     text.strip_prefix(mark)
 }
 
+/// Hour, minute, second and nanosecond.
+type Clock = (i8, i8, i8, i32);
+
 /// `02:11:47`, `02:11:47.123456` or with a comma: nanoseconds of the day, how exact, and what follows.
-fn time_of_day(text: &str) -> Option<((i8, i8, i8, i32), u64, &str)> {
+fn time_of_day(text: &str) -> Option<(Clock, u64, &str)> {
     let (hour, rest) = digits(text, 2)?;
     let (minute, rest) = digits(after(rest, ":")?, 2)?;
     let (second, mut rest) = digits(after(rest, ":")?, 2)?;
@@ -49,13 +52,7 @@ fn time_of_day(text: &str) -> Option<((i8, i8, i8, i32), u64, &str)> {
     Some(((hour as i8, minute as i8, second.min(59) as i8, nanos), exact_us, rest))
 }
 
-fn wall(
-    year: i16,
-    month: u32,
-    day: u32,
-    (hour, minute, second, nanos): (i8, i8, i8, i32),
-    exact_us: u64,
-) -> Option<Wall> {
+fn wall(year: i16, month: u32, day: u32, (hour, minute, second, nanos): Clock, exact_us: u64) -> Option<Wall> {
     let time = DateTime::new(year, month as i8, day as i8, hour, minute, second, nanos).ok()?;
     let us = jiff::tz::TimeZone::UTC.to_ambiguous_timestamp(time).compatible().ok()?.as_microsecond();
     Some(Wall { us, zoned: false, dated: year != NO_YEAR, exact_us })
