@@ -4,8 +4,6 @@ mod moments;
 mod source;
 mod words;
 
-pub use source::is_log;
-
 use std::collections::BTreeMap;
 use std::io::IsTerminal;
 use std::path::Path;
@@ -32,6 +30,8 @@ use serde::Serialize;
 use crate::cli::incident_list::{FORMAT, Item, Listed, folded};
 use crate::cli::kernel_log::words::{all_clear, mentions, programs, without_victim};
 use crate::cli::output;
+
+pub use source::is_log;
 
 /// What is asked of a log; of none of these the last incident.
 pub struct Wanted<'a> {

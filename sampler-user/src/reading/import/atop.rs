@@ -3,8 +3,8 @@
 use std::io::Read;
 
 use crate::model::fields::FieldId;
+use crate::reading::import::intake::{Intake, Place, Stop, Target};
 use crate::reading::import::text::Lines;
-use crate::reading::import::{Intake, Place, Stop, Target};
 
 /// Whether a line is of this form: a label, host, seconds since 1970, date, time, interval.
 pub fn is_line(line: &str) -> bool {

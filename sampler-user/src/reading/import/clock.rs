@@ -3,8 +3,8 @@
 use jiff::civil::{Date, DateTime, Time};
 use jiff::tz::TimeZone;
 
+use crate::reading::import::intake::{Intake, Options, Stop};
 use crate::reading::import::time::{DayFirst, Stamp, instant};
-use crate::reading::import::{Intake, Options, Stop};
 
 /// Follows the times of a log from line to line.
 #[derive(Clone, Debug, Default)]

@@ -1,7 +1,7 @@
 //! What the name of a column means: a time, a part of who it is, a field with its unit, or nothing of ours.
 
 use crate::model::fields::{FieldId, Table, find};
-use crate::reading::import::Target;
+use crate::reading::import::intake::Target;
 use crate::reading::import::size::{Prefix, unit};
 use crate::reading::import::time::Epoch;
 

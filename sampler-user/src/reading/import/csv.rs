@@ -4,11 +4,11 @@ use std::borrow::Cow;
 use std::io::Read;
 
 use crate::reading::import::clock::day_first;
+use crate::reading::import::intake::{Intake, Stop};
 use crate::reading::import::records::{Columns, Dialect};
 use crate::reading::import::size::{Decimal, Prefix, comma_is_decimal, parse};
 use crate::reading::import::text::Lines;
 use crate::reading::import::time::{prefix, whole};
-use crate::reading::import::{Intake, Stop};
 
 /// Rows that are looked at before anything is decided.
 const SAMPLE: usize = 400;

@@ -4,8 +4,8 @@
 //! `cli/command/container/formatter_stats.go`). Podman and crictl print decimal units (`units.HumanSize`).
 
 use crate::model::fields::{FieldId, Table, find};
+use crate::reading::import::intake::{Intake, Place, Stop, Target};
 use crate::reading::import::size::{Decimal, Prefix, parse};
-use crate::reading::import::{Intake, Place, Stop, Target};
 
 /// Columns of a table.
 #[derive(Clone, Debug)]
@@ -173,7 +173,7 @@ fn engine<'a>(
         return Ok(());
     };
     // Of a container that does not run it is the year 1.
-    if !crate::reading::import::is_plausible(time_us) {
+    if !crate::reading::import::intake::is_plausible(time_us) {
         return Ok(());
     }
     let id = get("id").unwrap_or("");

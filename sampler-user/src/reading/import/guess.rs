@@ -1,7 +1,7 @@
 //! What a file is, by its first bytes; its name does not count.
 
 use crate::reading::import::text::Lines;
-use crate::reading::import::{atop, exposition, log, psrecord};
+use crate::reading::import::{atop, labels, log, psrecord};
 
 /// The forms that are told apart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -90,7 +90,7 @@ fn is_exposition(line: &str) -> bool {
     if line.starts_with("# HELP ") || line.starts_with("# TYPE ") {
         return true;
     }
-    let Some((labels, rest)) = exposition::parse(line) else { return false };
+    let Some((labels, rest)) = labels::parse(line) else { return false };
     let rest = rest.trim();
     if rest.starts_with("=>") {
         return true;

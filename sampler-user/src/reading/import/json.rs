@@ -5,14 +5,15 @@ use std::borrow::Cow;
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::fmt;
-use std::io::{self, BufReader, Read};
+use std::io::{BufReader, Read};
 
 use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
-use crate::reading::import::prometheus::{Labels, Reader};
+use crate::reading::import::bounded::Guard;
+use crate::reading::import::intake::{Intake, Stop};
+use crate::reading::import::labels::Labels;
+use crate::reading::import::prometheus::Reader;
 use crate::reading::import::records::{Columns, Dialect};
-use crate::reading::import::text::LINE;
-use crate::reading::import::{Intake, Stop};
 
 /// Cells an object may have at most; the rest is not looked at.
 const MOST_CELLS: usize = 1024;
@@ -61,48 +62,6 @@ pub fn document(text: &str, documents: &mut Documents, intake: &mut Intake<'_>) 
 
 fn wrong(error: &serde_json::Error) -> Stop {
     Stop::new(format!("it begins as JSON and is none, or is cut off: {error}"))
-}
-
-/// Refuses a string or number that is longer than a line may be, before it is held.
-struct Guard<R> {
-    inner: R,
-    length: usize,
-    in_string: bool,
-    escaped: bool,
-}
-
-impl<R> Guard<R> {
-    fn new(inner: R) -> Guard<R> {
-        Guard { inner, length: 0, in_string: false, escaped: false }
-    }
-}
-
-impl<R: Read> Read for Guard<R> {
-    fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
-        let read = self.inner.read(out)?;
-        for byte in &out[..read] {
-            let ends = match byte {
-                _ if self.escaped => {
-                    self.escaped = false;
-                    false
-                }
-                b'\\' if self.in_string => {
-                    self.escaped = true;
-                    false
-                }
-                b'"' => {
-                    self.in_string = !self.in_string;
-                    true
-                }
-                byte => !self.in_string && (byte.is_ascii_whitespace() || b",:[]{}".contains(byte)),
-            };
-            self.length = if ends { 0 } else { self.length + 1 };
-            if self.length > LINE {
-                return Err(io::Error::new(io::ErrorKind::InvalidData, "a text in it is longer than 1 MiB"));
-            }
-        }
-        Ok(read)
-    }
 }
 
 /// What is remembered from document to document.

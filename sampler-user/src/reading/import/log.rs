@@ -4,11 +4,12 @@ use std::io::Read;
 
 use crate::model::fields::FieldId;
 use crate::reading::import::clock::Clock;
+use crate::reading::import::intake::{Intake, Place, Stop, Target};
 use crate::reading::import::json::{Documents, document};
 use crate::reading::import::size::{Decimal, Prefix, parse};
 use crate::reading::import::text::{LINE, Lines};
 use crate::reading::import::time::{Stamp, prefix};
-use crate::reading::import::{Intake, Place, Stop, Target, docker_stats, free, kubectl_top, ps};
+use crate::reading::import::{docker_stats, free, kubectl_top, ps};
 
 /// The table that the lines belong to.
 enum Layout {

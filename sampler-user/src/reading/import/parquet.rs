@@ -9,9 +9,9 @@ use parquet::record::Field as Cell;
 use parquet::schema::types::Type;
 
 use crate::reading::import::columns::{meaning, ours};
+use crate::reading::import::intake::{Intake, Stop};
 use crate::reading::import::records::{Columns, Dialect};
 use crate::reading::import::size::Prefix;
-use crate::reading::import::{Intake, Stop};
 
 /// Largest row group whose columns of ours are read, bytes: its rows are held decoded.
 const MOST_BYTES: i64 = 512 << 20;

@@ -11,7 +11,7 @@ use crate::model::fields::{FieldId, Table};
 use crate::model::sample::{Mask, Row};
 use crate::model::time::format_us;
 use crate::model::units::printable;
-use crate::reading::import::{Place, Sink, Stop, Target};
+use crate::reading::import::intake::{Place, Sink, Stop, Target};
 
 /// One value; the order is that of the fields.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

@@ -1,7 +1,7 @@
 //! Lines of files in `/proc` that were printed again and again: `VmRSS:   1234 kB` of a process, `MemAvailable: 1234 kB`.
 
 use crate::model::fields::{FieldId, Table, find};
-use crate::reading::import::Target;
+use crate::reading::import::intake::Target;
 use crate::reading::import::size::{Decimal, Prefix, parse};
 
 /// What a line says: the name, the field and bytes.

@@ -1,14 +1,12 @@
 //! Series of Prometheus: which metric is which field, and whose series it is.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{HashMap, HashSet};
 use std::hash::{DefaultHasher, Hash, Hasher};
 
 use crate::model::fields::{FieldId, Kind, Table, find};
 use crate::model::units::printable;
-use crate::reading::import::{Intake, Place, Stop, Target};
-
-/// Labels of a series, its name among them.
-pub type Labels = BTreeMap<String, String>;
+use crate::reading::import::intake::{Intake, Place, Stop, Target};
+use crate::reading::import::labels::Labels;
 
 /// Metrics and the fields they are, with the factor to our unit. Of cAdvisor (also in the kubelet), of the kubelet's
 /// `/metrics/resource`, of cgroup exporters, process-exporter, Telegraf, Docker's daemon and client libraries.
@@ -132,7 +130,7 @@ fn found(name: &str, labels: &Labels) -> Found {
 pub fn metric(text: &str) -> Option<(Target, Option<String>)> {
     let text = text.trim();
     let (name, labels) = match text.find('{') {
-        Some(at) => (text[..at].trim(), crate::reading::import::exposition::labels(&text[at..])?.0),
+        Some(at) => (text[..at].trim(), crate::reading::import::labels::labels(&text[at..])?.0),
         None => (text, Labels::new()),
     };
     match found(name, &labels) {

@@ -3,8 +3,8 @@
 use std::io::Read;
 
 use crate::model::fields::FieldId;
+use crate::reading::import::intake::{Intake, Place, Stop, Target};
 use crate::reading::import::text::Lines;
-use crate::reading::import::{Intake, Place, Stop, Target};
 
 /// Whether a line is the head of such a log.
 pub fn is_head(line: &str) -> bool {

@@ -3,7 +3,7 @@
 use std::io::{self, Read};
 
 use crate::model::paths::from_bytes;
-use crate::reading::import::Stop;
+use crate::reading::import::intake::Stop;
 
 /// Longest line that is read, bytes.
 pub const LINE: usize = 1 << 20;

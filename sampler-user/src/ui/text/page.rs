@@ -12,8 +12,9 @@ use crate::analysis::incident::{Incident, Owner, Source};
 use crate::analysis::lives::Ended;
 use crate::model::units::{bytes, micros, printable, time_of_day};
 use crate::ui::text::reported;
-pub use crate::ui::text::style::Style;
 use crate::ui::text::style::wrap;
+
+pub use crate::ui::text::style::Style;
 
 /// The page.
 pub fn page(incident: &Incident, style: Style) -> String {

@@ -5,9 +5,10 @@ use std::process::Command;
 
 use serde_json::Value;
 
+use crate::advise::compose::error::Error;
 use crate::advise::compose::overriding::{Limits, text};
 use crate::advise::compose::project::*;
-use crate::advise::compose::{Error, File, Placement};
+use crate::advise::compose::{File, Placement};
 
 /// Files by path, the last being given first with `-f` where it is called so.
 fn project(files: &[(&str, &str)], given: &[&str], env: &[(&str, &str)]) -> Result<File, Error> {

@@ -21,10 +21,11 @@ pub use table::is_row;
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
     use crate::model::evidence::{Constraint, OomReport, Usage};
     use crate::model::paths::from_bytes;
-    use proptest::prelude::*;
 
     fn reports(lines: &[&str]) -> Vec<OomReport> {
         let mut parser = OomParser::default();

@@ -5,9 +5,9 @@ use std::collections::HashMap;
 use crate::model::fields::FieldId;
 use crate::model::units::printable;
 use crate::reading::import::columns::{Meaning, Unknown};
-use crate::reading::import::records::Dialect;
+use crate::reading::import::intake::{Intake, Stop, Target};
+use crate::reading::import::records::dialect::Dialect;
 use crate::reading::import::time::{Epoch, Stamp, whole};
-use crate::reading::import::{Intake, Stop, Target};
 
 /// A column whose cells are times, where no name says time; and the unit of numbers where the name does not.
 pub fn time_by_content<'a, I: Iterator<Item = &'a str> + Clone>(

@@ -1,6 +1,7 @@
 //! Rows with named cells, from CSV or JSON: what each column is, in what unit, and whose row it is.
 
 mod decide;
+mod dialect;
 
 use std::borrow::Cow;
 use std::cell::RefCell;
@@ -10,27 +11,12 @@ use crate::model::fields::FieldId;
 use crate::model::units::printable;
 use crate::reading::import::clock::{Clock, local_us};
 use crate::reading::import::columns::{Meaning, Unknown, meaning, ours};
+use crate::reading::import::intake::{Intake, Place, Stop, Target};
 use crate::reading::import::prometheus::metric;
-use crate::reading::import::size::{Decimal, Prefix, name, parse};
-use crate::reading::import::time::{DayFirst, Epoch, Stamp, whole};
-use crate::reading::import::{Intake, Place, Stop, Target};
+use crate::reading::import::size::{name, parse};
+use crate::reading::import::time::{Epoch, Stamp, whole};
 
-/// How the cells of a file are written.
-#[derive(Clone, Copy, Debug)]
-pub struct Dialect {
-    /// Order of the numbers of a date.
-    pub day_first: DayFirst,
-    /// Decimal mark.
-    pub decimal: Decimal,
-    /// What MB is.
-    pub prefix: Prefix,
-}
-
-impl Default for Dialect {
-    fn default() -> Self {
-        Dialect { day_first: None, decimal: Decimal::Auto, prefix: Prefix::Binary }
-    }
-}
+pub use self::dialect::Dialect;
 
 /// What one column is, with what was decided of it.
 #[derive(Clone, Debug)]
@@ -388,7 +374,8 @@ impl Columns {
                     if let Some(unit) = unit
                         && let Some(us) = unit.micros(cell)
                     {
-                        if let Some(start) = self.start_us.filter(|_| !crate::reading::import::is_plausible(us)) {
+                        if let Some(start) = self.start_us.filter(|_| !crate::reading::import::intake::is_plausible(us))
+                        {
                             return Ok(Some(start.saturating_add(us)));
                         }
                         return self.checked(at, us, cell, *unit).map(Some);
@@ -426,7 +413,7 @@ impl Columns {
 
     /// A time in a unit that its column names, which must not be another by mistake.
     fn checked(&self, at: usize, us: i64, cell: &str, unit: Epoch) -> Result<i64, Stop> {
-        if crate::reading::import::is_plausible(us) {
+        if crate::reading::import::intake::is_plausible(us) {
             return Ok(us);
         }
         let column = self.names.get(at).map_or("", String::as_str);

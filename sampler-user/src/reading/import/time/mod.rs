@@ -7,6 +7,8 @@ use jiff::tz::{Offset, TimeZone};
 
 use self::parts::{ZONES, clock, compact_date, date, is_weekday, month, named_date, numbers, offset};
 
+pub use self::parts::DayFirst;
+
 /// What a text says of a time.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Stamp {
@@ -94,9 +96,6 @@ struct Found {
     offset: Option<Offset>,
     zone: Option<TimeZone>,
 }
-
-/// Whether the day comes first where only numbers are given; `None` where that is to be seen by the numbers.
-pub type DayFirst = Option<bool>;
 
 /// The time that a text begins with, and how many bytes of it that is.
 pub fn prefix(text: &str, day_first: DayFirst) -> Option<(Stamp, usize)> {

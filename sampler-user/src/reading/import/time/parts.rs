@@ -3,7 +3,8 @@
 use jiff::civil::{Date, Time};
 use jiff::tz::Offset;
 
-use crate::reading::import::time::DayFirst;
+/// Whether the day comes first where only numbers are given; `None` where that is to be seen by the numbers.
+pub type DayFirst = Option<bool>;
 
 /// Hours of zones by their short names, east of Greenwich; of those that mean several the one that is meant most.
 pub const ZONES: [(&str, f64); 40] = [
