@@ -75,7 +75,10 @@ fn paths(code: &str, root: &str) -> Vec<String> {
                 match c {
                     '{' => depth += 1,
                     '}' | ',' if depth == 0 => {
-                        follow(prefix, group[from..at].trim(), found);
+                        let item = group[from..at].trim();
+                        if !item.is_empty() {
+                            follow(prefix, item, found);
+                        }
                         from = at + 1;
                         if c == '}' {
                             return;
