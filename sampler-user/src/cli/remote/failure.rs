@@ -7,7 +7,7 @@ use object_store::client::{HttpError, HttpErrorKind};
 use sampler::model::units::printable;
 use sampler::store;
 
-use crate::cli::remote::provider;
+use crate::cli::remote::copy::provider;
 
 /// Characters of an answer that are told.
 const MOST: usize = 300;
