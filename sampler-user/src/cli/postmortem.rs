@@ -7,11 +7,13 @@ use std::process::ExitCode;
 
 use anyhow::{Context, bail};
 use sampler::analysis::incident::Incident;
+use sampler::analysis::incident::incident_ref::IncidentKind;
 use sampler::analysis::lives::GAP_US;
 use sampler::model::time::format_us;
-use sampler::model::units::{micros, printable};
+use sampler::model::units::{micros, printable, time_of_day};
 use sampler::reading::incidents::{Incidents, WithoutIncident};
 use sampler::ui::text::page::{Style, page};
+use sampler::ui::text::table::{Row, table};
 use serde::Serialize;
 
 use crate::cli::remote::{EVER, LocalRecordings};
@@ -30,10 +32,10 @@ pub struct Args {
     /// The incident nearest to this time: RFC 3339, `14:03:22` (today), `-10m` (ago) or Unix seconds.
     #[arg(long, value_name = "TIME", value_parser = sampler::model::time::parse_time, allow_hyphen_values = true, conflicts_with_all = ["list", "all"])]
     at: Option<i64>,
-    /// Every incident.
-    #[arg(long, conflicts_with = "list")]
+    /// Every incident; with --list also those that do not fit a screen.
+    #[arg(long)]
     all: bool,
-    /// List the incidents, a line each; the kills of a restart loop are one line.
+    /// List the incidents, a line each, OOM kills first; the kills of a restart loop are one line.
     #[arg(long)]
     list: bool,
     /// List each kill of a restart loop.
@@ -57,7 +59,7 @@ struct Postmortem {
 #[derive(Debug, Serialize)]
 struct Listed {
     time: String,
-    kind: sampler::analysis::incident::incident_ref::IncidentKind,
+    kind: IncidentKind,
     kills: u64,
     what: String,
     /// The workload whose limit was hit: kills that have the same may be one restart loop.
@@ -85,7 +87,7 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
                 .collect();
             serde_json::to_string_pretty(&listed).context("write JSON")? + "\n"
         } else {
-            lines(&incidents, args.unfold)
+            lines(&incidents, args.unfold, args.all, Style::of_terminal())
         };
         let none = incidents.all.is_empty().then(|| incidents.without_incident());
         match &none {
@@ -163,8 +165,12 @@ fn code(none: &WithoutIncident) -> ExitCode {
 /// Kills of one workload that are folded at least.
 const FOLDED: usize = 3;
 
-/// The list as text: the kills of a restart loop in one line, where the first of them stands.
-fn lines(incidents: &Incidents, unfold: bool) -> String {
+/// Incidents of a list that are shown without `--all`.
+const SHOWN: usize = 20;
+
+/// The list as text: OOM kills first, then what ended otherwise, each in the order of time; the kills of a restart loop in one line,
+/// where the first of them stands. What does not fit is counted, the oldest first.
+fn lines(incidents: &Incidents, unfold: bool, everything: bool, style: Style) -> String {
     let all = &incidents.all;
     let mut loops: BTreeMap<String, Vec<Vec<usize>>> = BTreeMap::new();
     for (at, incident) in all.iter().enumerate() {
@@ -179,23 +185,48 @@ fn lines(incidents: &Incidents, unfold: bool) -> String {
     }
     let folded: Vec<Vec<usize>> =
         loops.into_values().flatten().filter(|chain| !unfold && chain.len() >= FOLDED).collect();
-    let mut out = String::new();
+    let mut rows: Vec<(IncidentKind, Row)> = Vec::new();
     for (at, incident) in all.iter().enumerate() {
         let chain = folded.iter().find(|chain| chain.contains(&at));
         if chain.is_some_and(|chain| chain.first() != Some(&at)) {
             continue;
         }
-        out += &incidents.line(incident);
-        if let Some(last) = chain.and_then(|chain| chain.last()) {
+        let (who, what) = incidents.who_and_what(incident);
+        let again = chain.and_then(|chain| chain.last()).map(|last| {
             let count = chain.map_or(1, Vec::len);
             let span = all[*last].at_us - incident.at_us;
             let every = micros(u64::try_from(span / (count as i64 - 1).max(1)).unwrap_or(0));
-            out += &format!(
-                ", and again: {count} times until {}, one every {every} (--unfold)",
-                format_us(all[*last].at_us)
-            );
-        }
-        out.push('\n');
+            format!("{count} times until {}, one every {every}", time_of_day(all[*last].at_us))
+        });
+        let (kind, colour) = match incident.kind {
+            IncidentKind::OomKill => ("OOM kill", "1;31"),
+            IncidentKind::Death => ("no OOM kill", ""),
+            IncidentKind::AbruptEnd => ("abrupt end", "33"),
+        };
+        let state = (format!("{}  {kind}", format_us(incident.at_us)), colour);
+        rows.push((
+            incident.kind,
+            Row { state, name: who, figures: Vec::new(), remarks: again.into_iter().chain(what).collect() },
+        ));
+    }
+    rows.sort_by_key(|(kind, _)| *kind != IncidentKind::OomKill);
+    let kills = rows.iter().filter(|(kind, _)| *kind == IncidentKind::OomKill).count();
+    let most = if everything { usize::MAX } else { SHOWN };
+    // The latest are asked for first.
+    let first_kill = kills.saturating_sub(most);
+    let first_other = kills + (rows.len() - kills).saturating_sub(most - kills.min(most));
+    let shown: Vec<Row> =
+        rows[first_kill..kills].iter().chain(&rows[first_other..]).map(|(_, row)| row.clone()).collect();
+    let mut out = table(&shown, style);
+    let others = rows.len() - shown.len();
+    if others > 0 {
+        let parts = [(first_kill, "OOM kills"), (first_other - kills, "deaths and ends that were none")];
+        let parts: Vec<String> =
+            parts.iter().filter(|(count, _)| *count > 0).map(|(count, what)| format!("{count} {what}")).collect();
+        out += &style.paragraph(&format!("{others} others before: {}; --list --all shows them", parts.join(", ")), 0);
+    }
+    if !folded.is_empty() {
+        out += "The kills of a restart loop are one line; --list --unfold shows each.\n";
     }
     out
 }

@@ -2,3 +2,5 @@
 
 pub mod analysis;
 pub mod page;
+pub mod style;
+pub mod table;
