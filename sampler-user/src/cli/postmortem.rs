@@ -1,30 +1,35 @@
 //! `sampler postmortem`
 
-use std::collections::BTreeMap;
 use std::io::IsTerminal;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::{Context, bail};
 use sampler::analysis::incident::Incident;
-use sampler::analysis::incident::incident_ref::IncidentKind;
-use sampler::analysis::lives::GAP_US;
+use sampler::analysis::incident::incident_ref::{IncidentKind, IncidentRef};
 use sampler::model::time::format_us;
-use sampler::model::units::{micros, printable, time_of_day};
+use sampler::model::units::{printable, time_of_day};
 use sampler::reading::incidents::{Incidents, WithoutIncident};
 use sampler::ui::text::page::{Style, page};
 use sampler::ui::text::table::{Row, table};
 use serde::Serialize;
 
+use crate::cli::incident_list::{FORMAT, Item, Listed, loops};
+use crate::cli::kernel_log;
 use crate::cli::remote::{EVER, LocalRecordings};
 
 /// Explain an OOM kill, a process that died otherwise, or a recording that ends abruptly: what ate the memory, since when, and what to change.
 ///
-/// Needs nothing but the recording: no root, and not the machine it was made on.
+/// Needs nothing but the recording: no root, and not the machine it was made on. Without a recording, a kernel log shows whose
+/// limit was hit, who died, and what the memory was then: `dmesg`, `journalctl` in any form, syslog, a serial console, events of
+/// Kubernetes, as they are or pasted.
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Example:\n  sampler postmortem /var/lib/sampler --last --json | jq -r .incidents[].verdict")]
+#[command(
+    after_help = "Examples:\n  sampler postmortem /var/lib/sampler --last --json | jq -r .incidents[].verdict\n  sudo dmesg -T | sampler postmortem -\n  sampler postmortem /var/log/syslog --list"
+)]
 pub struct Args {
-    /// The recording: its folder, its address (s3://…), or a .journal file [default: where `record` writes]
+    /// The recording: its folder, its address (s3://…), or a .journal file; or a kernel log, `-` for standard input [default: where `record` writes]
+    #[arg(value_name = "DIR|LOG|-")]
     dir: Option<PathBuf>,
     /// The last incident; the default.
     #[arg(long, conflicts_with_all = ["at", "list", "all"])]
@@ -52,26 +57,32 @@ pub struct Args {
 #[derive(Debug, Serialize)]
 struct Postmortem {
     format: &'static str,
+    source: &'static str,
     incidents: Vec<Incident>,
     problems: Vec<sampler::model::recording::Problem>,
 }
 
-#[derive(Debug, Serialize)]
-struct Listed {
-    time: String,
-    kind: IncidentKind,
-    kills: u64,
-    what: String,
-    /// The workload whose limit was hit: kills that have the same may be one restart loop.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    workload: Option<String>,
-}
-
 /// Runs the command.
 pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
+    if let Some(path) = args.dir.as_deref().filter(|path| kernel_log::is_log(path)) {
+        let wanted = kernel_log::Wanted {
+            at: args.at,
+            all: args.all,
+            list: args.list,
+            unfold: args.unfold,
+            json: args.json,
+            html: args.html.as_deref(),
+        };
+        return kernel_log::run(&wanted, path);
+    }
     let here = LocalRecordings::of(args.dir.as_slice(), &EVER)?;
     let dir = here.dir();
-    let mut incidents = Incidents::of(dir)?;
+    let mut incidents = Incidents::of(dir).inspect_err(|_| {
+        if args.dir.is_none() {
+            let hint = "without a recording, the kernel log shows its OOM kills: sudo dmesg -T | sampler postmortem -";
+            crate::cli::output::say(hint);
+        }
+    })?;
     if args.list {
         let text = if args.json {
             let listed: Vec<Listed> = incidents
@@ -87,7 +98,7 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
                 .collect();
             serde_json::to_string_pretty(&listed).context("write JSON")? + "\n"
         } else {
-            lines(&incidents, args.unfold, args.all, Style::of_terminal())
+            in_columns(&incidents, &items(&incidents), args, Style::of_terminal())
         };
         let none = incidents.all.is_empty().then(|| incidents.without_incident());
         match &none {
@@ -132,7 +143,7 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     }
     let text = if args.json {
         let problems = incidents.problems().to_vec();
-        let document = Postmortem { format: "sampler.postmortem.v1", incidents: pages, problems };
+        let document = Postmortem { format: FORMAT, source: "recording", incidents: pages, problems };
         serde_json::to_string_pretty(&document).context("write JSON")? + "\n"
     } else if let Some(none) = &none {
         format!("{none}\n")
@@ -162,56 +173,42 @@ fn code(none: &WithoutIncident) -> ExitCode {
     }
 }
 
-/// Kills of one workload that are folded at least.
-const FOLDED: usize = 3;
+fn items(incidents: &Incidents) -> Vec<Item> {
+    let item = |incident: &IncidentRef| Item {
+        at_us: Some(incident.at_us),
+        time: format_us(incident.at_us),
+        line: incidents.line(incident),
+        workload: incidents.loop_of(incident),
+    };
+    incidents.all.iter().map(item).collect()
+}
 
 /// Incidents of a list that are shown without `--all`.
 const SHOWN: usize = 20;
 
 /// The list as text: OOM kills first, then what ended otherwise, each in the order of time; the kills of a restart loop in one line,
 /// where the first of them stands. What does not fit is counted, the oldest first.
-fn lines(incidents: &Incidents, unfold: bool, everything: bool, style: Style) -> String {
-    let all = &incidents.all;
-    let mut loops: BTreeMap<String, Vec<Vec<usize>>> = BTreeMap::new();
-    for (at, incident) in all.iter().enumerate() {
-        let Some(workload) = incidents.loop_of(incident) else { continue };
-        let chains = loops.entry(workload).or_default();
-        match chains.last_mut() {
-            Some(chain) if chain.last().is_some_and(|last| incident.at_us - all[*last].at_us <= GAP_US) => {
-                chain.push(at)
-            }
-            _ => chains.push(vec![at]),
-        }
-    }
-    let folded: Vec<Vec<usize>> =
-        loops.into_values().flatten().filter(|chain| !unfold && chain.len() >= FOLDED).collect();
+fn in_columns(incidents: &Incidents, items: &[Item], args: &Args, style: Style) -> String {
+    let loops = loops(items, args.unfold);
     let mut rows: Vec<(IncidentKind, Row)> = Vec::new();
-    for (at, incident) in all.iter().enumerate() {
-        let chain = folded.iter().find(|chain| chain.contains(&at));
-        if chain.is_some_and(|chain| chain.first() != Some(&at)) {
-            continue;
-        }
+    for (at, incident) in incidents.all.iter().enumerate().filter(|(at, _)| !loops.hidden.contains(at)) {
         let (who, what) = incidents.who_and_what(incident);
-        let again = chain.and_then(|chain| chain.last()).map(|last| {
-            let count = chain.map_or(1, Vec::len);
-            let span = all[*last].at_us - incident.at_us;
-            let every = micros(u64::try_from(span / (count as i64 - 1).max(1)).unwrap_or(0));
-            format!("{count} times until {}, one every {every}", time_of_day(all[*last].at_us))
+        let again = loops.again(items, at).map(|again| {
+            let until = time_of_day(incidents.all[again.last].at_us);
+            format!("{} times until {until}, one every {}", again.count, again.every)
         });
         let (kind, colour) = match incident.kind {
             IncidentKind::OomKill => ("OOM kill", "1;31"),
             IncidentKind::Death => ("no OOM kill", ""),
             IncidentKind::AbruptEnd => ("abrupt end", "33"),
         };
-        let state = (format!("{}  {kind}", format_us(incident.at_us)), colour);
-        rows.push((
-            incident.kind,
-            Row { state, name: who, figures: Vec::new(), remarks: again.into_iter().chain(what).collect() },
-        ));
+        let state = (format!("{}  {kind}", items[at].time), colour);
+        let remarks = again.into_iter().chain(what).collect();
+        rows.push((incident.kind, Row { state, name: who, figures: Vec::new(), remarks }));
     }
     rows.sort_by_key(|(kind, _)| *kind != IncidentKind::OomKill);
     let kills = rows.iter().filter(|(kind, _)| *kind == IncidentKind::OomKill).count();
-    let most = if everything { usize::MAX } else { SHOWN };
+    let most = if args.all { usize::MAX } else { SHOWN };
     // The latest are asked for first.
     let first_kill = kills.saturating_sub(most);
     let first_other = kills + (rows.len() - kills).saturating_sub(most - kills.min(most));
@@ -223,9 +220,9 @@ fn lines(incidents: &Incidents, unfold: bool, everything: bool, style: Style) ->
         let parts = [(first_kill, "OOM kills"), (first_other - kills, "deaths and ends that were none")];
         let parts: Vec<String> =
             parts.iter().filter(|(count, _)| *count > 0).map(|(count, what)| format!("{count} {what}")).collect();
-        out += &style.paragraph(&format!("{others} others before: {}; --list --all shows them", parts.join(", ")), 0);
+        out += &style.paragraph(&format!("{others} before: {}; --list --all shows them", parts.join(", ")), 0);
     }
-    if !folded.is_empty() {
+    if !loops.hidden.is_empty() {
         out += "The kills of a restart loop are one line; --list --unfold shows each.\n";
     }
     out

@@ -307,6 +307,8 @@ impl CgroupSummary {
 pub fn sentence(kill: &Kill) -> String {
     let facts = KillFacts {
         time_us: kill.time_us,
+        when: None,
+        is_manual: kill.kill.report.as_ref().is_some_and(|report| report.manual),
         comm: kill.comm.as_deref(),
         pid: kill.pid,
         cgroup: kill.cgroup.as_deref().map(|path| display_name(path, kill.name.as_deref())),

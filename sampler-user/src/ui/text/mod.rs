@@ -2,5 +2,6 @@
 
 pub mod analysis;
 pub mod page;
+mod reported;
 pub mod style;
 pub mod table;

@@ -8,12 +8,12 @@ use crate::analysis::incident::incident_ref::IncidentKind;
 use crate::analysis::incident::memory::CgroupMemory;
 use crate::analysis::incident::timeline::Point;
 use crate::analysis::incident::verdict::sure;
-use crate::analysis::incident::{Incident, Owner};
+use crate::analysis::incident::{Incident, Owner, Source};
 use crate::analysis::lives::Ended;
 use crate::model::units::{bytes, micros, printable, time_of_day};
-use crate::ui::text::style::wrap;
-
+use crate::ui::text::reported;
 pub use crate::ui::text::style::Style;
+use crate::ui::text::style::wrap;
 
 /// The page.
 pub fn page(incident: &Incident, style: Style) -> String {
@@ -25,10 +25,11 @@ pub fn page(incident: &Incident, style: Style) -> String {
     let item = |out: &mut String, mark: &str, text: &str| {
         let _ = writeln!(out, "  {mark} {}", wrap(text, width.saturating_sub(4), 0).replace('\n', "\n    "));
     };
+    let time = if incident.time.is_empty() { "time unknown" } else { &incident.time };
     let _ = writeln!(
         out,
         "{}  {} (kernel {})",
-        style.paint("1", &incident.time),
+        style.paint("1", time),
         printable(&incident.host),
         printable(&incident.kernel)
     );
@@ -78,7 +79,14 @@ pub fn page(incident: &Incident, style: Style) -> String {
     memory(&mut out, incident, style);
     timeline(&mut out, incident, style);
 
-    head(&mut out, "Causes");
+    if incident.source == Source::KernelLog {
+        head(&mut out, "What the report indicates");
+        if incident.causes.is_empty() {
+            item(&mut out, " ", "no cause: the kernel's log shows one moment, and no growth");
+        }
+    } else {
+        head(&mut out, "Causes");
+    }
     for judgement in incident.causes.iter().filter(|j| j.score > 0.0 || j.score >= ENOUGH || !j.against.is_empty()) {
         let mark = if judgement.class == incident.cause { style.paint("1", "»") } else { " ".into() };
         let _ = writeln!(out, " {mark}{:<14} {:>3.0} %", judgement.class.word(), 100.0 * judgement.score);
@@ -161,7 +169,11 @@ fn lives(out: &mut String, incident: &Incident, style: Style) {
         return;
     }
     let _ = writeln!(out, "\n{}", style.paint("1", "Lives"));
-    let until = incident.lives.iter().rposition(|life| life.from_us <= incident.time_us).unwrap_or(0);
+    let until = incident
+        .lives
+        .iter()
+        .rposition(|life| incident.time_us.is_some_and(|time_us| life.from_us <= time_us))
+        .unwrap_or(0);
     let first = (until + 1).saturating_sub(LIVES);
     let _ = writeln!(out, "  {:<9}{:>9}{:>11}{:>11}{:>15}  ended by", "start", "lived", "from", "to", "pace");
     for life in &incident.lives[first..=until] {
@@ -188,7 +200,15 @@ fn lives(out: &mut String, incident: &Incident, style: Style) {
 }
 
 fn memory(out: &mut String, incident: &Incident, style: Style) {
+    let is_log = incident.source == Source::KernelLog;
+    if is_log && incident.memory.is_empty() && incident.processes.is_empty() && incident.machine.reported.is_none() {
+        return;
+    }
     let _ = writeln!(out, "\n{}", style.paint("1", "Memory then"));
+    if is_log && incident.memory.is_empty() {
+        reported::write(out, incident, style);
+        return;
+    }
     type Part = fn(&CgroupMemory) -> Option<u64>;
     let columns: [(&str, Part); 9] = [
         ("total", |m| m.current),
@@ -229,6 +249,10 @@ fn memory(out: &mut String, incident: &Incident, style: Style) {
         };
         let _ = writeln!(out, "  the machine: {} of {} available{swap}", bytes(available), bytes(total));
     }
+    if incident.source == Source::KernelLog {
+        reported::write(out, incident, style);
+        return;
+    }
     for process in incident.processes.iter().take(6) {
         let killed = if process.killed { ", killed" } else { "" };
         let _ = writeln!(out, "  {} (pid {}): {}{killed}", printable(&process.comm), process.pid, bytes(process.rss));
@@ -236,6 +260,9 @@ fn memory(out: &mut String, incident: &Incident, style: Style) {
 }
 
 fn timeline(out: &mut String, incident: &Incident, style: Style) {
+    if incident.source == Source::KernelLog {
+        return;
+    }
     let timeline = &incident.timeline;
     let _ = writeln!(out, "\n{}", style.paint("1", "Timeline"));
     // The last second has its own points.
