@@ -196,6 +196,8 @@ impl<'a> Names<'a> {
         let above = paths::parent(path).map(paths::name).filter(|above| *above != "/");
         match above.filter(|_| self.twice.contains(title) && path.ends_with(title)) {
             Some(above) => printable(&format!("{above}/{title}")),
+            // An id is shown as short as its runtime shows it.
+            None if path.ends_with(title) => printable(paths::name(path)),
             None => printable(title),
         }
     }
