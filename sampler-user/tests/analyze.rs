@@ -200,7 +200,7 @@ fn a_leak_without_any_limit_runs_into_the_end_of_the_machine() {
         }
         writer.flush(true);
         let document = document(&[dir.to_str().unwrap()]);
-        let words = text(&sampler(&["analyze", dir.to_str().unwrap()]).stdout);
+        let words = text(&sampler(&["analyze", dir.to_str().unwrap(), "-v"]).stdout);
         let list = document["cgroups"].as_array().unwrap();
         (["/free", "/wide", "/tight"].map(|path| list.iter().find(|c| c["path"] == path).unwrap().clone()), words)
     };

@@ -23,6 +23,8 @@ fn commands(overview: &str) -> Vec<&str> {
     list.lines()
         .skip(1)
         .take_while(|line| line.starts_with("  "))
+        // A description goes on further to the right.
+        .filter(|line| !line.starts_with("   "))
         .filter_map(|line| line.split_whitespace().next())
         .filter(|name| *name != "help")
         .collect()

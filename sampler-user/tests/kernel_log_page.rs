@@ -14,6 +14,7 @@ fn log(name: &str) -> PathBuf {
 
 fn sampler(arguments: &[&str], input: &[u8]) -> Output {
     let mut child = Command::new(env!("CARGO_BIN_EXE_sampler"))
+        .env("COLUMNS", "100")
         .arg("postmortem")
         .args(arguments)
         .stdin(Stdio::piped())

@@ -89,7 +89,7 @@ fn a_kill_below_a_name_that_is_not_utf_8_has_its_cgroup_and_its_limit() {
     sampler(&["report", dir, "--html", &page]);
     let html = std::fs::read_to_string(&page).unwrap();
     for (what, text) in [
-        ("info", sampler(&["info", dir])),
+        ("info", sampler(&["info", dir, "--verbose"])),
         ("csv", sampler(&["export", dir, "--fields", "current"])),
         ("events", sampler(&["export", dir, "--table", "events"])),
         ("html", html.replace("\\u001b", "\\u{1b}").replace("\\\\xff", "\\xff")),

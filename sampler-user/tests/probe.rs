@@ -408,9 +408,10 @@ fn each_death_of_a_busy_machine_is_told_with_who_did_it_and_no_healthy_end_is() 
     let want: Vec<(String, String, String)> =
         want.into_iter().map(|(a, b, c)| (a.into(), b.into(), c.into())).collect();
     assert_eq!(got, want);
-    let list = Command::new(sampler).arg("postmortem").arg(out.path()).arg("--list").output().unwrap();
+    let list =
+        Command::new(sampler).env("COLUMNS", "120").arg("postmortem").arg(out.path()).arg("--list").output().unwrap();
     let list = String::from_utf8_lossy(&list.stdout).into_owned();
-    assert!(list.contains("was killed (SIGKILL) by `runc`") && list.contains("not an OOM kill"), "{list}");
+    assert!(list.contains("was killed (SIGKILL) by `runc`") && list.contains("no OOM kill"), "{list}");
     let info = Command::new(sampler).arg("info").arg(out.path()).output().unwrap();
     assert!(String::from_utf8_lossy(&info.stdout).contains("Deaths that were no OOM kills"));
 }

@@ -111,6 +111,8 @@ fn nothing_reaches_a_terminal_unescaped() {
         &["postmortem", dir, "--list"],
         &["postmortem", dir, "--json"],
         &["info", dir],
+        &["info", dir, "--verbose", "--all"],
+        &["analyze", dir],
         &["analyze", dir, "-v"],
         &["advise", dir, "--all"],
     ] {

@@ -57,6 +57,8 @@ pub struct Agent {
     pub on_oom: Option<String>,
     /// Alerts and metrics.
     pub live: live_tasks::LiveOptions,
+    /// Print paths, and each thing that is missing, to the terminal.
+    pub verbose: bool,
     /// The guard.
     pub guard: Option<Runner>,
 }
@@ -99,7 +101,7 @@ impl Agent {
             None => Box::new(writer),
         };
         let (due, incidents) = unbounded_channel();
-        let (console, printer) = Console::begin(self.live.no_alerts);
+        let (mut console, printer) = Console::begin(self.live.no_alerts, self.verbose);
         let (inject, injected) = mpsc::channel();
         let mut collector = IncidentCollector::default();
         let sink = EventTap::new(journal, injected, move |event| {

@@ -8,6 +8,7 @@ pub mod limits;
 pub mod live;
 pub mod lives;
 pub mod pressure;
+pub mod relevance;
 pub mod restart_loops;
 pub mod rises;
 pub mod survey;

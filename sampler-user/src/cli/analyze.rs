@@ -7,6 +7,8 @@ use anyhow::{Context, bail};
 use sampler::analysis::leak::detectors::TABLE;
 use sampler::model::units::printable;
 use sampler::ui::text;
+use sampler::ui::text::analysis::View;
+use sampler::ui::text::style::Style;
 
 use crate::cli::findings;
 use crate::cli::remote::{EVER, LocalRecordings};
@@ -28,7 +30,10 @@ pub struct Args {
     /// Write one HTML file with plots, the findings beside them.
     #[arg(long, value_name = "FILE", conflicts_with = "json")]
     html: Option<PathBuf>,
-    /// The evidence of each verdict, not only of leaks.
+    /// Every cgroup and time of pressure, not only what matters.
+    #[arg(long)]
+    all: bool,
+    /// Paths, and the evidence of each verdict, not only of leaks.
     #[arg(long, short)]
     verbose: bool,
     /// List the detectors.
@@ -64,7 +69,8 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let text = if args.json {
         serde_json::to_string_pretty(&analysis).context("write JSON")? + "\n"
     } else {
-        text::analysis::words(&analysis, args.verbose)
+        let view = View { all: args.all, verbose: args.verbose, style: Style::of_terminal() };
+        text::analysis::words(&analysis, view)
     };
     crate::cli::output::print(&text)?;
     let unread = analysis.cgroups.is_empty() && !analysis.problems.is_empty();

@@ -2,7 +2,8 @@
 
 /// Something that was tried did not work; the error says what.
 pub const FAILED: u8 = 1;
-// 2 is a wrong command line; clap's own.
+/// A wrong command line, or none; clap's own.
+pub const USAGE: u8 = 2;
 /// There is no recording where one was looked for.
 pub const NO_RECORDING: u8 = 3;
 /// A right or a kernel feature is missing.

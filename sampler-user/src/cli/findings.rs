@@ -1,11 +1,10 @@
-//! The findings of recordings, read with progress on the terminal.
+//! The findings of recordings.
 
-use std::io::{IsTerminal, Write};
 use std::path::PathBuf;
 
 use sampler::model::word::word;
 use sampler::reading::analysis::{Analysis, analyze};
-use sampler::ui::text;
+use sampler::ui::{progress, text};
 
 use crate::cli::excerpt::Excerpt;
 
@@ -24,33 +23,8 @@ pub fn for_report(dir: &std::path::Path, part: &Excerpt) -> anyhow::Result<Vec<s
         .collect())
 }
 
-/// Analyses recordings, with progress on a terminal.
+/// Analyses recordings.
 pub fn of_paths(paths: &[PathBuf], part: &Excerpt) -> anyhow::Result<Analysis> {
     let selection = part.selection()?;
-    let mut progress = Progress { rows: 0, shown: std::io::stderr().is_terminal() };
-    let analysis = analyze(paths, &|path| selection.wants(path), &part.range(), &mut |rows| progress.add(rows))?;
-    progress.end();
-    Ok(analysis)
-}
-
-/// Rows so far, in one line of a terminal.
-struct Progress {
-    rows: u64,
-    shown: bool,
-}
-
-impl Progress {
-    fn add(&mut self, rows: u64) {
-        let before = self.rows / 1_000_000;
-        self.rows += rows;
-        if self.shown && self.rows / 1_000_000 > before {
-            let _ = write!(std::io::stderr(), "\rsampler: {} million rows", self.rows / 1_000_000);
-        }
-    }
-
-    fn end(&self) {
-        if self.shown && self.rows >= 1_000_000 {
-            let _ = write!(std::io::stderr(), "\r\x1b[K");
-        }
-    }
+    analyze(paths, &|path| selection.wants(path), &part.range(), &mut progress::rows)
 }

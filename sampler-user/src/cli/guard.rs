@@ -76,6 +76,9 @@ pub struct Args {
     /// Leave priority, memory locking and the OOM score as they are.
     #[arg(long)]
     no_protect: bool,
+    /// Print paths, each thing that is missing on this machine, and what Docker is told.
+    #[arg(long, short)]
+    verbose: bool,
 }
 
 fn budget(text: &str) -> Result<u64, String> {
@@ -141,6 +144,7 @@ pub fn run(args: Args) -> anyhow::Result<ExitCode> {
         retention: Retention::AGENT,
         on_oom: None,
         live: LiveOptions { metrics: args.metrics, ..LiveOptions::default() },
+        verbose: args.verbose,
         guard: Some(patrol),
     };
     say(&format!("guarding, and recording to {}; stop with Ctrl-C", out.display()));

@@ -37,8 +37,17 @@ pub struct Item {
     pub workload: Option<String>,
 }
 
-/// The list as text: the kills of a restart loop in one line, where the first of them stands.
-pub fn folded(all: &[Item], unfold: bool) -> String {
+/// The restart loops of a list.
+#[derive(Debug, Default)]
+pub struct Loops {
+    /// By its first incident, the last one of a loop and how many it has.
+    lasts: BTreeMap<usize, (usize, usize)>,
+    /// Those that the first of their loop stands for.
+    pub hidden: BTreeSet<usize>,
+}
+
+/// Finds the loops; none where they are to be unfolded.
+pub fn loops(all: &[Item], unfold: bool) -> Loops {
     let mut loops: BTreeMap<&str, Vec<Vec<usize>>> = BTreeMap::new();
     for (at, item) in all.iter().enumerate() {
         let (Some(workload), Some(at_us)) = (&item.workload, item.at_us) else { continue };
@@ -49,20 +58,46 @@ pub fn folded(all: &[Item], unfold: bool) -> String {
             _ => chains.push(vec![at]),
         }
     }
-    // By its first incident, the last one of a loop and how many it has; of the others that they are shown by it.
-    let mut lasts: BTreeMap<usize, (usize, usize)> = BTreeMap::new();
-    let mut hidden: BTreeSet<usize> = BTreeSet::new();
+    let mut found = Loops::default();
     for chain in loops.into_values().flatten().filter(|chain| !unfold && chain.len() >= FOLDED) {
-        lasts.insert(chain[0], (chain[chain.len() - 1], chain.len()));
-        hidden.extend(&chain[1..]);
+        found.lasts.insert(chain[0], (chain[chain.len() - 1], chain.len()));
+        found.hidden.extend(&chain[1..]);
     }
+    found
+}
+
+/// How a loop goes on after its first incident.
+#[derive(Debug)]
+pub struct Again {
+    /// The last one.
+    pub last: usize,
+    /// All of them.
+    pub count: usize,
+    /// Time between two.
+    pub every: String,
+}
+
+impl Loops {
+    /// The loop that begins with this incident.
+    pub fn again(&self, all: &[Item], at: usize) -> Option<Again> {
+        let (last, count) = *self.lasts.get(&at)?;
+        let span = all[last].at_us.unwrap_or(0) - all[at].at_us.unwrap_or(0);
+        let every = micros(u64::try_from(span / (count as i64 - 1).max(1)).unwrap_or(0));
+        Some(Again { last, count, every })
+    }
+}
+
+/// The list as text: the kills of a restart loop in one line, where the first of them stands.
+pub fn folded(all: &[Item], unfold: bool) -> String {
+    let loops = loops(all, unfold);
     let mut out = String::new();
-    for (at, item) in all.iter().enumerate().filter(|(at, _)| !hidden.contains(at)) {
+    for (at, item) in all.iter().enumerate().filter(|(at, _)| !loops.hidden.contains(at)) {
         out += &item.line;
-        if let Some((last, count)) = lasts.get(&at) {
-            let span = all[*last].at_us.unwrap_or(0) - item.at_us.unwrap_or(0);
-            let every = micros(u64::try_from(span / (*count as i64 - 1).max(1)).unwrap_or(0));
-            out += &format!(", and again: {count} times until {}, one every {every} (--unfold)", all[*last].time);
+        if let Some(again) = loops.again(all, at) {
+            out += &format!(
+                ", and again: {} times until {}, one every {} (--unfold)",
+                again.count, all[again.last].time, again.every
+            );
         }
         out.push('\n');
     }

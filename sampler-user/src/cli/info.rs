@@ -8,13 +8,16 @@ use std::process::ExitCode;
 use anyhow::Context;
 use sampler::analysis::incident::death::{Death, describe};
 use sampler::analysis::incident::naming::display_name;
+use sampler::analysis::relevance::{Place, Reason, Standing, arrange};
 use sampler::model::evidence::MoreOomKills;
 use sampler::model::fields::Table;
-use sampler::model::time::format_us;
+use sampler::model::time::{date_of_us, format_us};
 use sampler::model::units::{bytes, count, micros, printable};
-use sampler::reading::summary::{CgroupSummary, Kill, Summary, explain};
+use sampler::reading::summary::{CgroupSummary, Kill, Summary, explain, sentence};
 use sampler::store::scan::{Query, Recording};
 use sampler::store::schema::TableKind;
+use sampler::ui::text::style::{Style, wrap};
+use sampler::ui::text::table::{Row, table};
 use serde::Serialize;
 
 use crate::cli::remote::{EVER, LocalRecordings};
@@ -33,6 +36,12 @@ pub struct Args {
     /// How many cgroups to list.
     #[arg(long, value_name = "N", default_value_t = 20)]
     most: usize,
+    /// List every cgroup.
+    #[arg(long, conflicts_with = "most")]
+    all: bool,
+    /// Paths, images, events, and all kills.
+    #[arg(long, short)]
+    verbose: bool,
 }
 
 #[derive(Debug, Serialize)]
@@ -86,7 +95,7 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let text = if args.json {
         serde_json::to_string_pretty(&info).context("write JSON")? + "\n"
     } else {
-        text_of(&info, args.most)
+        text_of(&info, args, Style::of_terminal())
     };
     crate::cli::output::print(&text)?;
     Ok(ExitCode::SUCCESS)
@@ -169,84 +178,184 @@ fn query_of<'a>(query: &Query<'a>) -> Query<'a> {
     Query { cgroups: query.cgroups, time: query.time.clone(), fields: query.fields, lags: query.lags }
 }
 
-fn text_of(info: &Info, most: usize) -> String {
+/// Kills and deaths that are shown without `--verbose`, the last ones.
+const LAST: usize = 3;
+
+fn text_of(info: &Info, args: &Args, style: Style) -> String {
     let mut out = String::new();
     let wsl = info.wsl.as_deref().map(|wsl| format!(", {wsl}")).unwrap_or_default();
-    let _ = writeln!(
-        out,
-        "host      {} (kernel {}{wsl}, cgroup {})",
-        printable(&info.host),
-        printable(&info.kernel),
-        info.hierarchy
+    let mut line = |title: &str, text: &str| {
+        let _ = writeln!(
+            out,
+            "{title:<TITLE$}{}",
+            wrap(text, style.width - TITLE, 0).replace('\n', &format!("\n{:TITLE$}", ""))
+        );
+    };
+    line(
+        "host",
+        &format!("{} (kernel {}{wsl}, cgroup {})", printable(&info.host), printable(&info.kernel), info.hierarchy),
     );
-    let _ = writeln!(
-        out,
-        "time      {} to {} ({}), every {} / {}",
-        info.from,
-        info.to,
-        micros((info.duration_s * 1e6) as u64),
-        micros(info.interval_us),
-        micros(info.slow_interval_us)
+    line(
+        "time",
+        &format!(
+            "{} to {} ({}), every {} / {}",
+            info.from,
+            info.to,
+            micros((info.duration_s * 1e6) as u64),
+            micros(info.interval_us),
+            micros(info.slow_interval_us)
+        ),
     );
     let samples = &info.tables["samples"];
-    let _ = writeln!(
-        out,
-        "samples   {} rows of {} cgroups; sealed {} in {} files, journal {} in {} segments",
-        count(samples.rows),
-        info.cgroups.len(),
-        bytes(info.tables.values().map(|t| t.bytes).sum()),
-        info.tables.values().map(|t| t.files).sum::<usize>(),
-        bytes(info.journal.bytes),
-        info.journal.segments
+    line(
+        "samples",
+        &format!(
+            "{} rows of {} cgroups; sealed {} in {} files, journal {} in {} segments",
+            count(samples.rows),
+            info.cgroups.len(),
+            bytes(info.tables.values().map(|t| t.bytes).sum()),
+            info.tables.values().map(|t| t.files).sum::<usize>(),
+            bytes(info.journal.bytes),
+            info.journal.segments
+        ),
     );
-    let _ = writeln!(out, "ended     {}", info.ended);
+    line("ended", info.ended);
     let events: Vec<String> = info.events.iter().map(|(kind, n)| format!("{kind} {n}")).collect();
-    let _ = writeln!(out, "events    {}", if events.is_empty() { "none".into() } else { events.join(", ") });
+    if args.verbose {
+        line("events", &if events.is_empty() { "none".into() } else { events.join(", ") });
+    }
     for problem in &info.problems {
         let _ = writeln!(out, "problem   {}: {}", printable(&problem.source), printable(&problem.what));
     }
-    if !info.oom_kills.is_empty() {
-        let _ = writeln!(out, "\nOOM kills");
-        for kill in &info.oom_kills {
-            let rise = info.cgroups.iter().find(|c| Some(&c.path) == kill.cgroup.as_ref());
-            out.push_str(&explain(kill, rise));
-        }
-        // They came too fast for an event each.
-        let mut more: BTreeMap<&str, u64> = BTreeMap::new();
-        for folded in &info.more_oom_kills {
-            *more.entry(folded.victim_cgroup.as_deref().unwrap_or("an unknown cgroup")).or_default() += folded.count;
-        }
-        for (cgroup, kills) in more {
-            let _ = writeln!(out, "and {} more in {}", count(kills), printable(cgroup));
-        }
-    }
-    if !info.deaths.is_empty() {
-        let _ = writeln!(out, "\nDeaths that were no OOM kills");
-        let called = |path: &str| {
-            let name = info.cgroups.iter().find(|cgroup| cgroup.path == path).and_then(|cgroup| cgroup.name.clone());
-            display_name(path, name.as_deref())
-        };
-        for death in &info.deaths {
-            let _ = writeln!(
-                out,
-                "{}  {} {}",
-                format_us(death.time_us),
-                describe::who(death, called),
-                describe::what(death)
-            );
-        }
-    }
-    let _ = writeln!(out, "\ncgroups, largest peak first");
-    for cgroup in info.cgroups.iter().take(most) {
-        let _ = writeln!(out, "  {}", printable(cgroup.name.as_ref().unwrap_or(&cgroup.path)));
-        if let Some(who) = &cgroup.identity {
-            let image = who.image.as_deref().map(|image| format!(" of {}", printable(image))).unwrap_or_default();
-            let _ = writeln!(out, "      {}{image}, {}", printable(&who.runtime), printable(&cgroup.path));
-        }
-        let _ = writeln!(out, "      {}", cgroup.words());
-    }
-    if info.cgroups.len() > most {
-        let _ = writeln!(out, "  … and {} more (--most {})", info.cgroups.len() - most, info.cgroups.len());
-    }
+    kills(&mut out, info, args.verbose, style);
+    deaths(&mut out, info, args.verbose, style);
+    cgroups(&mut out, info, args, style);
     out
+}
+
+/// Where what a line holds begins.
+const TITLE: usize = 10;
+
+fn kills(out: &mut String, info: &Info, verbose: bool, style: Style) {
+    if info.oom_kills.is_empty() && info.more_oom_kills.is_empty() {
+        return;
+    }
+    let _ = writeln!(out, "\n{}", style.paint("1;31", "OOM kills"));
+    let before = if verbose { 0 } else { info.oom_kills.len().saturating_sub(LAST) };
+    for kill in &info.oom_kills[before..] {
+        let rise = info.cgroups.iter().find(|c| Some(&c.path) == kill.cgroup.as_ref());
+        if verbose {
+            out.push_str(&explain(kill, rise));
+        } else {
+            out.push_str(&wrap(&format!("{} {}", date_of_us(kill.time_us), sentence(kill)), style.width, 2));
+            out.push('\n');
+        }
+    }
+    if before > 0 {
+        let _ = writeln!(out, "and {before} before: sampler postmortem --list");
+    }
+    // They came too fast for an event each.
+    let mut more: BTreeMap<String, u64> = BTreeMap::new();
+    for folded in &info.more_oom_kills {
+        let whose = match folded.victim_cgroup.as_deref() {
+            Some(path) if verbose => printable(path),
+            Some(path) => info.called(path),
+            None => "an unknown cgroup".into(),
+        };
+        *more.entry(whose).or_default() += folded.count;
+    }
+    for (cgroup, kills) in more {
+        let _ = writeln!(out, "and {} more in {cgroup}", count(kills));
+    }
+}
+
+fn deaths(out: &mut String, info: &Info, verbose: bool, style: Style) {
+    if info.deaths.is_empty() {
+        return;
+    }
+    let _ = writeln!(out, "\n{}", style.paint("1", "Deaths that were no OOM kills"));
+    let before = if verbose { 0 } else { info.deaths.len().saturating_sub(LAST) };
+    for death in &info.deaths[before..] {
+        let who = describe::who(death, |path| info.called(path));
+        let line = format!("{}  {who} {}", format_us(death.time_us), describe::what(death));
+        let _ = writeln!(out, "{}", wrap(&line, style.width, 2));
+    }
+    if before > 0 {
+        let _ = writeln!(out, "and {before} before: sampler postmortem --list");
+    }
+}
+
+fn cgroups(out: &mut String, info: &Info, args: &Args, style: Style) {
+    let mut killed: BTreeMap<&str, u64> = BTreeMap::new();
+    let of_events = info.oom_kills.iter().map(|kill| (kill.cgroup.as_deref(), 1));
+    let folded = info.more_oom_kills.iter().map(|more| (more.victim_cgroup.as_deref(), more.count));
+    for (path, kills) in of_events.chain(folded) {
+        *killed.entry(path.unwrap_or_default()).or_default() += kills;
+    }
+    let kills = |path: &str| (!killed.is_empty()).then(|| killed.get(path).copied().unwrap_or(0));
+    let standings: Vec<Standing> = info.cgroups.iter().map(|cgroup| cgroup.standing(kills(&cgroup.path))).collect();
+    let screen = arrange(&standings, info.duration_s, (!args.all).then_some(args.most));
+    if screen.shown.is_empty() {
+        return;
+    }
+    let _ = writeln!(out, "\n{}", style.paint("1", "cgroups, what matters first"));
+    let rows: Vec<Row> = screen.shown.iter().map(|place| row(&info.cgroups[place.at], place)).collect();
+    for (line, place) in table(&rows, style).lines().zip(&screen.shown) {
+        let _ = writeln!(out, "{line}");
+        let cgroup = &info.cgroups[place.at];
+        if args.verbose {
+            let who = cgroup.identity.as_ref().map_or_else(String::new, |who| {
+                let image = who.image.as_deref().map(|image| format!(" of {}", printable(image))).unwrap_or_default();
+                format!("{}{image}, ", printable(&who.runtime))
+            });
+            let _ = writeln!(out, "    {who}{}\n    {}", printable(&cgroup.path), cgroup.words());
+        }
+    }
+    if screen.folded.count() > 0 {
+        out.push_str(&style.paragraph(&format!("{}; --all shows them", screen.folded), 0));
+    }
+}
+
+/// One cgroup in a line of the table.
+fn row(cgroup: &CgroupSummary, place: &Place) -> Row {
+    let state = match place.reason {
+        Some(Reason::Killed) => ("killed", "1;31"),
+        Some(Reason::Leaking) => ("leak", "1;31"),
+        Some(Reason::Pressed) => ("pressure", "33"),
+        Some(Reason::NearLimit) => ("near limit", "33"),
+        None => ("", ""),
+    };
+    let mut remarks = Vec::new();
+    let times = |n: u64| if n == 1 { "once".into() } else { format!("{} times", count(n)) };
+    match place.kills {
+        0 => {}
+        1 => remarks.push("1 OOM kill".into()),
+        kills => remarks.push(format!("{} OOM kills", count(kills))),
+    }
+    if let (Some(first), Some(peak)) = (cgroup.first_bytes, cgroup.peak_bytes)
+        && peak - first.min(peak) >= (peak / 20).max(1 << 20)
+    {
+        let span = u64::try_from(cgroup.peak_us - cgroup.first_us).unwrap_or(0);
+        remarks.push(format!("grew {} in {}", bytes(peak - first), micros(span)));
+    }
+    if cgroup.limit_hits > 0 {
+        remarks.push(format!("hit its limit {}", times(cgroup.limit_hits)));
+    }
+    Row {
+        state: (state.0.into(), state.1),
+        name: printable(cgroup.title()),
+        figures: vec![
+            cgroup.peak_bytes.map_or_else(|| "not read".into(), |peak| format!("peak {}", bytes(peak))),
+            cgroup.limit_bytes.map_or_else(|| "no limit".into(), |limit| format!("of {}", bytes(limit))),
+        ],
+        remarks,
+    }
+}
+
+impl Info {
+    /// What a cgroup is called. Safe to show.
+    fn called(&self, path: &str) -> String {
+        let name = self.cgroups.iter().find(|cgroup| cgroup.path == path).and_then(|cgroup| cgroup.name.as_deref());
+        display_name(path, name)
+    }
 }

@@ -19,6 +19,7 @@ mod input;
 mod install;
 mod kernel_log;
 mod output;
+mod overview;
 mod pages;
 mod postmortem;
 mod record;
@@ -69,9 +70,32 @@ enum Command {
     Pages(pages::Args),
 }
 
+impl Command {
+    /// What may take seconds, in a word; not what runs until it is stopped or has a screen of its own.
+    fn takes_long(&self) -> Option<&'static str> {
+        match self {
+            Command::Info(_) => Some("info"),
+            Command::Analyze(_) => Some("analyze"),
+            Command::Advise(_) => Some("advise"),
+            Command::Postmortem(_) => Some("postmortem"),
+            Command::Report(_) => Some("report"),
+            Command::Import(_) => Some("import"),
+            _ => None,
+        }
+    }
+}
+
 /// Runs the command; prints its error once.
 pub fn main() -> ExitCode {
-    let result = match Args::parse().command {
+    if std::env::args_os().len() <= 1 {
+        output::say(overview::TEXT);
+        return ExitCode::from(exit::USAGE);
+    }
+    let command = Args::parse().command;
+    if let Some(what) = command.takes_long() {
+        sampler::ui::progress::begin(what);
+    }
+    let result = match command {
         Command::Record(args) => record::run(args),
         Command::Top(args) => top::run(&args),
         Command::Guard(args) => guard::run(args),
@@ -93,6 +117,7 @@ pub fn main() -> ExitCode {
         Command::Seal(args) => seal::run(&args),
         Command::Pages(args) => pages::run(&args),
     };
+    sampler::ui::progress::end();
     match result {
         Ok(code) => code,
         Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,

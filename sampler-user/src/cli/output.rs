@@ -3,7 +3,7 @@
 use std::io::{self, Write};
 
 use anyhow::Context;
-use sampler::ui::terminal;
+use sampler::ui::{progress, terminal};
 
 use crate::cli::remote::display::with_addresses;
 
@@ -14,6 +14,7 @@ pub fn say(line: &str) {
 
 /// Writes a whole text to standard output.
 pub fn print(text: &str) -> anyhow::Result<()> {
+    progress::end();
     let mut out = io::stdout().lock();
     out.write_all(with_addresses(text).as_bytes()).and_then(|()| out.flush()).context("write to standard output")
 }

@@ -6,14 +6,15 @@ use std::process::ExitCode;
 
 use anyhow::{Context, bail};
 use sampler::analysis::incident::Incident;
-use sampler::analysis::incident::incident_ref::IncidentRef;
+use sampler::analysis::incident::incident_ref::{IncidentKind, IncidentRef};
 use sampler::model::time::format_us;
-use sampler::model::units::printable;
+use sampler::model::units::{printable, time_of_day};
 use sampler::reading::incidents::{Incidents, WithoutIncident};
 use sampler::ui::text::page::{Style, page};
+use sampler::ui::text::table::{Row, table};
 use serde::Serialize;
 
-use crate::cli::incident_list::{FORMAT, Item, Listed, folded};
+use crate::cli::incident_list::{FORMAT, Item, Listed, loops};
 use crate::cli::kernel_log;
 use crate::cli::remote::{EVER, LocalRecordings};
 
@@ -36,10 +37,10 @@ pub struct Args {
     /// The incident nearest to this time: RFC 3339, `14:03:22` (today), `-10m` (ago) or Unix seconds.
     #[arg(long, value_name = "TIME", value_parser = sampler::model::time::parse_time, allow_hyphen_values = true, conflicts_with_all = ["list", "all"])]
     at: Option<i64>,
-    /// Every incident.
-    #[arg(long, conflicts_with = "list")]
+    /// Every incident; with --list also those that do not fit a screen.
+    #[arg(long)]
     all: bool,
-    /// List the incidents, a line each; the kills of a restart loop are one line.
+    /// List the incidents, a line each, OOM kills first; the kills of a restart loop are one line.
     #[arg(long)]
     list: bool,
     /// List each kill of a restart loop.
@@ -97,7 +98,7 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
                 .collect();
             serde_json::to_string_pretty(&listed).context("write JSON")? + "\n"
         } else {
-            folded(&items(&incidents), args.unfold)
+            in_columns(&incidents, &items(&incidents), args, Style::of_terminal())
         };
         let none = incidents.all.is_empty().then(|| incidents.without_incident());
         match &none {
@@ -180,4 +181,49 @@ fn items(incidents: &Incidents) -> Vec<Item> {
         workload: incidents.loop_of(incident),
     };
     incidents.all.iter().map(item).collect()
+}
+
+/// Incidents of a list that are shown without `--all`.
+const SHOWN: usize = 20;
+
+/// The list as text: OOM kills first, then what ended otherwise, each in the order of time; the kills of a restart loop in one line,
+/// where the first of them stands. What does not fit is counted, the oldest first.
+fn in_columns(incidents: &Incidents, items: &[Item], args: &Args, style: Style) -> String {
+    let loops = loops(items, args.unfold);
+    let mut rows: Vec<(IncidentKind, Row)> = Vec::new();
+    for (at, incident) in incidents.all.iter().enumerate().filter(|(at, _)| !loops.hidden.contains(at)) {
+        let (who, what) = incidents.who_and_what(incident);
+        let again = loops.again(items, at).map(|again| {
+            let until = time_of_day(incidents.all[again.last].at_us);
+            format!("{} times until {until}, one every {}", again.count, again.every)
+        });
+        let (kind, colour) = match incident.kind {
+            IncidentKind::OomKill => ("OOM kill", "1;31"),
+            IncidentKind::Death => ("no OOM kill", ""),
+            IncidentKind::AbruptEnd => ("abrupt end", "33"),
+        };
+        let state = (format!("{}  {kind}", items[at].time), colour);
+        let remarks = again.into_iter().chain(what).collect();
+        rows.push((incident.kind, Row { state, name: who, figures: Vec::new(), remarks }));
+    }
+    rows.sort_by_key(|(kind, _)| *kind != IncidentKind::OomKill);
+    let kills = rows.iter().filter(|(kind, _)| *kind == IncidentKind::OomKill).count();
+    let most = if args.all { usize::MAX } else { SHOWN };
+    // The latest are asked for first.
+    let first_kill = kills.saturating_sub(most);
+    let first_other = kills + (rows.len() - kills).saturating_sub(most - kills.min(most));
+    let shown: Vec<Row> =
+        rows[first_kill..kills].iter().chain(&rows[first_other..]).map(|(_, row)| row.clone()).collect();
+    let mut out = table(&shown, style);
+    let others = rows.len() - shown.len();
+    if others > 0 {
+        let parts = [(first_kill, "OOM kills"), (first_other - kills, "deaths and ends that were none")];
+        let parts: Vec<String> =
+            parts.iter().filter(|(count, _)| *count > 0).map(|(count, what)| format!("{count} {what}")).collect();
+        out += &style.paragraph(&format!("{others} before: {}; --list --all shows them", parts.join(", ")), 0);
+    }
+    if !loops.hidden.is_empty() {
+        out += "The kills of a restart loop are one line; --list --unfold shows each.\n";
+    }
+    out
 }

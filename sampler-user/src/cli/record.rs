@@ -1,6 +1,7 @@
 //! `sampler record`
 
-use std::path::PathBuf;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -10,6 +11,7 @@ use sampler::journal::writer::Rotation;
 use sampler::kernel::cgroupfs::layout::Layout;
 use sampler::kernel::cgroupfs::tree::Selection;
 use sampler::model::fields::{FieldId, Table, find};
+use sampler::model::paths::from_bytes;
 use sampler::model::units::{parse_bytes, parse_duration};
 use sampler::record::{Config, NameSources, UseProbe};
 use sampler::store::retention::Retention;
@@ -53,6 +55,9 @@ pub struct Args {
     /// Leave priority, memory locking and the OOM score as they are.
     #[arg(long)]
     no_protect: bool,
+    /// Print paths, and each thing that is missing on this machine.
+    #[arg(long, short)]
+    verbose: bool,
 }
 
 /// What to record: shared by `record` and `run`.
@@ -152,7 +157,8 @@ pub fn run(args: Args) -> anyhow::Result<ExitCode> {
     let layout = Layout::detect()?;
     let out = args.out.clone().unwrap_or_else(data_folder);
     let config = args.what.config(layout, !args.no_protect, Config::INTERVAL)?;
-    say(&format!("recording to {} every {:?}; stop with Ctrl-C", out.display(), config.interval));
+    let cgroups = cgroups(&config.layout.memory, &config.selection);
+    say(&format!("recording to {} every {:?}, {cgroups} cgroups; stop with Ctrl-C", out.display(), config.interval));
     let rotation = Rotation::default();
     let agent = Agent {
         out: out.clone(),
@@ -164,11 +170,25 @@ pub fn run(args: Args) -> anyhow::Result<ExitCode> {
         },
         on_oom: args.on_oom.clone(),
         live: args.live,
+        verbose: args.verbose,
         guard: None,
     };
     runtime()?.block_on(async move { agent.run(stopped(args.duration)?).await })?;
     say(&format!("recorded; look at it with: sampler info {}", out.display()));
     Ok(ExitCode::SUCCESS)
+}
+
+/// How many cgroups there are to record.
+fn cgroups(root: &Path, selection: &Selection) -> usize {
+    let mut folders = vec![root.to_owned()];
+    let mut count = 0;
+    while let Some(folder) = folders.pop() {
+        let below = folder.strip_prefix(root).unwrap_or(Path::new("")).as_os_str().as_bytes();
+        count += usize::from(selection.wants(&from_bytes(&[b"/", below].concat())));
+        let entries = std::fs::read_dir(&folder).into_iter().flatten().flatten();
+        folders.extend(entries.filter(|e| e.file_type().is_ok_and(|kind| kind.is_dir())).map(|e| e.path()));
+    }
+    count
 }
 
 /// Why an agent stops: a signal, or its time is over.

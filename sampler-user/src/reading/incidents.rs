@@ -148,6 +148,21 @@ impl Incidents {
         format!("{}  {what}", format_us(incident.at_us))
     }
 
+    /// Who was hit, and by what where that is more than the kind says: of a list in columns.
+    pub fn who_and_what(&self, incident: &IncidentRef) -> (String, Option<String>) {
+        let called = |path: &str| name_among(&self.names, path);
+        if let Some(death) = &incident.death {
+            return (describe::who(death, called), Some(describe::what(death)));
+        }
+        let Some((_, kill)) = incident.kills.first() else {
+            return ("the recording".into(), Some("stops without a clean stop".into()));
+        };
+        let who = kill.victim.as_ref().map_or_else(|| "a process".into(), |victim| printable(&victim.comm));
+        let cgroup = kill.victim_cgroup.as_deref().map_or_else(String::new, |path| format!(" in {}", called(path)));
+        let more = incident.count() - 1;
+        (format!("{who}{cgroup}"), (more > 0).then(|| format!("and {more} more")))
+    }
+
     /// The workload whose limit was hit, by which kills of a loop belong together; `None` of what is no kill.
     pub fn loop_of(&self, incident: &IncidentRef) -> Option<String> {
         let (_, kill) = incident.kills.first()?;

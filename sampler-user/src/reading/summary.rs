@@ -9,10 +9,12 @@ use crate::analysis::incident::Limit;
 use crate::analysis::incident::death::{self, Death};
 use crate::analysis::incident::kill_facts::KillFacts;
 use crate::analysis::incident::naming::display_name;
+use crate::analysis::relevance::Standing;
 use crate::model::event::EventKind;
 use crate::model::evidence::{MoreOomKills, OomKill};
 use crate::model::fields::{FieldId, Table, UNLIMITED};
 use crate::model::identity::Identity;
+use crate::model::paths::name;
 use crate::model::recording::{Series, TimedEvent};
 use crate::model::time::format_us;
 use crate::model::units::{bytes, count, micros, printable};
@@ -55,6 +57,9 @@ pub struct CgroupSummary {
     /// When the limit was read last.
     #[serde(skip)]
     limit_us: i64,
+    /// Pace of the leak that the recorder noticed, bytes per second.
+    #[serde(skip)]
+    leak: Option<f64>,
 }
 
 /// A kill with its time.
@@ -130,10 +135,17 @@ impl Summary {
                 take_limit(&mut cgroups, *time_us, kill, query.cgroups);
             }
         }
+        let mut leaks: BTreeMap<&str, Option<f64>> = BTreeMap::new();
+        for TimedEvent { event, .. } in &events {
+            if let (EventKind::Leak { leaks: goes_on, bytes_per_s, .. }, Some(path)) = (&event.what, &event.cgroup) {
+                leaks.insert(path, goes_on.then(|| bytes_per_s.unwrap_or(0.0)));
+            }
+        }
         summary.cgroups = cgroups.into_values().collect();
         for cgroup in &mut summary.cgroups {
             cgroup.identity = named.who(&cgroup.path);
             cgroup.name = cgroup.identity.as_ref().and_then(Identity::title);
+            cgroup.leak = leaks.get(cgroup.path.as_str()).copied().flatten();
         }
         summary.cgroups.sort_by_key(|cgroup| std::cmp::Reverse(cgroup.peak_bytes));
         summary.deaths = death::find(&events);
@@ -234,6 +246,32 @@ impl CgroupSummary {
         }
     }
 
+    /// What people call it. As it was recorded: untrusted.
+    pub fn title(&self) -> &str {
+        self.name.as_deref().unwrap_or_else(|| name(&self.path))
+    }
+
+    /// What decides its place on a screen; `kills` is those that events have, by the cgroup of the victim.
+    pub fn standing(&self, kills: Option<u64>) -> Standing {
+        let part = |column: &str| self.split.get(column).copied().unwrap_or(0);
+        let peak = self.peak_bytes.unwrap_or(0);
+        let cache = part("file").saturating_sub(part("shmem"));
+        let mut standing = Standing {
+            path: self.path.clone(),
+            name: self.title().to_owned(),
+            kills: kills.unwrap_or(self.oom_kills),
+            leak: self.leak,
+            limit: self.limit_bytes,
+            held: self.last_bytes.unwrap_or(0).saturating_sub(cache),
+            peak,
+            grew: peak.saturating_sub(self.first_bytes.unwrap_or(peak)),
+            watched_s: (self.last_us - self.first_us) as f64 / 1e6,
+            ..Standing::default()
+        };
+        standing.know(self.identity.as_ref());
+        standing
+    }
+
     /// One cgroup in words.
     pub fn words(&self) -> String {
         let mut out = String::new();
@@ -265,23 +303,28 @@ impl CgroupSummary {
     }
 }
 
-/// A kill in words: the sentence of its page without the cause, its cgroup, what the victim's memory was, and who saw it.
-pub fn explain(kill: &Kill, rise: Option<&CgroupSummary>) -> String {
-    let merged = &kill.kill;
+/// The kill in one sentence, that of its page without the cause.
+pub fn sentence(kill: &Kill) -> String {
     let facts = KillFacts {
         time_us: kill.time_us,
         when: None,
-        is_manual: merged.report.as_ref().is_some_and(|report| report.manual),
+        is_manual: kill.kill.report.as_ref().is_some_and(|report| report.manual),
         comm: kill.comm.as_deref(),
         pid: kill.pid,
         cgroup: kill.cgroup.as_deref().map(|path| display_name(path, kill.name.as_deref())),
         others: 0,
         is_group: false,
-        constraint: merged.constraint,
-        limit: Limit::of(merged),
+        constraint: kill.kill.constraint,
+        limit: Limit::of(&kill.kill),
         swap: None,
     };
-    let mut out = format!("{}  {}\n", kill.time, facts.sentence(""));
+    facts.sentence("")
+}
+
+/// A kill in words: the sentence of its page without the cause, its cgroup, what the victim's memory was, and who saw it.
+pub fn explain(kill: &Kill, rise: Option<&CgroupSummary>) -> String {
+    let merged = &kill.kill;
+    let mut out = format!("{}  {}\n", kill.time, sentence(kill));
     if let Some(path) = &kill.cgroup {
         let _ = writeln!(out, "  Its cgroup: {}.", printable(path));
     }

@@ -23,7 +23,7 @@ say() { echo "VERDICT $1 $2"; }
 # record NAME [ARGS]: records to /tmp/NAME until `recorded`. Begins once the agent has said what became of the probe, which takes
 # long under emulation; PROBE is 1 where it sees kills.
 record() {
-    n=$1; shift; sampler record --out /tmp/$n "$@" 2>/tmp/$n.err & AGENT=$!
+    n=$1; shift; sampler record -v --out /tmp/$n "$@" 2>/tmp/$n.err & AGENT=$!
     case "$*" in *'--probe off'*) sleep 3; return;; esac
     i=0; until grep -qs 'kernel probe' /tmp/$n.err || [ $i -gt 300 ]; do usleep 100000; i=$((i+1)); done
     sleep 1; PROBE=0; grep -q 'probe is in place' /tmp/$n.err && ! grep -q 'does without.*every victim' /tmp/$n.err && PROBE=1
@@ -77,9 +77,9 @@ deaths() {
     sh -c "echo 1 > $CG/w/cgroup.kill"
     put f sh -c 'exit 3'; put t true; put o sampler demo --leak 64
     sleep 4; recorded
-    sampler postmortem /tmp/d --list > /tmp/d.list; cat /tmp/d.list
-    check deaths '[ $RC = 0 ]' '[ $(kills) = 1 ]' '[ $(grep -c "not an OOM kill" /tmp/d.list) = 3 ]' '[ $(wc -l < /tmp/d.list) = 4 ]' \
-        'grep -q "in .k. was killed (SIGKILL) by .sh. " /tmp/d.list' 'grep -q "in .w. was killed.*through cgroup.kill" /tmp/d.list' 'grep -q "in .f. ended with exit code 3" /tmp/d.list'
+    COLUMNS=120 sampler postmortem /tmp/d --list > /tmp/d.list; cat /tmp/d.list
+    check deaths '[ $RC = 0 ]' '[ $(kills) = 1 ]' '[ $(grep -c "no OOM kill" /tmp/d.list) = 3 ]' '[ $(wc -l < /tmp/d.list) = 4 ]' \
+        'grep -q "in .k. *was killed (SIGKILL) by .sh. " /tmp/d.list' 'grep -q "in .w. *was killed.*through cgroup.kill" /tmp/d.list' 'grep -q "in .f. *ended with exit code 3" /tmp/d.list'
     rmdir $CG/k $CG/w $CG/f $CG/o $CG/t
 }
 global_kill() {

@@ -98,6 +98,7 @@ pub fn caged(mut args: Args, out: &Path) -> anyhow::Result<Ending> {
         retention: Retention::default(),
         on_oom: None,
         live: sampler::agent::live_tasks::LiveOptions { no_alerts: true, ..Default::default() },
+        verbose: false,
         guard: None,
     };
     let doors = cage.as_ref().map(|cage| cage.doors(&layout)).unwrap_or_default();

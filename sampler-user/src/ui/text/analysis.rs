@@ -1,14 +1,19 @@
 //! The analysis as a person reads it.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
 
 use crate::analysis::groups::{Group, Kind};
 use crate::analysis::leak::detectors::Class;
 use crate::analysis::limits::MACHINE;
 use crate::analysis::pressure::{Episode, Kind as Felt};
+use crate::analysis::relevance::{Place, Reason, Screen, Standing, arrange};
+use crate::model::paths;
 use crate::model::units::{bytes, printable};
 use crate::model::word::word;
 use crate::reading::analysis::{Analysis, Cgroup, Pressure, Together};
+use crate::ui::text::style::{Style, wrap};
+use crate::ui::text::table::{Row, table};
 
 fn duration(seconds: f64) -> String {
     match seconds {
@@ -17,20 +22,6 @@ fn duration(seconds: f64) -> String {
         s if s < 172_800.0 => format!("{:.1} h", s / 3600.0),
         s => format!("{:.1} d", s / 86400.0),
     }
-}
-
-/// What is urgent first, then what is large.
-pub fn sorted(analysis: &Analysis) -> Vec<&Cgroup> {
-    let mut list: Vec<&Cgroup> = analysis.cgroups.iter().collect();
-    let urgency = |c: &Cgroup| c.verdict.time_to_limit_s.unwrap_or(f64::INFINITY);
-    list.sort_by(|a, b| {
-        (a.verdict.verdict != Class::Leak, a.verdict.verdict != Class::Undetermined)
-            .cmp(&(b.verdict.verdict != Class::Leak, b.verdict.verdict != Class::Undetermined))
-            .then(urgency(a).total_cmp(&urgency(b)))
-            .then(b.verdict.last_bytes.cmp(&a.verdict.last_bytes))
-            .then(a.path.cmp(&b.path))
-    });
-    list
 }
 
 /// Size, limit and, of a leak, its pace.
@@ -69,40 +60,79 @@ pub fn in_a_line(cgroup: &Cgroup) -> String {
     out
 }
 
-/// Verdicts, what is urgent first, then pressure, groups, workloads and problems.
-pub fn words(analysis: &Analysis, verbose: bool) -> String {
+/// How much of an analysis is shown.
+#[derive(Clone, Copy, Debug)]
+pub struct View {
+    /// Every cgroup, and all times of pressure.
+    pub all: bool,
+    /// Paths, and the evidence of each verdict.
+    pub verbose: bool,
+    /// Width and colour.
+    pub style: Style,
+}
+
+/// Rows of a screen, leaks whose evidence is shown, and lines of it.
+const ROWS: usize = 10;
+const LEAKS: usize = 2;
+const EVIDENCE: usize = 2;
+/// Times of pressure, and of anything else beside the cgroups.
+const EPISODES: usize = 2;
+
+/// The cgroups as a report lists them: all, what matters first.
+pub fn sorted(analysis: &Analysis) -> Vec<&Cgroup> {
+    screen(analysis, None).shown.into_iter().map(|place| &analysis.cgroups[place.at]).collect()
+}
+
+fn screen(analysis: &Analysis, most: Option<usize>) -> Screen {
+    let standings: Vec<Standing> = analysis.cgroups.iter().map(|cgroup| cgroup.standing.clone()).collect();
+    arrange(&standings, analysis.span_s, most)
+}
+
+/// Verdicts, what matters first, then pressure, groups, workloads and problems.
+pub fn words(analysis: &Analysis, view: View) -> String {
+    let style = view.style;
     let mut out = String::new();
-    for cgroup in sorted(analysis) {
-        let v = &cgroup.verdict;
-        let path = printable(&cgroup.path);
-        let called = match cgroup.path.rsplit('/').next() {
-            // The name of a unit, or of a folder of nobody, is the end of its path.
-            Some(last) if last == cgroup.name => path,
-            _ => format!("{} ({path})", printable(&cgroup.name)),
-        };
-        let _ = writeln!(out, "{:<13} {called} {}", word(&v.verdict), in_a_line(cgroup));
-        if verbose || v.verdict == Class::Leak {
-            if let Some(onset) = &cgroup.onset {
-                let _ = writeln!(out, "              since {onset}");
-            }
-            for line in &v.evidence {
-                let _ = writeln!(out, "              {line}");
-            }
-        }
+    let screen = screen(analysis, (!view.all).then_some(ROWS));
+    let names = Names::of(analysis, view.verbose);
+    let mut evident = 0;
+    let rows: Vec<(Row, String)> = screen
+        .shown
+        .iter()
+        .map(|place| {
+            let cgroup = &analysis.cgroups[place.at];
+            let leaks = cgroup.verdict.verdict == Class::Leak;
+            let more = leaks && evident < LEAKS;
+            evident += usize::from(more);
+            (row(cgroup, place, &names), below(cgroup, more, view))
+        })
+        .collect();
+    let table = table(&rows.iter().map(|(row, _)| row.clone()).collect::<Vec<_>>(), style);
+    for (line, (_, below)) in table.lines().zip(&rows) {
+        let _ = writeln!(out, "{line}");
+        out.push_str(below);
     }
+    if screen.folded.count() > 0 {
+        out.push_str(&style.paragraph(&format!("{}; --all shows them", screen.folded), 0));
+    }
+    let mut lines: Vec<(f64, String)> = Vec::new();
     for Pressure { episode, from, .. } in &analysis.pressure {
-        out.push_str(&pressed(episode, from));
+        let weight = episode.stall_s.unwrap_or(0.0) * 1e6 + episode.duration_s;
+        lines.push((weight, pressed(episode, from, &names)));
     }
-    for Together { group, from, .. } in &analysis.groups {
-        out.push_str(&group_words(group, from));
-    }
+    few(&mut out, lines, "times of pressure", view);
+    let groups = analysis.groups.iter();
+    let groups = groups.map(|Together { group, from, .. }| (group.rise_bytes as f64, group_words(group, from, &names)));
+    few(&mut out, groups.collect(), "groups that rise together", view);
+    let mut lines = Vec::new();
     for workload in &analysis.workloads {
-        if verbose || workload.verdict == Class::Leak {
+        if view.verbose || workload.verdict == Class::Leak {
             let name = printable(&workload.workload);
             let evidence: Vec<_> = workload.evidence.iter().map(|line| printable(line)).collect();
-            let _ = writeln!(out, "workload      {name} {}: {}", word(&workload.verdict), evidence.join("; "));
+            let words = format!("workload      {name} {}: {}", word(&workload.verdict), evidence.join("; "));
+            lines.push((workload.rate_bytes_per_s.unwrap_or(0.0), words));
         }
     }
+    few(&mut out, lines, "workloads that leak", view);
     for problem in &analysis.problems {
         let _ = writeln!(out, "problem       {}: {}", printable(&problem.source), printable(&problem.what));
     }
@@ -112,11 +142,142 @@ pub fn words(analysis: &Analysis, verbose: bool) -> String {
     out
 }
 
+/// The heaviest few lines, in the order they were given, and how many more there are.
+fn few(out: &mut String, mut lines: Vec<(f64, String)>, of_what: &str, view: View) {
+    let most = if view.all || view.verbose { usize::MAX } else { EPISODES };
+    let mut weights: Vec<f64> = lines.iter().map(|(weight, _)| *weight).collect();
+    weights.sort_by(|a, b| b.total_cmp(a));
+    let more = lines.len().saturating_sub(most);
+    if more > 0 {
+        let least = weights[most - 1];
+        lines.retain(|(weight, _)| *weight >= least);
+        lines.truncate(most);
+    }
+    for (_, line) in lines {
+        let _ = writeln!(out, "{}", wrap(&line, view.style.width, WORD));
+    }
+    if more > 0 {
+        let _ = writeln!(out, "{:WORD$}{more} more {of_what}; --all shows them", "");
+    }
+}
+
+/// Where the words behind the first one of a line begin.
+const WORD: usize = 14;
+
+/// What cgroups are called here.
+struct Names<'a> {
+    titles: BTreeMap<&'a str, &'a str>,
+    /// Names that more than one cgroup has.
+    twice: BTreeSet<&'a str>,
+    many_hosts: bool,
+    paths: bool,
+}
+
+impl<'a> Names<'a> {
+    fn of(analysis: &'a Analysis, paths: bool) -> Names<'a> {
+        let (mut titles, mut twice, mut seen, mut hosts) =
+            (BTreeMap::new(), BTreeSet::new(), BTreeMap::new(), BTreeSet::new());
+        for cgroup in &analysis.cgroups {
+            titles.insert(&*cgroup.path, &*cgroup.name);
+            if seen.insert(&*cgroup.name, &*cgroup.path).is_some_and(|other| other != cgroup.path) {
+                twice.insert(&*cgroup.name);
+            }
+            hosts.insert(&*cgroup.host);
+        }
+        Names { titles, twice, many_hosts: hosts.len() > 1, paths }
+    }
+
+    /// Safe to show. Where two have one name, and nobody gave it, the folder above is shown too.
+    fn name(&self, path: &str) -> String {
+        let title = self.titles.get(path).copied().unwrap_or_else(|| paths::name(path));
+        if self.paths {
+            return printable(path);
+        }
+        let above = paths::parent(path).map(paths::name).filter(|above| *above != "/");
+        match above.filter(|_| self.twice.contains(title) && path.ends_with(title)) {
+            Some(above) => printable(&format!("{above}/{title}")),
+            // An id is shown as short as its runtime shows it.
+            None if path.ends_with(title) => printable(paths::name(path)),
+            None => printable(title),
+        }
+    }
+
+    fn on_host(&self, cgroup: &Cgroup) -> String {
+        let title = if self.paths { printable(&cgroup.name) } else { self.name(&cgroup.path) };
+        if self.many_hosts { format!("{}: {title}", printable(&cgroup.host)) } else { title }
+    }
+}
+
+/// One cgroup in a line of the table.
+fn row(cgroup: &Cgroup, place: &Place, names: &Names<'_>) -> Row {
+    let v = &cgroup.verdict;
+    let leaks = v.verdict == Class::Leak;
+    let state = match place.reason {
+        _ if leaks => ("leak".into(), "1;31"),
+        Some(Reason::Killed) => ("killed".into(), "1;31"),
+        Some(Reason::Pressed) => ("pressure".into(), "33"),
+        Some(Reason::NearLimit) => ("near limit".into(), "33"),
+        _ => (word(&v.verdict), ""),
+    };
+    let own = v.limit_owner.as_ref() == Some(&cgroup.path);
+    let size = v.last_bytes.map_or_else(|| "?".into(), bytes);
+    let limit = match (cgroup.standing.limit, v.limit_bytes) {
+        (Some(limit), _) => format!("of {}", bytes(limit)),
+        (None, Some(limit)) if own => format!("of {}", bytes(limit)),
+        _ => "no limit".into(),
+    };
+    let mut remarks = Vec::new();
+    match place.kills {
+        0 => {}
+        1 => remarks.push("1 OOM kill".into()),
+        kills => remarks.push(format!("{kills} OOM kills")),
+    }
+    if leaks {
+        if let Some(left) = v.time_to_limit_s {
+            let whose = match v.limit_owner.as_deref() {
+                Some(MACHINE) => "machine ".into(),
+                Some(owner) if !own => format!("{} ", names.name(owner)),
+                _ => String::new(),
+            };
+            remarks.push(format!("{whose}full in {}", duration(left)));
+        }
+        if let Some(rate) = v.rate_bytes_per_s {
+            remarks.push(format!("+{}/min", bytes((rate * 60.0).max(0.0) as u64)));
+        }
+    }
+    if cgroup.standing.stalled_s >= 1.0 {
+        remarks.push(format!("waited {} for memory", duration(cgroup.standing.stalled_s)));
+    }
+    if let Some(used) = cgroup.standing.used().filter(|_| place.reason == Some(Reason::NearLimit)) {
+        remarks.push(format!("{:.0} % of its limit", 100.0 * used));
+    }
+    if let Some(needs) = v.needs_s {
+        remarks.push(format!("watch {} longer", duration(needs)));
+    }
+    Row { state, name: names.on_host(cgroup), figures: vec![size, limit], remarks }
+}
+
+/// What stands below the line of a cgroup: the evidence of a leak, and all that is known with `--verbose`.
+fn below(cgroup: &Cgroup, more: bool, view: View) -> String {
+    let mut out = String::new();
+    if view.verbose {
+        let _ = writeln!(out, "    {} {}", printable(&cgroup.path), in_a_line(cgroup));
+        if let Some(onset) = &cgroup.onset {
+            let _ = writeln!(out, "    since {onset}");
+        }
+    }
+    let most = if view.verbose { usize::MAX } else { EVIDENCE * usize::from(more) };
+    for line in cgroup.verdict.evidence.iter().take(most) {
+        out.push_str(&view.style.paragraph(&printable(line), 4));
+    }
+    out
+}
+
 /// Members that are named; of a large group the others are counted.
 const NAMED: usize = 5;
 
-fn group_words(group: &Group, from: &str) -> String {
-    let mut members: Vec<String> = group.members.iter().take(NAMED).map(|path| printable(path)).collect();
+fn group_words(group: &Group, from: &str, names: &Names<'_>) -> String {
+    let mut members: Vec<String> = group.members.iter().take(NAMED).map(|path| names.name(path)).collect();
     if group.members.len() > NAMED {
         members.push(format!("and {} more", group.members.len() - NAMED));
     }
@@ -131,12 +292,12 @@ fn group_words(group: &Group, from: &str) -> String {
         _ => format!("were started together at {from}"),
     };
     let count = group.members.len();
-    format!("together      {count} cgroups {how}, by {} in all: {}\n", bytes(group.rise_bytes), members.join(", "))
+    format!("together      {count} cgroups {how}, by {} in all: {}", bytes(group.rise_bytes), members.join(", "))
 }
 
 /// A line on one time of pressure.
-fn pressed(episode: &Episode, from: &str) -> String {
-    let whom = if episode.path.is_empty() { "the machine".into() } else { printable(&episode.path) };
+fn pressed(episode: &Episode, from: &str, names: &Names<'_>) -> String {
+    let whom = if episode.path.is_empty() { "the machine".into() } else { names.name(&episode.path) };
     let mut out = format!("pressure      {whom} {from} for {}: ", duration(episode.duration_s));
     out.push_str(match episode.kind {
         Felt::Stall => "tasks waited for memory",
@@ -167,9 +328,8 @@ fn pressed(episode: &Episode, from: &str) -> String {
         let _ = write!(out, "; {} available at least", bytes(least));
     }
     if let Some(cause) = &episode.cause {
-        let (path, grew) = (printable(&cause.path), bytes(cause.grew_bytes));
-        let _ = write!(out, "; meanwhile {path} grew by {grew}, {:.0} % of all growth beside it", 100.0 * cause.share);
+        let (name, grew) = (names.name(&cause.path), bytes(cause.grew_bytes));
+        let _ = write!(out, "; meanwhile {name} grew by {grew}, {:.0} % of all growth beside it", 100.0 * cause.share);
     }
-    out.push('\n');
     out
 }

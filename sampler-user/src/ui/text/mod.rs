@@ -4,3 +4,4 @@ pub mod analysis;
 pub mod page;
 mod reported;
 pub mod style;
+pub mod table;

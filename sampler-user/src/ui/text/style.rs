@@ -1,9 +1,15 @@
-//! Width and colour of a page.
+//! How text looks on a terminal, and in a pipe.
 
 use std::fmt::Write;
 use std::io::IsTerminal;
 
-/// How a page looks.
+/// Columns where there is no terminal.
+const PIPE: usize = 80;
+/// Columns at least and at most.
+const NARROW: usize = 40;
+const WIDE: usize = 120;
+
+/// How a text looks.
 #[derive(Clone, Copy, Debug)]
 pub struct Style {
     /// Columns of the terminal.
@@ -13,21 +19,30 @@ pub struct Style {
 }
 
 impl Style {
-    /// For standard output: 100 columns and no colour where that is no terminal, no colour with `NO_COLOR`.
+    /// For standard output: as wide as the terminal up to 120 columns, or as `COLUMNS` says, else 80; colour on a terminal only, and
+    /// not with `NO_COLOR`.
     pub fn of_terminal() -> Style {
         let is_terminal = std::io::stdout().is_terminal();
-        let width = rustix::termios::tcgetwinsize(std::io::stdout()).map_or(0, |size| usize::from(size.ws_col));
+        let size = rustix::termios::tcgetwinsize(std::io::stdout()).ok().map(|size| usize::from(size.ws_col));
+        let told = || std::env::var("COLUMNS").ok()?.parse::<usize>().ok();
+        let width = size.filter(|width| is_terminal && *width > 0).or_else(told).filter(|width| *width > 0);
         let no_colour = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
         let dumb = std::env::var_os("TERM").is_some_and(|term| term == "dumb");
-        Style {
-            width: if is_terminal && width >= 40 { width.min(140) } else { 100 },
-            colour: is_terminal && !no_colour && !dumb,
-        }
+        Style { width: width.unwrap_or(PIPE).clamp(NARROW, WIDE), colour: is_terminal && !no_colour && !dumb }
     }
 
-    /// Text in a colour of the terminal, where there is colour.
+    /// The text in a colour, by the number of its escape sequence.
     pub fn paint(self, code: &str, text: &str) -> String {
-        if self.colour { format!("\x1b[{code}m{text}\x1b[0m") } else { text.to_owned() }
+        if self.colour && !code.is_empty() { format!("\x1b[{code}m{text}\x1b[0m") } else { text.to_owned() }
+    }
+
+    /// A text below others, its lines wrapped and indented by `indent`.
+    pub fn paragraph(self, text: &str, indent: usize) -> String {
+        let lines = wrap(text, self.width.saturating_sub(indent), 0);
+        lines.lines().fold(String::new(), |mut out, line| {
+            let _ = writeln!(out, "{:indent$}{line}", "");
+            out
+        })
     }
 }
 
@@ -48,4 +63,17 @@ pub fn wrap(text: &str, width: usize, indent: usize) -> String {
         column += length;
     }
     out
+}
+
+/// The text within this many characters; what is cut out of its middle is marked.
+pub fn shorten(text: &str, most: usize) -> String {
+    let length = text.chars().count();
+    if length <= most {
+        return text.to_owned();
+    }
+    let kept = most.saturating_sub(1);
+    let (head, tail) = (kept.div_ceil(2), kept / 2);
+    let first: String = text.chars().take(head).collect();
+    let last: String = text.chars().skip(length - tail).collect();
+    format!("{first}…{last}")
 }
