@@ -94,7 +94,8 @@ fn replay(sampler: &Path, home: &Path, number: usize, seconds: f64) -> anyhow::R
     if code != Some(0) {
         bail!("workload {number} without a limit ended with {code:?}");
     }
-    let advice = sh::read(Command::new(sampler).arg("advise").arg(&record).args(["--all", "--json"]))?;
+    let advice =
+        sh::read(Command::new(sampler).arg("advise").arg(&record).args(["--all", "--json", "--min-watch", "1s"]))?;
     let advice: Value = serde_json::from_str(&advice).context("read the advice")?;
     let containers = advice["containers"].as_array().context("no containers in the advice")?;
     let [own] = containers.as_slice() else { bail!("workload {number}: advice for {} cgroups", containers.len()) };
