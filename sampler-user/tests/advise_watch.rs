@@ -231,6 +231,8 @@ fn a_leak_without_a_limit_knows_the_machines_end_as_analyze_does() {
     let mut fakes: Vec<Fake> =
         (0..6).map(|n| fake(format!("calm{n}"), "busybox", 0, move |_| (20 + n) * MIB)).collect();
     fakes.push(fake("leaky", "busybox", 0, |s| 50 * MIB + s * 50_000));
+    // A limit that the machine cannot fill any more is not what ends it.
+    fakes.push(fake("roomy", "busybox", 65536, |s| 70 * MIB + s * 40_000));
     write(&home, &fakes, 2 * 3600, 5);
     let home = home.to_str().unwrap();
     let analyzed = json(&["analyze", home]);
@@ -242,6 +244,11 @@ fn a_leak_without_a_limit_knows_the_machines_end_as_analyze_does() {
     let leaky = list(&told["containers"]).iter().find(|container| container["title"] == "leaky").unwrap();
     let why = leaky["reasons"][0].as_str().unwrap();
     assert!(leaky["state"] == "leak" && why.contains(&format!("fills the machine in {left}:")), "{why}, {left}");
+    let roomy = list(&told["containers"]).iter().find(|container| container["title"] == "roomy").unwrap();
+    let why = roomy["reasons"][0].as_str().unwrap();
+    assert!(roomy["state"] == "leak" && why.contains("it fills the machine in"), "{why}");
+    assert_eq!(roomy["after"], roomy["limit"]);
     let page = sampler(&["advise", home]);
-    assert!(page.lines().nth(2).unwrap().contains("leaky"), "the leak comes first: {page}");
+    let first: Vec<&str> = page.lines().skip(2).take(2).collect();
+    assert!(first.iter().all(|line| line.contains("leak ")), "leaks come first: {page}");
 }

@@ -4,6 +4,7 @@ use serde::Serialize;
 
 use crate::advise::demand::Demand;
 use crate::advise::server::floors::Floor;
+use crate::model::units::{micros, printable};
 
 /// How much the numbers rest on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -24,6 +25,21 @@ pub struct Leak {
     pub bytes_per_s: Option<f64>,
     /// Seconds until the limit is reached.
     pub time_to_limit_s: Option<f64>,
+    /// Whose limit that is, where it is not its own: a cgroup's path, or an empty one, which is the machine.
+    pub limit_owner: Option<String>,
+}
+
+impl Leak {
+    /// What it comes to, and when; absent where that is not known.
+    pub fn end(&self) -> Option<String> {
+        let left = self.time_to_limit_s.filter(|left| left.is_finite())?;
+        let what = match self.limit_owner.as_deref() {
+            None => "reaches its limit".to_owned(),
+            Some("") => "fills the machine".to_owned(),
+            Some(path) => format!("reaches the limit of {}", printable(path)),
+        };
+        Some(format!("{what} in {}", micros((left * 1e6) as u64)))
+    }
 }
 
 /// Why a kill is no reason for more.

@@ -266,11 +266,13 @@ fn facts(workload: &Workload, all: &Gathered, kills: &BTreeMap<String, Killed>, 
     // A leak in it, seen by the analysis, in its lives or by a post-mortem.
     let by_lives = all.loops.of_path(path).filter(|restarts| restarts.leaks());
     let leak = match (all.leak_in(path), by_lives, killed.is_some_and(|killed| killed.leaks)) {
-        (Some(verdict), ..) => {
-            Some(Leak { bytes_per_s: verdict.rate_bytes_per_s, time_to_limit_s: verdict.time_to_limit_s })
-        }
-        (None, Some(restarts), _) => Some(Leak { bytes_per_s: restarts.rate_bytes_per_s, time_to_limit_s: None }),
-        (None, None, true) => Some(Leak { bytes_per_s, time_to_limit_s: None }),
+        (Some(verdict), ..) => Some(Leak {
+            bytes_per_s: verdict.rate_bytes_per_s,
+            time_to_limit_s: verdict.time_to_limit_s,
+            limit_owner: verdict.limit_owner.clone().filter(|owner| owner != path),
+        }),
+        (None, Some(restarts), _) => Some(Leak { bytes_per_s: restarts.rate_bytes_per_s, ..Leak::default() }),
+        (None, None, true) => Some(Leak { bytes_per_s, ..Leak::default() }),
         (None, None, false) => None,
     };
     let pressed = all.episodes.get(path).and_then(|episodes| pressed(episodes));
