@@ -168,6 +168,19 @@ fn a_stack_is_cut_to_what_it_needs() {
 }
 
 #[test]
+fn the_page_of_a_stack_is_the_one_that_was_read() {
+    let (_dir, home, _) = shop(2 << 30);
+    let page = text(&[&[&*home], &ENOUGH[..]].concat());
+    let snapshot = data("compose/advise.txt");
+    if std::env::var_os("SAMPLER_BLESS").is_some() {
+        fs::write(&snapshot, &page).unwrap();
+    }
+    assert_eq!(page, fs::read_to_string(&snapshot).unwrap(), "SAMPLER_BLESS=1 writes it");
+    let table = page.lines().take_while(|line| !line.is_empty());
+    assert!(table.clone().count() < 12 && table.clone().all(|line| line.chars().count() <= 80), "{page}");
+}
+
+#[test]
 fn profiles_and_budgets_take_from_the_same_numbers() {
     let dir = tempfile::tempdir().unwrap();
     let home = dir.path().join("shop");

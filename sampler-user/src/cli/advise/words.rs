@@ -12,10 +12,8 @@ use crate::cli::advise::document::{Budget, Document};
 use crate::cli::advise::files::state;
 use crate::cli::advise::table::{self, few, wrap};
 
-/// Findings and changes of one check, and commands, that are shown without `--why`.
+/// Findings of one check that are shown without `--why`; the changes of one are shown where there is one.
 const MOST_FINDINGS: usize = 2;
-const MOST_CHANGES: usize = 3;
-const MOST_COMMANDS: usize = 5;
 
 /// The whole page; `why` with all reasons, bounds and commands.
 pub fn words(all: &Document, why: bool) -> String {
@@ -104,22 +102,18 @@ fn checks(all: &Document, why: bool, out: &mut String) {
             continue;
         }
         let who = if finding.who.is_empty() { String::new() } else { format!(", {}", few(&finding.who)) };
-        out.push_str(&wrap(&format!("{}{who}: {}", finding.check, finding.evidence), "  "));
-        listed(finding.change.iter().map(String::as_str), if why { usize::MAX } else { MOST_CHANGES }, "    ", out);
+        let changes = match finding.change.len() {
+            count if !why && count > 1 => format!(" ({count} changes: --why)"),
+            _ => String::new(),
+        };
+        out.push_str(&wrap(&format!("{}{who}: {}{changes}", finding.check, finding.evidence), "  "));
+        if changes.is_empty() {
+            // Not wrapped, since they are copied.
+            finding.change.iter().for_each(|change| drop(writeln!(out, "    {change}")));
+        }
     }
     for (check, count) in left.into_iter().filter(|(_, count)| !why && *count > MOST_FINDINGS) {
         let _ = writeln!(out, "  {check}: {} more: --why", count - MOST_FINDINGS);
-    }
-}
-
-/// Lines that are not wrapped, since they are copied; the rest as a number.
-fn listed<'a>(lines: impl ExactSizeIterator<Item = &'a str>, most: usize, indent: &str, out: &mut String) {
-    let rest = lines.len().saturating_sub(most);
-    for line in lines.take(most) {
-        let _ = writeln!(out, "{indent}{line}");
-    }
-    if rest > 0 {
-        let _ = writeln!(out, "{indent}and {rest} more: --why");
     }
 }
 
@@ -134,11 +128,12 @@ fn watched(all: &Document) -> Vec<String> {
 }
 
 fn files(all: &Document, why: bool, out: &mut String) {
-    if !all.docker_update.is_empty() {
+    if why && !all.docker_update.is_empty() {
         out.push_str("\nContainers that run, until they are made again\n");
+        all.docker_update.iter().for_each(|line| drop(writeln!(out, "  {line}")));
+    } else if !all.docker_update.is_empty() {
+        let _ = writeln!(out, "\nContainers that run: {} lines of docker update: --why", all.docker_update.len());
     }
-    let most = if why { usize::MAX } else { MOST_COMMANDS };
-    listed(all.docker_update.iter().map(String::as_str), most, "  ", out);
     for drop_in in &all.systemd {
         let _ = write!(out, "\n/etc/systemd/system/{}\n{}", drop_in.path, indented(&drop_in.text));
     }
