@@ -109,7 +109,9 @@ fn checks(all: &Document, why: bool, out: &mut String) {
         out.push_str(&wrap(&format!("{}{who}: {}{changes}", finding.check, finding.evidence), "  "));
         if changes.is_empty() {
             // Not wrapped, since they are copied.
-            finding.change.iter().for_each(|change| drop(writeln!(out, "    {change}")));
+            for change in &finding.change {
+                let _ = writeln!(out, "    {change}");
+            }
         }
     }
     for (check, count) in left.into_iter().filter(|(_, count)| !why && *count > MOST_FINDINGS) {
@@ -130,11 +132,17 @@ fn watched(all: &Document) -> Vec<String> {
 fn files(all: &Document, why: bool, out: &mut String) {
     if why && !all.docker_update.is_empty() {
         out.push_str("\nContainers that run, until they are made again\n");
-        all.docker_update.iter().for_each(|line| drop(writeln!(out, "  {line}")));
+        for line in &all.docker_update {
+            let _ = writeln!(out, "  {line}");
+        }
     } else if !all.docker_update.is_empty() {
         let _ = writeln!(out, "\nContainers that run: {} lines of docker update: --why", all.docker_update.len());
     }
-    for drop_in in &all.systemd {
+    if !why && !all.systemd.is_empty() {
+        let count = all.systemd.len();
+        let _ = writeln!(out, "\nUnits of systemd: {count} drop-ins: --why shows them, --systemd DIR writes them");
+    }
+    for drop_in in all.systemd.iter().filter(|_| why) {
         let _ = write!(out, "\n/etc/systemd/system/{}\n{}", drop_in.path, indented(&drop_in.text));
     }
     if let Some(made) = &all.compose {
