@@ -226,6 +226,27 @@ fn the_override_is_a_new_file_and_the_users_stays() {
     }
     assert_eq!(fs::read(&compose).unwrap(), before);
     assert_eq!(fs::read_to_string(&foreign).unwrap(), "services: {}\n");
+    // A folder stands for the files that Compose finds in it, with their variables.
+    let folder = dir.path().join("project");
+    fs::create_dir(&folder).unwrap();
+    let project = folder.to_str().unwrap();
+    let empty = sampler(&[&home, "--compose", project]);
+    assert!(
+        !empty.status.success() && String::from_utf8_lossy(&empty.stderr).contains("find a Compose file in"),
+        "{empty:?}"
+    );
+    fs::copy(&compose, folder.join("compose.yaml")).unwrap();
+    fs::write(folder.join("compose.override.yaml"), "services: {redis: {mem_limit: \"${REDIS}\"}}\n").unwrap();
+    fs::write(folder.join(".env"), "REDIS=300m\n").unwrap();
+    fs::write(folder.join("other.env"), "REDIS=400m\n").unwrap();
+    let redis = |more: &[&str]| {
+        let told = advise(&[&[home.as_str(), "--compose", project], more].concat());
+        assert_eq!(told["compose"]["files"].as_array().unwrap().len(), 2);
+        let services = told["compose"]["services"].as_array().unwrap().clone();
+        services.iter().find(|service| service["name"] == "redis").unwrap()["limit_bytes"].as_u64().unwrap() / MIB
+    };
+    let other = folder.join("other.env");
+    assert_eq!((redis(&[]), redis(&["--env-file", other.to_str().unwrap()])), (300, 400));
 }
 
 /// What Compose makes of files, as JSON; `None` where no Compose is.

@@ -119,7 +119,13 @@ fn a_leak_that_kills_cut_is_a_leak_with_restarts() {
     for t in 0..1200u64 {
         // Filled in 200 s, killed, begun again.
         let anon = 20 * MIB + t % 200 * MIB;
-        let _ = writeln!(csv, "/web,{},{anon},{anon},0,{},{}", t * 1_000_000_000, 220 * MIB, t / 200);
+        let _ = writeln!(
+            csv,
+            "/web,{},{anon},{anon},0,{},{}",
+            1_700_000_000_000_000_000 + t * 1_000_000_000,
+            220 * MIB,
+            t / 200
+        );
     }
     let file = dir.path().join("in.csv");
     std::fs::write(&file, csv).unwrap();
@@ -142,7 +148,7 @@ fn a_leak_without_a_limit_runs_into_that_of_its_parent() {
             ("/vm/leak", leak, "max".into()),
             ("/vm/db", other, "max".into()),
         ] {
-            let _ = writeln!(csv, "{path},{},{size},{size},0,{max}", t * 1_000_000_000);
+            let _ = writeln!(csv, "{path},{},{size},{size},0,{max}", 1_700_000_000_000_000_000 + t * 1_000_000_000);
         }
     }
     let file = dir.path().join("in.csv");

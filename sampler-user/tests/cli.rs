@@ -1,6 +1,7 @@
 //! The command as a user has it: exit codes, messages, and real cgroups where the machine allows.
 #![allow(clippy::unwrap_used, clippy::print_stderr, reason = "a test panics and says why it skips")]
 
+use std::fs;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
@@ -115,7 +116,7 @@ fn csv_is_imported_shown_and_exported() {
     let file = dir.path().join("web.csv");
     std::fs::write(
         &file,
-        "ts_ns,rss,max,colour\n1000000000000,5,max,red\n1000100000001,7,100,red\n1000200000000,,x,red\n",
+        "ts_ns,rss,max,colour\n1700000000000000000,5,max,red\n1700000000100000001,7,100,red\n1700000000200000000,,x,red\n",
     )
     .unwrap();
     let out = dir.path().join("rec");
@@ -124,7 +125,7 @@ fn csv_is_imported_shown_and_exported() {
     assert!(imported.status.success(), "{}", text(&imported.stderr));
     assert!(text(&imported.stderr).contains("`colour` is left out"), "{}", text(&imported.stderr));
     let csv = text(&sampler(&["export", out, "--fields", "anon,max"]).stdout);
-    let want = "cgroup,id,time,lag_us,max,anon,name\nweb,0,1970-01-01T00:16:40.000000Z,0,inf,5,\nweb,0,1970-01-01T00:16:40.100000Z,0,100,7,\n";
+    let want = "cgroup,id,time,lag_us,max,anon,name\nweb,0,2023-11-14T22:13:20.000000Z,0,inf,5,\nweb,0,2023-11-14T22:13:20.100000Z,0,100,7,\n";
     assert_eq!(csv, want);
     let jsonl = text(&sampler(&["export", out, "--fields", "max", "--format", "jsonl"]).stdout);
     assert!(jsonl.lines().next().unwrap().contains("\"max\":\"max\""), "{jsonl}");
@@ -137,7 +138,7 @@ fn prometheus_json_is_imported() {
     let file = dir.path().join("p.json");
     let series = |name: &str, value: &str| {
         format!(
-            "{{\"metric\":{{\"__name__\":\"{name}\",\"id\":\"/docker/a\"}},\"values\":[[10.5,\"{value}\"],[11.5,\"{value}\"]]}}"
+            "{{\"metric\":{{\"__name__\":\"{name}\",\"id\":\"/docker/a\"}},\"values\":[[1700000010.5,\"{value}\"],[1700000011.5,\"{value}\"]]}}"
         )
     };
     let document = format!(
@@ -151,7 +152,7 @@ fn prometheus_json_is_imported() {
     let output = sampler(&["import", file.to_str().unwrap(), "--out", out.to_str().unwrap()]);
     assert!(text(&output.stderr).contains("container_fs_reads_total"));
     let csv = text(&sampler(&["export", out.to_str().unwrap(), "--fields", "anon,max"]).stdout);
-    assert!(csv.contains("/docker/a,0,1970-01-01T00:00:10.500000Z,0,inf,42"), "{csv}");
+    assert!(csv.contains("/docker/a,0,2023-11-14T22:13:30.500000Z,0,inf,42"), "{csv}");
 }
 
 #[test]
@@ -293,4 +294,27 @@ fn sigkill_loses_nothing_that_was_journalled() {
         );
     }
     eprintln!("{trials} kills, {torn} torn tails, all recovered");
+}
+
+#[test]
+fn a_demo_without_root_explains_the_recording_that_is_in_the_program() {
+    use std::os::unix::fs::PermissionsExt;
+    use std::os::unix::process::CommandExt;
+    let dir = tempfile::tempdir().unwrap();
+    fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o777)).unwrap();
+    // As an installed program: the source is out of its reach.
+    let program = dir.path().join("sampler");
+    fs::copy(env!("CARGO_BIN_EXE_sampler"), &program).unwrap();
+    let out = dir.path().join("demo");
+    let mut demo = Command::new(&program);
+    demo.arg("demo").arg("--out").arg(&out).current_dir(dir.path());
+    if rustix::process::geteuid().is_root() {
+        demo.uid(65534).gid(65534);
+    }
+    let done = demo.output().unwrap();
+    let (page, notes) = (text(&done.stdout), text(&done.stderr));
+    assert!(done.status.success(), "{notes}");
+    assert!(page.contains("its own limit of 64 MiB") && page.contains("cause: burst"), "{page}");
+    assert!(notes.contains("Next:") && !notes.contains(env!("CARGO_MANIFEST_DIR")), "{notes}");
+    assert!(fs::metadata(out.join("report.html")).unwrap().len() > 10_000);
 }

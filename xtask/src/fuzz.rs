@@ -21,7 +21,7 @@ pub struct Args {
     target: Vec<String>,
 }
 
-const TARGETS: [&str; 6] = ["journal", "block", "kmsg", "kernel_files", "wslconfig", "advice"];
+const TARGETS: [&str; 8] = ["journal", "block", "kmsg", "kernel_log", "kernel_files", "wslconfig", "advice", "import"];
 
 pub fn run(args: &Args) -> anyhow::Result<()> {
     if Command::new("cargo").args(["fuzz", "--version"]).output().is_ok_and(|output| !output.status.success()) {
@@ -85,10 +85,20 @@ fn seed(target: &str, to: &Path) -> anyhow::Result<usize> {
                 }
             }
         }
+        "kernel_log" => {
+            for file in fs::read_dir(data.join("kernel-logs"))?.flatten() {
+                put(&fs::read(file.path())?)?;
+            }
+        }
         "wslconfig" => {
             let hosts = sh::root().join("sampler-user/tests/hosts");
             for file in ["wsl-hybrid/mnt/c/Users/Ada Q/.wslconfig", "wsl-v2/mnt/c/Users/ada/.wslconfig"] {
                 put(&fs::read(hosts.join(file))?)?;
+            }
+        }
+        "import" => {
+            for file in fs::read_dir(data.join("import"))?.flatten() {
+                put(&fs::read(file.path())?)?;
             }
         }
         "advice" => {

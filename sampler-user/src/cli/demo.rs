@@ -1,21 +1,27 @@
 //! `sampler demo`
 
-use std::path::PathBuf;
+use std::fs;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
+use sampler::reading::incidents::Incidents;
 use sampler::ui::terminal::say;
+use sampler::ui::text::page::{Style, page};
 
+use crate::cli::excerpt::Excerpt;
 use crate::cli::folders::fresh_folder;
+use crate::cli::output::print;
 use crate::cli::record::RecordOptions;
-use crate::cli::{exit, run};
+use crate::cli::remote::EVER;
+use crate::cli::{exit, report, run};
 
 /// Watch a real leak until the kernel kills it, then explain it.
 ///
 /// A child leaks memory in a cgroup of its own with a small limit; the recorder samples it at 100 Hz, and at 1 kHz once it
-/// comes near its limit. Nothing else on the machine is touched. Without root the recording that comes with the source is
-/// explained instead.
+/// comes near its limit. Nothing else on the machine is touched. Without root a recording that is in the
+/// program is explained instead.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Example:\n  sudo sampler demo --out /tmp/demo && sampler info /tmp/demo")]
 pub struct Args {
@@ -55,10 +61,10 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
         leak(mib, args.load);
         return Ok(ExitCode::SUCCESS);
     }
-    if !rustix::process::geteuid().is_root() {
-        return bundled();
-    }
     let out = args.out.clone().unwrap_or_else(|| fresh_folder("demo"));
+    if !rustix::process::geteuid().is_root() {
+        return bundled(&out);
+    }
     say(&format!(
         "A child leaks 25 MiB/s in a cgroup limited to {LIMIT_MIB} MiB, sampled at 100 Hz (1 kHz near the limit) …"
     ));
@@ -91,6 +97,7 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
             "the child was not killed (it ended with {status}): is swap larger than the leak, or the OOM killer off?"
         );
     }
+    explain(&out)?;
     Ok(ExitCode::SUCCESS)
 }
 
@@ -115,13 +122,51 @@ fn leak(mib: u32, load: Load) {
     std::hint::black_box((&base, &kept, &garbage));
 }
 
-/// The recording that comes with the source: a leak to its kill.
-fn bundled() -> anyhow::Result<ExitCode> {
-    let data = PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../data/recordings/demo"));
-    let data = data.canonicalize().unwrap_or(data);
-    say("Not root, so no cgroup can be made; this is the recording that comes with the source.");
-    let text = run::report(&data, None)
-        .with_context(|| format!("read {}; run as root for a live demo: sudo sampler demo", data.display()))?;
-    say(&text);
+/// A file of the recording that is in the program: its place below the recording's folder, and its bytes.
+macro_rules! bundled {
+    ($($table:literal),*) => {
+        [$((
+            concat!($table, "/host=vm/date=2026-11-24/20261124T111724180Z-bb2daa04-00000.parquet"),
+            include_bytes!(concat!(
+                env!("CARGO_MANIFEST_DIR"),
+                "/../data/recordings/demo/",
+                $table,
+                "/host=vm/date=2026-11-24/20261124T111724180Z-bb2daa04-00000.parquet"
+            )),
+        )),*]
+    };
+}
+
+/// A leak to its kill, recorded by `sampler demo` as root.
+const BUNDLED: [(&str, &[u8]); 5] = bundled!("cgroups", "events", "host", "processes", "samples");
+
+/// Explains the recording that is in the program.
+fn bundled(out: &Path) -> anyhow::Result<ExitCode> {
+    say("Without root no cgroup can be made: this is a recording of `sudo sampler demo`, which is in the program.");
+    for (place, bytes) in BUNDLED {
+        let path = out.join(place);
+        let folder = path.parent().unwrap_or(out);
+        fs::create_dir_all(folder)
+            .and_then(|()| fs::write(&path, bytes))
+            .with_context(|| format!("write {}; choose another folder with --out", path.display()))?;
+    }
+    say(&run::report(out, None)?);
+    explain(out)?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// Shows the page of the kill, writes the report, and says what to try next.
+fn explain(out: &Path) -> anyhow::Result<()> {
+    let mut incidents = Incidents::of(out)?;
+    let Some(last) = incidents.all.last().cloned() else { bail!("{} holds no incident", out.display()) };
+    print(&page(&incidents.explain(&last)?, Style::of_terminal()))?;
+    let html = out.join("report.html");
+    report::write(out, &Excerpt::of(EVER), &html)?;
+    let dir = out.display();
+    say(&format!(
+        "\nNext:\n  sampler analyze {dir}        whether it leaks, and when it reaches its limit\n  xdg-open {}\n  \
+         sudo sampler record     records all cgroups of this machine; `sampler postmortem` explains the next kill",
+        html.display()
+    ));
+    Ok(())
 }

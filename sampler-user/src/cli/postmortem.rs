@@ -1,28 +1,34 @@
 //! `sampler postmortem`
 
-use std::collections::BTreeMap;
 use std::io::IsTerminal;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::{Context, bail};
 use sampler::analysis::incident::Incident;
-use sampler::analysis::lives::GAP_US;
+use sampler::analysis::incident::incident_ref::IncidentRef;
 use sampler::model::time::format_us;
-use sampler::model::units::{micros, printable};
+use sampler::model::units::printable;
 use sampler::reading::incidents::{Incidents, WithoutIncident};
 use sampler::ui::text::page::{Style, page};
 use serde::Serialize;
 
+use crate::cli::incident_list::{FORMAT, Item, Listed, folded};
+use crate::cli::kernel_log;
 use crate::cli::remote::{EVER, LocalRecordings};
 
 /// Explain an OOM kill, a process that died otherwise, or a recording that ends abruptly: what ate the memory, since when, and what to change.
 ///
-/// Needs nothing but the recording: no root, and not the machine it was made on.
+/// Needs nothing but the recording: no root, and not the machine it was made on. Without a recording, a kernel log shows whose
+/// limit was hit, who died, and what the memory was then: `dmesg`, `journalctl` in any form, syslog, a serial console, events of
+/// Kubernetes, as they are or pasted.
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Example:\n  sampler postmortem /var/lib/sampler --last --json | jq -r .incidents[].verdict")]
+#[command(
+    after_help = "Examples:\n  sampler postmortem /var/lib/sampler --last --json | jq -r .incidents[].verdict\n  sudo dmesg -T | sampler postmortem -\n  sampler postmortem /var/log/syslog --list"
+)]
 pub struct Args {
-    /// The recording: its folder, its address (s3://…), or a .journal file [default: where `record` writes]
+    /// The recording: its folder, its address (s3://…), or a .journal file; or a kernel log, `-` for standard input [default: where `record` writes]
+    #[arg(value_name = "DIR|LOG|-")]
     dir: Option<PathBuf>,
     /// The last incident; the default.
     #[arg(long, conflicts_with_all = ["at", "list", "all"])]
@@ -50,26 +56,32 @@ pub struct Args {
 #[derive(Debug, Serialize)]
 struct Postmortem {
     format: &'static str,
+    source: &'static str,
     incidents: Vec<Incident>,
     problems: Vec<sampler::model::recording::Problem>,
 }
 
-#[derive(Debug, Serialize)]
-struct Listed {
-    time: String,
-    kind: sampler::analysis::incident::incident_ref::IncidentKind,
-    kills: u64,
-    what: String,
-    /// The workload whose limit was hit: kills that have the same may be one restart loop.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    workload: Option<String>,
-}
-
 /// Runs the command.
 pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
+    if let Some(path) = args.dir.as_deref().filter(|path| kernel_log::is_log(path)) {
+        let wanted = kernel_log::Wanted {
+            at: args.at,
+            all: args.all,
+            list: args.list,
+            unfold: args.unfold,
+            json: args.json,
+            html: args.html.as_deref(),
+        };
+        return kernel_log::run(&wanted, path);
+    }
     let here = LocalRecordings::of(args.dir.as_slice(), &EVER)?;
     let dir = here.dir();
-    let mut incidents = Incidents::of(dir)?;
+    let mut incidents = Incidents::of(dir).inspect_err(|_| {
+        if args.dir.is_none() {
+            let hint = "without a recording, the kernel log shows its OOM kills: sudo dmesg -T | sampler postmortem -";
+            crate::cli::output::say(hint);
+        }
+    })?;
     if args.list {
         let text = if args.json {
             let listed: Vec<Listed> = incidents
@@ -85,7 +97,7 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
                 .collect();
             serde_json::to_string_pretty(&listed).context("write JSON")? + "\n"
         } else {
-            lines(&incidents, args.unfold)
+            folded(&items(&incidents), args.unfold)
         };
         let none = incidents.all.is_empty().then(|| incidents.without_incident());
         match &none {
@@ -130,7 +142,7 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     }
     let text = if args.json {
         let problems = incidents.problems().to_vec();
-        let document = Postmortem { format: "sampler.postmortem.v1", incidents: pages, problems };
+        let document = Postmortem { format: FORMAT, source: "recording", incidents: pages, problems };
         serde_json::to_string_pretty(&document).context("write JSON")? + "\n"
     } else if let Some(none) = &none {
         format!("{none}\n")
@@ -160,42 +172,12 @@ fn code(none: &WithoutIncident) -> ExitCode {
     }
 }
 
-/// Kills of one workload that are folded at least.
-const FOLDED: usize = 3;
-
-/// The list as text: the kills of a restart loop in one line, where the first of them stands.
-fn lines(incidents: &Incidents, unfold: bool) -> String {
-    let all = &incidents.all;
-    let mut loops: BTreeMap<String, Vec<Vec<usize>>> = BTreeMap::new();
-    for (at, incident) in all.iter().enumerate() {
-        let Some(workload) = incidents.loop_of(incident) else { continue };
-        let chains = loops.entry(workload).or_default();
-        match chains.last_mut() {
-            Some(chain) if chain.last().is_some_and(|last| incident.at_us - all[*last].at_us <= GAP_US) => {
-                chain.push(at)
-            }
-            _ => chains.push(vec![at]),
-        }
-    }
-    let folded: Vec<Vec<usize>> =
-        loops.into_values().flatten().filter(|chain| !unfold && chain.len() >= FOLDED).collect();
-    let mut out = String::new();
-    for (at, incident) in all.iter().enumerate() {
-        let chain = folded.iter().find(|chain| chain.contains(&at));
-        if chain.is_some_and(|chain| chain.first() != Some(&at)) {
-            continue;
-        }
-        out += &incidents.line(incident);
-        if let Some(last) = chain.and_then(|chain| chain.last()) {
-            let count = chain.map_or(1, Vec::len);
-            let span = all[*last].at_us - incident.at_us;
-            let every = micros(u64::try_from(span / (count as i64 - 1).max(1)).unwrap_or(0));
-            out += &format!(
-                ", and again: {count} times until {}, one every {every} (--unfold)",
-                format_us(all[*last].at_us)
-            );
-        }
-        out.push('\n');
-    }
-    out
+fn items(incidents: &Incidents) -> Vec<Item> {
+    let item = |incident: &IncidentRef| Item {
+        at_us: Some(incident.at_us),
+        time: format_us(incident.at_us),
+        line: incidents.line(incident),
+        workload: incidents.loop_of(incident),
+    };
+    incidents.all.iter().map(item).collect()
 }

@@ -75,8 +75,8 @@ pub fn write(dir: &Path, part: &crate::cli::excerpt::Excerpt, file: &Path) -> an
 
 /// The page of some incidents alone: an hour around them.
 pub fn write_incidents(dir: &Path, file: &Path, incidents: Vec<Incident>) -> anyhow::Result<()> {
-    let first = incidents.iter().map(|incident| incident.time_us).min().unwrap_or(0);
-    let last = incidents.iter().map(|incident| incident.time_us).max().unwrap_or(0);
+    let first = incidents.iter().filter_map(|incident| incident.time_us).min().unwrap_or(0);
+    let last = incidents.iter().filter_map(|incident| incident.time_us).max().unwrap_or(0);
     let part = crate::cli::excerpt::Excerpt::of(first - 3_600_000_000..last + 60_000_000);
     save(dir, &part, file, incidents, Vec::new(), Vec::new())
 }
@@ -101,7 +101,7 @@ fn save(
     }
     let mut length: usize = sets.iter().map(Set::length).sum();
     for (n, incident) in incidents.iter().enumerate() {
-        let at = incident.time_us;
+        let Some(at) = incident.time_us else { continue };
         let minute = at - 60_000_000..at + 5_000_000;
         let title = format!("the minute before {}", sampler::model::units::time_of_day(at));
         let minute = set(&mut recording, &title, minute, &wants, &named);

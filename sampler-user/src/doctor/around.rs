@@ -1,7 +1,8 @@
 //! Checks of what is around the recorder: controllers, swap, what the guard needs, Docker, Compose, systemd, the disk.
 
-use crate::doctor::State::{Good, Lacks, Note};
-use crate::doctor::{Host, Look, hierarchy};
+use crate::doctor::hierarchy;
+use crate::doctor::host::State::{Good, Lacks, Note};
+use crate::doctor::host::{Host, Look};
 use crate::kernel::cgroupfs::layout::Version;
 use crate::model::units::{bytes, printable};
 

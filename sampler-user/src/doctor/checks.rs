@@ -1,7 +1,8 @@
 //! The table of checks.
 
-use crate::doctor::State::{Good, Lacks, Note};
-use crate::doctor::{Check, Host, Look, around, hierarchy, wsl};
+use crate::doctor::host::State::{Good, Lacks, Note};
+use crate::doctor::host::{Check, Host, Look};
+use crate::doctor::{around, hierarchy, wsl};
 
 /// All checks, from the ground up.
 pub static CHECKS: [Check; 23] = [
@@ -181,7 +182,7 @@ mod tests {
         (folder, host)
     }
 
-    fn look(name: &str, host: &Host) -> crate::doctor::Finding {
+    fn look(name: &str, host: &Host) -> crate::doctor::host::Finding {
         examine(host).into_iter().find(|finding| finding.check == name).unwrap()
     }
 

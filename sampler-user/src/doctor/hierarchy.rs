@@ -1,8 +1,8 @@
 //! Checks of the hierarchy that holds memory: which it is, whether the kernel was told to go without, whether it is passed down,
 //! and whether stalls are accounted. What a kernel is too old for is not advised.
 
-use crate::doctor::State::{Blocks, Good, Lacks, Note};
-use crate::doctor::{Host, Look};
+use crate::doctor::host::State::{Blocks, Good, Lacks, Note};
+use crate::doctor::host::{Host, Look};
 use crate::kernel::cgroupfs::layout::{Layout, Version};
 use crate::model::units::printable;
 

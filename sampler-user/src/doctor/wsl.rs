@@ -2,8 +2,8 @@
 
 use serde::Serialize;
 
-use crate::doctor::State::{Blocks, Good, Lacks, Note};
-use crate::doctor::{Host, Look, State};
+use crate::doctor::host::State::{Blocks, Good, Lacks, Note};
+use crate::doctor::host::{Host, Look, State};
 use crate::kernel::wsl::Wsl;
 use crate::model::units::{bytes, printable};
 use crate::model::wslconfig::keys::table;

@@ -41,7 +41,7 @@ pub struct Victim {
     pub comm: String,
     /// Owner.
     pub uid: u32,
-    /// Virtual size, bytes.
+    /// Virtual size, bytes; 0 where no witness told any of the sizes, as no process that is killed has none.
     pub total_vm: u64,
     /// Resident anonymous memory, bytes.
     pub anon_rss: u64,
@@ -87,6 +87,55 @@ pub struct Usage {
     pub failcnt: u64,
 }
 
+/// The memory of the machine as a report prints it (`Mem-Info`), bytes.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct MachineMemory {
+    /// What the kernel manages: all pages but the reserved ones.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub total: Option<u64>,
+    /// Swap there is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub swap_total: Option<u64>,
+    /// Swap that was free.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub swap_free: Option<u64>,
+    /// What the memory was: `active_anon`, `slab_unreclaimable`, `free` and others, as the kernel calls them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub parts: Vec<(String, u64)>,
+    /// Its zones.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub zones: Vec<Zone>,
+    /// Set aside for huge pages, used or not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub huge_pages: Option<u64>,
+    /// The largest caches of the slab that cannot be reclaimed, where they are listed.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub slabs: Vec<(String, u64)>,
+}
+
+impl MachineMemory {
+    /// A part by the kernel's name for it, bytes.
+    pub fn part(&self, name: &str) -> Option<u64> {
+        self.parts.iter().find(|(key, _)| key == name).map(|(_, value)| *value)
+    }
+}
+
+/// A zone of the machine's memory, bytes.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Zone {
+    /// NUMA node.
+    pub node: u32,
+    /// `DMA`, `DMA32`, `Normal`, `HighMem`, `Movable`.
+    pub name: String,
+    /// Free.
+    pub free: u64,
+    /// Below so much only few allocations are served.
+    pub min: u64,
+    /// What the kernel manages of it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub managed: Option<u64>,
+}
+
 /// The kernel's report of one kill, from its log.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct OomReport {
@@ -113,12 +162,30 @@ pub struct OomReport {
     /// Swap of the limit's cgroup (on v1 memory and swap).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub swap: Option<Usage>,
+    /// Kernel memory of the limit's cgroup, which v1 counts by itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kmem: Option<Usage>,
     /// memory.stat of the limit's cgroup as printed.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub stats: Vec<(String, u64)>,
-    /// The table of tasks.
+    /// The table of tasks; of a long one the largest.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub tasks: Vec<TaskRow>,
+    /// Rows that the table had; absent without a table.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub task_rows: Option<u64>,
+    /// Pid and name of the process that the kernel chose, where its child was killed in its place; the name is hostile.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub chosen: Option<(i32, String)>,
+    /// Memory of the machine, which the kernel prints when no limit of a cgroup was hit.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub machine: Option<Box<MachineMemory>>,
+    /// Release of the kernel, as the report has it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kernel: Option<String>,
+    /// Whether somebody asked for the kill (SysRq f), and memory was not why.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub manual: bool,
     /// Whether the whole cgroup was to be killed (memory.oom.group).
     #[serde(default)]
     pub group: bool,

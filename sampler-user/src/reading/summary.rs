@@ -270,6 +270,8 @@ pub fn explain(kill: &Kill, rise: Option<&CgroupSummary>) -> String {
     let merged = &kill.kill;
     let facts = KillFacts {
         time_us: kill.time_us,
+        when: None,
+        is_manual: merged.report.as_ref().is_some_and(|report| report.manual),
         comm: kill.comm.as_deref(),
         pid: kill.pid,
         cgroup: kill.cgroup.as_deref().map(|path| display_name(path, kill.name.as_deref())),

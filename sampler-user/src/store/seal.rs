@@ -102,10 +102,9 @@ fn recovered(segment: &Segment, stem: &str) -> Option<Event> {
     Some(Event { mono_ns: last, cgroup: None, what })
 }
 
-/// Writes series as a recording's file, without a journal: what `import` and `export` do. All series are of one table.
+/// Writes series as a recording's file, without a journal: what `export` does. All series are of one table.
 pub fn write_series(dir: &Path, origin: &Origin, stem: &str, table: Table, series: Vec<Series>) -> Result<u64, Error> {
-    let store = Store { dir, origin, stem: stem.to_owned() };
-    let written = store.wide(table, |each| {
+    write_groups(dir, origin, stem, table, |each: &mut Each<'_, Error>| {
         let (mut group, mut rows) = (Vec::new(), 0);
         for one in series {
             rows += one.len();
@@ -116,8 +115,27 @@ pub fn write_series(dir: &Path, origin: &Origin, stem: &str, table: Table, serie
             }
         }
         each(group)
-    })?;
-    Ok(written.map_or(0, |(rows, _)| rows))
+    })
+}
+
+/// Takes the series of a row group.
+pub type Each<'a, E> = dyn FnMut(Vec<Series>) -> Result<(), E> + 'a;
+
+/// Writes series as a recording's file, a row group at a time, as `give` has them: what `import` does. A failure, of `give`
+/// too, leaves no file.
+pub fn write_groups<E: From<Error>>(
+    dir: &Path,
+    origin: &Origin,
+    stem: &str,
+    table: Table,
+    give: impl FnOnce(&mut Each<'_, E>) -> Result<(), E>,
+) -> Result<u64, E> {
+    let store = Store { dir, origin, stem: stem.to_owned() };
+    let written = store.wide(table, |each| give(&mut |group| each(group).map_err(E::from)));
+    if written.is_err() {
+        let _ = fs::remove_file(store.file(TableKind::Wide(table)).temporary);
+    }
+    Ok(written?.map_or(0, |(rows, _)| rows))
 }
 
 type Written = Option<(u64, u64)>;
@@ -147,11 +165,11 @@ impl Store<'_> {
     }
 
     /// A wide table, a row group a batch. No rows, no file.
-    fn wide(
+    fn wide<E: From<Error>>(
         &self,
         table: Table,
-        give: impl FnOnce(&mut dyn FnMut(Vec<Series>) -> Result<(), Error>) -> Result<(), Error>,
-    ) -> Result<Written, Error> {
+        give: impl FnOnce(&mut Each<'_, Error>) -> Result<(), E>,
+    ) -> Result<Written, E> {
         let file = self.file(TableKind::Wide(table));
         let mut writer: Option<SerializedFileWriter<File>> = None;
         let mut rows = 0u64;
@@ -173,7 +191,7 @@ impl Store<'_> {
             };
             write().map_err(|source| file.bad(source))
         })?;
-        writer.map(|writer| Ok((rows, file.publish(writer)?))).transpose()
+        Ok(writer.map(|writer| Ok::<_, Error>((rows, file.publish(writer)?))).transpose()?)
     }
 
     /// A narrow table of one row group, whose columns `fill` writes by number.
@@ -314,9 +332,15 @@ fn write_group(
             }
             KeyColumn::Gap => {
                 let rows = series.iter().flat_map(|s| s.time_us.iter().zip(&s.lag_us));
-                let gaps: Vec<i32> = rows
-                    .map(|(time, lag)| lag.wrapping_sub(last_lag.insert(*time, *lag).unwrap_or(0)) as i32)
-                    .collect();
+                let gap = |(time, lag): (&i64, &u32)| {
+                    let before = last_lag.get(time).copied().unwrap_or(0);
+                    // Imported rows have no lag and a million times: only what differs is kept.
+                    if *lag != before {
+                        last_lag.insert(*time, *lag);
+                    }
+                    lag.wrapping_sub(before) as i32
+                };
+                let gaps: Vec<i32> = rows.map(gap).collect();
                 put::<Int32Type>(column_ref, &gaps, None)?;
             }
         }

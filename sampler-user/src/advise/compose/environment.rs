@@ -130,6 +130,7 @@ fn braced(inner: &str, variables: &Variables, missing: &mut Missing, depth: usiz
 /// The variables of a `.env` file. What `outer` has counts where a value refers to another variable.
 pub fn dotenv(text: &str, outer: &Variables) -> Variables {
     let mut all = Variables::new();
+    let mut known = outer.clone();
     let mut rest = text.trim_start_matches('\u{feff}');
     while !rest.is_empty() {
         rest = rest.trim_start();
@@ -143,8 +144,6 @@ pub fn dotenv(text: &str, outer: &Variables) -> Variables {
         let key = entry[..at].trim().to_owned();
         let from = line.len() - entry.len() + at + 1;
         let behind = rest[from..].trim_start_matches([' ', '\t']);
-        let mut known = all.clone();
-        known.extend(outer.iter().map(|(name, value)| (name.clone(), value.clone())));
         let expand = |text: &str| substitute(text, &known, &mut Missing::default());
         let (value, after) = match behind.chars().next() {
             Some(quote @ ('"' | '\'')) => match quoted(&behind[1..], quote) {
@@ -159,6 +158,9 @@ pub fn dotenv(text: &str, outer: &Variables) -> Variables {
             }
         };
         if !key.is_empty() {
+            if !outer.contains_key(&key) {
+                known.insert(key.clone(), value.clone());
+            }
             all.insert(key, value);
         }
         rest = after;

@@ -1,6 +1,8 @@
 //! Which recorded containers are which services of a Compose file.
 
-use crate::advise::compose::File;
+use std::collections::BTreeSet;
+
+use crate::advise::compose::{File, Service};
 use crate::model::identity::Identity;
 use crate::model::paths::name;
 
@@ -14,23 +16,42 @@ pub struct Known<'a> {
 }
 
 /// For each container the service it is, or none. By the labels that Compose sets, else by name. Where several projects were
-/// recorded with the same services, the one that the file or its folder is called after counts.
+/// recorded with the same services, the one that the file or its folder is called after counts; a file that was taken elsewhere
+/// is called after neither, and then the one project that the names tell of counts.
 pub fn services<'a>(file: &'a File, folder: Option<&str>, containers: &[Known<'_>]) -> Vec<Option<&'a str>> {
     let project = file.name.clone().or_else(|| folder.map(project_name));
     let projects: Vec<&str> = containers.iter().filter_map(|known| known.who?.project.as_deref()).collect();
     let is_recorded = project.as_deref().is_some_and(|project| projects.contains(&project));
-    containers
+    let of_project = |who: &Identity| !is_recorded || who.project.is_none() || who.project == project;
+    let wanted: Vec<Option<String>> = containers
         .iter()
-        .map(|known| {
-            let of_project = |who: &Identity| !is_recorded || who.project.is_none() || who.project == project;
-            let wanted = match known.who {
-                Some(who) if who.service.is_some() => who.service.clone().filter(|_| of_project(who))?,
-                Some(who) if who.name.is_some() => who.name.clone()?,
-                _ => name(known.path).to_owned(),
-            };
-            by_name(file, project.as_deref(), &wanted)
+        .map(|known| match known.who {
+            Some(who) if who.service.is_some() => who.service.clone().filter(|_| of_project(who)),
+            Some(who) if who.name.is_some() => who.name.clone(),
+            _ => Some(name(known.path).to_owned()),
         })
-        .collect()
+        .collect();
+    let told: BTreeSet<&str> = wanted.iter().flatten().filter_map(|name| project_of(file, name)).collect();
+    let named = match (&project, told.first()) {
+        (Some(project), Some(only)) if !is_recorded && told.len() == 1 && *project != *only => Some(*only),
+        (project, _) => project.as_deref(),
+    };
+    wanted.iter().map(|wanted| by_name(file, named, wanted.as_deref()?)).collect()
+}
+
+/// The project of a container's name, by the service of a file that stands in it.
+fn project_of<'n>(file: &File, name: &'n str) -> Option<&'n str> {
+    let fits = |service: &Service| {
+        ["-", "_"].iter().find_map(|dash| {
+            let at = name
+                .find(&format!("{dash}{}{dash}", service.name))
+                .or_else(|| name.find(&format!("_{}.", service.name)));
+            let project = &name[..at?];
+            (!project.is_empty() && is_made_by_compose(project, &service.name, name)).then_some(project)
+        })
+    };
+    // `shop-my-web-1` is my-web of shop, where there is a my-web.
+    file.services.iter().filter_map(fits).min_by_key(|project| project.len())
 }
 
 fn by_name<'a>(file: &'a File, project: Option<&str>, wanted: &str) -> Option<&'a str> {
@@ -108,6 +129,22 @@ mod tests {
         ];
         assert_eq!(services(&file, Some("My.Shop"), &known)[..2], [Some("web"), Some("web")], "nobody is of myshop");
         assert_eq!(services(&file, Some("Shop"), &known), of_shop);
+        // A file that was taken elsewhere, with one project recorded, or two.
+        let moved = File::read(b"services: {web: {image: a}, my-web: {image: b}}").unwrap();
+        let taken = |names: &[&str]| {
+            let whos: Vec<Identity> = names.iter().map(|name| who(None, None, Some(name))).collect();
+            let known: Vec<Known<'_>> = whos.iter().map(|who| Known { path: "/docker/x", who: Some(who) }).collect();
+            services(&moved, Some("backup"), &known)
+                .into_iter()
+                .map(|service| service.map(str::to_owned))
+                .collect::<Vec<_>>()
+        };
+        let found = |names: &[&str]| {
+            taken(names).into_iter().map(|name| name.unwrap_or_default()).collect::<Vec<_>>().join(" ")
+        };
+        assert_eq!(found(&["shop-web-1", "shop-my-web-2", "mail"]), "web my-web ");
+        assert_eq!(found(&["shop-web-1", "post-web-1"]), " ");
+        assert_eq!(found(&["backup-web-1", "post-web-1"]), "web ");
         let named = File { name: Some("other".into()), ..file.clone() };
         assert_eq!(services(&named, Some("shop"), &known)[..2], [None, Some("web")]);
     }

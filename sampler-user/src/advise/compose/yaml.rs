@@ -191,7 +191,13 @@ impl<'a> Builder<'a> {
             for node in all {
                 let Node::Map(from) = node else { return Err("<< takes a mapping or a list of mappings".into()) };
                 for (key, value) in from {
-                    map.entry(key).or_insert(value);
+                    // A reset takes away what was there before, not what is merged in beside it.
+                    let value = match map.get(&key) {
+                        Some(Node::Reset) => Node::Override(Box::new(value)),
+                        Some(_) => continue,
+                        None => value,
+                    };
+                    map.insert(key, value);
                 }
             }
         }

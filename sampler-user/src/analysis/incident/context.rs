@@ -46,6 +46,8 @@ pub struct IncidentContext {
     pub death: Option<Box<Death>>,
     /// Where it was recorded.
     pub origin: Origin,
+    /// When it was, of a kill that only a kernel's log shows: then nothing was recorded around it.
+    pub logged: Option<Logged>,
     /// The cgroups: an hour of what is slow, a minute of all.
     pub cgroups: BTreeMap<String, Trace>,
     /// The machine.
@@ -68,12 +70,27 @@ pub struct IncidentContext {
     pub restarts: Option<Loop>,
 }
 
+/// When something was by a kernel's log, which may know no date, or no time at all.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Logged {
+    /// As the log has it: RFC 3339 where it can be, else as much of that as is known.
+    pub time: String,
+    /// Behind `was killed`: ` at 02:11:47 (the log's clock)`, ` 86412.5 s after boot`, or nothing.
+    pub words: String,
+    /// Microseconds since 1970, where the date and the zone are known.
+    pub time_us: Option<i64>,
+    /// What is missing of it, in a sentence.
+    pub unknown: Option<String>,
+}
+
 /// One way to rank cgroups.
 type Way<'a> = &'a dyn Fn(&str, &Trace) -> i64;
 
 /// The victim of a kill, where its sizes are known.
 fn sizes(kill: &OomKill) -> Option<&evidence::Victim> {
-    kill.victim.as_ref().filter(|_| kill.report.is_some() || kill.probe.as_ref().is_some_and(|p| p.has_sizes))
+    // Of a line that was cut the sizes are not known.
+    let victim = kill.victim.as_ref().filter(|victim| victim.total_vm + victim.anon_rss > 0 || kill.probe.is_some());
+    victim.filter(|_| kill.report.is_some() || kill.probe.as_ref().is_some_and(|p| p.has_sizes))
 }
 
 impl IncidentContext {
@@ -87,6 +104,7 @@ impl IncidentContext {
             afterwards: incident.afterwards,
             death: incident.death.clone(),
             origin,
+            logged: None,
             cgroups: BTreeMap::new(),
             host: Trace::default(),
             processes: Vec::new(),
@@ -180,7 +198,7 @@ impl IncidentContext {
         let one = |(time_us, kill): &(i64, OomKill)| {
             let (known, sizes) = (kill.victim.as_ref(), sizes(kill));
             Victim {
-                time_us: *time_us,
+                time_us: self.logged.as_ref().map_or(Some(*time_us), |logged| logged.time_us),
                 pid: known.map(|v| v.pid),
                 comm: known.map(|v| v.comm.clone()),
                 cgroup: kill.victim_cgroup.clone(),

@@ -9,6 +9,10 @@ use crate::model::units::{bytes, printable, time_of_day};
 pub struct KillFacts<'a> {
     /// When, microseconds since 1970.
     pub time_us: i64,
+    /// When, as a kernel's log has it, with the space in front: ` at 02:11:47 (the log's clock)`; absent where `time_us` is known.
+    pub when: Option<&'a str>,
+    /// Whether somebody asked the kernel for the kill (SysRq f).
+    pub is_manual: bool,
     /// Name of the first victim, where a witness named it.
     pub comm: Option<&'a str>,
     /// Its pid, where it is to be shown.
@@ -37,6 +41,8 @@ impl KillFacts<'_> {
     ///
     /// let facts = KillFacts {
     ///     time_us: 0,
+    ///     when: None,
+    ///     is_manual: false,
     ///     comm: Some("java"),
     ///     pid: Some(7),
     ///     cgroup: Some("shop/orders".into()),
@@ -55,7 +61,11 @@ impl KillFacts<'_> {
 
     /// The same without who: `was OOM-killed at 00:00:00 UTC by …`.
     pub fn was_killed(&self, more: &str) -> String {
-        format!("was OOM-killed at {} UTC by {}{more}.", time_of_day(self.time_us), self.killed_by())
+        let when = match self.when {
+            Some(words) => words.to_owned(),
+            None => format!(" at {} UTC", time_of_day(self.time_us)),
+        };
+        format!("was OOM-killed{when} by {}{more}.", self.killed_by())
     }
 
     /// Who was killed.
@@ -76,6 +86,9 @@ impl KillFacts<'_> {
 
     /// By whose limit.
     fn killed_by(&self) -> String {
+        if self.is_manual {
+            return "the kernel because somebody asked for it (SysRq f), not because memory had run out".into();
+        }
         let size = self.limit.limit.map_or_else(|| "unknown size".into(), bytes);
         let cgroup = self.limit.cgroup.as_deref().map(printable).unwrap_or_default();
         match self.limit.owner {
@@ -91,6 +104,9 @@ impl KillFacts<'_> {
                 Some(swap) => format!("the machine, which has {size} and {} of swap", bytes(swap)),
                 None => format!("the machine, which has {size}"),
             },
+            Owner::Unknown if self.constraint == Constraint::Memcg => {
+                "the limit of a cgroup that no witness named".into()
+            }
             Owner::Unknown => "a limit that no witness named".into(),
         }
     }

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::analysis::incident::context::IncidentContext;
+use crate::model::evidence::MachineMemory;
 use crate::model::fields::FieldId;
 use crate::model::paths::is_below;
 
@@ -44,8 +45,9 @@ pub struct CgroupMemory {
     /// Swap.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub swap: Option<u64>,
-    /// Growth in the hour before (or since it is known) of what cannot be reclaimed.
-    pub grew: i64,
+    /// Growth in the hour before (or since it is known) of what cannot be reclaimed; absent where only a kernel's log is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub grew: Option<i64>,
     /// Whether the parts are from the kernel's report of the kill, and so exact.
     pub exact: bool,
     /// How old the parts are, microseconds before the incident; absent when exact.
@@ -91,6 +93,9 @@ pub struct HostMemory {
     /// Sum of the limits of the cgroups that have one, each counted once.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub limits: Option<u64>,
+    /// The kernel's report of it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reported: Option<Box<MachineMemory>>,
 }
 
 /// The cgroups that matter: owner of the limit, victim and members, largest first.
@@ -129,7 +134,7 @@ fn one(context: &IncidentContext, path: &str) -> CgroupMemory {
         sock: get(FieldId::Sock),
         pagetables: get(FieldId::Pagetables),
         swap: get(FieldId::SwapCurrent),
-        grew: context.growth(path, trace, context.since_us()),
+        grew: context.logged.is_none().then(|| context.growth(path, trace, context.since_us())),
         exact: false,
         age_us: trace.last(FieldId::Anon, at).map(|(time, _)| at - time),
     };
@@ -142,18 +147,25 @@ fn one(context: &IncidentContext, path: &str) -> CgroupMemory {
             names.iter().find_map(value)
         };
         // v1 has other names, with those below it in `total_`.
-        if let Some(anon) = stat(&["anon", "total_rss"]) {
+        if let Some(anon) = stat(&["anon", "total_rss", "rss"]) {
             let shmem = stat(&["shmem", "total_shmem"]);
             memory.anon = Some(anon);
             memory.shmem = shmem.or(memory.shmem);
-            memory.file =
-                stat(&["file", "total_cache"]).map(|file| file.saturating_sub(shmem.unwrap_or(0))).or(memory.file);
-            memory.kernel = stat(&["kernel"]).or(memory.kernel);
+            memory.file = stat(&["file", "total_cache", "cache"])
+                .map(|file| file.saturating_sub(shmem.unwrap_or(0)))
+                .or(memory.file);
+            memory.kernel = stat(&["kernel"]).or(report.kmem.map(|kmem| kmem.usage)).or(memory.kernel);
             memory.slab = stat(&["slab"]).or(memory.slab);
             memory.sock = stat(&["sock"]).or(memory.sock);
             memory.pagetables = stat(&["pagetables"]).or(memory.pagetables);
             (memory.exact, memory.age_us) = (true, None);
         }
+        // v1 counts memory and swap together.
+        let swap = report.swap.map(|swap| match report.kmem {
+            Some(_) => swap.usage.saturating_sub(report.memory.map_or(0, |memory| memory.usage)),
+            None => swap.usage,
+        });
+        memory.swap = memory.swap.or(swap.filter(|_| context.logged.is_some()));
         memory.current = report.memory.map(|usage| usage.usage).or(memory.current);
         memory.limit = report.memory.and_then(|usage| usage.limit).or(memory.limit);
     }
@@ -212,6 +224,7 @@ pub fn host(context: &IncidentContext) -> HostMemory {
         swap_total: get(FieldId::SwapTotal),
         swap_free: get(FieldId::SwapFree),
         limits: limits(context, "/").map(|(sum, _)| sum),
+        reported: context.kill().and_then(|kill| kill.report.as_ref()?.machine.clone()),
     }
 }
 

@@ -58,6 +58,7 @@ pub mod limit;
 pub mod memory;
 pub mod naming;
 pub mod page;
+pub mod report;
 pub mod timeline;
 pub mod trace;
 pub mod unknown;
@@ -65,7 +66,7 @@ pub mod verdict;
 pub mod victim;
 
 pub use self::limit::{Limit, Owner};
-pub use self::page::{FORMAT, Incident, explain};
+pub use self::page::{FORMAT, Incident, Source, explain};
 pub use self::victim::{Trigger, Victim};
 
 #[cfg(test)]

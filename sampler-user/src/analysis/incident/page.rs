@@ -14,7 +14,7 @@ use crate::analysis::incident::memory::{self, CgroupMemory, HostMemory, ProcessM
 use crate::analysis::incident::naming::{display_name, title_among};
 use crate::analysis::incident::timeline::{self, Timeline};
 use crate::analysis::incident::victim::{Trigger, Victim};
-use crate::analysis::incident::{unknown, verdict};
+use crate::analysis::incident::{report, unknown, verdict};
 use crate::analysis::lives::{Life, Loop};
 use crate::model::time::format_us;
 
@@ -28,10 +28,14 @@ pub struct Incident {
     pub format: String,
     /// What kind of incident.
     pub kind: IncidentKind,
-    /// When, RFC 3339.
+    /// What it is known from.
+    #[serde(default)]
+    pub source: Source,
+    /// When, RFC 3339; of a kernel's log as much of that as it says.
     pub time: String,
-    /// When, microseconds since 1970.
-    pub time_us: i64,
+    /// When, microseconds since 1970; absent where a kernel's log does not say the date or the zone.
+    #[serde(default)]
+    pub time_us: Option<i64>,
     /// The machine.
     pub host: String,
     /// Its kernel.
@@ -87,6 +91,17 @@ pub struct Incident {
     pub witnesses: Vec<String>,
 }
 
+/// What an incident is known from.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Source {
+    /// A recording.
+    #[default]
+    Recording,
+    /// The kernel's log alone.
+    KernelLog,
+}
+
 impl Incident {
     /// A cgroup as people call it, or the machine. Safe to show.
     pub fn called(&self, cgroup: Option<&str>) -> String {
@@ -98,7 +113,8 @@ impl Incident {
 fn names(context: &IncidentContext) -> BTreeMap<String, String> {
     let of_events = context.events.iter().filter_map(|event| event.event.cgroup.as_ref());
     let title = |path: &String| Some((path.clone(), title_among(&context.names, path)?));
-    context.cgroups.keys().chain(of_events).filter_map(title).collect()
+    let of_kills = context.kills.iter().filter_map(|(_, kill)| kill.victim_cgroup.as_ref());
+    context.cgroups.keys().chain(of_events).chain(of_kills).filter_map(title).collect()
 }
 
 fn is_zero(number: &u64) -> bool {
@@ -107,16 +123,19 @@ fn is_zero(number: &u64) -> bool {
 
 /// The page of an incident, from what was recorded around it.
 pub fn explain(context: &IncidentContext) -> Incident {
-    let mut causes = cause::judge(context);
+    let is_log = context.logged.is_some();
+    let mut causes = if is_log { report::judge(context) } else { cause::judge(context) };
     let cause = cause::primary(&causes);
     let contributing = cause::contributing(&causes, cause);
     causes.retain(|judgement| !judgement.speaks_for.is_empty() || !judgement.against.is_empty());
     let confidence = verdict::confidence(context, &causes, cause);
+    let time = context.logged.as_ref().map_or_else(|| format_us(context.at_us), |logged| logged.time.clone());
     Incident {
         format: FORMAT.to_owned(),
         kind: context.kind,
-        time: format_us(context.at_us),
-        time_us: context.at_us,
+        source: if is_log { Source::KernelLog } else { Source::Recording },
+        time,
+        time_us: context.logged.as_ref().map_or(Some(context.at_us), |logged| logged.time_us),
         host: context.origin.host.clone(),
         kernel: context.origin.kernel.clone(),
         verdict: verdict::sentence(context, cause),
@@ -135,9 +154,9 @@ pub fn explain(context: &IncidentContext) -> Incident {
         machine: memory::host(context),
         restarts: context.restarts.clone(),
         lives: if context.restarts.is_some() { context.lives.clone() } else { Vec::new() },
-        timeline: timeline::of(context),
-        advice: cause::advise(context, cause, &contributing),
-        unknown: unknown::of(context, cause),
+        timeline: if is_log { Timeline::default() } else { timeline::of(context) },
+        advice: if is_log { report::advice(context, cause) } else { cause::advise(context, cause, &contributing) },
+        unknown: if is_log { report::unknown(context) } else { unknown::of(context, cause) },
         witnesses: context.witnesses(),
         causes,
     }

@@ -8,13 +8,17 @@ use crate::analysis::incident::death::sender::SenderKind;
 use crate::analysis::incident::incident_ref::{Afterwards, IncidentKind};
 use crate::analysis::incident::kill_facts::KillFacts;
 use crate::analysis::incident::limit::Owner;
+use crate::analysis::incident::report;
 use crate::model::evidence::Constraint;
 use crate::model::fields::FieldId;
 use crate::model::units::{bytes, time_of_day};
 
 /// What happened, in one sentence.
 pub fn sentence(context: &IncidentContext, cause: CauseClass) -> String {
-    let why = (cause::of(cause).explain)(context).unwrap_or_default();
+    let why = match &context.logged {
+        Some(_) => report::why(context, cause),
+        None => (cause::of(cause).explain)(context).unwrap_or_default(),
+    };
     match context.kind {
         IncidentKind::OomKill => kill(context, &why),
         IncidentKind::AbruptEnd => end(context, &why),
@@ -26,6 +30,8 @@ fn kill(context: &IncidentContext, why: &str) -> String {
     let victims = context.victims();
     let facts = KillFacts {
         time_us: context.at_us,
+        when: context.logged.as_ref().map(|logged| logged.words.as_str()),
+        is_manual: context.kill().and_then(|kill| kill.report.as_ref()).is_some_and(|report| report.manual),
         comm: victims.first().and_then(|victim| victim.comm.as_deref()),
         pid: None,
         cgroup: context.victim_cgroup().map(|path| context.called(path)),

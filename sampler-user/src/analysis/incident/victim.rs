@@ -20,8 +20,9 @@ pub struct Trigger {
 /// A process that was killed.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Victim {
-    /// When, microseconds since 1970.
-    pub time_us: i64,
+    /// When, microseconds since 1970; absent where a kernel's log does not say.
+    #[serde(default)]
+    pub time_us: Option<i64>,
     /// Its pid; absent when no witness named it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pid: Option<i32>,

@@ -46,6 +46,14 @@ pub struct Life {
     pub kills: u64,
 }
 
+impl Life {
+    /// How large it was, block by block: memory.current, or what cannot be reclaimed where that alone was recorded.
+    pub fn sizes(&self) -> impl DoubleEndedIterator<Item = f64> + '_ {
+        let is_read = !self.blocks.signal(Signal::Current as usize).is_empty();
+        self.blocks.means(if is_read { Signal::Current } else { Signal::Footprint } as usize)
+    }
+}
+
 /// All lives of a path.
 #[derive(Clone, Debug, Default)]
 pub struct Track {
@@ -269,7 +277,7 @@ impl Track {
     /// What it held at the end, and its limit.
     pub fn room(&self) -> Option<Headroom> {
         let life = self.lives.last()?;
-        let current = life.blocks.means(Signal::Current as usize).next_back()?;
+        let current = life.sizes().next_back()?;
         Some(Headroom { current, limit: life.limit.unwrap_or(f64::INFINITY) })
     }
 

@@ -106,12 +106,16 @@ pub fn judge_among<'a>(track: &mut Track, limits: impl Into<Limits<'a>>, restart
         time_to_limit_ci90: None,
         limit_bytes: bytes.map(|bytes| bytes as u64),
         limit_owner: limit.map(|(owner, _)| owner.to_owned()),
-        last_bytes: life.blocks.means(Signal::Current as usize).next_back().map(|v| v as u64),
+        last_bytes: life.sizes().next_back().map(|v| v as u64),
         restarts: finding.restarts,
         oom_kills: lives.iter().map(|life| life.kills).sum(),
         needs_s: finding.needs_s,
         evidence: finding.evidence,
     };
+    if let Some((most, why)) = alone(life).filter(|_| verdict.verdict == Class::Leak) {
+        verdict.probability = verdict.probability.min(most);
+        verdict.evidence.push(why.into());
+    }
     let grows = matches!(finding.class, Class::Leak | Class::Undetermined | Class::Load | Class::WarmUp);
     if let Some(facts) = footprint.as_ref().filter(|_| grows) {
         let from = growing_part(facts);
@@ -200,10 +204,24 @@ fn judged(lives: &[Life], limit: Option<f64>, restarts: Option<&Loop>) -> Option
 
 /// Whether nobody lived in it: the cgroup after its last process was killed.
 fn is_empty(life: &Life) -> bool {
-    let most = life.blocks.means(Signal::Current as usize).fold(0.0, f64::max);
+    let most = life.sizes().fold(0.0, f64::max);
     let tasks =
         life.blocks.means(Signal::Pids as usize).fold(None, |most: Option<f64>, n| Some(most.unwrap_or(0.0).max(n)));
     tasks == Some(0.0) || most < 1024.0 * 1024.0 && tasks.is_none_or(|n| n < 1.0)
+}
+
+/// What a leak is believed at most where one number was recorded and not what it is made of, as in data from elsewhere.
+fn alone(life: &Life) -> Option<(f64, &'static str)> {
+    let has = |signal: Signal| !life.blocks.signal(signal as usize).is_empty();
+    match (has(Signal::Current), has(Signal::Anon)) {
+        (true, false) => {
+            Some((0.75, "only its size was recorded: page cache in it cannot be told from memory that it holds"))
+        }
+        (false, true) => {
+            Some((0.85, "only anonymous memory was recorded: nothing confirms that the whole grew with it"))
+        }
+        _ => None,
+    }
 }
 
 /// Without a limit there is no hurry: a growth is watched for this long, seconds, because most caches are full by then.

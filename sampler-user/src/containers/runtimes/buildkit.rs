@@ -1,6 +1,7 @@
 //! BuildKit's own daemon: `/buildkit/<id>`, a build each. That of Docker is Docker's.
 
-use crate::containers::runtimes::{Place, tells};
+use crate::containers::runtimes::own_names::tells;
+use crate::containers::runtimes::place::Place;
 use crate::model::identity::Identity;
 
 /// Name of the runtime.

@@ -1,7 +1,9 @@
 //! containerd, nerdctl and the CRI plugin: `/<namespace>/<id>`, `nerdctl-<id>.scope`, `cri-containerd-<id>.scope`, and
 //! `<slice>:cri-containerd:<id>` where the drivers of kubelet and containerd differ.
 
-use crate::containers::runtimes::{Place, id_after, is_id, slice_and_id, tells};
+use crate::containers::runtimes::kubernetes::slice_and_id;
+use crate::containers::runtimes::own_names::tells;
+use crate::containers::runtimes::place::{Place, id_after, is_id};
 use crate::model::identity::Identity;
 
 /// Name of the runtime.

@@ -1,6 +1,7 @@
 //! CRI-O: `crio-<id>.scope`, `crio-<id>`, `<slice>:crio:<id>`. Its monitors are `crio-conmon-<id>.scope` and no containers.
 
-use crate::containers::runtimes::{Place, id_after, slice_and_id};
+use crate::containers::runtimes::kubernetes::slice_and_id;
+use crate::containers::runtimes::place::{Place, id_after};
 use crate::model::identity::Identity;
 
 /// Name of the runtime.

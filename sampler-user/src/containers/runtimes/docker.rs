@@ -1,13 +1,15 @@
 //! Docker: `/docker/<id>`, `/system.slice/docker-<id>.scope`, any other parent with `--cgroup-parent`; Docker Desktop, rootless and
 //! ECS too. Builds are `/docker/buildkit/<id>`, `/docker/buildx/<id>`, and `system.slice:docker:<id>` with systemd.
 
-use crate::containers::runtimes::{Place, TABLE, id_after, is_id, slice_and_id, tells};
+use crate::containers::runtimes::kubernetes::slice_and_id;
+use crate::containers::runtimes::own_names::tells;
+use crate::containers::runtimes::place::{Place, id_after, is_id};
 use crate::model::identity::Identity;
 
 /// Name of the runtime.
 pub const NAME: &str = "docker";
 
-/// A bare id that no other runtime claims is Docker's: `--cgroup-parent` may be anything.
+/// What Docker alone calls so.
 pub fn claim(place: Place<'_>) -> Option<Identity> {
     let build = |id: &str| Identity { name: Some("build".into()), ..Identity::container(NAME, id) };
     if let Some(id) = id_after(place.leaf, "docker") {
@@ -21,10 +23,11 @@ pub fn claim(place: Place<'_>) -> Option<Identity> {
     {
         return Some(build(id));
     }
-    if matches!(place.above, [.., "docker", "buildkit" | "buildx"]) && !tells(place.leaf) {
-        return Some(build(place.leaf));
-    }
-    let mut others = TABLE.iter().filter(|runtime| runtime.name != NAME);
-    (is_id(place.leaf) && others.all(|runtime| (runtime.claim)(place).is_none()))
-        .then(|| Identity::container(NAME, place.leaf))
+    let is_build = matches!(place.above, [.., "docker", "buildkit" | "buildx"]) && !tells(place.leaf);
+    is_build.then(|| build(place.leaf))
+}
+
+/// A bare id that no runtime claims is Docker's: `--cgroup-parent` may be anything.
+pub fn bare_id(place: Place<'_>) -> Option<Identity> {
+    is_id(place.leaf).then(|| Identity::container(NAME, place.leaf))
 }

@@ -1,6 +1,6 @@
 //! Tasks of ECS on Fargate: `/ecs/<task>/<task>-<number>`. On machines of one's own a task's containers are Docker's.
 
-use crate::containers::runtimes::Place;
+use crate::containers::runtimes::place::Place;
 use crate::model::identity::Identity;
 
 /// Name of the runtime.

@@ -1,6 +1,7 @@
 //! Garden of Cloud Foundry: `/garden/<handle>`, and `garden-good`, `garden-bad` by how much processor time is left.
 
-use crate::containers::runtimes::{Place, tells};
+use crate::containers::runtimes::own_names::tells;
+use crate::containers::runtimes::place::Place;
 use crate::model::identity::Identity;
 
 /// Name of the runtime.

@@ -1,6 +1,6 @@
 //! Kata Containers: `kata_<id>` in the folder of a pod, `kata_overhead/<id>` for what is the virtual machine's own.
 
-use crate::containers::runtimes::{Place, is_id};
+use crate::containers::runtimes::place::{Place, is_id};
 use crate::model::identity::Identity;
 
 /// Name of the runtime.

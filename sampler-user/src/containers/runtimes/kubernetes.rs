@@ -1,7 +1,7 @@
 //! Kubernetes: the slices and folders of its pods, and bare ids below them (`/kubepods/burstable/pod<uid>/<id>`), whose runtime the
 //! path does not tell.
 
-use crate::containers::runtimes::{Place, is_id};
+use crate::containers::runtimes::place::{Place, is_id};
 use crate::model::identity::Identity;
 
 /// Name of the runtime.
@@ -65,5 +65,12 @@ pub fn pod_of(name: &str) -> Option<String> {
     };
     let uid = uid.replace('_', "-");
     let is_hash = uid.len() == 32 && uid.bytes().all(|b| b.is_ascii_hexdigit());
-    (is_hash || crate::containers::runtimes::is_uuid(&uid)).then_some(uid)
+    (is_hash || crate::containers::runtimes::place::is_uuid(&uid)).then_some(uid)
+}
+
+/// Pod and id in `<slice>:<runtime>:<id>`, which is where runc puts a container that was asked for in systemd's way without systemd.
+pub fn slice_and_id<'a>(leaf: &'a str, runtime: &str) -> Option<(Option<String>, &'a str)> {
+    let (slice, rest) = leaf.split_once(':')?;
+    let id = rest.strip_prefix(runtime)?.strip_prefix(':')?;
+    is_id(id).then(|| (pod_of(slice), id))
 }

@@ -14,52 +14,18 @@ pub mod kubernetes;
 pub mod lxc;
 pub mod nomad;
 pub mod nspawn;
+mod own_names;
+mod place;
 pub mod podman;
 pub mod systemd;
+mod table;
 pub mod wsl;
 
 use crate::model::identity::Identity;
 
-/// A cgroup as a runtime looks at it: its own name, and the folders above.
-#[derive(Clone, Copy, Debug)]
-pub struct Place<'a> {
-    /// Names of the folders above, outermost first.
-    pub above: &'a [&'a str],
-    /// Its own name.
-    pub leaf: &'a str,
-}
-
-impl Place<'_> {
-    /// Name of the folder right above.
-    pub fn parent(&self) -> Option<&str> {
-        self.above.last().copied()
-    }
-}
-
-/// A runtime.
-pub struct Runtime {
-    /// Name.
-    pub name: &'static str,
-    /// Who a cgroup is, if it is this runtime's.
-    pub claim: fn(Place<'_>) -> Option<Identity>,
-}
-
-/// All runtimes but systemd, which has what none of them claims.
-pub static TABLE: [Runtime; 13] = [
-    Runtime { name: buildkit::NAME, claim: buildkit::claim },
-    Runtime { name: ecs::NAME, claim: ecs::claim },
-    Runtime { name: garden::NAME, claim: garden::claim },
-    Runtime { name: kata::NAME, claim: kata::claim },
-    Runtime { name: nomad::NAME, claim: nomad::claim },
-    Runtime { name: docker::NAME, claim: docker::claim },
-    Runtime { name: containerd::NAME, claim: containerd::claim },
-    Runtime { name: crio::NAME, claim: crio::claim },
-    Runtime { name: podman::NAME, claim: podman::claim },
-    Runtime { name: kubernetes::NAME, claim: kubernetes::claim },
-    Runtime { name: lxc::NAME, claim: lxc::claim },
-    Runtime { name: nspawn::NAME, claim: nspawn::claim },
-    Runtime { name: wsl::NAME, claim: wsl::claim },
-];
+pub use self::own_names::tells;
+pub use self::place::{Place, Runtime, id_after, is_id, is_uuid};
+pub use self::table::{TABLE, claimants};
 
 /// What has the cgroups that no other runtime claims.
 pub static LAST: Runtime = Runtime { name: systemd::NAME, claim: systemd::claim };
@@ -113,49 +79,6 @@ fn parts(path: &str) -> Vec<&str> {
         parts.next_if(|first| HIERARCHIES.contains(first));
     }
     parts.collect()
-}
-
-/// The runtimes that claim a cgroup: one at most, which a test holds.
-pub fn claimants(place: Place<'_>) -> impl Iterator<Item = (&'static str, Identity)> {
-    TABLE.iter().filter_map(move |runtime| Some((runtime.name, (runtime.claim)(place)?)))
-}
-
-/// Whether a name tells its runtime by itself, whatever folder it is in.
-pub fn tells(leaf: &str) -> bool {
-    const PREFIXES: [&str; 7] =
-        ["docker", "nerdctl", "libpod", "libpod-payload", "crio", "cri-containerd", "containerd"];
-    PREFIXES.iter().any(|prefix| id_after(leaf, prefix).is_some())
-        || leaf.contains(':')
-        || kata::claim(Place { above: &[], leaf }).is_some()
-        || podman::pod(leaf).is_some()
-        || nspawn::name(leaf).is_some()
-        || ["lxc.payload.", "lxc.monitor."].iter().any(|prefix| leaf.starts_with(prefix))
-}
-
-/// Whether a text is a container's id of 64 hexadecimal digits.
-pub fn is_id(text: &str) -> bool {
-    text.len() == 64 && text.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b))
-}
-
-/// The id in `<prefix>-<id>.scope` or `<prefix>-<id>`.
-pub fn id_after<'a>(leaf: &'a str, prefix: &str) -> Option<&'a str> {
-    let rest = leaf.strip_prefix(prefix)?.strip_prefix('-')?;
-    let id = rest.strip_suffix(".scope").unwrap_or(rest);
-    is_id(id).then_some(id)
-}
-
-/// Pod and id in `<slice>:<runtime>:<id>`, which is where runc puts a container that was asked for in systemd's way without systemd.
-pub fn slice_and_id<'a>(leaf: &'a str, runtime: &str) -> Option<(Option<String>, &'a str)> {
-    let (slice, rest) = leaf.split_once(':')?;
-    let id = rest.strip_prefix(runtime)?.strip_prefix(':')?;
-    is_id(id).then(|| (kubernetes::pod_of(slice), id))
-}
-
-/// Whether a text is a UUID.
-pub fn is_uuid(text: &str) -> bool {
-    let parts: Vec<&str> = text.split('-').collect();
-    let is_hex = |part: &&str| part.bytes().all(|b| b.is_ascii_hexdigit());
-    parts.iter().all(is_hex) && parts.iter().map(|part| part.len()).eq([8, 4, 4, 4, 12])
 }
 
 #[cfg(test)]

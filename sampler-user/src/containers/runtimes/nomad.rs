@@ -1,7 +1,7 @@
 //! Nomad: `/nomad.slice/{share,reserve}.slice/<allocation>.<task>.scope`, `/nomad/<allocation>.<task>` on cgroup v1. Tasks of its
 //! Docker driver are Docker's.
 
-use crate::containers::runtimes::{Place, is_uuid};
+use crate::containers::runtimes::place::{Place, is_uuid};
 use crate::model::identity::Identity;
 
 /// Name of the runtime.

@@ -1,7 +1,7 @@
 //! Machines of systemd-machined: nspawn (`machine-<name>.scope`, `systemd-nspawn@<name>.service`) and libvirt
 //! (`machine-qemu\x2d<n>\x2d<name>.scope`; `qemu-<n>-<name>.libvirt-qemu` without systemd).
 
-use crate::containers::runtimes::Place;
+use crate::containers::runtimes::place::Place;
 use crate::containers::runtimes::systemd::unescape;
 use crate::model::identity::Identity;
 

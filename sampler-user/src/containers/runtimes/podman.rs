@@ -1,7 +1,7 @@
 //! Podman: `libpod-<id>.scope`, below a pod's slice or a user's too; `/libpod_parent/libpod-<id>` without systemd;
 //! `libpod-payload-<id>` in the unit of a Quadlet. Its monitors are `libpod-conmon-<id>.scope` and no containers.
 
-use crate::containers::runtimes::{Place, id_after, is_id};
+use crate::containers::runtimes::place::{Place, id_after, is_id};
 use crate::model::identity::Identity;
 
 /// Name of the runtime.

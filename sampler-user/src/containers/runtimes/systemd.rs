@@ -1,6 +1,7 @@
 //! systemd: the last part of the path is a unit, and its name says who it is.
 
-use crate::containers::runtimes::{Place, claimants};
+use crate::containers::runtimes::place::Place;
+use crate::containers::runtimes::table::claimants;
 use crate::model::identity::Identity;
 
 /// Name of the runtime.

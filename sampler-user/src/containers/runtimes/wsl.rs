@@ -1,6 +1,6 @@
 //! WSL 2.9.8 and later: each distribution has a cgroup, `/wsl-user/distro-<n>/{systemd,non-systemd}`, and everything else is behind it.
 
-use crate::containers::runtimes::Place;
+use crate::containers::runtimes::place::Place;
 use crate::model::identity::Identity;
 
 /// Name of the runtime.

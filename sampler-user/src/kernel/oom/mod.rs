@@ -10,4 +10,5 @@ pub mod merge;
 mod pending;
 #[cfg(test)]
 mod tests;
+pub mod textlog;
 pub mod witness;

@@ -1,7 +1,7 @@
 //! The keys that WSL reads: those of `.wslconfig` (`WslCoreConfig.cpp`) and of `wsl.conf` (`WslDistributionConfig.cpp`), documented
 //! or not.
 
-use crate::model::wslconfig::Kind;
+use crate::model::wslconfig::kind::Kind;
 use crate::model::wslconfig::value::Takes;
 
 /// A key.

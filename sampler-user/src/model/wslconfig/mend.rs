@@ -1,7 +1,7 @@
 //! The line to write in place of one that does nothing.
 
-use crate::model::wslconfig::Kind;
 use crate::model::wslconfig::keys::{Key, table};
+use crate::model::wslconfig::kind::Kind;
 use crate::model::wslconfig::scan::Why;
 use crate::model::wslconfig::value::Takes;
 

@@ -16,57 +16,8 @@ use self::keys::{GONE, Key, table};
 use self::scan::{Entry, Setting, What, Why, scan};
 use crate::model::units::printable;
 
-pub use self::rewrite::Change;
+pub use self::change::Change;
 pub use self::value::{Takes, Value};
-
-/// Which of the two files it is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-pub enum Kind {
-    /// Windows' `%UserProfile%\.wslconfig`: an invalid line is skipped.
-    #[serde(rename = ".wslconfig")]
-    Wslconfig,
-    /// A distribution's `/etc/wsl.conf`: an invalid line ends the reading.
-    #[serde(rename = "wsl.conf")]
-    WslConf,
-}
-
-impl Kind {
-    /// By the name of a file.
-    pub fn of(name: &str) -> Kind {
-        if name.to_ascii_lowercase().ends_with(".conf") { Kind::WslConf } else { Kind::Wslconfig }
-    }
-
-    /// What the file is called.
-    pub fn name(self) -> &'static str {
-        match self {
-            Kind::Wslconfig => ".wslconfig",
-            Kind::WslConf => "wsl.conf",
-        }
-    }
-
-    fn other(self) -> Kind {
-        match self {
-            Kind::Wslconfig => Kind::WslConf,
-            Kind::WslConf => Kind::Wslconfig,
-        }
-    }
-}
-
-/// How a file is encoded.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Encoding {
-    /// UTF-8 or ASCII without a mark, as WSL wants it.
-    Plain,
-    /// UTF-8 behind a byte order mark.
-    Utf8Mark,
-    /// UTF-16, little end first, behind its mark, as old editors and `>` of PowerShell 5 write it.
-    Utf16,
-    /// UTF-16 without its mark, or with the big end first: WSL does not know it.
-    Utf16Unread,
-    /// Neither: bytes that are no UTF-8.
-    Other,
-}
 
 /// What is wrong with a line, or with the file.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -392,40 +343,11 @@ fn remark(known: &Key, setting: &Setting, value: &Value, kind: Kind) -> Option<(
     None
 }
 
-/// The text of any bytes, and how it was encoded. Bytes that are no UTF-8 are kept (see [`crate::model::paths::from_bytes`]).
-pub fn decode(bytes: &[u8]) -> (Encoding, String) {
-    let wide = |bytes: &[u8], big: bool| {
-        let pair = |pair: &[u8]| match (pair, big) {
-            ([a, b], true) => u16::from_be_bytes([*a, *b]),
-            ([a, b], false) => u16::from_le_bytes([*a, *b]),
-            _ => 0xfffd,
-        };
-        String::from_utf16_lossy(&bytes.chunks(2).map(pair).collect::<Vec<_>>())
-    };
-    match bytes {
-        [0xef, 0xbb, 0xbf, rest @ ..] => (Encoding::Utf8Mark, crate::model::paths::from_bytes(rest)),
-        [0xff, 0xfe, rest @ ..] => (Encoding::Utf16, wide(rest, false)),
-        [0xfe, 0xff, rest @ ..] => (Encoding::Utf16Unread, wide(rest, true).replace('\0', "")),
-        // Without a mark: the first letters are ASCII, so their other halves are nothing.
-        [0, b, 0, d, ..] if *b != 0 && *d != 0 => (Encoding::Utf16Unread, wide(bytes, true).replace('\0', "")),
-        [a, 0, c, 0, ..] if *a != 0 && *c != 0 => (Encoding::Utf16Unread, wide(bytes, false).replace('\0', "")),
-        _ => {
-            let is_utf8 = std::str::from_utf8(bytes).is_ok_and(|text| !text.contains('\0'));
-            (if is_utf8 { Encoding::Plain } else { Encoding::Other }, crate::model::paths::from_bytes(bytes))
-        }
-    }
-}
-
-/// The bytes of a text in an encoding; what WSL cannot read becomes UTF-8.
-fn encode(text: &str, encoding: Encoding) -> Vec<u8> {
-    use std::os::unix::ffi::OsStrExt;
-    let plain = || crate::model::paths::to_os(text).as_bytes().to_vec();
-    match encoding {
-        Encoding::Plain | Encoding::Other | Encoding::Utf16Unread => plain(),
-        Encoding::Utf8Mark => [b"\xef\xbb\xbf".to_vec(), plain()].concat(),
-        Encoding::Utf16 => std::iter::once(0xfeff).chain(text.encode_utf16()).flat_map(u16::to_le_bytes).collect(),
-    }
-}
-
+mod change;
+mod encoding;
+mod kind;
 #[cfg(test)]
 mod tests;
+
+pub use self::encoding::{Encoding, decode};
+pub use self::kind::Kind;

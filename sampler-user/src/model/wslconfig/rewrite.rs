@@ -1,23 +1,12 @@
 //! A file with some keys changed, and nothing else: comments, order, unknown keys, line ends and encoding stay.
 
+use crate::model::wslconfig::Config;
+use crate::model::wslconfig::change::Change;
+use crate::model::wslconfig::encoding::encode;
 use crate::model::wslconfig::scan::{Entry, What, Why};
-use crate::model::wslconfig::{Config, encode};
 
 /// The first words of a comment of ours, which is written anew with its line.
 const OURS: &str = "# sampler advise: ";
-
-/// A key to set.
-#[derive(Clone, Debug)]
-pub struct Change {
-    /// Its section.
-    pub section: &'static str,
-    /// Its name.
-    pub key: &'static str,
-    /// What it is to say.
-    pub value: String,
-    /// Why, as a comment above it.
-    pub because: String,
-}
 
 impl Config {
     /// The text with changes. A key that is there keeps its line, with the comment behind it.

@@ -3,7 +3,7 @@
 
 use std::ops::Range;
 
-use crate::model::wslconfig::Kind;
+use crate::model::wslconfig::kind::Kind;
 
 /// A line, or several that a backslash at the end of one joins.
 #[derive(Clone, Debug, PartialEq, Eq)]

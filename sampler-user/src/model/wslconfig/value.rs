@@ -5,7 +5,7 @@ use std::fmt;
 
 use serde::Serialize;
 
-use crate::model::wslconfig::Kind;
+use crate::model::wslconfig::kind::Kind;
 
 /// A value that WSL takes.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]

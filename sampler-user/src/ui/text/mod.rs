@@ -2,3 +2,5 @@
 
 pub mod analysis;
 pub mod page;
+mod reported;
+pub mod style;

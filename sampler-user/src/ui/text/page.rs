@@ -1,7 +1,6 @@
 //! The page of an incident as text: as wide as the terminal, in colour only there.
 
 use std::fmt::Write;
-use std::io::IsTerminal;
 
 use crate::analysis::incident::cause::ENOUGH;
 use crate::analysis::incident::death::{Death, describe};
@@ -9,55 +8,13 @@ use crate::analysis::incident::incident_ref::IncidentKind;
 use crate::analysis::incident::memory::CgroupMemory;
 use crate::analysis::incident::timeline::Point;
 use crate::analysis::incident::verdict::sure;
-use crate::analysis::incident::{Incident, Owner};
+use crate::analysis::incident::{Incident, Owner, Source};
 use crate::analysis::lives::Ended;
 use crate::model::units::{bytes, micros, printable, time_of_day};
+use crate::ui::text::reported;
+use crate::ui::text::style::wrap;
 
-/// How a page looks.
-#[derive(Clone, Copy, Debug)]
-pub struct Style {
-    /// Columns of the terminal.
-    pub width: usize,
-    /// Whether there is colour.
-    pub colour: bool,
-}
-
-impl Style {
-    /// For standard output: 100 columns and no colour where that is no terminal, no colour with `NO_COLOR`.
-    pub fn of_terminal() -> Style {
-        let is_terminal = std::io::stdout().is_terminal();
-        let width = rustix::termios::tcgetwinsize(std::io::stdout()).map_or(0, |size| usize::from(size.ws_col));
-        let no_colour = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
-        let dumb = std::env::var_os("TERM").is_some_and(|term| term == "dumb");
-        Style {
-            width: if is_terminal && width >= 40 { width.min(140) } else { 100 },
-            colour: is_terminal && !no_colour && !dumb,
-        }
-    }
-
-    fn paint(self, code: &str, text: &str) -> String {
-        if self.colour { format!("\x1b[{code}m{text}\x1b[0m") } else { text.to_owned() }
-    }
-}
-
-/// Text in lines of at most this width, each after the first indented.
-fn wrap(text: &str, width: usize, indent: usize) -> String {
-    let mut out = String::new();
-    let mut column = 0;
-    for word in text.split(' ') {
-        let length = word.chars().count();
-        if column > indent && column + 1 + length > width {
-            let _ = write!(out, "\n{:indent$}", "");
-            column = indent;
-        } else if column > 0 {
-            out.push(' ');
-            column += 1;
-        }
-        out.push_str(word);
-        column += length;
-    }
-    out
-}
+pub use crate::ui::text::style::Style;
 
 /// The page.
 pub fn page(incident: &Incident, style: Style) -> String {
@@ -69,10 +26,11 @@ pub fn page(incident: &Incident, style: Style) -> String {
     let item = |out: &mut String, mark: &str, text: &str| {
         let _ = writeln!(out, "  {mark} {}", wrap(text, width.saturating_sub(4), 0).replace('\n', "\n    "));
     };
+    let time = if incident.time.is_empty() { "time unknown" } else { &incident.time };
     let _ = writeln!(
         out,
         "{}  {} (kernel {})",
-        style.paint("1", &incident.time),
+        style.paint("1", time),
         printable(&incident.host),
         printable(&incident.kernel)
     );
@@ -122,7 +80,14 @@ pub fn page(incident: &Incident, style: Style) -> String {
     memory(&mut out, incident, style);
     timeline(&mut out, incident, style);
 
-    head(&mut out, "Causes");
+    if incident.source == Source::KernelLog {
+        head(&mut out, "What the report indicates");
+        if incident.causes.is_empty() {
+            item(&mut out, " ", "no cause: the kernel's log shows one moment, and no growth");
+        }
+    } else {
+        head(&mut out, "Causes");
+    }
     for judgement in incident.causes.iter().filter(|j| j.score > 0.0 || j.score >= ENOUGH || !j.against.is_empty()) {
         let mark = if judgement.class == incident.cause { style.paint("1", "»") } else { " ".into() };
         let _ = writeln!(out, " {mark}{:<14} {:>3.0} %", judgement.class.word(), 100.0 * judgement.score);
@@ -205,7 +170,11 @@ fn lives(out: &mut String, incident: &Incident, style: Style) {
         return;
     }
     let _ = writeln!(out, "\n{}", style.paint("1", "Lives"));
-    let until = incident.lives.iter().rposition(|life| life.from_us <= incident.time_us).unwrap_or(0);
+    let until = incident
+        .lives
+        .iter()
+        .rposition(|life| incident.time_us.is_some_and(|time_us| life.from_us <= time_us))
+        .unwrap_or(0);
     let first = (until + 1).saturating_sub(LIVES);
     let _ = writeln!(out, "  {:<9}{:>9}{:>11}{:>11}{:>15}  ended by", "start", "lived", "from", "to", "pace");
     for life in &incident.lives[first..=until] {
@@ -232,7 +201,15 @@ fn lives(out: &mut String, incident: &Incident, style: Style) {
 }
 
 fn memory(out: &mut String, incident: &Incident, style: Style) {
+    let is_log = incident.source == Source::KernelLog;
+    if is_log && incident.memory.is_empty() && incident.processes.is_empty() && incident.machine.reported.is_none() {
+        return;
+    }
     let _ = writeln!(out, "\n{}", style.paint("1", "Memory then"));
+    if is_log && incident.memory.is_empty() {
+        reported::write(out, incident, style);
+        return;
+    }
     type Part = fn(&CgroupMemory) -> Option<u64>;
     let columns: [(&str, Part); 9] = [
         ("total", |m| m.current),
@@ -273,6 +250,10 @@ fn memory(out: &mut String, incident: &Incident, style: Style) {
         };
         let _ = writeln!(out, "  the machine: {} of {} available{swap}", bytes(available), bytes(total));
     }
+    if incident.source == Source::KernelLog {
+        reported::write(out, incident, style);
+        return;
+    }
     for process in incident.processes.iter().take(6) {
         let killed = if process.killed { ", killed" } else { "" };
         let _ = writeln!(out, "  {} (pid {}): {}{killed}", printable(&process.comm), process.pid, bytes(process.rss));
@@ -280,6 +261,9 @@ fn memory(out: &mut String, incident: &Incident, style: Style) {
 }
 
 fn timeline(out: &mut String, incident: &Incident, style: Style) {
+    if incident.source == Source::KernelLog {
+        return;
+    }
     let timeline = &incident.timeline;
     let _ = writeln!(out, "\n{}", style.paint("1", "Timeline"));
     // The last second has its own points.

@@ -6,9 +6,9 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use crate::advise::compose::environment::{Missing, Variables, dotenv, substitute};
+use crate::advise::compose::error::{Error, MOST};
 use crate::advise::compose::merge::merge;
 use crate::advise::compose::yaml::{Map, Node, documents};
-use crate::advise::compose::{Error, MOST};
 
 /// Most files that one project is read from.
 const FILES: usize = 500;

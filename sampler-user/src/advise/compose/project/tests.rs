@@ -5,9 +5,10 @@ use std::process::Command;
 
 use serde_json::Value;
 
+use crate::advise::compose::error::Error;
 use crate::advise::compose::overriding::{Limits, text};
 use crate::advise::compose::project::*;
-use crate::advise::compose::{Error, File, Placement};
+use crate::advise::compose::{File, Placement};
 
 /// Files by path, the last being given first with `-f` where it is called so.
 fn project(files: &[(&str, &str)], given: &[&str], env: &[(&str, &str)]) -> Result<File, Error> {
@@ -95,6 +96,14 @@ const CASES: &[Case] = &[
         "a=-@plain base=1024m@deploy",
     ),
     (
+        "a reset beside what is merged in",
+        &[(
+            "c.yml",
+            "x-c: &c {mem_limit: 99m}\nservices:\n  base: {image: x, mem_limit: 1g}\n  a: {extends: base, mem_limit: !reset null, <<: *c}\n",
+        )],
+        "a=99m@plain base=1024m@plain",
+    ),
+    (
         "variables with defaults",
         &[
             (
@@ -177,6 +186,17 @@ fn a_project_is_what_compose_makes_of_it() {
             limits(&file).into_iter().map(|(service, limit)| format!("{service}={limit}")).collect();
         assert_eq!(told.join(" "), *wanted, "{name}");
     }
+}
+
+#[test]
+fn hundreds_of_aliases_are_read() {
+    let mut text = String::from(
+        "x-log: &log {driver: json-file, options: &o {max-size: 10m}}\nx-app: &app {image: x, mem_limit: 1g, logging: *log}\nservices:\n",
+    );
+    (0..300).for_each(|n| text.push_str(&format!("  s{n}: {{<<: *app, labels: *o, mem_limit: {}m}}\n", n + 1)));
+    let file = project(&[("c.yml", &text)], &["c.yml"], &[]).unwrap();
+    assert_eq!(file.services.len(), 300);
+    assert!(file.services.iter().all(|service| service.limit.is_some_and(|limit| limit < 1 << 30)));
 }
 
 #[test]

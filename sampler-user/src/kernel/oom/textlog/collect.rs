@@ -1,0 +1,428 @@
+//! What the lines of a log say, put together: each kill once, boots apart.
+
+use std::collections::{HashMap, VecDeque};
+
+use crate::kernel::oom::kmsg::{Line, OomParser, Outcome, is_row, kernel, unescape};
+use crate::kernel::oom::textlog::clean::{clean, unquote};
+use crate::kernel::oom::textlog::entry::{Entry, Message, Taken, of_json};
+use crate::kernel::oom::textlog::envelope::{Envelope, Source, open};
+use crate::kernel::oom::textlog::log::{ByProgram, Coverage, Kill, Mention, NoVictim, TextLog, When};
+use crate::kernel::oom::textlog::same::{is_again, is_same, join, keep_largest};
+use crate::kernel::oom::textlog::userspace::{killing, mentions, nohang_victim, shown};
+use crate::model::evidence::{Constraint, OomReport, Victim};
+
+/// Kills that are kept, and those of them with their tables.
+const MOST_KILLS: usize = 20_000;
+const DETAILED: usize = 1_000;
+/// Reports without a victim, and kills by programs, that are kept.
+const MOST_OTHERS: usize = 1_000;
+const MOST_MENTIONS: usize = 100;
+/// Headers whose time is remembered.
+const MOST_HEADS: usize = 16;
+/// Programs that pass on the kernel's own words.
+const RELAYS: [&str; 6] =
+    ["kubelet", "kernel-monitor", "node-problem-detector", "npd", "systemd-kmsg", "abrt-dump-journal-oops"];
+
+/// Who wrote the line before: a line without anything before it goes on.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Writer {
+    #[default]
+    Unknown,
+    Kernel,
+    Program,
+}
+
+/// Takes lines and keeps what they say.
+#[derive(Debug, Default)]
+pub struct Collector {
+    log: TextLog,
+    parser: OomParser,
+    entry: Entry,
+    line: u64,
+    writer: Writer,
+    when: When,
+    boot: u32,
+    boot_id: Option<String>,
+    /// Whether anything of the boot came yet.
+    begun: bool,
+    by_pid: HashMap<i32, Vec<usize>>,
+    /// The last kill that has a report of its own, by which the next of its group share it.
+    head: Option<usize>,
+    heads: VecDeque<(u64, When)>,
+    nohang: Option<(i32, String)>,
+    /// The first kill that has its tables still.
+    detailed: usize,
+    /// The first line, where nothing stands before it: it may be the rest of one that was cut.
+    held: Option<String>,
+}
+
+impl Collector {
+    /// Lines so far.
+    pub(super) fn lines(&self) -> u64 {
+        self.line
+    }
+
+    pub(super) fn set_lines(&mut self, lines: u64) {
+        self.line = lines;
+    }
+
+    pub(super) fn coverage(&mut self) -> &mut Coverage {
+        &mut self.log.coverage
+    }
+
+    /// Whether each line matters.
+    pub(super) fn is_busy(&self) -> bool {
+        self.parser.is_busy() || self.entry.is_open() || self.nohang.is_some()
+    }
+
+    /// Everything, at the end of the log.
+    pub fn finish(mut self) -> TextLog {
+        self.end_entry();
+        if let Some(held) = self.held.take() {
+            self.take(&open(&held), false);
+        }
+        self.parser.finish();
+        self.drain();
+        self.log.coverage.lines = self.line;
+        self.log.coverage.boots = self.boot;
+        self.log
+    }
+
+    /// Takes a line as it is in the file.
+    pub fn line(&mut self, raw: &[u8]) {
+        self.log.coverage.binary |= raw.contains(&0);
+        let text = clean(raw);
+        for piece in text.split('\n') {
+            match stamps(piece).as_slice() {
+                [] => self.piece(piece),
+                cuts => {
+                    let mut from = 0;
+                    for at in cuts.iter().copied().chain([piece.len()]) {
+                        self.piece(&piece[from..at]);
+                        from = at;
+                    }
+                }
+            }
+        }
+    }
+
+    /// Takes the time of a line that is not looked at.
+    pub(super) fn note_time(&mut self, raw: &[u8]) {
+        let text = clean(raw);
+        let all = open(unquote(&text));
+        self.cover(&all);
+    }
+
+    fn piece(&mut self, text: &str) {
+        let line = unquote(text);
+        if line.contains("[s=") {
+            let mut next = Entry::default();
+            if next.begin(line) {
+                self.end_entry();
+                self.entry = next;
+                return;
+            }
+        }
+        match self.entry.take(line) {
+            Taken::Field => return,
+            Taken::Ends => {
+                self.end_entry();
+                // The line may begin the next one.
+                if self.entry.take(line) == Taken::Field {
+                    return;
+                }
+            }
+            Taken::No => {}
+        }
+        if let Some(message) = of_json(line) {
+            self.message(message);
+            return;
+        }
+        let all = open(line);
+        let is_plain = all.text.len() == line.trim_start().len();
+        if is_plain && self.line == 1 {
+            self.held = Some(line.to_owned());
+            return;
+        }
+        if let Some(held) = self.held.take().filter(|_| is_plain) {
+            self.take(&open(&held), false);
+        }
+        self.take(&all, is_plain && text.starts_with(char::is_whitespace));
+    }
+
+    fn end_entry(&mut self) {
+        if let Some(message) = self.entry.finish() {
+            self.message(message);
+        }
+    }
+
+    /// An entry of a journal, or a line of JSON.
+    fn message(&mut self, message: Message) {
+        if message.boot.is_some() && message.boot != self.boot_id {
+            if self.boot_id.is_some() {
+                self.reboot();
+            }
+            self.boot_id.clone_from(&message.boot);
+        }
+        let text = message.text.replace('\n', "\u{b}");
+        let mut all = open(&text);
+        all.uptime_us = message.uptime_us.or(all.uptime_us);
+        all.wall = message.wall.or(all.wall);
+        all.host = message.host.as_deref().or(all.host);
+        all.source = match (message.kernel, message.program.as_deref()) {
+            (Some(true), _) => Source::Kernel,
+            (Some(false), program) => {
+                // The time is of the journal here, and not of the line.
+                all.uptime_us = None;
+                Source::Program(program.unwrap_or_default())
+            }
+            (None, _) => all.source,
+        };
+        self.take(&all, false);
+    }
+
+    fn cover(&mut self, all: &Envelope<'_>) {
+        let coverage = &mut self.log.coverage;
+        if all.uptime_us.is_some() || all.wall.is_some() {
+            let when = When { uptime_us: all.uptime_us, wall: all.wall, boot: self.boot };
+            coverage.first.get_or_insert(when);
+            coverage.last = Some(when);
+        }
+        coverage.has_kernel |= all.source == Source::Kernel || all.uptime_us.is_some();
+        if coverage.host.is_none() {
+            coverage.host = all.host.map(str::to_owned);
+        }
+    }
+
+    /// Takes a line apart from what stood before it.
+    fn take(&mut self, all: &Envelope<'_>, goes_on: bool) {
+        let text = all.text.trim();
+        self.cover(all);
+        if let (Some(now), Some(before)) = (all.uptime_us, self.when.uptime_us)
+            && now.saturating_add(1_000_000) < before
+        {
+            // Another boot, or the same lines again: nothing goes on here.
+            self.parser.finish();
+            self.drain();
+        }
+        if !goes_on {
+            self.writer = match all.source {
+                Source::Kernel => Writer::Kernel,
+                // A program that passes the kernel's lines on leaves their time in.
+                Source::Program(name) if all.uptime_us.is_none() || name.is_empty() => Writer::Program,
+                _ => Writer::Unknown,
+            };
+            if all.uptime_us.is_some() || all.wall.is_some() {
+                self.when = When { uptime_us: all.uptime_us, wall: all.wall, boot: self.boot };
+            }
+        }
+        if text.is_empty() {
+            return;
+        }
+        if is_row(text) && self.writer != Writer::Program {
+            self.push(text, all);
+            return;
+        }
+        if self.boots(text) {
+            return;
+        }
+        self.begun = true;
+        if text.starts_with("message repeated ") {
+            return;
+        }
+        // Lines of a report may be among those that are missing.
+        if text.starts_with("Missed ") && text.contains("kernel messages") || text.contains("kmsg buffer overrun") {
+            self.parser.lost();
+        }
+        self.programs(text);
+        if self.writer == Writer::Program {
+            let is_relay = matches!(all.source, Source::Program(name) if RELAYS.contains(&name));
+            if !is_relay
+                || (!text.contains("Killed process ") && !text.contains("ystem OOM") && !text.contains("sys oom"))
+            {
+                return;
+            }
+        }
+        if self.system_oom(text) {
+            return;
+        }
+        if let Some((_, rest)) = text.split_once("oom_kill_process: ").filter(|(before, _)| before.is_empty()) {
+            let count = rest.split(' ').next().and_then(|count| count.parse::<u64>().ok());
+            self.log.coverage.suppressed += count.unwrap_or(0);
+            return;
+        }
+        if text.contains(" invoked oom-killer:") {
+            if self.heads.len() >= MOST_HEADS {
+                self.heads.pop_front();
+            }
+            self.heads.push_back((self.line, self.when));
+        }
+        self.push(text, all);
+    }
+
+    /// Gives a line of the kernel's to the parser.
+    fn push(&mut self, text: &str, all: &Envelope<'_>) {
+        let stamped = all.uptime_us.is_some() || all.wall.is_some();
+        let time_us = self.when.uptime_us.or_else(|| u64::try_from(self.when.wall?.us).ok()).filter(|_| stamped);
+        let exact_us = match (self.when.uptime_us, self.when.wall) {
+            (Some(_), _) => 1,
+            (None, wall) => wall.map_or(1, |wall| wall.exact_us),
+        };
+        let is_quoted = all.uptime_us.is_none() && all.source != Source::Kernel;
+        let text = if is_quoted { inside(text) } else { text };
+        let text = match text {
+            _ if all.escaped => unescape(text.as_bytes()),
+            // Two lines in a value of JSON.
+            _ if is_quoted && text.contains("\\nKilled process ") => text.replace("\\n", "\n"),
+            _ => text.replace('\u{b}', "\n"),
+        };
+        let line = Line { text: &text, seq: self.line, time_us, exact_us, continues: false, caller: all.caller };
+        self.parser.push_line(&line);
+        self.drain();
+    }
+
+    /// Whether a line begins another boot.
+    fn boots(&mut self, text: &str) -> bool {
+        let marked = text.starts_with("-- Boot ") || text.starts_with("-- Reboot --");
+        let begins = self.writer != Writer::Program && text.starts_with("Linux version ");
+        if begins && let Some(release) = kernel(text) {
+            self.log.coverage.kernel = Some(release.to_owned());
+        }
+        if marked || (begins && self.begun) {
+            self.reboot();
+        }
+        marked || begins
+    }
+
+    fn reboot(&mut self) {
+        self.parser.finish();
+        self.drain();
+        // The mark of the journal and the kernel's first line are of one boot.
+        if self.begun {
+            self.boot += 1;
+        }
+        (self.begun, self.head) = (false, None);
+        self.when = When { boot: self.boot, ..When::default() };
+    }
+
+    fn programs(&mut self, text: &str) {
+        if let Some(victim) = nohang_victim(text) {
+            self.nohang = Some(victim);
+            return;
+        }
+        let when = When { boot: self.boot, ..self.when };
+        let Some(mut killing) = killing(text) else {
+            if mentions(text) && self.log.mentions.len() < MOST_MENTIONS {
+                self.log.mentions.push(Mention { when, text: shown(text) });
+            }
+            return;
+        };
+        if killing.by == "nohang"
+            && let Some((pid, name)) = self.nohang.take()
+        {
+            (killing.pid, killing.comm) = (Some(pid), Some(name));
+        }
+        if !self.log.by_program.iter().rev().take(16).any(|other| is_again(other, &killing, &when))
+            && self.log.by_program.len() < MOST_OTHERS
+        {
+            self.log.by_program.push(ByProgram { when, killing });
+        }
+    }
+
+    /// `System OOM encountered, victim process: postgres, pid: 1234`: the kubelet's account of a kill by the kernel.
+    fn system_oom(&mut self, text: &str) -> bool {
+        let (comm, pid) = if let Some((_, rest)) = text.split_once("System OOM encountered, victim process: ") {
+            let Some(named) = rest.rsplit_once(", pid: ") else { return true };
+            named
+        } else {
+            // The kubelet's own log.
+            let Some((_, event)) = text.split_once("Got sys oom event") else { return false };
+            let after = |key: &str| event.split_once(key).map(|(_, rest)| rest);
+            let name = after("\"ProcessName\":\"").and_then(|rest| rest.split('"').next());
+            let Some(named) = name.zip(after("\"Pid\":")) else { return true };
+            named
+        };
+        let end = pid.find(|c: char| !c.is_ascii_digit()).unwrap_or(pid.len());
+        let Ok(pid) = pid[..end].parse() else { return true };
+        let victim = Victim { pid, comm: comm.to_owned(), ..Victim::default() };
+        let report = OomReport { victim, constraint: Constraint::None, seq: self.line, ..OomReport::default() };
+        self.add(report);
+        true
+    }
+
+    fn drain(&mut self) {
+        while let Some(outcome) = self.parser.take() {
+            match outcome {
+                Outcome::Kill(report) => self.add(*report),
+                Outcome::NoVictim(report, end) if self.log.no_victim.len() < MOST_OTHERS => {
+                    let head = self.heads.iter().rev().find(|(line, _)| *line == report.seq);
+                    let when = head.map_or(self.when, |(_, when)| *when);
+                    self.log.no_victim.push(NoVictim { when, end, report });
+                }
+                Outcome::NoVictim(..) => {}
+            }
+        }
+    }
+
+    fn add(&mut self, mut report: OomReport) {
+        let when = When { boot: self.boot, ..self.when };
+        if let Some(release) = &report.kernel {
+            self.log.coverage.kernel = Some(release.clone());
+        }
+        let known = self.by_pid.get(&report.victim.pid).into_iter().flatten().rev().copied();
+        let again = known.take(8).find(|at| is_same(&self.log.kills[*at], &report, &when));
+        if let Some(at) = again {
+            join(&mut self.log.kills[at], report, when);
+            self.head = Some(self.log.kills[at].head.unwrap_or(at));
+            return;
+        }
+        if self.log.kills.len() >= MOST_KILLS {
+            self.log.more += 1;
+            return;
+        }
+        keep_largest(&mut report);
+        let at = self.log.kills.len();
+        let head = self.head.filter(|_| report.group);
+        if head.is_none() {
+            self.head = Some(at);
+        }
+        self.by_pid.entry(report.victim.pid).or_default().push(at);
+        self.log.kills.push(Kill { when, report: Box::new(report), head, copies: 1 });
+        if self.log.kills.len() - self.detailed > DETAILED {
+            let old = &mut self.log.kills[self.detailed].report;
+            (old.tasks, old.stats, old.machine) = (Vec::new(), Vec::new(), None);
+            self.detailed += 1;
+        }
+    }
+}
+
+/// The kernel's words in what quotes them: an event, a value in YAML.
+fn inside(text: &str) -> &str {
+    let begins = ["Memory cgroup out of memory", "Out of memory", "Killed process "];
+    let quotes = text.contains("Killed process ") || text.contains("Kill process ");
+    let at = begins.iter().filter_map(|words| text.find(words)).min().filter(|_| quotes);
+    at.map_or(text, |at| &text[at..])
+}
+
+/// Where a paste that lost its line ends is to be cut: before each time since boot, where it has several.
+fn stamps(text: &str) -> Vec<usize> {
+    if text.len() < 64 || !text.contains("] ") {
+        return Vec::new();
+    }
+    let bytes = text.as_bytes();
+    let is_stamp = |at: usize| {
+        let inside =
+            text.get(at + 1..).and_then(|rest| rest.split_once(']')).map_or("", |(inside, _)| inside.trim_start());
+        let digits = |part: &str, least: usize| part.len() >= least && part.bytes().all(|b| b.is_ascii_digit());
+        inside.len() <= 20
+            && inside.split_once('.').is_some_and(|(s, us)| digits(s, 1) && digits(us, 6) && us.len() == 6)
+    };
+    let all: Vec<usize> = memchr::memchr_iter(b'[', bytes).filter(|at| is_stamp(*at)).collect();
+    if all.len() < 3 {
+        return Vec::new();
+    }
+    all.into_iter()
+        .filter(|at| *at > 0 && bytes[at - 1] == b' ')
+        .skip_while(|at| text[..*at].trim().is_empty())
+        .collect()
+}
