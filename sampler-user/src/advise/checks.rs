@@ -52,7 +52,11 @@ type Seen = (Vec<String>, String, Vec<String>);
 pub static TABLE: [Check; 9] = [
     Check { name: "total", about: "limits that add up to more than the machine has", look: total },
     Check { name: "health-checks", about: "health checks and jobs of many containers in step", look: health_checks },
-    Check { name: "starts", about: "many containers started at the same time", look: starts },
+    Check {
+        name: "starts",
+        about: "containers that took much of the machine when they were started together",
+        look: starts,
+    },
     Check { name: "restart-loop", about: "containers that start again and again", look: restart_loop },
     Check { name: "no-swap", about: "a machine without swap", look: no_swap },
     Check { name: "swap-full", about: "swap that was used up", look: swap_full },
@@ -78,12 +82,14 @@ pub fn run(scene: &Scene<'_>) -> Vec<Finding> {
 const OUTSIDE: f64 = 0.1;
 /// A period above this is a job by the clock, not a health check, seconds.
 const PERIOD_S: f64 = 900.0;
+/// Part of the machine that containers take together when they are started, to be a reason to start them one by one.
+const STARTED: f64 = 0.05;
 /// Starts within an hour that are a loop.
 const LOOP: usize = 4;
 
 fn total(scene: &Scene<'_>) -> Vec<Seen> {
     let Some(memory) = scene.machine.total else { return Vec::new() };
-    let sum: u64 = scene.containers.iter().filter(|c| !c.nested).filter_map(|c| c.after).sum();
+    let sum: u64 = scene.containers.iter().filter(|c| !c.nested).filter_map(Container::expected).sum();
     let room = (memory as f64 * (1.0 - OUTSIDE)) as u64;
     if sum <= room {
         return Vec::new();
@@ -118,21 +124,31 @@ fn health_checks(scene: &Scene<'_>) -> Vec<Seen> {
 }
 
 fn starts(scene: &Scene<'_>) -> Vec<Seen> {
+    let Some(machine) = scene.machine.total else { return Vec::new() };
     let groups = scene.groups.iter().filter(|group| group.kind == Kind::Start);
     groups
-        .map(|group| {
-            let who: Vec<String> = group.members.iter().map(|path| scene.title(path)).collect();
+        .filter_map(|group| {
+            // Nobody starts the cgroups of a login or of a unit in an order of their own.
+            let is_container = |c: &&Container| c.who.as_ref().is_some_and(|who| who.container.is_some());
+            let of = |path: &String| scene.containers.iter().find(|c| c.path == *path).filter(is_container);
+            let members: Vec<&Container> = group.members.iter().filter_map(of).collect();
+            let held = members.iter().fold(0, |sum: u64, c| sum.saturating_add(c.advice.highest));
+            let took = group.rise_bytes.min(held);
+            if members.len() < 2 || (took as f64) < STARTED * machine as f64 {
+                return None;
+            }
+            let who: Vec<String> = members.iter().map(|c| c.title.clone()).collect();
             let evidence = format!(
                 "{} were started within {:.0} s and took {} together",
                 who.len(),
                 (group.time_us.1 - group.time_us.0) as f64 / 1e6,
-                bytes(group.rise_bytes)
+                bytes(took)
             );
             let change = vec![
                 "start one after the other: depends_on with condition: service_healthy in Compose, After= in systemd"
                     .into(),
             ];
-            (who, evidence, change)
+            Some((who, evidence, change))
         })
         .collect()
 }
@@ -194,8 +210,11 @@ fn swap_full(scene: &Scene<'_>) -> Vec<Seen> {
 
 fn server_settings(scene: &Scene<'_>) -> Vec<Seen> {
     let of = |container: &Container| {
-        let mut seen = container.seen(scene.compose);
-        seen.limit = container.after?;
+        // Settings go with a new limit; those of a limit that stays are the user's.
+        if !container.is_advised() {
+            return None;
+        }
+        let seen = container.seen(scene.compose);
         let (server, settings) = settings(&seen)?;
         let wrong: Vec<_> = settings.into_iter().filter(|setting| setting.out_of_proportion).collect();
         if wrong.is_empty() {
@@ -218,10 +237,7 @@ fn images(scene: &Scene<'_>) -> Vec<Seen> {
     let of = |container: &Container| {
         let image = container.seen(scene.compose).image?;
         let slim = image::slim(&image)?;
-        let evidence = format!(
-            "its image is {}; a smaller one saves disk and download, and little memory: of an image only mapped pages count",
-            printable(&image)
-        );
+        let evidence = format!("its image is {}; a smaller one saves disk, little memory", printable(&image));
         Some((vec![container.title.clone()], evidence, vec![format!("image: {slim}")]))
     };
     scene.containers.iter().filter_map(of).collect()
@@ -246,6 +262,7 @@ mod tests {
     use super::*;
     use crate::advise::facts::Facts;
     use crate::advise::{limit, profile};
+    use crate::model::identity::Identity;
 
     const MIB: u64 = 1 << 20;
 
@@ -253,10 +270,10 @@ mod tests {
         Container {
             path: format!("/docker/{title}"),
             title: title.into(),
-            who: None,
+            who: Some(Identity::container("docker", title)),
             service: None,
             nested: false,
-            advice: limit::advise(&Facts::default(), &profile::TABLE[0]),
+            advice: limit::Advice { highest: 200 * MIB, ..limit::advise(&Facts::default(), &profile::TABLE[0]) },
             after: Some(after * MIB),
             starts_in_an_hour: 1,
             kills: 0,
@@ -279,6 +296,33 @@ mod tests {
     fn told(containers: &[Container], groups: &[Group], machine: &Machine, leftovers: &Leftovers) -> Vec<String> {
         let scene = Scene { containers, groups, machine, compose: None, leftovers: Some(leftovers) };
         run(&scene).into_iter().map(|f| format!("{} {:?} {} {:?}", f.check, f.who, f.evidence, f.change)).collect()
+    }
+
+    #[test]
+    fn starts_that_took_nothing_or_are_no_containers_are_not_told_to_wait() {
+        let (machine, none) = (machine(1024, None), Leftovers::default());
+        let calm = [container("a", 400), container("b", 400)];
+        let start = |rise| [Group { rise_bytes: rise * MIB, ..group(Kind::Start, None) }];
+        assert_eq!(told(&calm, &start(90), &machine, &none).len(), 1);
+        assert!(
+            told(&calm, &start(0), &machine, &none).is_empty() && told(&calm, &start(50), &machine, &none).is_empty()
+        );
+        let mut units = calm.clone();
+        units.iter_mut().for_each(|c| c.who = Some(Identity::of("systemd")));
+        assert!(told(&units, &start(90), &machine, &none).is_empty());
+        assert!(told(&calm[..1], &start(90), &machine, &none).is_empty(), "one container and two cgroups");
+    }
+
+    #[test]
+    fn settings_of_a_limit_that_stays_are_the_users() {
+        let mut java = [container("a", 400)];
+        java[0].processes = vec![("java".into(), 1)];
+        let (roomy, none) = (machine(1024, None), Leftovers::default());
+        assert_eq!(told(&java, &[], &roomy, &none).len(), 1);
+        java[0].advice.limit = Some(400 * MIB);
+        assert!(told(&java, &[], &roomy, &none).is_empty());
+        (java[0].advice.limit, java[0].after) = (Some(300 * MIB), None);
+        assert!(told(&java, &[], &roomy, &none).is_empty(), "watched too briefly");
     }
 
     #[test]

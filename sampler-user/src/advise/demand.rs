@@ -35,6 +35,8 @@ pub const KEPT: f64 = 0.25;
 /// Peaks are taken of this time, microseconds.
 const INTERVAL_US: i64 = 60_000_000;
 const HOUR_US: i64 = 3_600_000_000;
+/// Longer without a row and nobody watched, microseconds: the slowest scrapers ask every five minutes.
+pub const GAP_US: i64 = 5 * 60_000_000;
 /// How many hours a peak counts whole, before only its weight in the histogram is left: two half-lives.
 pub const RECENT_H: usize = 48;
 
@@ -49,6 +51,8 @@ pub struct Demand {
     highest: u64,
     /// First and last row.
     span_us: Option<(i64, i64)>,
+    /// How long rows came, microseconds.
+    watched_us: i64,
     /// The last limit; infinity where there is none.
     limit: Option<u64>,
     hits: u64,
@@ -107,6 +111,7 @@ impl Demand {
             self.close(None);
             (self.id, self.counter, self.cache) = (series.subject.id, None, None);
         }
+        self.watch(series);
         let (begin, end) = self.span_us.unwrap_or((from, to));
         self.span_us = Some((begin.min(from), end.max(to)));
         let column = |id: FieldId| series.column(id.field());
@@ -155,6 +160,16 @@ impl Demand {
             self.swap = self.swap.max(get(FieldId::SwapCurrent).filter(|swap| *swap != UNLIMITED).unwrap_or(0));
             self.wait(segment);
             self.cache = segment.after;
+        }
+    }
+
+    /// Counts the time from row to row; what another cgroup of the workload was watched in at the same time counts once.
+    fn watch(&mut self, series: &Series) {
+        let mut last = self.span_us.map(|(_, to)| to);
+        for &time_us in &series.time_us {
+            let since = last.map_or(0, |last| time_us.saturating_sub(last));
+            self.watched_us = self.watched_us.saturating_add(since.clamp(0, GAP_US));
+            last = last.max(Some(time_us));
         }
     }
 
@@ -227,6 +242,11 @@ impl Demand {
     /// Length of what was seen, seconds.
     pub fn span_s(&self) -> f64 {
         self.span_us.map_or(0.0, |(from, to)| (to - from) as f64 / 1e6)
+    }
+
+    /// How long it was watched, seconds: the time from row to row, at most [`GAP_US`] for each.
+    pub fn watched_s(&self) -> f64 {
+        self.watched_us as f64 / 1e6
     }
 
     /// First and last row, microseconds since 1970.
@@ -331,6 +351,20 @@ mod tests {
         assert_eq!(demand.limit(), None);
         demand.feed(&series(&[(0, &[(FieldId::Max, 0x7fff_ffff_ffff_f000)])]));
         assert_eq!(demand.limit(), Some(UNLIMITED), "as v1 writes it");
+    }
+
+    #[test]
+    fn two_minutes_of_two_days_are_not_two_days_of_watching() {
+        let mut demand = Demand::default();
+        for day in 0..2 {
+            let row = [(FieldId::Current, MIB)];
+            let rows: Vec<(i64, &[(FieldId, u64)])> =
+                (0..61).map(|second| ((day * 86_400 + second) * SECOND, &row[..])).collect();
+            demand.feed(&series(&rows));
+            demand.feed(&series(&rows));
+        }
+        assert_eq!(demand.watched_s(), 60.0 + 300.0 + 60.0);
+        assert!(demand.span_s() > 86_400.0);
     }
 
     #[test]

@@ -3,16 +3,18 @@
 use serde::Serialize;
 
 use crate::advise::demand::Demand;
+use crate::advise::server::floors::Floor;
+use crate::model::units::{micros, printable};
 
 /// How much the numbers rest on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Confidence {
-    /// Less than an hour.
+    /// Less than an hour was watched.
     Low,
-    /// Less than a day.
+    /// Less than two days: what comes once a day was seen once or not at all.
     Medium,
-    /// A day or more.
+    /// Two days or more: a daily rhythm shows.
     High,
 }
 
@@ -23,6 +25,21 @@ pub struct Leak {
     pub bytes_per_s: Option<f64>,
     /// Seconds until the limit is reached.
     pub time_to_limit_s: Option<f64>,
+    /// Whose limit that is, where it is not its own: a cgroup's path, or an empty one, which is the machine.
+    pub limit_owner: Option<String>,
+}
+
+impl Leak {
+    /// What it comes to, and when; absent where that is not known.
+    pub fn end(&self) -> Option<String> {
+        let left = self.time_to_limit_s.filter(|left| left.is_finite())?;
+        let what = match self.limit_owner.as_deref() {
+            None => "reaches its limit".to_owned(),
+            Some("") => "fills the machine".to_owned(),
+            Some(path) => format!("reaches the limit of {}", printable(path)),
+        };
+        Some(format!("{what} in {}", micros((left * 1e6) as u64)))
+    }
 }
 
 /// Why a kill is no reason for more.
@@ -32,6 +49,15 @@ pub struct OtherKill {
     pub cause: String,
     /// What to do instead.
     pub instead: Option<String>,
+}
+
+/// A growth that was not seen to end, and not for long enough to be called a leak.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Growth {
+    /// Whether a kill ended it.
+    pub killed: bool,
+    /// Pace, bytes a second.
+    pub bytes_per_s: Option<f64>,
 }
 
 /// Stalls while the limit was hit.
@@ -50,24 +76,30 @@ pub struct Facts {
     pub demand: Demand,
     /// A leak.
     pub leak: Option<Leak>,
+    /// A growth of which the cause is not known.
+    pub growth: Option<Growth>,
     /// Limits at which it was OOM-killed for its working set, bytes.
     pub killed_at: Vec<u64>,
     /// Kills that a higher limit does not answer.
     pub other_kills: Vec<OtherKill>,
     /// Stalls at the limit.
     pub pressed: Option<Pressed>,
+    /// The least that what it runs needs by its vendor.
+    pub floor: Option<Floor>,
+    /// How long it has to be watched before a limit is advised, seconds.
+    pub min_watch_s: f64,
 }
 
-/// An hour and a day, seconds.
+/// An hour and two days, seconds.
 const HOUR_S: f64 = 3600.0;
-const DAY_S: f64 = 86_400.0;
+const DAYS_S: f64 = 2.0 * 86_400.0;
 
 impl Confidence {
-    /// Of a time that was seen, seconds.
-    pub fn of(span_s: f64) -> Confidence {
-        match span_s {
+    /// Of a time that was watched, seconds.
+    pub fn of(watched_s: f64) -> Confidence {
+        match watched_s {
             s if s < HOUR_S => Confidence::Low,
-            s if s < DAY_S => Confidence::Medium,
+            s if s < DAYS_S => Confidence::Medium,
             _ => Confidence::High,
         }
     }

@@ -15,6 +15,7 @@ pub mod leftovers;
 pub mod limit;
 pub mod profile;
 pub mod server;
+pub mod sizes;
 pub mod stagger;
 pub mod systemd;
 pub mod wslconfig;
@@ -40,7 +41,7 @@ pub struct Container {
     /// What is advised.
     #[serde(flatten)]
     pub advice: limit::Advice,
-    /// The limit it gets, after the budget; bytes.
+    /// The limit it gets, after the budget, bytes; absent where none is advised.
     pub after: Option<u64>,
     /// Most starts within an hour.
     pub starts_in_an_hour: usize,
@@ -74,6 +75,16 @@ pub struct Machine {
 }
 
 impl Container {
+    /// Whether another limit than it has is advised: what files, commands and settings of servers are made of.
+    pub fn is_advised(&self) -> bool {
+        self.after.is_some_and(|after| Some(after) != self.advice.limit)
+    }
+
+    /// The limit it will have: the advised one, or the one it has. Bytes; absent where it has none.
+    pub fn expected(&self) -> Option<u64> {
+        self.after.or(self.advice.limit)
+    }
+
     /// Memory and swap together for a limit: half as much again, so that a peak makes it slow before it is killed. None where
     /// there is no swap, and none for a leak, which swap only makes slow.
     pub fn with_swap(&self, limit: u64) -> u64 {
@@ -82,7 +93,7 @@ impl Container {
     }
 
     /// What is seen of it as a server.
-    fn seen(&self, compose: Option<&compose::File>) -> server::Seen {
+    pub fn seen(&self, compose: Option<&compose::File>) -> server::Seen {
         let service = compose.zip(self.service.as_deref()).and_then(|(file, name)| file.service(name));
         let image = self.who.as_ref().and_then(|who| who.image.clone());
         server::Seen {

@@ -12,7 +12,7 @@ use crate::analysis::groups::Group;
 use crate::analysis::leak::detectors::Class;
 use crate::analysis::leak::verdict::Verdict;
 use crate::analysis::pressure::Episode;
-use crate::analysis::restart_loops::facts_of;
+use crate::analysis::restart_loops::{Loops, facts_of};
 use crate::model::event::EventKind;
 use crate::model::fields::{FieldId, Table};
 use crate::model::paths::is_below;
@@ -43,6 +43,8 @@ pub struct Gathered {
     pub workloads: BTreeMap<String, Workload>,
     /// What is said of each cgroup.
     pub verdicts: BTreeMap<String, Verdict>,
+    /// The restart loops.
+    pub loops: Loops,
     /// Times of pressure, by cgroup.
     pub episodes: BTreeMap<String, Vec<Episode>>,
     /// Who rises together.
@@ -101,6 +103,7 @@ pub fn gather(dir: &Path, is_wanted: &dyn Fn(&str) -> bool, time: &Range<i64>) -
     let mut all = Gathered {
         workloads,
         verdicts: findings.verdicts,
+        loops: findings.loops,
         episodes,
         groups: findings.groups,
         paths: findings.paths,

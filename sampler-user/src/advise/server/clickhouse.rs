@@ -13,10 +13,14 @@ pub const SERVER: Server = Server {
 
 const PART: f64 = 0.8;
 const MARKS: f64 = 0.1;
+/// Least of either, bytes: its documentation asks for 4 GB, and a quarter of that still answers simple queries; a mark cache that is
+/// too small reads the marks of each query anew.
+const LEAST_MEMORY: u64 = 768 << 20;
+const LEAST_MARKS: u64 = 64 << 20;
 
 fn settings(seen: &Seen) -> Vec<Setting> {
-    let one = |key: &str, part: f64, because: &str| {
-        let value = (seen.limit as f64 * part) as u64;
+    let one = |key: &str, part: f64, least: u64, because: &str| {
+        let value = ((seen.limit as f64 * part) as u64).max(least);
         let told = seen.option(key);
         let now = told.as_deref().and_then(|text| text.parse::<u64>().ok());
         Setting {
@@ -32,8 +36,9 @@ fn settings(seen: &Seen) -> Vec<Setting> {
         one(
             "max_server_memory_usage",
             PART,
+            LEAST_MEMORY,
             "four fifths of the limit, so that a query fails before the server is killed",
         ),
-        one("mark_cache_size", MARKS, "a tenth of the limit; without a setting it may grow to 5 GiB"),
+        one("mark_cache_size", MARKS, LEAST_MARKS, "a tenth of the limit; without a setting it may grow to 5 GiB"),
     ]
 }

@@ -1,6 +1,7 @@
 //! Well-known servers: settings that must go with the limit, each with where its rule is from.
 
 mod clickhouse;
+pub mod floors;
 mod jvm;
 mod node;
 mod postgres;
@@ -80,9 +81,9 @@ mod tests {
             ),
             (seen("node:20", "node a.js", &[], 256), "Node.js", &["--max-old-space-size=192!"]),
             (
-                seen("clickhouse/clickhouse-server:23", "", &[], 512),
+                seen("clickhouse/clickhouse-server:23", "", &[], 1024),
                 "ClickHouse",
-                &["max_server_memory_usage=429496729!", "mark_cache_size=53687091!"],
+                &["max_server_memory_usage=858993459!", "mark_cache_size=107374182!"],
             ),
             (seen("python:3", "gunicorn -w 4 app", &[], 256), "Python", &[]),
         ];
@@ -95,6 +96,15 @@ mod tests {
             );
         }
         assert!(super::settings(&seen("nginx", "", &[], 64)).is_none());
+    }
+
+    #[test]
+    fn settings_are_never_below_what_the_server_needs_to_work() {
+        let settings = |image, limit| told(&seen(image, "", &[], limit)).1;
+        assert_eq!(settings("postgres:15", 30), ["shared_buffers=32MB!", "max_connections=20!", "work_mem=1MB!"]);
+        assert_eq!(settings("redis:7", 8)[0], "maxmemory=16mb!");
+        assert_eq!(settings("node:20", 16), ["--max-old-space-size=48!"]);
+        assert_eq!(settings("clickhouse", 64), ["max_server_memory_usage=805306368!", "mark_cache_size=67108864!"]);
     }
 
     #[test]

@@ -8,13 +8,15 @@ pub const SERVER: Server =
 
 const KEY: &str = "--max-old-space-size";
 const PART: f64 = 0.75;
+/// Least old space, MiB: less than the young space of three times 16 MiB has nowhere to move what survives.
+const LEAST_MIB: u64 = 48;
 
 fn settings(seen: &Seen) -> Vec<Setting> {
     let options = seen.variable("NODE_OPTIONS").unwrap_or_default();
     let in_options =
         options.split_whitespace().find_map(|word| word.strip_prefix(KEY)?.strip_prefix('=').map(str::to_owned));
     let now = seen.option(KEY.trim_start_matches('-')).or(in_options);
-    let most = part(seen.limit, PART);
+    let most = part(seen.limit, PART).max(LEAST_MIB);
     vec![Setting {
         key: KEY.into(),
         value: most.to_string(),

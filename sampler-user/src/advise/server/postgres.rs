@@ -14,6 +14,10 @@ pub const SERVER: Server = Server {
 /// What one connection takes without its sorts, MiB, and the part of the limit that all of them may.
 const CONNECTION_MIB: f64 = 5.0;
 const CONNECTIONS: f64 = 0.6;
+/// Fewest connections: what initdb tries last when shared memory is short (`trial_conns` of initdb.c). Three of them are reserved.
+const LEAST_CONNECTIONS: u64 = 20;
+/// Least shared_buffers, MiB: initdb's own default until 9.2. The server starts with 128 kB, and reads all from disk.
+const LEAST_BUFFERS_MIB: u64 = 32;
 /// Sorts and hashes of a query at the same time.
 const SORTS: u64 = 3;
 /// What holds without a setting.
@@ -23,8 +27,8 @@ const USUAL_WORK: u64 = 4 << 20;
 
 fn settings(seen: &Seen) -> Vec<Setting> {
     let mib = seen.limit >> 20;
-    let buffers = part(seen.limit, 0.25);
-    let connections = ((mib as f64 * CONNECTIONS / CONNECTION_MIB) as u64).clamp(5, 100);
+    let buffers = part(seen.limit, 0.25).max(LEAST_BUFFERS_MIB);
+    let connections = ((mib as f64 * CONNECTIONS / CONNECTION_MIB) as u64).clamp(LEAST_CONNECTIONS, 100);
     let work = (mib.saturating_sub(buffers) / (connections * SORTS)).clamp(1, 64);
     let one = |key: &str, value: String, usual: u64, most: u64, read: fn(&str) -> Option<u64>, because: String| {
         let told = seen.option(key);

@@ -12,9 +12,11 @@ pub const SERVER: Server = Server {
 };
 
 const PART: f64 = 0.75;
+/// Least maxmemory, MiB: an empty server holds 3 MB (redis.io, FAQ), and below it nearly every write evicts.
+const LEAST_MIB: u64 = 16;
 
 fn settings(seen: &Seen) -> Vec<Setting> {
-    let most = part(seen.limit, PART);
+    let most = part(seen.limit, PART).max(LEAST_MIB);
     let now = seen.option("maxmemory");
     let bytes = now.as_deref().and_then(size).filter(|bytes| *bytes > 0);
     let policy = seen.option("maxmemory-policy");

@@ -38,7 +38,7 @@ pub struct Totals {
     pub before: u64,
     /// How many have none.
     pub unlimited: usize,
-    /// Limits that are advised.
+    /// Limits there will be: those that are advised, and those that stay.
     pub after: u64,
     /// Of those that had a limit.
     pub after_where_limited: u64,
@@ -49,7 +49,7 @@ impl Totals {
     pub fn of(containers: &[Container]) -> Totals {
         let mut totals = Totals::default();
         for container in containers.iter().filter(|container| !container.nested) {
-            let after = container.after.unwrap_or(0);
+            let after = container.expected().unwrap_or(0);
             totals.after = totals.after.saturating_add(after);
             match container.advice.limit {
                 Some(limit) => {

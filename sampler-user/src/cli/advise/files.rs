@@ -291,5 +291,7 @@ pub fn state(state: State) -> &'static str {
         State::TooHigh => "too high",
         State::Right => "right",
         State::Leak => "leak",
+        State::Growing => "growing",
+        State::Watch => "watch",
     }
 }

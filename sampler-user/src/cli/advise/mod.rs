@@ -3,24 +3,29 @@
 mod cleaning;
 mod document;
 mod files;
+mod table;
 mod words;
 
 use std::cmp::Reverse;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use anyhow::Context;
 use sampler::advise::budget::{Claim, Fit, fit};
 use sampler::advise::checks::{self, Scene};
-use sampler::advise::facts::{Facts, Leak, Pressed};
+use sampler::advise::facts::{Facts, Growth, Leak, Pressed};
 use sampler::advise::limit::advise;
 use sampler::advise::profile::{self, Profile};
-use sampler::advise::{Container, docker};
+use sampler::advise::server::Seen;
+use sampler::advise::server::floors::floor;
+use sampler::advise::{Container, compose, docker};
+use sampler::analysis::leak::detectors::Class;
 use sampler::analysis::pressure::{Episode, Kind};
 use sampler::model::paths::is_below;
 use sampler::model::time::format_us;
-use sampler::model::units::{parse_bytes, printable};
+use sampler::model::units::{parse_bytes, parse_duration, printable};
 use sampler::reading::demand::{self, Gathered, Workload};
 use sampler::reading::kills::{Killed, kills};
 
@@ -29,8 +34,9 @@ use crate::cli::remote::{EVER, LocalRecordings};
 
 /// Say what the limits should be, from what was measured, and write them down.
 ///
-/// Of each container: whether its limit is missing, too low, too high or right, with target, bounds and reasons. A leak keeps its
-/// limit. Nothing is changed on this machine.
+/// Of each container: whether its limit is missing, too low, too high or right, before and after; --why gives the reasons. A leak
+/// keeps its limit. What was watched for less than an hour gets the time until which to watch, unless it was killed. Nothing is
+/// changed on this machine.
 #[derive(Debug, clap::Args)]
 #[command(
     after_help = "Example:\n  sampler advise /var/lib/sampler --compose docker-compose.yml --override limits.yml --budget 2.7G\n  docker compose -f docker-compose.yml -f limits.yml up -d"
@@ -43,6 +49,12 @@ pub struct Args {
     json: bool,
     #[command(flatten)]
     part: crate::cli::excerpt::Excerpt,
+    /// Why: the reasons for each limit, its bounds, and every command.
+    #[arg(long, conflicts_with = "json")]
+    why: bool,
+    /// Advise no limit of what was watched for less, unless it was killed.
+    #[arg(long, value_name = "TIME", default_value = "1h", value_parser = parse_duration)]
+    min_watch: Duration,
     /// Every cgroup without others below and every one with a limit, not only containers.
     #[arg(long)]
     all: bool,
@@ -98,6 +110,12 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
         true => None,
         false => Some(files::read_compose(&args.compose, &args.env_file, &mut containers)?),
     };
+    if let Some(compose) = &compose {
+        for container in containers.iter_mut().filter(|container| container.service.is_some()) {
+            set_by_image(container, &gathered, &kills, args, &compose.project);
+        }
+    }
+    sort(&mut containers);
     let budget = args.budget.map(|asked| spend(&mut containers, asked));
     let is_here = rustix::system::uname().nodename().to_str().is_ok_and(|name| name == gathered.host);
     let ask = is_here || args.apply || args.docker_socket.is_some();
@@ -113,7 +131,7 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let mut document = document(args, &gathered, containers, are_containers, budget);
     document.checks = findings;
     if let Some(compose) = &compose {
-        let mut made = files::override_of(compose, &document.containers, &gathered.groups);
+        let mut made = files::override_of(compose, &to_override(&document.containers), &gathered.groups);
         if let Some(target) = &args.r#override {
             files::write_override(&made.text, target, &compose.files)?;
             made.written = Some(target.clone());
@@ -125,13 +143,16 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     }
     if args.wslconfig.is_some() || args.new_wslconfig.is_some() || gathered.machine.wsl.is_some() {
         let (from, to) = (args.wslconfig.as_deref(), args.new_wslconfig.as_deref());
-        let made = files::wsl(from, to, &document.containers, &document.machine)?;
+        // What has no new limit keeps the one it has.
+        let mut expected = document.containers.clone();
+        expected.iter_mut().for_each(|container| container.after = container.expected());
+        let made = files::wsl(from, to, &expected, &document.machine)?;
         document.wslconfig = Some(made);
     }
     let text = if args.json {
         serde_json::to_string_pretty(&document).context("write JSON")? + "\n"
     } else {
-        words::words(&document)
+        words::words(&document, args.why)
     };
     crate::cli::output::print(&text)?;
     if args.apply {
@@ -173,7 +194,7 @@ fn document(
 /// A cgroup that never held more needs no limit, bytes.
 const LEAST: u64 = 1 << 20;
 
-/// The containers with their advice, largest first, what is inside of another after it; whether they are containers.
+/// The containers with their advice; whether they are containers.
 fn containers(all: &mut Gathered, kills: &BTreeMap<String, Killed>, args: &Args) -> (Vec<Container>, bool) {
     let workloads = std::mem::take(&mut all.workloads);
     let is_container = |workload: &Workload| {
@@ -192,17 +213,92 @@ fn containers(all: &mut Gathered, kills: &BTreeMap<String, Killed>, args: &Args)
     let wanted: Vec<&Workload> = workloads.values().filter(|workload| is_wanted(workload)).collect();
     let paths: Vec<&str> = wanted.iter().map(|workload| workload.path.as_str()).collect();
     let nested = |path: &str| paths.iter().any(|other| *other != path && is_below(path, other));
-    let mut list: Vec<Container> =
-        wanted.iter().map(|workload| container(workload, nested(&workload.path), all, kills, args)).collect();
-    let outer: BTreeMap<String, Option<u64>> =
-        list.iter().filter(|c| !c.nested).map(|c| (c.path.clone(), c.after)).collect();
-    list.sort_by_cached_key(|c| {
-        let (top, after) = outer.iter().find(|(path, _)| is_below(&c.path, path)).unwrap_or((&c.path, &c.after));
-        (Reverse(*after), top.clone(), c.nested, Reverse(c.after), c.title.clone())
-    });
+    let list = wanted.iter().map(|workload| container(workload, nested(&workload.path), all, kills, args)).collect();
     all.workloads = workloads;
     (list, are_containers)
 }
+
+/// What was in trouble first, then by size; what is inside of another after it.
+fn sort(list: &mut [Container]) {
+    let rank = |c: &Container| (c.advice.state, Reverse(c.expected()), Reverse(c.advice.highest));
+    let outer: BTreeMap<String, _> = list.iter().filter(|c| !c.nested).map(|c| (c.path.clone(), rank(c))).collect();
+    list.sort_by_cached_key(|c| {
+        let own = rank(c);
+        let (top, first) = outer.iter().find(|(path, _)| is_below(&c.path, path)).unwrap_or((&c.path, &own));
+        (*first, top.clone(), c.nested, own, c.title.clone())
+    });
+}
+
+/// The list for an override, which holds what is advised and no more: a service keeps what it has unless one of its containers
+/// is to get another limit, and then the one that needs most counts.
+fn to_override(list: &[Container]) -> Vec<Container> {
+    let mut list = list.to_vec();
+    let changed: BTreeSet<Option<String>> = list.iter().filter(|c| c.is_advised()).map(|c| c.service.clone()).collect();
+    for container in &mut list {
+        container.after = container.expected().filter(|_| changed.contains(&container.service));
+    }
+    list
+}
+
+/// Advises a container again, by the image of its service, where that says more than what was recorded of it.
+fn set_by_image(
+    container: &mut Container,
+    all: &Gathered,
+    kills: &BTreeMap<String, Killed>,
+    args: &Args,
+    project: &compose::File,
+) {
+    let floor = floor(&container.seen(Some(project)));
+    let key = demand::key(&all.named, &container.path);
+    if let Some(workload) = all.workloads.get(&key).filter(|_| floor != container.advice.floor) {
+        container.advice = advise(&Facts { floor, ..facts(workload, all, kills, args) }, &args.profile);
+        container.after = container.advice.target;
+    }
+}
+
+/// What is known of a workload.
+fn facts(workload: &Workload, all: &Gathered, kills: &BTreeMap<String, Killed>, args: &Args) -> Facts {
+    let path = &workload.path;
+    let killed = kills.get(&demand::key(&all.named, path));
+    let min_watch_s = args.min_watch.as_secs_f64();
+    let verdict = all.verdicts.get(path);
+    let bytes_per_s = verdict.and_then(|verdict| verdict.rate_bytes_per_s);
+    // A leak in it, seen by the analysis, in its lives or by a post-mortem.
+    let by_lives = all.loops.of_path(path).filter(|restarts| restarts.leaks());
+    let leak = match (all.leak_in(path), by_lives, killed.is_some_and(|killed| killed.leaks)) {
+        (Some(verdict), ..) => Some(Leak {
+            bytes_per_s: verdict.rate_bytes_per_s,
+            time_to_limit_s: verdict.time_to_limit_s,
+            limit_owner: verdict.limit_owner.clone().filter(|owner| owner != path),
+        }),
+        (None, Some(restarts), _) => Some(Leak { bytes_per_s: restarts.rate_bytes_per_s, ..Leak::default() }),
+        (None, None, true) => Some(Leak { bytes_per_s, ..Leak::default() }),
+        (None, None, false) => None,
+    };
+    let pressed = all.episodes.get(path).and_then(|episodes| pressed(episodes));
+    let watched_s = workload.demand.watched_s();
+    let rose = bytes_per_s.is_none_or(|pace| pace * watched_s > ROSE * workload.demand.highest() as f64);
+    let is_unknown = verdict.is_none_or(|verdict| verdict.verdict == Class::Undetermined);
+    let growth = if killed.is_some_and(|killed| killed.grows) {
+        Some(Growth { killed: true, bytes_per_s })
+    } else {
+        let is_one = pressed.is_some() && watched_s < min_watch_s && is_unknown && rose;
+        is_one.then_some(Growth { killed: false, bytes_per_s })
+    };
+    Facts {
+        demand: workload.demand.clone(),
+        leak,
+        growth,
+        killed_at: killed.map(|killed| killed.at.clone()).unwrap_or_default(),
+        other_kills: killed.map(|killed| killed.other.clone()).unwrap_or_default(),
+        pressed,
+        floor: None,
+        min_watch_s,
+    }
+}
+
+/// Part of what was held that came while it was watched, to be a growth.
+const ROSE: f64 = 0.2;
 
 fn container(
     workload: &Workload,
@@ -213,28 +309,13 @@ fn container(
 ) -> Container {
     let path = &workload.path;
     let killed = kills.get(&demand::key(&all.named, path));
-    // A leak in it, seen by the analysis or by a post-mortem.
-    let leak = match (all.leak_in(path), killed.is_some_and(|killed| killed.leaks)) {
-        (Some(verdict), _) => {
-            Some(Leak { bytes_per_s: verdict.rate_bytes_per_s, time_to_limit_s: verdict.time_to_limit_s })
-        }
-        (None, true) => {
-            let verdict = all.verdicts.get(path);
-            Some(Leak { bytes_per_s: verdict.and_then(|v| v.rate_bytes_per_s), time_to_limit_s: None })
-        }
-        (None, false) => None,
-    };
-    let facts = Facts {
-        demand: workload.demand.clone(),
-        leak,
-        killed_at: killed.map(|killed| killed.at.clone()).unwrap_or_default(),
-        other_kills: killed.map(|killed| killed.other.clone()).unwrap_or_default(),
-        pressed: all.episodes.get(path).and_then(|episodes| pressed(episodes)),
-    };
-    let advice = advise(&facts, &args.profile);
     let who = all.named.who(path);
     let title =
         who.as_ref().and_then(|who| who.title()).unwrap_or_else(|| sampler::model::paths::name(path).to_owned());
+    let processes = workload.processes.iter().map(|(name, most)| (name.clone(), *most)).collect();
+    let image = who.as_ref().and_then(|who| who.image.clone());
+    let seen = Seen { image, processes, ..Seen::default() };
+    let advice = advise(&Facts { floor: floor(&seen), ..facts(workload, all, kills, args) }, &args.profile);
     Container {
         path: path.clone(),
         title: printable(&title),
@@ -245,7 +326,7 @@ fn container(
         advice,
         starts_in_an_hour: demand::most_in_an_hour(&workload.starts),
         kills: killed.map_or(0, |killed| killed.victims),
-        processes: workload.processes.iter().map(|(name, most)| (name.clone(), *most)).collect(),
+        processes: seen.processes,
         machine_swaps: all.machine.swap_total.is_some_and(|swap| swap > 0),
     }
 }
@@ -267,24 +348,22 @@ fn pressed(episodes: &[Episode]) -> Option<Pressed> {
     })
 }
 
-/// Fits the limits into a budget; where they do not fit they stay as they are.
+/// Fits the limits into a budget; where they do not fit they stay as they are. What gets no new limit takes what it has.
 fn spend(containers: &mut [Container], asked: u64) -> Budget {
-    let counted = |container: &Container| !container.nested && container.after.is_some();
-    let claims: Vec<Claim> = containers
-        .iter()
-        .filter(|container| counted(container))
-        .map(|container| Claim {
-            target: container.after.unwrap_or(0),
-            lower: container.advice.lower.or(container.after).unwrap_or(0),
-            trouble: container.advice.trouble,
-        })
-        .collect();
+    let counted = |container: &Container| !container.nested && container.expected().is_some();
+    let claim = |container: &Container| {
+        let expected = container.expected().unwrap_or(0);
+        let lower = container.after.and(container.advice.lower).unwrap_or(expected);
+        Claim { target: expected, lower, trouble: container.advice.trouble }
+    };
+    let claims: Vec<Claim> = containers.iter().filter(|container| counted(container)).map(claim).collect();
     let needed = claims.iter().map(|claim| claim.lower).fold(0, u64::saturating_add);
     match fit(&claims, asked) {
         Fit::Fits { limits, spare } => {
             let mut limits = limits.into_iter();
             for container in containers.iter_mut().filter(|container| counted(container)) {
-                container.after = limits.next();
+                let fitted = limits.next();
+                container.after = container.after.and(fitted);
             }
             Budget { asked, needed, missing: None, spare: Some(spare) }
         }

@@ -1,24 +1,41 @@
-//! The advice as a person reads it.
+//! The advice as a person reads it: before and after in a table that fits 80 columns, what matters first, reasons on request.
 
+use std::collections::BTreeMap;
 use std::fmt::Write;
 
+use sampler::advise::Container;
+use sampler::advise::limit::State;
 use sampler::model::units::{bytes, micros, printable};
 use sampler::model::word::word;
 
 use crate::cli::advise::document::{Budget, Document};
 use crate::cli::advise::files::state;
+use crate::cli::advise::table::{self, few, wrap};
 
-/// The whole page.
-pub fn words(all: &Document) -> String {
+/// Findings of one check that are shown without `--why`; the changes of one are shown where there is one.
+const MOST_FINDINGS: usize = 2;
+
+/// The whole page; `why` with all reasons, bounds and commands.
+pub fn words(all: &Document, why: bool) -> String {
     let mut out = String::new();
     head(all, &mut out);
-    table(all, &mut out);
+    out.push_str(&table::table(all, why));
+    if !all.are_containers {
+        out.push_str(&wrap(
+            "No container was recognised, or --all: these are the cgroups without others below, and those with a limit.",
+            "",
+        ));
+    }
     if let Some(budget) = &all.budget {
         out.push_str(&in_budget(budget));
     }
-    reasons(all, &mut out);
-    checks(all, &mut out);
-    files(all, &mut out);
+    if why {
+        reasons(all, &mut out);
+    } else if !all.containers.is_empty() {
+        out.push_str("Reasons and bounds: --why\n");
+    }
+    checks(all, why, &mut out);
+    files(all, why, &mut out);
     for problem in &all.problems {
         let _ = writeln!(out, "\nnot read: {}: {}", printable(&problem.source), printable(&problem.what));
     }
@@ -30,116 +47,102 @@ fn head(all: &Document, out: &mut String) {
     let size = |value: Option<u64>| value.map_or_else(|| "?".into(), bytes);
     let _ = writeln!(
         out,
-        "{span} of {} {}; the machine has {}, swap {}; profile {}: {}",
+        "{span} of {} {}; machine {}, swap {}; profile {}; times in UTC",
         all.containers.len(),
         if all.are_containers { "containers" } else { "cgroups" },
         size(all.machine.total),
         size(all.machine.swap_total),
         all.profile.name,
-        all.profile.about
     );
-    if !all.are_containers {
-        out.push_str("No container was recognised, or --all: these are the cgroups without others below, and those with a limit.\n");
-    }
-}
-
-fn table(all: &Document, out: &mut String) {
-    let mut rows: Vec<[String; 6]> = vec![["", "limit now", "advice", "between", "saving", ""].map(str::to_owned)];
-    for container in &all.containers {
-        let advice = &container.advice;
-        let or_none = |value: Option<u64>| value.map_or_else(|| "-".into(), bytes);
-        let between = match (advice.lower, advice.upper) {
-            (Some(lower), Some(upper)) if lower != upper => format!("{} to {}", bytes(lower), bytes(upper)),
-            _ => "-".into(),
-        };
-        let saving =
-            advice.limit.zip(container.after).map_or_else(String::new, |(before, after)| change(before, after));
-        let inside = if container.nested { "  " } else { "" };
-        rows.push([
-            format!("{inside}{}", container.title),
-            advice.limit.map_or_else(|| "none".into(), bytes),
-            or_none(container.after),
-            between,
-            saving,
-            state(advice.state).to_owned(),
-        ]);
-    }
-    let t = &all.totals;
-    let without = if t.unlimited > 0 { format!(" and {} without", t.unlimited) } else { String::new() };
-    let of = all.machine.total.map_or_else(String::new, |total| format!("of {}", bytes(total)));
-    rows.push([
-        "total".into(),
-        format!("{}{without}", bytes(t.before)),
-        bytes(t.after),
-        String::new(),
-        change(t.before, t.after_where_limited),
-        of,
-    ]);
-    let width: Vec<usize> =
-        (0..6).map(|at| rows.iter().map(|row| row[at].chars().count()).max().unwrap_or(0)).collect();
-    out.push('\n');
-    for row in rows {
-        let cells: Vec<String> = row.iter().zip(&width).map(|(cell, width)| format!("{cell:width$}")).collect();
-        let _ = writeln!(out, "{}", cells.join("  ").trim_end());
-    }
-}
-
-/// What is saved, or given.
-fn change(before: u64, after: u64) -> String {
-    match before.checked_sub(after) {
-        Some(0) => "0 B".into(),
-        Some(less) => bytes(less),
-        None => format!("+{}", bytes(after - before)),
-    }
 }
 
 /// How the budget came out.
 fn in_budget(budget: &Budget) -> String {
-    match (budget.missing, budget.spare) {
+    let text = match (budget.missing, budget.spare) {
         (Some(missing), _) => format!(
-            "\nThe budget of {} does not hold: what was seen needs {} at least, {} more. Run fewer at a time, or see which need most above.\n",
+            "The budget of {} does not hold: what was seen needs {} at least, {} more. Run fewer at a time, or see which need most above.",
             bytes(budget.asked),
             bytes(budget.needed),
             bytes(missing)
         ),
         (None, spare) => {
-            format!("\nThe budget of {} holds, {} are left.\n", bytes(budget.asked), bytes(spare.unwrap_or(0)))
+            format!("The budget of {} holds, {} are left.", bytes(budget.asked), bytes(spare.unwrap_or(0)))
         }
-    }
+    };
+    wrap(&text, "")
 }
 
 fn reasons(all: &Document, out: &mut String) {
+    let _ = write!(out, "\nProfile {}: {}", all.profile.name, wrap(all.profile.about, "  ").trim_start());
     out.push('\n');
     for container in &all.containers {
-        let confidence = word(&container.advice.confidence);
-        let _ = writeln!(out, "{} ({}, confidence {confidence})", container.title, state(container.advice.state));
-        for reason in &container.advice.reasons {
-            let _ = writeln!(out, "  {reason}");
+        let advice = &container.advice;
+        let confidence = word(&advice.confidence);
+        let _ = writeln!(out, "{} ({}, confidence {confidence})", container.title, state(advice.state));
+        if let (Some(lower), Some(upper)) = (advice.lower, advice.upper)
+            && lower != upper
+        {
+            let _ = writeln!(out, "  between {} and {}", bytes(lower), bytes(upper));
+        }
+        for reason in &advice.reasons {
+            out.push_str(&wrap(reason, "  "));
         }
     }
 }
 
-fn checks(all: &Document, out: &mut String) {
+fn checks(all: &Document, why: bool, out: &mut String) {
     if !all.checks.is_empty() {
         out.push_str("\nWhat else\n");
     }
+    let mut left: BTreeMap<&str, usize> = BTreeMap::new();
     for finding in &all.checks {
-        let who = if finding.who.is_empty() { String::new() } else { format!(", {}", finding.who.join(", ")) };
-        let _ = writeln!(out, "  {}{who}: {}", finding.check, finding.evidence);
-        for change in &finding.change {
-            let _ = writeln!(out, "    {change}");
+        let count = left.entry(finding.check).or_default();
+        *count += 1;
+        if !why && *count > MOST_FINDINGS {
+            continue;
         }
+        let who = if finding.who.is_empty() { String::new() } else { format!(", {}", few(&finding.who)) };
+        let changes = match finding.change.len() {
+            count if !why && count > 1 => format!(" ({count} changes: --why)"),
+            _ => String::new(),
+        };
+        out.push_str(&wrap(&format!("{}{who}: {}{changes}", finding.check, finding.evidence), "  "));
+        if changes.is_empty() {
+            // Not wrapped, since they are copied.
+            for change in &finding.change {
+                let _ = writeln!(out, "    {change}");
+            }
+        }
+    }
+    for (check, count) in left.into_iter().filter(|(_, count)| !why && *count > MOST_FINDINGS) {
+        let _ = writeln!(out, "  {check}: {} more: --why", count - MOST_FINDINGS);
     }
 }
 
-fn files(all: &Document, out: &mut String) {
-    if !all.docker_update.is_empty() {
+/// The services that an override leaves alone because too little was seen of them.
+fn watched(all: &Document) -> Vec<String> {
+    let is = |container: &&Container| matches!(container.advice.state, State::Watch | State::Growing);
+    let list = all.containers.iter().filter(is).filter_map(|container| container.service.as_deref());
+    let mut names: Vec<String> = list.map(printable).collect();
+    names.sort();
+    names.dedup();
+    names
+}
+
+fn files(all: &Document, why: bool, out: &mut String) {
+    if why && !all.docker_update.is_empty() {
         out.push_str("\nContainers that run, until they are made again\n");
+        for line in &all.docker_update {
+            let _ = writeln!(out, "  {line}");
+        }
+    } else if !all.docker_update.is_empty() {
+        let _ = writeln!(out, "\nContainers that run: {} lines of docker update: --why", all.docker_update.len());
     }
-    for line in &all.docker_update {
-        let _ = writeln!(out, "  {line}");
+    if !why && !all.systemd.is_empty() {
+        let count = all.systemd.len();
+        let _ = writeln!(out, "\nUnits of systemd: {count} drop-ins: --why shows them, --systemd DIR writes them");
     }
-    for drop_in in &all.systemd {
+    for drop_in in all.systemd.iter().filter(|_| why) {
         let _ = write!(out, "\n/etc/systemd/system/{}\n{}", drop_in.path, indented(&drop_in.text));
     }
     if let Some(made) = &all.compose {
@@ -148,7 +151,11 @@ fn files(all: &Document, out: &mut String) {
         }
         if !made.not_recorded.is_empty() {
             let names: Vec<String> = made.not_recorded.iter().map(|name| printable(name)).collect();
-            let _ = writeln!(out, "\nNot recorded, so without a limit in the override: {}", names.join(", "));
+            let _ = writeln!(out, "\nNot recorded, so without a limit in the override: {}", few(&names));
+        }
+        let watched = watched(all);
+        if !watched.is_empty() {
+            let _ = writeln!(out, "\nTo be watched for longer, so not in the override: {}", few(&watched));
         }
         match &made.written {
             Some(path) => {

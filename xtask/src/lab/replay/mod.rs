@@ -94,10 +94,13 @@ fn replay(sampler: &Path, home: &Path, number: usize, seconds: f64) -> anyhow::R
     if code != Some(0) {
         bail!("workload {number} without a limit ended with {code:?}");
     }
-    let advice = sh::read(Command::new(sampler).arg("advise").arg(&record).args(["--all", "--json"]))?;
+    let advice =
+        sh::read(Command::new(sampler).arg("advise").arg(&record).args(["--all", "--json", "--min-watch", "1s"]))?;
     let advice: Value = serde_json::from_str(&advice).context("read the advice")?;
     let containers = advice["containers"].as_array().context("no containers in the advice")?;
-    let [own] = containers.as_slice() else { bail!("workload {number}: advice for {} cgroups", containers.len()) };
+    // Of others on the machine no more than a kill is known.
+    let sampled: Vec<&Value> = containers.iter().filter(|container| container["peak"].is_u64()).collect();
+    let [own] = sampled.as_slice() else { bail!("workload {number}: advice for {} cgroups", sampled.len()) };
     let bytes = |key: &str| own[key].as_u64().with_context(|| format!("workload {number}: no {key} in {own}"));
     let (limit, seen) = (bytes("after")?, bytes("peak")?);
     let (code, limited) = live(sampler, &home, &home.join("limited"), number, seconds, 2, Some(limit))?;
