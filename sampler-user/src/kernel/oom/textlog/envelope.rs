@@ -192,7 +192,7 @@ fn guest<'a>(rest: &'a str, all: &mut Envelope<'a>) -> Option<&'a str> {
 fn tag<'a>(rest: &'a str, all: &mut Envelope<'a>, tagged: &mut bool) -> Option<&'a str> {
     let (head, next) = rest.split_once(':')?;
     let is_apart = next.is_empty() || next.starts_with(' ');
-    if !is_apart && !(next.starts_with('[') && head.ends_with("kernel")) {
+    if !(is_apart || next.starts_with('[') && head.ends_with("kernel")) {
         return None;
     }
     let mut words = head.split(' ').filter(|word| !word.is_empty());
