@@ -396,7 +396,12 @@ fn a_page_made_right_after_the_first_kill_says_that_one_life_is_not_enough() {
         assert!(page["loop"].is_null(), "{name}: {}", page["verdict"]);
         assert!(page["confidence"].as_f64().unwrap() < 0.8, "{name}: {}", page["confidence"]);
         let unknown = page["unknown"].to_string();
-        assert!(unknown.contains("is not enough to tell a leak"), "{name}: {unknown}");
+        assert!(
+            unknown.contains("is not enough to tell a leak"),
+            "{name}: {} {} {unknown}",
+            page["cause"],
+            page["verdict"]
+        );
     }
     // What stood at its limit for minutes is no such case.
     let dir = tempfile::tempdir().unwrap();

@@ -22,6 +22,8 @@ use crate::model::paths::is_below;
 use crate::model::recording::{Origin, ProcessKey, TimedEvent};
 use crate::model::{evidence, memory};
 
+/// A life up to this long may be all start, seconds: services take minutes to warm up.
+pub const SHORT_LIFE_S: f64 = 300.0;
 /// How far back the traces go, microseconds.
 pub const HOUR_US: i64 = 3_600_000_000;
 /// How far back everything of every cgroup is read.
@@ -314,6 +316,11 @@ impl IncidentContext {
     pub fn is_one_short_life(&self) -> bool {
         let is_undetermined = |verdict: &Verdict| verdict.verdict == MemoryClass::Undetermined;
         self.restarts.is_none() && self.history.as_ref().is_some_and(is_undetermined)
+    }
+
+    /// Whether the page rests on one life of at most [`SHORT_LIFE_S`]: even a growth that the detectors are sure of may be a start.
+    pub fn is_one_start(&self) -> bool {
+        self.restarts.is_none() && self.history.is_some() && self.history_s <= SHORT_LIFE_S
     }
 
     /// How much a cgroup grew since a time, and since when it is known: one that appeared later grew from nothing.

@@ -68,7 +68,10 @@ pub fn of(context: &IncidentContext, cause: CauseClass) -> Vec<String> {
                 ));
             }
             let could_leak = cause::of(cause).higher_limit == HigherLimit::Postpones || cause == CauseClass::Unknown;
-            if context.kind == IncidentKind::OomKill && could_leak && context.is_one_short_life() {
+            if context.kind == IncidentKind::OomKill
+                && could_leak
+                && (context.is_one_short_life() || context.is_one_start())
+            {
                 all.push(format!(
                     "one life of {who}, of {}, is not enough to tell a leak from a start that needs more than the limit: its next lives would show it",
                     micros((context.history_s * 1e6) as u64)
