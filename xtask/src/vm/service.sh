@@ -47,9 +47,9 @@ kill_one() {
     systemd-run --unit=leak -p MemoryMax=48M -p MemorySwapMax=0 \
         perl -e 'while (1) { push @a, "x" x 1048576; select undef, undef, undef, 0.05 }' || return 1
     await told '"oom_kill"' || { events | tail -n 5 | cut -c1-300; return 1; }
-    page=$(sampler postmortem /var/lib/sampler --last) || return 1
-    has "$page" 'was killed at .* by its own limit of 48 MiB' || return 1
-    echo "$page" | grep 'was killed at'
+    page=$(COLUMNS=200 sampler postmortem /var/lib/sampler --last) || return 1
+    has "$page" 'was OOM-killed at .* by its own limit of 48 MiB' || return 1
+    echo "$page" | grep 'was OOM-killed at'
 }
 stops() {
     systemctl stop sampler || return 1
