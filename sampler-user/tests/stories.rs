@@ -164,3 +164,34 @@ fn incidents_are_listed_found_by_time_and_told_all() {
     let all: Value = serde_json::from_str(&postmortem(&[folder, "--json", "--all"])).unwrap();
     assert_eq!(all["incidents"].as_array().unwrap().len(), 2);
 }
+
+#[test]
+fn a_page_of_a_recording_that_was_not_read_whole_is_not_sure() {
+    fn copy(from: &std::path::Path, to: &std::path::Path) {
+        std::fs::create_dir_all(to).unwrap();
+        for entry in std::fs::read_dir(from).unwrap().flatten() {
+            let target = to.join(entry.file_name());
+            if entry.path().is_dir() { copy(&entry.path(), &target) } else { drop(std::fs::copy(entry.path(), target)) }
+        }
+    }
+    let source = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../data/recordings/sibling");
+    let dir = tempfile::tempdir().unwrap();
+    copy(&source, dir.path());
+    let samples = dir.path().join("samples/host=vm/date=2026-11-25");
+    let file = std::fs::read_dir(samples).unwrap().flatten().next().unwrap().path();
+    let bytes = std::fs::read(&file).unwrap();
+    std::fs::write(&file, &bytes[..900]).unwrap();
+    let page = |dir: &std::path::Path| -> serde_json::Value {
+        let sampler = std::process::Command::new(env!("CARGO_BIN_EXE_sampler"))
+            .args(["postmortem", "--json"])
+            .arg(dir)
+            .output()
+            .unwrap();
+        let document: serde_json::Value = serde_json::from_slice(&sampler.stdout).unwrap();
+        document["incidents"][0].clone()
+    };
+    assert!(page(&source)["confidence"].as_f64().unwrap() > 0.9);
+    let damaged = page(dir.path());
+    assert!(damaged["confidence"].as_f64().unwrap() <= 0.5, "{}", damaged["confidence"]);
+    assert!(damaged["unknown"].to_string().contains("could not be read"), "{}", damaged["unknown"]);
+}

@@ -6,6 +6,7 @@ use crate::model::fields::{FieldId, Table};
 use crate::model::recording::Subject;
 use crate::model::sample::{PassHead, Row, SubjectRef};
 use crate::model::sink::Sink;
+use crate::model::word::word;
 
 /// A sink that reads along. It runs on the relay's thread, which may wait; the sampling threads do not know of it.
 pub struct LeakWatch {
@@ -23,7 +24,7 @@ impl LeakWatch {
         let v = &news.verdict;
         let what = EventKind::Leak {
             leaks: news.leaks,
-            component: v.component.and_then(|part| Some(serde_json::to_value(part).ok()?.as_str()?.to_owned())),
+            component: v.component.as_ref().map(word),
             bytes_per_s: v.rate_bytes_per_s.filter(|_| news.leaks),
             time_to_limit_s: v.time_to_limit_s,
             probability: v.probability,

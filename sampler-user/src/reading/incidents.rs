@@ -171,15 +171,18 @@ impl Incidents {
 
     /// What is known when no incident was found.
     pub fn without_incident(&mut self) -> WithoutIncident {
-        // The last frame of a segment that is being written may be half there.
-        let segments = if self.runs_on { self.recording.segments() } else { Vec::new() };
-        let open = segments.last().filter(|segment| segment.corrupt_bytes == 0);
-        let in_flight = open.map_or_else(Vec::new, |segment| segment.problems());
-        let problems = self.recording.problems.iter().filter(|problem| !in_flight.contains(problem));
-        match problems.cloned().collect::<Vec<_>>() {
+        match self.unread() {
             unread if unread.is_empty() => WithoutIncident::AllClear(finder::all_clear(&self.events)),
             unread => WithoutIncident::Unread(unread),
         }
+    }
+
+    /// What could not be read, without the last frame of a segment that is being written, which may be half there.
+    fn unread(&mut self) -> Vec<Problem> {
+        let segments = if self.runs_on { self.recording.segments() } else { Vec::new() };
+        let open = segments.last().filter(|segment| segment.corrupt_bytes == 0);
+        let in_flight = open.map_or_else(Vec::new, |segment| segment.problems());
+        self.recording.problems.iter().filter(|problem| !in_flight.contains(problem)).cloned().collect()
     }
 
     /// What could not be read.
@@ -218,6 +221,7 @@ impl Incidents {
         context.find_suspect();
         self.read_processes(&mut context);
         self.read_history(&mut context);
+        context.is_whole = self.unread().is_empty();
         Ok(context)
     }
 

@@ -70,6 +70,8 @@ pub struct IncidentContext {
     pub lives: Vec<Life>,
     /// What they have in common, when kills ended several.
     pub restarts: Option<Loop>,
+    /// Whether all of the recording could be read.
+    pub is_whole: bool,
 }
 
 /// When something was by a kernel's log, which may know no date, or no time at all.
@@ -117,6 +119,7 @@ impl IncidentContext {
             history_s: 0.0,
             lives: Vec::new(),
             restarts: None,
+            is_whole: true,
         }
     }
 

@@ -12,6 +12,9 @@ use crate::model::units::{micros, printable};
 /// What could not be known.
 pub fn of(context: &IncidentContext, cause: CauseClass) -> Vec<String> {
     let mut all = Vec::new();
+    if !context.is_whole {
+        all.push("part of the recording could not be read: what it held may change the cause".into());
+    }
     for event in
         context.events.iter().filter(|e| (context.at_us - MINUTE_US..=context.at_us + MINUTE_US).contains(&e.time_us))
     {

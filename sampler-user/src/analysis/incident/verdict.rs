@@ -87,6 +87,9 @@ fn death(context: &IncidentContext, why: &str) -> String {
 /// How sure one life of which the detectors could not judge the growth can make a page of a leak at most.
 const ONE_LIFE: f64 = 0.75;
 
+/// The most a page is sure of where part of the recording could not be read: low.
+const UNREAD: f64 = 0.5;
+
 /// How sure the page is: of the cause, of the owner of the limit, and of what was seen at all.
 pub fn confidence(context: &IncidentContext, causes: &[Judgement], cause: CauseClass) -> f64 {
     let score = causes.iter().find(|judgement| judgement.class == cause).map_or(0.3, |judgement| judgement.score);
@@ -101,6 +104,8 @@ pub fn confidence(context: &IncidentContext, causes: &[Judgement], cause: CauseC
     };
     let could_leak = cause::of(cause).higher_limit == HigherLimit::Postpones;
     let most = if could_leak && context.is_one_short_life() { ONE_LIFE } else { 0.99 };
+    // What could not be read may hold another cause.
+    let most = if context.is_whole { most } else { UNREAD };
     (score * seen).clamp(0.05, most)
 }
 

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use crate::analysis::incident::advice::Advice;
 use crate::analysis::incident::context::IncidentContext;
 use crate::analysis::incident::incident_ref::IncidentKind;
+use crate::model::word::word;
 
 /// A class of causes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -55,7 +56,7 @@ pub enum CauseClass {
 impl CauseClass {
     /// The word for it in JSON, such as `limit-too-low`.
     pub fn word(self) -> String {
-        serde_json::to_value(self).ok().and_then(|value| value.as_str().map(str::to_owned)).unwrap_or_default()
+        word(&self)
     }
 }
 

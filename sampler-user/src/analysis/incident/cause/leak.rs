@@ -97,7 +97,7 @@ fn judge_growth(context: &IncidentContext, judgement: &mut Judgement) {
             judgement.against.extend(history.evidence.iter().cloned());
         }
         other => {
-            let word = serde_json::to_value(other).ok().and_then(|w| w.as_str().map(str::to_owned)).unwrap_or_default();
+            let word = crate::model::word::word(&other);
             let why = history.evidence.first().cloned().unwrap_or_default();
             judgement.contra(0.3, format!("the leak detectors call {who} {word}, looking at {span}: {why}"));
         }
