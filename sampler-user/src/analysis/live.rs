@@ -14,6 +14,7 @@ use crate::model::fields::FieldId;
 use crate::model::paths::parent;
 use crate::model::recording::Subject;
 use crate::model::sample::{HOST, Row, SubjectRef};
+use crate::model::shrink::shrink;
 
 /// Blocks of a signal: 40 KiB a cgroup with all its signals. Offline has eight times as many, and so tells finer teeth from
 /// their mean; whether it leaks is the same.
@@ -94,6 +95,7 @@ impl Live {
         {
             self.numbers.remove(&gone.path);
         }
+        shrink(&mut self.cgroups);
     }
 
     /// A row of a cgroup or of the host.

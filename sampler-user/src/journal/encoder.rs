@@ -14,6 +14,7 @@ use std::collections::HashMap;
 
 use crate::journal::format::{put_varint, zigzag};
 use crate::model::sample::{Mask, PassHead, PassKind, Row, SLOTS, SubjectRef, slots};
+use crate::model::shrink::shrink;
 
 #[derive(Debug)]
 struct Last {
@@ -102,5 +103,7 @@ impl Encoder {
             self.state.remove(&(subject, kind));
             self.fresh.remove(&(subject, kind));
         }
+        shrink(&mut self.state);
+        shrink(&mut self.fresh);
     }
 }

@@ -4,6 +4,8 @@ use std::collections::{BTreeMap, HashMap};
 
 use serde::{Deserialize, Serialize};
 
+use crate::model::shrink::shrink;
+
 /// Most labels that are kept of a container.
 pub const LABELS: usize = 32;
 /// A name, an image or a label is cut at this many bytes.
@@ -166,6 +168,12 @@ impl Names {
     /// Takes a name that was recorded.
     pub fn learn(&mut self, cgroup: &str, identity: &Identity) {
         self.told.insert(cgroup.to_owned(), identity.clone());
+    }
+
+    /// Forgets the names of cgroups that `keeps` is false for.
+    pub fn retain(&mut self, keeps: impl Fn(&str) -> bool) {
+        self.told.retain(|path, _| keeps(path));
+        shrink(&mut self.told);
     }
 
     /// Who a cgroup is. `by_path` says what a path tells by itself (`runtime::identify`).

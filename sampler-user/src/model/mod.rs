@@ -8,6 +8,7 @@ pub mod memory;
 pub mod paths;
 pub mod recording;
 pub mod sample;
+pub mod shrink;
 pub mod sink;
 pub mod time;
 pub mod units;

@@ -34,6 +34,8 @@ use crate::store::scan::{Query, Recording};
 const HISTORY_US: i64 = 24 * HOUR_US;
 /// How long a segment may be: the one before begins no earlier.
 const SEGMENT_US: i64 = 6 * HOUR_US;
+/// Values of a path that are kept for the next kill of its loop: 6 MiB. What has more is read again.
+const KEPT: usize = 512 << 10;
 
 /// What is read of the hour: nothing that comes at every tick.
 const HOUR: [FieldId; 11] = [
@@ -257,18 +259,19 @@ impl Incidents {
             let own = self.kills_in(path);
             let mut due = own.as_slice();
             let mut track = Track::default();
-            for series in self.rows_of(path, &kills, at) {
-                let (mut before, mut after) = (series.clone(), series);
-                before.clip(i64::MIN, at);
-                after.clip(at, i64::MAX);
-                feed(&mut track, &before, &mut due, at - 1);
-                if !after.is_empty() {
+            self.rows_of(path, &kills, at, |mut series| {
+                let is_before = series.time_us.last().is_none_or(|last| *last < at);
+                let mut after = (!is_before).then(|| series.clone());
+                series.clip(i64::MIN, at);
+                feed(&mut track, series, &mut due, at - 1);
+                if let Some(mut after) = after.take() {
+                    after.clip(at, i64::MAX);
                     if path == suspect && history.is_none() {
                         history = Some(track.clone());
                     }
-                    feed(&mut track, &after, &mut due, i64::MAX);
+                    feed(&mut track, after, &mut due, i64::MAX);
                 }
-            }
+            });
             if path == suspect && history.is_none() {
                 history = Some(track.clone());
             }
@@ -310,8 +313,8 @@ impl Incidents {
         self.events.iter().filter_map(KillAt::of).filter(|kill| kill.path == path).map(|kill| kill.time_us).collect()
     }
 
-    /// The rows of a path for as long as its lives matter.
-    fn rows_of(&mut self, path: &str, kills: &[KillAt], at: i64) -> Vec<Series> {
+    /// Gives the rows of a path to `each`, for as long as its lives matter.
+    fn rows_of(&mut self, path: &str, kills: &[KillAt], at: i64, mut each: impl FnMut(Series)) {
         let begin = at - HISTORY_US;
         // Of many lives the last ones are enough: what was before the first of them is not read.
         let first = if kills.len() >= LIVES { kills.first().map_or(begin, |kill| kill.time_us) } else { begin };
@@ -322,17 +325,24 @@ impl Incidents {
         let last = kills.iter().filter(|kill| kill.path == path).map(|kill| kill.time_us).next_back();
         let time = begin.max(first).max(made.min(at))..at.max(last.map_or(at, |last| last + 1)).min(at + HOUR_US);
         let known = self.lives.get(path).filter(|(known, _)| known.start <= time.start && known.end >= time.end);
-        if known.is_none() {
-            let fields: Vec<FieldId> =
-                track::FIELDS.into_iter().filter(|f| ![FieldId::Current, FieldId::EventsOomKill].contains(f)).collect();
-            let parts = halves(&mut self.recording, time.clone(), |recording, time| {
-                let mut all = Vec::new();
-                recording.series_of(Table::Samples, path, time, &fields, |series| all.push(series));
-                all
-            });
-            self.lives.insert(path.to_owned(), (time, parts.into_iter().flatten().collect()));
+        if let Some((_, rows)) = known {
+            return rows.iter().cloned().for_each(each);
         }
-        self.lives.get(path).map(|(_, rows)| rows.clone()).unwrap_or_default()
+        let is_read = |field: &FieldId| ![FieldId::Current, FieldId::EventsOomKill].contains(field);
+        let fields: Vec<FieldId> = track::FIELDS.into_iter().filter(is_read).collect();
+        let (mut kept, mut size) = (Vec::new(), 0);
+        self.recording.series_of(Table::Samples, path, time.clone(), &fields, |series| {
+            size += series.len() * series.columns.iter().flatten().count();
+            if size <= KEPT {
+                kept.push(series.clone());
+            } else {
+                kept = Vec::new();
+            }
+            each(series);
+        });
+        if size <= KEPT {
+            self.lives.insert(path.to_owned(), (time, kept));
+        }
     }
 }
 
@@ -354,9 +364,8 @@ impl KillAt {
 }
 
 /// Feeds rows to a track, with the kills that are due up to a time: no counter is in these rows.
-fn feed(track: &mut Track, series: &Series, due: &mut &[i64], until: i64) {
-    let Some(&last) = series.time_us.last() else { return };
-    let mut rest = series.clone();
+fn feed(track: &mut Track, mut rest: Series, due: &mut &[i64], until: i64) {
+    let Some(&last) = rest.time_us.last() else { return };
     while let Some((&kill, later)) = due.split_first().filter(|(kill, _)| **kill <= last.min(until)) {
         let mut before = rest.clone();
         before.clip(i64::MIN, kill + 1);

@@ -1,5 +1,14 @@
 //! The CPU that the agent may use. Pure, with the clock passed in.
 
+/// CPU time of this process at a time, both nanoseconds.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct CpuReading {
+    /// When it was read, `CLOCK_MONOTONIC`.
+    pub time_ns: u64,
+    /// What was used until then.
+    pub cpu_ns: u64,
+}
+
 /// Keeps the agent's CPU below a part of one CPU by slowing the rate, and speeds up again when there is room.
 #[derive(Clone, Copy, Debug)]
 pub struct Budget {

@@ -5,7 +5,7 @@ use std::time::Duration;
 use crate::kernel::probe::events::ProbeEvent;
 use crate::model::event::{Event, EventKind};
 use crate::model::time::Anchor;
-use crate::record::budget::Budget;
+use crate::record::budget::{Budget, CpuReading};
 use crate::record::config::Config;
 use crate::record::deaths::Deaths;
 use crate::record::effect::Effect;
@@ -18,15 +18,11 @@ use crate::record::wake::{Attached, ProbeCounts, Second, Start, Wake};
 const RESCAN_EVERY: u64 = 60;
 /// The CPU budget is checked this often, in seconds.
 const BUDGET_EVERY: u64 = 5;
+/// After this many cgroups that went away, memory that was freed is given back, this often at most, in seconds.
+const CHURN: u64 = 100;
+const TRIM_EVERY: u64 = 10;
 /// The wall clock was set when it moved by more than this against the monotonic clock within a second, nanoseconds.
 const CLOCK_STEP_NS: i64 = 100_000_000;
-
-/// CPU time of this process at a time, both nanoseconds.
-#[derive(Clone, Copy, Debug, Default)]
-struct CpuReading {
-    time_ns: u64,
-    cpu_ns: u64,
-}
 
 /// The state that the control loop decides by.
 #[derive(Debug)]
@@ -41,6 +37,7 @@ pub struct Control {
     /// Both clocks a second ago; none before the start.
     clock: Option<Anchor>,
     seconds: u64,
+    gone_since_trim: u64,
 }
 
 impl Control {
@@ -56,6 +53,7 @@ impl Control {
             cpu: CpuReading::default(),
             clock: None,
             seconds: 0,
+            gone_since_trim: 0,
         }
     }
 
@@ -86,6 +84,7 @@ impl Control {
                 self.notices(now_ns, last, out);
                 if self.lifecycle.disappeared(now_ns, path.clone(), id, out) {
                     self.oom.forget(&path);
+                    self.gone_since_trim += 1;
                 }
             }
             Wake::Notices(notices) => self.notices(now_ns, notices, out),
@@ -195,6 +194,10 @@ impl Control {
         self.probe_counts(now_ns, second.probe, effects);
         self.oom.record_skipped(now_ns, effects);
         self.oom.trim_after_storm(effects);
+        if self.seconds.is_multiple_of(TRIM_EVERY) && self.gone_since_trim >= CHURN {
+            self.gone_since_trim = 0;
+            effects.push(Effect::TrimMemory);
+        }
         if self.seconds.is_multiple_of(RESCAN_EVERY) {
             effects.push(Effect::Rescan);
         }

@@ -4,6 +4,7 @@ use std::collections::{HashMap, VecDeque};
 
 use crate::kernel::cgroupfs::tree::Selection;
 use crate::model::event::{Event, EventKind};
+use crate::model::shrink::shrink;
 use crate::record::effect::Effect;
 
 /// Removed cgroups whose paths are remembered: events of them may still come.
@@ -109,6 +110,8 @@ impl Lifecycle {
             effects.push(Effect::Remove { path: path.clone() });
         }
         self.paths.remove(&id);
+        shrink(&mut self.paths);
+        shrink(&mut self.sampled);
         effects.push(Effect::ProbeForget(id));
         remember(&mut self.removed, (id, path));
         was_sampled

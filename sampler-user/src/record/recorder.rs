@@ -23,6 +23,7 @@ use crate::kernel::oom::witness::Expected;
 use crate::kernel::probe::Probe;
 use crate::model::recording::Subject;
 use crate::model::sample::{PassKind, SubjectRef};
+use crate::model::shrink::shrink;
 use crate::model::sink::Sink;
 use crate::model::time::{Anchor, mono_ns, process_cpu_ns};
 use crate::record::burst::BurstTrigger;
@@ -224,6 +225,7 @@ impl Recorder {
             Effect::Sample { path, id } => self.sample(&path, id),
             Effect::Remove { path } => {
                 if let Some(subject) = self.subjects.remove(&path) {
+                    shrink(&mut self.subjects);
                     self.fast.send(Command::Remove(subject));
                     self.slow.send(Command::Remove(subject));
                     self.send(Message::Forget(subject));

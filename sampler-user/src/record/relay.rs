@@ -45,6 +45,7 @@ pub fn run(
     let mut flushes = 0u32;
     let mut reported = Reported { since_ns: mono_ns(), ..Reported::default() };
     let mut last_flush = mono_ns();
+    let mut forget = Vec::new();
     loop {
         let waited = Duration::from_nanos(mono_ns().saturating_sub(last_flush));
         let first = messages.recv_timeout(FLUSH_EVERY.saturating_sub(waited));
@@ -52,7 +53,9 @@ pub fn run(
         // The rings' fill before the messages: a row that is taken now has had its subject sent before it.
         let filled: Vec<usize> = rings.iter().map(Consumer::slots).collect();
         let mut urgent = end;
-        let mut forget = Vec::new();
+        // Those of the round before: a pass with the last row of a subject may come behind the news of its end, and it would be
+        // known again for ever.
+        let gone = std::mem::take(&mut forget);
         let mut events = Vec::new();
         for message in first.into_iter().chain(std::iter::from_fn(|| messages.try_recv().ok())) {
             match message {
@@ -79,8 +82,7 @@ pub fn run(
         }
         events.iter().for_each(|event| sink.event(event));
         reported.report(mono_ns(), shared, &mut *sink);
-        // After the rows: a subject's last rows may have come with the news of its end.
-        forget.into_iter().for_each(|number| sink.forget(number));
+        gone.into_iter().for_each(|number| sink.forget(number));
 
         if urgent || mono_ns().saturating_sub(last_flush) >= FLUSH_EVERY.as_nanos() as u64 {
             flushes += 1;

@@ -3,6 +3,7 @@
 //! its truth in `data/field/truth`.
 
 mod check;
+mod cron;
 mod kernel;
 mod reports;
 mod stack;
@@ -28,6 +29,9 @@ pub struct Args {
     /// Two minutes of recording instead of sixteen, and no lives of two minutes
     #[arg(long)]
     short: bool,
+    /// Instead: a healthy stack with twenty cron jobs for so many minutes, of which nothing is to be reported
+    #[arg(long, value_name = "MINUTES", conflicts_with = "short")]
+    cron: Option<u64>,
     /// Keep the recording and what was said of it in this folder
     #[arg(long, value_name = "DIR")]
     keep: Option<PathBuf>,
@@ -58,7 +62,10 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
         None => std::env::temp_dir().join(format!("sampler-field-{}", std::process::id())),
     };
     fs::create_dir_all(&home).with_context(|| format!("make {}", home.display()))?;
-    let failed = field(args, &sampler, &home);
+    let failed = match args.cron {
+        Some(minutes) => cron::run(&sampler, &home, minutes),
+        None => field(args, &sampler, &home),
+    };
     if args.keep.is_none() {
         let _ = fs::remove_dir_all(&home);
     }

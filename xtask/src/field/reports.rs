@@ -128,6 +128,11 @@ impl Reports {
         value.and_then(|value| value.trim().trim_end_matches(" kB").parse::<u64>().ok()).unwrap_or(0) << 10
     }
 
+    /// What was reported so far.
+    pub fn reported(&self) -> Arc<Mutex<Reported>> {
+        self.reported.clone()
+    }
+
     /// Ends the recorder and who looked, and gives what was reported while it ran.
     pub fn end(self) -> Reported {
         let reported = self.reported.clone();

@@ -14,8 +14,10 @@ use crate::containers::runtimes::identify;
 use crate::model::event::{Event, EventKind};
 use crate::model::fields::{FieldId, Table, UNLIMITED};
 use crate::model::identity::{Identity, Names};
+use crate::model::paths::is_below;
 use crate::model::recording::Subject;
 use crate::model::sample::{HOST, PassHead, Row, SubjectRef};
+use crate::model::shrink::shrink;
 use crate::model::sink::Sink;
 use crate::model::time::Anchor;
 
@@ -48,6 +50,8 @@ pub struct Board {
 
 /// Removed cgroups stay for this time.
 const GONE_US: i64 = 5 * 60 * 1_000_000;
+/// The last of them: jobs that come and go many times a second leave no more.
+const GONE: usize = 64;
 /// The lives of a workload that is gone are kept for this time after its last kill.
 const LOOP_US: i64 = 60 * 60 * 1_000_000;
 /// Events of a cgroup that are kept.
@@ -189,7 +193,14 @@ impl Board {
     /// Forgets cgroups that went away some time ago.
     pub fn tidy(&mut self) {
         let now = self.now_us;
-        self.cgroups.retain(|_, cgroup| !(cgroup.gone && now.saturating_sub(cgroup.time_us) > GONE_US));
+        let mut gone: Vec<i64> = self.cgroups.values().filter(|one| one.gone).map(|one| one.time_us).collect();
+        gone.sort_unstable();
+        let since = gone.len().checked_sub(GONE).map_or(i64::MIN, |at| gone[at]).max(now.saturating_sub(GONE_US));
+        self.cgroups.retain(|_, cgroup| !(cgroup.gone && cgroup.time_us < since));
+        let cgroups = &self.cgroups;
+        let holds = |path: &str| cgroups.range(format!("{path}/")..).next().is_some_and(|(at, _)| is_below(at, path));
+        let is_there = |path: &str| cgroups.contains_key(path) || holds(path);
+        self.names.retain(is_there);
         let there: HashSet<&str> = self.cgroups.values().filter_map(|cgroup| cgroup.title.as_deref()).collect();
         self.lives
             .retain(|title, lives| there.contains(&**title) || now.saturating_sub(lives.last_kill_us()) < LOOP_US);
@@ -315,6 +326,7 @@ impl Sink for Board {
 
     fn forget(&mut self, number: SubjectRef) {
         self.subjects.remove(&number);
+        shrink(&mut self.subjects);
     }
 
     fn pass(&mut self, head: PassHead) {
@@ -444,5 +456,24 @@ mod tests {
         let kill = EventKind::Stalls { count: 1, time_us: 9, longest_us: 9, pages: 1, histogram: vec![1] };
         board.hear(S, &Event { mono_ns: 0, cgroup: Some("/a".into()), what: kill });
         assert_eq!((board.lines(S)[0].oom_kills, board.lines(S)[0].stall_us), (1, Some(9)));
+    }
+
+    #[test]
+    fn jobs_that_come_and_go_leave_the_last_of_them_and_no_names() {
+        let mut board = board();
+        for n in 0..2000 {
+            let path = format!("/job{n}");
+            board.feed(Some((&path, n)), n as i64 * S / 10, &row(&[(FieldId::Current, 1)]));
+            let at = |what| Event { mono_ns: n * 100_000_000, cgroup: Some(path.clone()), what };
+            board.event(&at(EventKind::Named(Box::new(Identity::container("docker", "x")))));
+            if n > 0 {
+                board.event(&at(EventKind::CgroupRemoved));
+            }
+            board.tidy();
+        }
+        assert_eq!(board.cgroups.len(), 1 + GONE);
+        assert!(board.cgroups.contains_key("/job0") && board.cgroups.contains_key("/job1999"));
+        let named = (0..2000).filter(|n| board.who(&format!("/job{n}")).is_some_and(|who| who.container.is_some()));
+        assert_eq!(named.count(), 1 + GONE);
     }
 }
