@@ -28,9 +28,20 @@ fn recorded() -> (tempfile::TempDir, String) {
     (dir, path)
 }
 
+/// A command that is copied is one line, whatever its length.
+fn fits(line: &str, width: usize) -> bool {
+    line.chars().count() <= width || line.starts_with("    ") && line.contains(" && ")
+}
+
 /// The commands, and the name of their screens.
-const SCREENS: [(&str, &[&str]); 3] =
-    [("analyze", &["analyze"]), ("info", &["info"]), ("kills", &["postmortem", "--list"])];
+const SCREENS: [(&str, &[&str]); 6] = [
+    ("analyze", &["analyze"]),
+    ("info", &["info"]),
+    ("kills", &["postmortem", "--list"]),
+    ("page", &["postmortem", "--last"]),
+    ("advise", &["advise"]),
+    ("top", &["top", "--once"]),
+];
 
 #[test]
 fn each_screen_is_the_one_that_was_looked_at() {
@@ -40,7 +51,7 @@ fn each_screen_is_the_one_that_was_looked_at() {
         for columns in ["80", "120"] {
             let shown = screen(&[args, &[&dir]].concat(), Some(columns));
             let width: usize = columns.parse().unwrap();
-            assert!(shown.lines().all(|line| line.chars().count() <= width), "{name} at {columns}:\n{shown}");
+            assert!(shown.lines().all(|line| fits(line, width)), "{name} at {columns}:\n{shown}");
             let path = folder.join(format!("{name}-{columns}.txt"));
             if std::env::var_os("BLESS").is_some() {
                 std::fs::write(&path, &shown).unwrap();
@@ -56,15 +67,21 @@ fn each_screen_is_the_one_that_was_looked_at() {
 fn the_leak_and_the_kills_are_in_the_first_lines_of_few() {
     let (_dir, dir) = recorded();
     let first = |text: &str, lines: usize| text.lines().take(lines).collect::<Vec<_>>().join("\n");
+    let advised = screen(&["advise", &dir], None);
+    assert!(first(&advised, 3).contains("shop/backend"), "{advised}");
     let analyzed = screen(&["analyze", &dir], None);
     assert!(first(&analyzed, 3).contains("shop/backend") && first(&analyzed, 3).contains("leak "), "{analyzed}");
     let listed = screen(&["postmortem", &dir, "--list"], None);
     assert!(first(&listed, 2).matches("OOM kill").count() == 2, "{listed}");
     assert!(analyzed.contains("full in "), "a narrow screen has the time that is left: {analyzed}");
-    for (text, most) in [(&analyzed, 25), (&listed, 25), (&screen(&["info", &dir], None), 32)] {
+    let top = screen(&["top", &dir, "--once"], Some("80"));
+    assert!(first(&top, 4).contains("shop/import") && first(&top, 4).contains("shop/auth"), "{top}");
+    for (text, most) in
+        [(&analyzed, 25), (&listed, 25), (&advised, 25), (&top, 25), (&screen(&["info", &dir], None), 32)]
+    {
         assert!(text.lines().count() <= most, "{text}");
         assert!(!text.contains('\x1b') && !text.contains('\r'), "neither colour nor a bar in a pipe: {text}");
-        assert!(text.lines().all(|line| line.chars().count() <= 80), "{text}");
+        assert!(text.lines().all(|line| fits(line, 80)), "{text}");
         let ids = text.split_whitespace().filter(|word| word.contains(&"11".repeat(8)));
         assert_eq!(ids.count(), 0, "names, no ids: {text}");
     }

@@ -124,6 +124,8 @@ pub struct Place {
     pub reason: Option<Reason>,
     /// Kills in all its lives; those in its children are theirs.
     pub kills: u64,
+    /// Whether it leaks by itself: the leak of a child is the child's.
+    pub leaks: bool,
 }
 
 /// How many are not shown, and why.
@@ -134,6 +136,11 @@ impl Folded {
     /// How many.
     pub fn count(&self) -> usize {
         self.0.values().sum()
+    }
+
+    /// How many and why, and what shows them.
+    pub fn with_hint(&self) -> String {
+        format!("{self}; --all shows {}", if self.count() == 1 { "it" } else { "them" })
     }
 }
 
@@ -183,7 +190,7 @@ pub fn arrange(all: &[Standing], span_s: f64, most: Option<usize>) -> Screen {
     let own = without_children(all);
     let mut order: Vec<usize> = (0..all.len()).collect();
     order.sort_by(|a, b| {
-        let (one, other) = (&own[*a].0, &own[*b].0);
+        let (one, other) = (&own[*a].own, &own[*b].own);
         let rank = |standing: &Standing| standing.reason().map_or(u8::MAX, |reason| reason as u8);
         let left = |standing: &Standing| standing.left_s.unwrap_or(f64::INFINITY);
         rank(one)
@@ -197,7 +204,10 @@ pub fn arrange(all: &[Standing], span_s: f64, most: Option<usize>) -> Screen {
             .then(one.path.cmp(&other.path))
             .then(one.host.cmp(&other.host))
     });
-    let place = |at: usize| Place { at, reason: own[at].0.reason(), kills: own[at].0.kills };
+    let place = |at: usize| {
+        let own = &own[at].own;
+        Place { at, reason: own.reason(), kills: own.kills, leaks: own.leak.is_some() }
+    };
     let Some(most) = most else {
         return Screen { shown: order.into_iter().map(place).collect(), folded: Folded::default() };
     };
@@ -205,7 +215,7 @@ pub fn arrange(all: &[Standing], span_s: f64, most: Option<usize>) -> Screen {
     let mut lives: BTreeMap<(&str, &str), usize> = BTreeMap::new();
     let mut unfit = Vec::new();
     for at in order {
-        let (standing, is_parent) = &own[at];
+        let Own { own: standing, .. } = &own[at];
         let reason = standing.reason();
         let known = lives.get(&(standing.host.as_str(), standing.name.as_str())).filter(|_| standing.is_named);
         let fold = match known {
@@ -213,7 +223,7 @@ pub fn arrange(all: &[Standing], span_s: f64, most: Option<usize>) -> Screen {
                 screen.shown[*first].kills += standing.kills;
                 Some(Fold::Life)
             }
-            None => fold(standing, *is_parent, span_s),
+            None => fold(&own[at], span_s),
         };
         match fold {
             Some(fold) => unfit.push((at, fold)),
@@ -237,11 +247,15 @@ pub fn arrange(all: &[Standing], span_s: f64, most: Option<usize>) -> Screen {
 }
 
 /// Why a cgroup is not shown, if it need not be.
-fn fold(standing: &Standing, is_parent: bool, span_s: f64) -> Option<Fold> {
+fn fold(Own { own: standing, is_parent, is_theirs }: &Own, span_s: f64) -> Option<Fold> {
+    // The line of the child names the limit above it.
+    if *is_theirs && standing.kills == 0 {
+        return Some(Fold::Above);
+    }
     if standing.reason().is_some() {
         return None;
     }
-    if is_parent && !standing.is_named && standing.limit.is_none() {
+    if *is_parent && !standing.is_named && standing.limit.is_none() {
         return Some(Fold::Above);
     }
     if standing.peak >= MUCH {
@@ -253,8 +267,17 @@ fn fold(standing: &Standing, is_parent: bool, span_s: f64) -> Option<Fold> {
     (!standing.is_somebodys()).then_some(Fold::Steady)
 }
 
-/// Each without what its children did, and whether it has any: the kernel counts a cgroup's kills, stalls and memory in all above it.
-fn without_children(all: &[Standing]) -> Vec<(Standing, bool)> {
+/// A cgroup without what its children did.
+struct Own {
+    own: Standing,
+    /// Whether it has children.
+    is_parent: bool,
+    /// Whether its leak is theirs.
+    is_theirs: bool,
+}
+
+/// Each without what its children did: the kernel counts a cgroup's kills, stalls and memory in all above it.
+fn without_children(all: &[Standing]) -> Vec<Own> {
     let paths: BTreeMap<(&str, &str), Vec<usize>> =
         all.iter().enumerate().fold(BTreeMap::new(), |mut paths, (at, one)| {
             paths.entry((one.host.as_str(), one.path.as_str())).or_insert_with(Vec::new).push(at);
@@ -286,7 +309,7 @@ fn without_children(all: &[Standing]) -> Vec<(Standing, bool)> {
         if grew as f64 >= SHARE * own.grew as f64 {
             own.grew = 0;
         }
-        (own, !below.is_empty())
+        Own { is_theirs: standing.leak.is_some() && own.leak.is_none(), own, is_parent: !below.is_empty() }
     };
     all.iter().map(of).collect()
 }
@@ -350,6 +373,12 @@ mod tests {
         let grown = |path: &str, leak| Standing { leak: Some(leak), grew: 90 * MIB, peak: 100 * MIB, ..at_rest(path) };
         let all = [grown("/", 1e5), grown("/vm", 1.1e5), grown("/vm/web", 1e5), grown("/vm-2", 1e5)];
         assert_eq!(shown(&all, 10), (vec!["/vm-2", "/vm/web"], "2 others: 2 above others".into()));
+        // Also one that somebody started, that has a limit, and that is near it.
+        let pod = Standing { limit: Some(110 * MIB), held: 110 * MIB, is_named: true, ..grown("/docker/pod", 1.1e5) };
+        let all =
+            [pod.clone(), Standing { is_named: true, ..grown("/docker/pod/batch", 1e5) }, at_rest("/docker/pod/db")];
+        assert_eq!(shown(&all, 10), (vec!["/docker/pod/batch"], "2 others: 1 above others, 1 steady".into()));
+        assert_eq!(shown(&[pod, at_rest("/docker/pod/db")], 10).0, ["/docker/pod"], "a growth of its own");
         // What the children do not explain is its own.
         let all = [Standing { kills: 3, ..at_rest("/vm") }, Standing { kills: 1, ..at_rest("/vm/web") }];
         let screen = arrange(&all, 900.0, Some(10));

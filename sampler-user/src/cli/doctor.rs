@@ -1,6 +1,7 @@
 //! `sampler doctor`
 
 use std::fmt::Write as _;
+use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -8,6 +9,7 @@ use anyhow::Context;
 use sampler::doctor::{Finding, Host, Settings, State, examine, settings};
 use sampler::model::units::printable;
 use sampler::model::wslconfig::{Config, Kind};
+use sampler::ui::text::style::{Style, wrap};
 use serde::Serialize;
 
 /// What this host offers the recorder, its probe, the advice and the guard, and what to do where it offers less.
@@ -21,6 +23,9 @@ pub struct Args {
     /// One JSON document.
     #[arg(long)]
     json: bool,
+    /// The parts of the probe, what the kernel said to each, and the files that are still read.
+    #[arg(long, short)]
+    verbose: bool,
     /// Look at the files of another machine, copied below this folder.
     #[arg(long, value_name = "DIR")]
     root: Option<PathBuf>,
@@ -77,7 +82,7 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     };
     let text = match args.json {
         true => serde_json::to_string_pretty(&report).context("write JSON")? + "\n",
-        false => words(&report),
+        false => words(&report, args.verbose, &Sheet::of_output()),
     };
     crate::cli::output::print(&text)?;
     let blocked = report.checks.iter().any(|check| check.state == State::Blocks);
@@ -120,19 +125,61 @@ fn settings_in_words(file: &Settings) -> String {
     out
 }
 
-fn words(report: &Report) -> String {
-    let mut out = String::new();
-    for check in &report.checks {
-        let mark = match check.state {
-            State::Good => "ok",
-            State::Note => "note",
-            State::Lacks => "lacks",
-            State::Blocks => "blocks",
+/// How wide a line is, and whether there is colour: in a pipe a check is one line, whatever its length.
+struct Sheet {
+    style: Style,
+    width: usize,
+}
+
+impl Sheet {
+    fn of_output() -> Sheet {
+        let style = Style::of_terminal();
+        let width = if std::io::stdout().is_terminal() { style.width.saturating_sub(INDENT) } else { usize::MAX };
+        Sheet { style, width }
+    }
+
+    fn text(&self, text: &str) -> String {
+        wrap(&printable(text), self.width, 0).replace('\n', &format!("\n{:INDENT$}", ""))
+    }
+}
+
+/// Where the words of a check begin.
+const INDENT: usize = 22;
+
+/// Whether anything can be recorded, and how much less than all.
+fn head(report: &Report) -> String {
+    let count = |state| report.checks.iter().filter(|check| check.state == state).count();
+    let things = |count: usize| if count == 1 { "1 thing".to_owned() } else { format!("{count} things") };
+    match (count(State::Blocks), count(State::Lacks)) {
+        (0, 0) => "sampler can record here, with all it has".into(),
+        (0, lacks) => format!("sampler can record here; {} would let it see more", things(lacks)),
+        _ => "sampler cannot record here".into(),
+    }
+}
+
+/// What keeps from recording first, then what is missing, then what is worth knowing; what is as it should be comes last.
+fn words(report: &Report, verbose: bool, sheet: &Sheet) -> String {
+    let mut out = head(report) + "\n";
+    let mut checks: Vec<&Finding> = report.checks.iter().collect();
+    checks.sort_by_key(|check| std::cmp::Reverse((check.state, check.fix.is_some())));
+    for check in checks {
+        let (mark, colour) = match check.state {
+            State::Good => ("ok", "32"),
+            State::Note => ("note", ""),
+            State::Lacks => ("lacks", "33"),
+            State::Blocks => ("blocks", "1;31"),
         };
-        let _ = writeln!(out, "{mark:<7} {:<13} {}", check.check, printable(&check.what));
+        let mark = sheet.style.paint(colour, &format!("{mark:<7}"));
+        let _ = writeln!(out, "{mark} {:<13} {}", check.check, sheet.text(&check.what));
         if let Some(fix) = &check.fix {
-            let _ = writeln!(out, "{:<21} → {fix}", "");
+            let _ = writeln!(out, "{:<21} → {}", "", sheet.text(fix).replace('\n', "\n  "));
         }
+    }
+    if !verbose {
+        if !report.probe.is_empty() {
+            out.push_str("the parts of the probe: sampler doctor --verbose\n");
+        }
+        return out;
     }
     for part in &report.probe {
         let by = part.by.as_deref().unwrap_or("refused");

@@ -245,7 +245,7 @@ fn kills(out: &mut String, info: &Info, verbose: bool, style: Style) {
     for kill in &info.oom_kills[before..] {
         let rise = info.cgroups.iter().find(|c| Some(&c.path) == kill.cgroup.as_ref());
         if verbose {
-            out.push_str(&explain(kill, rise));
+            out.push_str(&explain(kill, rise, true));
         } else {
             out.push_str(&wrap(&format!("{} {}", date_of_us(kill.time_us), sentence(kill)), style.width, 2));
             out.push('\n');
@@ -312,7 +312,7 @@ fn cgroups(out: &mut String, info: &Info, args: &Args, style: Style) {
         }
     }
     if screen.folded.count() > 0 {
-        out.push_str(&style.paragraph(&format!("{}; --all shows them", screen.folded), 0));
+        out.push_str(&style.paragraph(&screen.folded.with_hint(), 0));
     }
 }
 

@@ -10,7 +10,7 @@ use sampler::analysis::incident::incident_ref::{IncidentKind, IncidentRef};
 use sampler::model::time::format_us;
 use sampler::model::units::{printable, time_of_day};
 use sampler::reading::incidents::{Incidents, WithoutIncident};
-use sampler::ui::text::page::{Style, page};
+use sampler::ui::text::page::{Style, page, paths};
 use sampler::ui::text::table::{Row, table};
 use serde::Serialize;
 
@@ -49,6 +49,9 @@ pub struct Args {
     /// One JSON document (format `sampler.postmortem.v1`).
     #[arg(long)]
     json: bool,
+    /// The paths of the cgroups, below the page.
+    #[arg(long, short, conflicts_with_all = ["list", "json"])]
+    verbose: bool,
     /// Write one HTML file with plots.
     #[arg(long, value_name = "FILE", conflicts_with_all = ["list", "json"])]
     html: Option<PathBuf>,
@@ -72,6 +75,7 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
             unfold: args.unfold,
             json: args.json,
             html: args.html.as_deref(),
+            verbose: args.verbose,
         };
         return kernel_log::run(&wanted, path);
     }
@@ -149,7 +153,8 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
         format!("{none}\n")
     } else {
         let style = Style::of_terminal();
-        let mut texts: Vec<String> = pages.iter().map(|incident| page(incident, style)).collect();
+        let more = |incident: &Incident| if args.verbose { paths(incident) } else { String::new() };
+        let mut texts: Vec<String> = pages.iter().map(|incident| page(incident, style) + &more(incident)).collect();
         texts.extend(
             incidents
                 .problems()
@@ -202,6 +207,7 @@ fn in_columns(incidents: &Incidents, items: &[Item], args: &Args, style: Style) 
             IncidentKind::Death => ("no OOM kill", ""),
             IncidentKind::AbruptEnd => ("abrupt end", "33"),
         };
+        let who = who.replace('`', "");
         let state = (format!("{}  {kind}", items[at].time), colour);
         let remarks = again.into_iter().chain(what).collect();
         rows.push((incident.kind, Row { state, name: who, figures: Vec::new(), remarks }));
@@ -217,10 +223,14 @@ fn in_columns(incidents: &Incidents, items: &[Item], args: &Args, style: Style) 
     let mut out = table(&shown, style);
     let others = rows.len() - shown.len();
     if others > 0 {
-        let parts = [(first_kill, "OOM kills"), (first_other - kills, "deaths and ends that were none")];
-        let parts: Vec<String> =
-            parts.iter().filter(|(count, _)| *count > 0).map(|(count, what)| format!("{count} {what}")).collect();
-        out += &style.paragraph(&format!("{others} before: {}; --list --all shows them", parts.join(", ")), 0);
+        let parts = [
+            (first_kill, ["OOM kill", "OOM kills"]),
+            (first_other - kills, ["death or end that was none", "deaths and ends that were none"]),
+        ];
+        let part = |(count, what): &(usize, [&str; 2])| format!("{count} {}", what[usize::from(*count > 1)]);
+        let parts: Vec<String> = parts.iter().filter(|(count, _)| *count > 0).map(part).collect();
+        let them = if others == 1 { "it" } else { "them" };
+        out += &style.paragraph(&format!("{others} before: {}; --list --all shows {them}", parts.join(", ")), 0);
     }
     if !loops.hidden.is_empty() {
         out += "The kills of a restart loop are one line; --list --unfold shows each.\n";

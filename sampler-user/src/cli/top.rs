@@ -1,6 +1,7 @@
 //! `sampler top`
 
 use std::fs::File;
+use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::thread::JoinHandle;
@@ -24,6 +25,7 @@ use sampler::model::units::{bytes, parse_duration, printable};
 use sampler::record::{Config, NameSources, UseProbe, record};
 use sampler::store::JOURNAL;
 use sampler::store::scan::{Query, Recording};
+use sampler::ui::text::style::Style;
 use sampler::ui::tui::keys::{Outcome, press};
 use sampler::ui::tui::state::{Order, State};
 use sampler::ui::tui::view::{draw, text};
@@ -58,9 +60,12 @@ pub struct Args {
     /// JSON (format `sampler.top.v1`): one document, or with --watch one a line.
     #[arg(long)]
     json: bool,
-    /// Order: memory, used, growth, time, pressure, kills or name.
-    #[arg(long, value_name = "ORDER", default_value = "memory", value_parser = order)]
+    /// Order: matters, memory, used, growth, time, pressure, kills or name.
+    #[arg(long, value_name = "ORDER", default_value = "matters", value_parser = order)]
     sort: Order,
+    /// Every cgroup, not only those that matter; --json and --watch always have all.
+    #[arg(long)]
+    all: bool,
     /// Only cgroups whose name or path holds this text.
     #[arg(long, value_name = "TEXT", default_value = "")]
     filter: String,
@@ -85,7 +90,8 @@ pub struct Args {
 }
 
 fn order(text: &str) -> Result<Order, String> {
-    Order::of(text).ok_or_else(|| format!("`{text}` is not memory, used, growth, time, pressure, kills or name"))
+    Order::of(text)
+        .ok_or_else(|| format!("`{text}` is not matters, memory, used, growth, time, pressure, kills or name"))
 }
 
 #[derive(Serialize)]
@@ -120,6 +126,7 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
         state.selection = selection;
         (state.order, state.tree, state.containers) = (args.sort, args.tree, args.containers);
         state.filter.clone_from(&args.filter);
+        state.all = args.all || args.json || args.watch.is_some();
         if let (Source::Direct { .. }, true) = (&source, args.once) {
             // Rates need two readings.
             std::thread::sleep(args.interval.max(Duration::from_millis(1100)));
@@ -268,7 +275,10 @@ impl Source {
 
 fn print_once(state: &mut State, board: &LiveBoard, json: bool) -> anyhow::Result<()> {
     state.refresh(&board.lock());
-    let text = if json { document(state, true)? + "\n" } else { text(state) };
+    // In a pipe no line is too long.
+    let fits = std::io::stdout().is_terminal() || std::env::var_os("COLUMNS").is_some();
+    let width = if fits { Style::of_terminal().width } else { usize::MAX };
+    let text = if json { document(state, true)? + "\n" } else { text(state, width) };
     crate::cli::output::print(&text)
 }
 

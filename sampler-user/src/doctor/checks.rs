@@ -82,11 +82,19 @@ fn capabilities(host: &Host) -> Look {
         (19, "CAP_SYS_PTRACE", "the mappings of others' processes"),
     ];
     const SYS_ADMIN: u32 = 21;
+    /// The first kernel with CAP_BPF and CAP_PERFMON.
+    const OWN_CAPABILITIES: (u32, u32) = (5, 8);
     if !host.text("proc/self/status").is_some_and(|status| status.contains("CapEff:")) {
         return (Note, "not known: /proc/self/status cannot be read".into(), None);
     }
     let lacks = WANTED.iter().filter(|(number, ..)| !(host.can(*number) || *number >= 34 && host.can(SYS_ADMIN)));
-    let lacks: Vec<String> = lacks.map(|(_, name, what)| format!("{name} ({what})")).collect();
+    // Before these two there was one for all.
+    let is_old = host.kernel_is_before(OWN_CAPABILITIES);
+    let named = |(number, name, what): &(u32, &str, &str)| match is_old && *number >= 38 {
+        true => format!("CAP_SYS_ADMIN ({what})"),
+        false => format!("{name} ({what})"),
+    };
+    let lacks: Vec<String> = lacks.map(named).collect();
     match lacks.is_empty() {
         true => (Good, "all that are of use".into(), None),
         false => (
@@ -101,8 +109,12 @@ fn types(host: &Host) -> Look {
     if host.has("sys/kernel/btf/vmlinux") {
         return (Good, "/sys/kernel/btf/vmlinux is there".into(), None);
     }
+    /// The first kernel that can have it.
+    const BTF: (u32, u32) = (5, 4);
     let fix = if host.is_wsl() {
         "`wsl --update`: kernels since 5.15.74 have it"
+    } else if host.kernel_is_before(BTF) {
+        "a kernel since 5.4, with CONFIG_DEBUG_INFO_BTF: this one cannot"
     } else {
         "a kernel with CONFIG_DEBUG_INFO_BTF"
     };
@@ -135,13 +147,18 @@ fn kprobes(host: &Host) -> Look {
 }
 
 fn tracefs(host: &Host) -> Look {
+    /// The first kernel with a file system for it alone.
+    const TRACEFS: (u32, u32) = (4, 1);
     let places = ["sys/kernel/tracing/events", "sys/kernel/debug/tracing/events"];
     match places.iter().any(|place| host.has(place)) {
         true => (Good, "mounted".into(), None),
         false => (
             Note,
             "not mounted: needed only where the kernel has the old form of the tracepoint mark_victim".into(),
-            Some("mount -t tracefs tracefs /sys/kernel/tracing"),
+            Some(match host.kernel_is_before(TRACEFS) {
+                true => "mount -t debugfs debugfs /sys/kernel/debug",
+                false => "mount -t tracefs tracefs /sys/kernel/tracing",
+            }),
         ),
     }
 }
@@ -211,6 +228,25 @@ mod tests {
         assert!(pressure.fix.unwrap().contains("kernelCommandLine=psi=1"));
         assert!(look("types", &host).fix.unwrap().contains("wsl --update"));
         assert_eq!(look("capabilities", &host).state, Good);
+    }
+
+    #[test]
+    fn an_old_kernel_is_not_advised_what_it_cannot() {
+        let (_folder, old) = host(&[
+            ("proc/sys/kernel/osrelease", "3.10.0-1160.el7.x86_64\n"),
+            ("proc/self/status", "CapEff:\t0000000000000000\n"),
+        ]);
+        assert!(look("types", &old).fix.unwrap().contains("this one cannot"));
+        assert!(look("tracefs", &old).fix.unwrap().contains("debugfs"));
+        let capabilities = look("capabilities", &old).what;
+        assert!(capabilities.contains("CAP_SYS_ADMIN") && !capabilities.contains("CAP_BPF"), "{capabilities}");
+        let (_folder, new) = host(&[
+            ("proc/sys/kernel/osrelease", "6.1.0-38-amd64\n"),
+            ("proc/self/status", "CapEff:\t0000000000000000\n"),
+        ]);
+        assert!(!look("types", &new).fix.unwrap().contains("cannot"));
+        assert!(look("tracefs", &new).fix.unwrap().contains("tracefs /sys"));
+        assert!(look("capabilities", &new).what.contains("CAP_BPF"));
     }
 
     #[test]

@@ -10,21 +10,9 @@ use crate::model::units::printable;
 const V2: (u32, u32) = (4, 5);
 const PSI: (u32, u32) = (4, 20);
 
-/// Major and minor version of the kernel.
-fn kernel(host: &Host) -> Option<(u32, u32)> {
-    let release = host.text("proc/sys/kernel/osrelease")?;
-    let mut numbers = release.split(['.', '-', '+']).map(|part| part.parse().ok());
-    Some((numbers.next()??, numbers.next()??))
-}
-
-/// Whether the kernel is known to be older.
-fn is_before(host: &Host, version: (u32, u32)) -> bool {
-    kernel(host).is_some_and(|kernel| kernel < version)
-}
-
 /// Whether the kernel has no cgroup v2 to go to.
 fn has_no_v2(host: &Host) -> bool {
-    is_before(host, V2)
+    host.kernel_is_before(V2)
 }
 
 /// Whether there is no way from v1 to v2.
@@ -180,12 +168,12 @@ pub fn accounting(host: &Host) -> Look {
 }
 
 pub fn pressure(host: &Host) -> Look {
-    const FIX: &str = "boot with psi=1";
+    const FIX: &str = "boot with psi=1; a kernel built without CONFIG_PSI cannot";
     const OLD: &str = "a kernel since 4.20: this one cannot";
     const WSL: &str = "in .wslconfig: [wsl2] kernelCommandLine=psi=1, then `wsl --shutdown`; a kernel built without PSI needs `wsl --update`";
     // Red Hat's 4.18 has it.
     let release = host.text("proc/sys/kernel/osrelease").unwrap_or_default();
-    let is_old = is_before(host, PSI) && !release.contains(".el8");
+    let is_old = host.kernel_is_before(PSI) && !release.contains(".el8");
     let fix = Some(match (host.is_wsl(), is_old) {
         (true, _) => WSL,
         (false, true) => OLD,

@@ -119,6 +119,13 @@ impl Host {
             .is_some_and(|mask| mask >> capability & 1 == 1)
     }
 
+    /// Whether the kernel is known to be older than this version, major and minor.
+    pub fn kernel_is_before(&self, version: (u32, u32)) -> bool {
+        let release = self.text("proc/sys/kernel/osrelease").unwrap_or_default();
+        let mut numbers = release.split(['.', '-', '+']).map_while(|part| part.parse().ok());
+        numbers.next().zip(numbers.next()).is_some_and(|kernel| kernel < version)
+    }
+
     /// Whether it is WSL.
     pub fn is_wsl(&self) -> bool {
         self.wsl().is_some()

@@ -77,6 +77,9 @@ pub struct Kill {
     pub cgroup: Option<String>,
     /// What that is called.
     pub name: Option<String>,
+    /// What the cgroup is called whose limit was hit.
+    #[serde(skip)]
+    pub limit_name: Option<String>,
     /// The merged event.
     #[serde(flatten)]
     pub kill: OomKill,
@@ -162,6 +165,7 @@ impl Summary {
                     comm: kill.victim.as_ref().map(|v| v.comm.clone()),
                     cgroup: kill.victim_cgroup.clone(),
                     name: kill.victim_cgroup.as_deref().and_then(|cgroup| named.title(cgroup)),
+                    limit_name: kill.limit_cgroup.as_deref().and_then(|cgroup| named.title(cgroup)),
                     kill: *kill,
                 });
             }
@@ -316,16 +320,17 @@ pub fn sentence(kill: &Kill) -> String {
         is_group: false,
         constraint: kill.kill.constraint,
         limit: Limit::of(&kill.kill),
+        limit_of: kill.kill.limit_cgroup.as_deref().map(|path| display_name(path, kill.limit_name.as_deref())),
         swap: None,
     };
     facts.sentence("")
 }
 
 /// A kill in words: the sentence of its page without the cause, its cgroup, what the victim's memory was, and who saw it.
-pub fn explain(kill: &Kill, rise: Option<&CgroupSummary>) -> String {
+pub fn explain(kill: &Kill, rise: Option<&CgroupSummary>, with_path: bool) -> String {
     let merged = &kill.kill;
     let mut out = format!("{}  {}\n", kill.time, sentence(kill));
-    if let Some(path) = &kill.cgroup {
+    if let Some(path) = kill.cgroup.as_ref().filter(|_| with_path) {
         let _ = writeln!(out, "  Its cgroup: {}.", printable(path));
     }
     if let Some(victim) = &merged.victim {

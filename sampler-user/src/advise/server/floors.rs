@@ -68,7 +68,7 @@ static TABLE: [Row; 17] = [
         1024,
         &["clickhouse-server", "clickhouse"],
         &["clickhouse-serv", "clickhouse-server"],
-        "clickhouse.com, Requirements: 4 GB for queries that are not trivial; with much less they are aborted often",
+        "clickhouse.com, Requirements: 4 GB for queries that are not trivial; it runs with much less, where they are aborted often",
     ),
     row(
         "MongoDB",
@@ -89,7 +89,7 @@ static TABLE: [Row; 17] = [
         256,
         &["rabbitmq"],
         &["beam.smp"],
-        "rabbitmq.com, Production Checklist (3.8): a node has 256 MiB at least at all times",
+        "rabbitmq.com, Production Checklist: a node has 256 MiB available at all times; quorum queues need more",
     ),
     row(
         "Memcached",
@@ -103,14 +103,14 @@ static TABLE: [Row; 17] = [
         192,
         &["openjdk", "eclipse-temurin", "amazoncorretto", "tomcat", "kafka", "jetty", "keycloak", "zookeeper"],
         &["java"],
-        "Oracle, GC Tuning, Ergonomics: below 192 MB the heap is half of the memory; metaspace, code and stacks are not in it",
+        "OpenJDK, MinRAMPercentage: the heap is half of the memory up to 96 MB of heap, so below 192; metaspace, code and stacks are not in it",
     ),
     row(
         "Node.js",
         96,
         &["node"],
         &["node", "npm", "yarn"],
-        "nodejs.org, --max-semi-space-size: 16 MiB, of which the young space has three; the runtime itself takes as much",
+        "nodejs.org, --max-semi-space-size: 16 MiB up to Node 20, of which the young space has three; the runtime takes as much",
     ),
     row(
         "PHP",
@@ -138,7 +138,7 @@ static TABLE: [Row; 17] = [
         64,
         &["httpd", "apache2"],
         &["httpd", "apache2"],
-        "httpd.apache.org, mpm_event: 3 processes of 25 threads at the start, which 400 requests may fill",
+        "httpd.apache.org, mpm_event: StartServers 3 of ThreadsPerChild 25, and up to 400 requests",
     ),
     row(
         "Ruby",

@@ -31,6 +31,18 @@ impl GrownPart {
             GrownPart::Unknown => "memory",
         }
     }
+
+    /// What to look for when it leaks, as part of a sentence.
+    pub fn look_for(self) -> &'static str {
+        match self {
+            GrownPart::Shared => "files in /dev/shm and /tmp that stay",
+            GrownPart::Kernel => "open files, threads and mappings that stay",
+            GrownPart::Sockets => "connections that nobody reads",
+            GrownPart::Anonymous | GrownPart::Swap | GrownPart::Unknown => {
+                "what the program keeps: take a heap profile, and compare two of them an hour apart"
+            }
+        }
+    }
 }
 
 impl From<Signal> for GrownPart {

@@ -27,6 +27,8 @@ pub struct KillFacts<'a> {
     pub constraint: Constraint,
     /// The limit that was hit.
     pub limit: Limit,
+    /// The cgroup of that as people call it, where it is not the victim's.
+    pub limit_of: Option<String>,
     /// Swap of the machine, bytes; absent when it was not read.
     pub swap: Option<u64>,
 }
@@ -50,6 +52,7 @@ impl KillFacts<'_> {
     ///     is_group: false,
     ///     constraint: Constraint::Memcg,
     ///     limit: Limit { owner: Owner::Own, cgroup: None, limit: Some(96 << 20), usage: None },
+    ///     limit_of: None,
     ///     swap: None,
     /// };
     /// let sentence = "`java` (pid 7) in `shop/orders` was OOM-killed at 00:00:00 UTC by its own limit of 96 MiB.";
@@ -90,11 +93,13 @@ impl KillFacts<'_> {
             return "the kernel because somebody asked for it (SysRq f), not because memory had run out".into();
         }
         let size = self.limit.limit.map_or_else(|| "unknown size".into(), bytes);
-        let cgroup = self.limit.cgroup.as_deref().map(printable).unwrap_or_default();
         match self.limit.owner {
             Owner::Own => format!("its own limit of {size}"),
-            Owner::Ancestor => format!("the limit of {size} of {cgroup} above it"),
-            Owner::WslUser => format!("the limit of {size} that all WSL distributions share ({cgroup})"),
+            Owner::Ancestor => match &self.limit_of {
+                Some(cgroup) => format!("the limit of {size} of `{cgroup}` above it"),
+                None => format!("a limit of {size} above it"),
+            },
+            Owner::WslUser => format!("the limit of {size} that all WSL distributions share (/wsl-user)"),
             Owner::Machine if matches!(self.constraint, Constraint::Cpuset | Constraint::MemoryPolicy) => {
                 "the machine, whose memory nodes that it may use ran out".into()
             }

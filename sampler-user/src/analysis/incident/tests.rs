@@ -5,10 +5,11 @@ use std::sync::Arc;
 use crate::analysis::incident::cause::{self, CauseClass, Judgement};
 use crate::analysis::incident::context::IncidentContext;
 use crate::analysis::incident::incident_ref::{IncidentKind, IncidentRef};
-use crate::analysis::incident::{Owner, verdict};
+use crate::analysis::incident::{Owner, timeline, verdict};
+use crate::model::event::{Event, EventKind};
 use crate::model::evidence::{Constraint, OomKill, OomReport, Victim as Killed, WitnessKind};
 use crate::model::fields::{FieldId, Table, UNLIMITED};
-use crate::model::recording::{Origin, Series, Subject};
+use crate::model::recording::{Origin, Series, Subject, TimedEvent};
 use crate::model::sample::Row;
 use crate::model::time::Anchor;
 
@@ -175,4 +176,25 @@ fn a_burst_is_no_leak_whatever_was_before() {
     let leak = cause::TABLE.iter().find(|cause| cause.class == CauseClass::Leak).unwrap();
     (leak.judge)(&context, &mut judgement);
     assert!(judgement.score < 0.5 && !judgement.against.is_empty(), "{judgement:?}");
+}
+
+/// On a busy machine what else came and went pushed everything that mattered off the page.
+#[test]
+fn what_others_do_is_no_moment_of_an_incident() {
+    let mut context = context("/a", "/a", &[("/a", 60, 100, Some(100)), ("/b", 5, 5, None)]);
+    let kill = context.kills[0].1.clone();
+    let mut event = |at_us: i64, path: &str, what: EventKind| {
+        let event = Event { mono_ns: 0, cgroup: Some(path.into()), what };
+        context.events.push(TimedEvent { time_us: AT_US + at_us, event });
+    };
+    event(-9_000_000, "/a", EventKind::CgroupCreated);
+    for n in 0..200 {
+        event(n * 1000 - 400_000, &format!("/noise/{n}"), EventKind::CgroupCreated);
+        event(n * 1000 - 400_000, "/storm", EventKind::OomKill(Box::new(kill.clone())));
+    }
+    let moments = timeline::of(&context).moments;
+    assert_eq!(moments[0].cgroup.as_deref(), Some("/a"), "{moments:?}");
+    assert!(moments.iter().all(|moment| !moment.cgroup.as_deref().unwrap_or("").starts_with("/noise")), "{moments:?}");
+    let storm: Vec<_> = moments.iter().filter(|moment| moment.cgroup.as_deref() == Some("/storm")).collect();
+    assert!(storm.len() == 1 && storm[0].what.contains("200 times"), "{storm:?}");
 }

@@ -1,9 +1,11 @@
 //! The last hour, minute and second before an incident, at the resolution that exists, and what happened in them.
 
+use std::collections::BTreeSet;
+
 use serde::{Deserialize, Serialize};
 
 use crate::analysis::incident::context::{AFTER_US, HOUR_US, IncidentContext, MINUTE_US};
-use crate::analysis::incident::death;
+use crate::analysis::incident::{death, memory};
 use crate::model::event::EventKind;
 use crate::model::evidence::SignalOrigin;
 use crate::model::fields::FieldId;
@@ -115,17 +117,33 @@ struct Group {
     words: String,
 }
 
+/// Events that are of interest only where they are of a cgroup of the incident: on a busy machine others come and go all the time.
+const OWN_ONLY: [&str; 5] = ["cgroup_created", "cgroup_removed", "process_joined", "process_exit", "container_event"];
+
+/// The cgroups that an incident is about.
+fn cgroups_of(context: &IncidentContext) -> BTreeSet<String> {
+    let victims = context.kills.iter().filter_map(|(_, kill)| kill.victim_cgroup.clone());
+    let death = context.death.iter().filter_map(|death| death.cgroup.clone());
+    let of_memory = memory::cgroups(context).into_iter().map(|memory| memory.path);
+    victims.chain(death).chain(context.limit().cgroup).chain(context.suspect.clone()).chain(of_memory).collect()
+}
+
 fn moments(context: &IncidentContext) -> Vec<Moment> {
     let mut groups: Vec<Group> = Vec::new();
     let since = context.at_us - HOUR_US;
+    let own = cgroups_of(context);
     for event in context.events.iter().filter(|e| e.time_us >= since && e.time_us <= context.at_us + AFTER_US) {
         let Some((times, words)) = words(&event.event.what) else { continue };
         let kind = event.event.what.kind();
+        let is_own = event.event.cgroup.as_ref().is_none_or(|path| own.contains(path));
+        if !is_own && OWN_ONLY.contains(&kind) {
+            continue;
+        }
         let close = |t: &&mut Group| {
             t.kind == kind
                 && t.cgroup == event.event.cgroup
                 && event.time_us - t.last_us < 10_000_000
-                && kind != "oom_kill"
+                && (kind != "oom_kill" || !is_own)
         };
         match groups.iter_mut().rev().find(close) {
             Some(same) => {

@@ -39,6 +39,7 @@ fn kill(context: &IncidentContext, why: &str) -> String {
         is_group: context.kills.iter().any(|(_, kill)| kill.report.as_ref().is_some_and(|report| report.group)),
         constraint: context.kill().map_or(Constraint::Unknown, |kill| kill.constraint),
         limit: context.limit(),
+        limit_of: context.limit().cgroup.map(|path| context.called(&path)),
         swap: context.host.at(FieldId::SwapTotal, context.at_us),
     };
     let not = if facts.limit.owner == Owner::Own { "; not the machine, not a neighbour" } else { "" };

@@ -49,8 +49,9 @@ pub fn table(all: &Document, every: bool) -> String {
     if !folded.is_empty() {
         let mut of: BTreeMap<State, usize> = BTreeMap::new();
         folded.iter().for_each(|container| *of.entry(container.advice.state).or_default() += 1);
+        let (others, them) = if folded.len() == 1 { ("other", "it") } else { ("others", "them") };
         let parts: Vec<String> = of.iter().map(|(of, count)| format!("{count} {}", folded_as(*of))).collect();
-        out.push_str(&wrap(&format!("{} others: {}; --why shows them", folded.len(), parts.join(", ")), ""));
+        out.push_str(&wrap(&format!("{} {others}: {}; --why shows {them}", folded.len(), parts.join(", ")), ""));
     }
     if t.unlimited > 0 {
         out.push_str(&wrap(&format!("{} of them without a limit now", t.unlimited), ""));

@@ -136,7 +136,9 @@ fn files(all: &Document, why: bool, out: &mut String) {
             let _ = writeln!(out, "  {line}");
         }
     } else if !all.docker_update.is_empty() {
-        let _ = writeln!(out, "\nContainers that run: {} lines of docker update: --why", all.docker_update.len());
+        let count = all.docker_update.len();
+        let lines = if count == 1 { "line" } else { "lines" };
+        let _ = writeln!(out, "\nContainers that run: {count} {lines} of docker update: --why");
     }
     if !why && !all.systemd.is_empty() {
         let count = all.systemd.len();

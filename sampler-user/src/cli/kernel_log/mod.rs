@@ -22,9 +22,10 @@ use sampler::model::identity::Names;
 use sampler::model::paths::name;
 use sampler::model::recording::Origin;
 use sampler::model::time::Anchor;
-use sampler::model::units::{bytes, micros, printable};
-use sampler::ui::html::{Report, html};
-use sampler::ui::text::page::{Style, page};
+use sampler::model::units::{micros, printable};
+use sampler::ui::html::Report;
+use sampler::ui::html::head::{cards_of_incident, of_incident};
+use sampler::ui::text::page::{Style, page, paths};
 use serde::Serialize;
 
 use crate::cli::incident_list::{FORMAT, Item, Listed, folded};
@@ -47,6 +48,8 @@ pub struct Wanted<'a> {
     pub json: bool,
     /// As HTML, into this file.
     pub html: Option<&'a Path>,
+    /// With paths.
+    pub verbose: bool,
 }
 
 /// Kills of one limit that follow each other.
@@ -143,7 +146,7 @@ pub fn run(args: &Wanted<'_>, path: &Path) -> anyhow::Result<ExitCode> {
         };
         serde_json::to_string_pretty(&document).context("write JSON")? + "\n"
     } else {
-        log.pages(&incidents, &wanted)
+        log.pages(&incidents, &wanted, args.verbose)
     };
     output::print(&text)?;
     if log.groups.len() > wanted.len() && std::io::stdout().is_terminal() && !args.json {
@@ -357,10 +360,11 @@ impl<'a> Log<'a> {
         (number > 1).then(|| format!("its limit was hit {number} times in this log{every}: --list shows them\n"))
     }
 
-    fn pages(&self, incidents: &[Incident], wanted: &[&Group]) -> String {
+    fn pages(&self, incidents: &[Incident], wanted: &[&Group], verbose: bool) -> String {
         let style = Style::of_terminal();
         let with_repeats = |(incident, group): (&Incident, &&Group)| {
-            page(incident, style) + &self.repeats(group).map(|words| format!("\n{words}")).unwrap_or_default()
+            let more = if verbose { paths(incident) } else { String::new() };
+            page(incident, style) + &more + &self.repeats(group).map(|words| format!("\n{words}")).unwrap_or_default()
         };
         let mut pages: Vec<String> = incidents.iter().zip(wanted).map(with_repeats).collect();
         if incidents.is_empty() {
@@ -388,11 +392,16 @@ impl<'a> Log<'a> {
         notes.extend(words::problems(self.log));
         notes.push(words::covered(&self.source, self.log));
         let first = &incidents[0];
-        let report =
-            Report { host: first.host.clone(), kernel: first.kernel.clone(), incidents, notes, ..Report::default() };
-        let text = html(&report).context("write the incidents as JSON")?;
-        std::fs::write(file, &text).with_context(|| format!("write {}", file.display()))?;
-        output::say(&format!("wrote {} ({})", file.display(), bytes(text.len() as u64)));
+        let report = Report {
+            host: first.host.clone(),
+            kernel: first.kernel.clone(),
+            head: of_incident(first, 0),
+            cards: cards_of_incident(first, 0),
+            incidents,
+            notes,
+            ..Report::default()
+        };
+        crate::cli::report::save(&report, file)?;
         Ok(ExitCode::SUCCESS)
     }
 }

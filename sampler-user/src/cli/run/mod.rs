@@ -14,7 +14,7 @@ use sampler::agent::{Agent, runtime};
 use sampler::journal::writer::Rotation;
 use sampler::kernel::cgroupfs::layout::Layout;
 use sampler::model::paths::is_below;
-use sampler::model::units::parse_bytes;
+use sampler::model::units::{parse_bytes, printable};
 use sampler::reading::summary::{Summary, explain};
 use sampler::store::retention::Retention;
 use sampler::store::scan::{Query, Recording};
@@ -212,7 +212,8 @@ fn own_cgroup(layout: &Layout) -> anyhow::Result<String> {
             bail!("this process is in the root cgroup, which has no memory files to sample; run as root")
         }
         Some(path) => {
-            say(&format!("sampler: sampling the cgroup it is in instead: {path}"));
+            let name = printable(sampler::model::paths::name(path));
+            say(&format!("sampler: sampling the cgroup it is in instead: {name}"));
             Ok(path.to_owned())
         }
     }
@@ -236,7 +237,7 @@ pub fn report(out: &Path, ending: Option<&Ending>) -> anyhow::Result<String> {
         ending.is_none_or(|ending| cgroup.as_deref().is_some_and(|cgroup| is_below(cgroup, &ending.cgroup)))
     };
     let kills: Vec<_> = summary.oom_kills.iter().filter(|kill| here(&kill.cgroup)).collect();
-    kills.iter().for_each(|kill| text.push_str(&explain(kill, None)));
+    kills.iter().for_each(|kill| text.push_str(&explain(kill, None, false)));
     if kills.is_empty() {
         text.push_str(&ending.map_or_else(|| "no OOM kill".to_owned(), Ending::words));
         text.push('\n');

@@ -1,14 +1,18 @@
 //! One self-contained HTML file of a recording: plots, incidents, findings. It opens offline and asks nobody for anything.
 
 pub mod bins;
+pub mod findings;
+pub mod head;
 pub mod packed;
-
-use std::collections::BTreeMap;
+pub mod plots;
 
 use serde::Serialize;
 
-use self::packed::Packed;
+use self::findings::{Finding, Pressed};
+use self::head::{Card, Head};
+use self::plots::{Mark, Set};
 use crate::analysis::incident::Incident;
+use crate::analysis::incident::incident_ref::IncidentKind;
 use crate::model::paths::raw_byte;
 
 /// What the file shows. Texts are hostile: the page sets them as text, never as markup.
@@ -18,94 +22,66 @@ pub struct Report {
     pub host: String,
     /// Its kernel.
     pub kernel: String,
+    /// First and last time, microseconds since 1970.
+    pub span_us: Option<(i64, i64)>,
+    /// What happened and what to do, first of all.
+    pub head: Head,
+    /// Kills, leaks, pressure and headroom, or what decides an incident.
+    pub cards: Vec<Card>,
     /// The plots: of the whole time, and of the minute of each incident.
     pub sets: Vec<Set>,
-    /// What happened.
+    /// Events on the axis of the plots.
     pub marks: Vec<Mark>,
-    /// Pages of the incidents.
+    /// Pages of the incidents, the gravest first.
     pub incidents: Vec<Incident>,
-    /// What the analysis says of each cgroup.
+    /// All incidents, a line each.
+    pub list: Vec<Listed>,
+    /// What the analysis says of each cgroup, what matters first.
     pub findings: Vec<Finding>,
+    /// How many of them are folded, in words.
+    pub folded: Option<String>,
+    /// Times of pressure, the worst first.
+    pub pressure: Vec<Pressed>,
+    /// What rises together.
+    pub together: Vec<String>,
     /// What could not be read, and what was left out.
     pub notes: Vec<String>,
 }
 
-/// Plots over one time, all on the same points.
-#[derive(Debug, Default, Serialize)]
-pub struct Set {
-    /// What it is of.
-    pub name: String,
-    /// First point, microseconds since 1970.
-    pub from_us: i64,
-    /// Distance of the points, microseconds.
-    pub step_us: f64,
-    /// Number of points.
-    pub points: usize,
-    /// The machine: KiB, or microseconds a second, or counts a second, by field.
-    pub host: Columns,
-    /// The cgroups, largest first.
-    pub cgroups: Vec<Plot>,
-}
-
-impl Set {
-    /// Characters that it takes, about.
-    pub fn length(&self) -> usize {
-        let columns = self.cgroups.iter().map(|plot| &plot.columns).chain([&self.host]);
-        columns.flat_map(|columns| columns.values()).map(|column| column.length() + 16).sum()
-    }
-}
-
-/// Values by field.
-pub type Columns = BTreeMap<&'static str, Packed>;
-
-/// One cgroup in a [`Set`].
+/// An incident in the list of all.
 #[derive(Debug, Serialize)]
-pub struct Plot {
-    /// Its path.
-    pub path: String,
-    /// As people call it.
-    pub name: String,
-    /// Whether others are below it: it is then their sum.
-    pub has_children: bool,
-    /// Values.
-    pub columns: Columns,
-}
-
-/// An event on the time axis.
-#[derive(Debug, Serialize)]
-pub struct Mark {
+pub struct Listed {
     /// When, microseconds since 1970.
     pub time_us: i64,
-    /// Its kind, as in every format.
-    pub kind: &'static str,
-    /// The cgroup it is about.
-    pub cgroup: Option<String>,
-    /// In words.
-    pub words: String,
+    /// Its kind.
+    pub kind: IncidentKind,
+    /// Who was hit.
+    pub who: String,
+    /// How, where that is more than the kind says.
+    pub how: Option<String>,
+    /// Which of the pages explains it.
+    pub page: Option<usize>,
 }
 
-/// What the analysis says of a cgroup.
-#[derive(Debug, Serialize)]
-pub struct Finding {
-    /// The cgroup.
-    pub path: String,
-    /// Its class.
-    pub class: String,
-    /// In one line.
-    pub words: String,
-    /// Why.
-    pub evidence: Vec<String>,
-}
+/// The script of the page, in the order in which its parts need each other.
+const SCRIPT: &str = concat!(
+    include_str!("page/base.js"),
+    include_str!("page/tables.js"),
+    include_str!("page/chart.js"),
+    include_str!("page/containers.js"),
+    include_str!("page/incident.js"),
+    include_str!("page/page.js"),
+);
 
 /// The whole file.
 pub fn html(report: &Report) -> Result<String, serde_json::Error> {
     let parts = [
-        ("/*style*/", concat!(include_str!("uPlot.min.css"), include_str!("page.css")).to_owned()),
+        ("/*style*/", concat!(include_str!("uPlot.min.css"), include_str!("page/page.css")).to_owned()),
         ("/*plots*/", include_str!("uPlot.iife.min.js").to_owned()),
-        ("/*page*/", include_str!("page.js").to_owned()),
+        ("/*page*/", SCRIPT.to_owned()),
         ("/*recording*/", embedded(report)?),
     ];
-    let mut page = include_str!("page.html").to_owned();
+    let mut page = include_str!("page/page.html").to_owned();
     // Last the recording, so that nothing in it can stand for another part.
     for (mark, part) in parts {
         page = page.replacen(mark, &part, 1);
@@ -125,12 +101,13 @@ fn embedded(report: &Report) -> Result<String, serde_json::Error> {
 
 #[cfg(test)]
 mod tests {
+    use super::plots::{Columns, Plot};
     use super::*;
 
     #[test]
     fn a_hostile_name_stays_text() {
         let path = "/a</script><script>alert(1)</script><!-- /*page*/".to_owned();
-        let plot = Plot { path: path.clone(), name: path.clone(), has_children: false, columns: Columns::new() };
+        let plot = Plot { path: path.clone(), name: path.clone(), is_above: false, columns: Columns::new() };
         let report = Report { sets: vec![Set { cgroups: vec![plot], ..Set::default() }], ..Report::default() };
         let page = html(&report).unwrap();
         assert_eq!(page.matches("</script>").count(), 3, "the three of the page itself");

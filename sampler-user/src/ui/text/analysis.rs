@@ -7,7 +7,7 @@ use crate::analysis::groups::{Group, Kind};
 use crate::analysis::leak::detectors::Class;
 use crate::analysis::limits::MACHINE;
 use crate::analysis::pressure::{Episode, Kind as Felt};
-use crate::analysis::relevance::{Place, Reason, Screen, Standing, arrange};
+use crate::analysis::relevance::{Folded, Place, Reason, Screen, Standing, arrange};
 use crate::model::paths;
 use crate::model::units::{bytes, printable};
 use crate::model::word::word;
@@ -15,7 +15,8 @@ use crate::reading::analysis::{Analysis, Cgroup, Pressure, Together};
 use crate::ui::text::style::{Style, wrap};
 use crate::ui::text::table::{Row, table};
 
-fn duration(seconds: f64) -> String {
+/// A time in words, seconds.
+pub fn duration(seconds: f64) -> String {
     match seconds {
         s if s < 120.0 => format!("{s:.0} s"),
         s if s < 7200.0 => format!("{:.0} min", s / 60.0),
@@ -78,9 +79,33 @@ const EVIDENCE: usize = 2;
 /// Times of pressure, and of anything else beside the cgroups.
 const EPISODES: usize = 2;
 
-/// The cgroups as a report lists them: all, what matters first.
-pub fn sorted(analysis: &Analysis) -> Vec<&Cgroup> {
-    screen(analysis, None).shown.into_iter().map(|place| &analysis.cgroups[place.at]).collect()
+/// The rows of a screen, each with its place, and how many are folded.
+pub fn rows(analysis: &Analysis) -> (Vec<(Place, Row)>, Folded) {
+    let (screen, names) = (screen(analysis, Some(ROWS)), Names::of(analysis, false));
+    let rows = screen.shown.into_iter().map(|place| (place, row(&analysis.cgroups[place.at], &place, &names)));
+    (rows.collect(), screen.folded)
+}
+
+/// The rows of those that are folded, in their order.
+pub fn folded_rows(analysis: &Analysis) -> Vec<(Place, Row)> {
+    let shown: BTreeSet<usize> = screen(analysis, Some(ROWS)).shown.into_iter().map(|place| place.at).collect();
+    let names = Names::of(analysis, false);
+    let rest = screen(analysis, None).shown.into_iter().filter(|place| !shown.contains(&place.at));
+    rest.map(|place| (place, row(&analysis.cgroups[place.at], &place, &names))).collect()
+}
+
+/// The times of pressure, the worst first: whose, and how it was.
+pub fn pressures(analysis: &Analysis) -> Vec<(&Pressure, String, String)> {
+    let names = Names::of(analysis, false);
+    let mut all: Vec<&Pressure> = analysis.pressure.iter().collect();
+    all.sort_by(|a, b| weight(&b.episode).total_cmp(&weight(&a.episode)));
+    all.into_iter().map(|one| (one, whom(&one.episode, &names), how(&one.episode, &names))).collect()
+}
+
+/// What rises together, each in a line.
+pub fn together(analysis: &Analysis) -> Vec<String> {
+    let names = Names::of(analysis, false);
+    analysis.groups.iter().map(|one| group_words(&one.group, &one.from, &names)).collect()
 }
 
 fn screen(analysis: &Analysis, most: Option<usize>) -> Screen {
@@ -100,7 +125,7 @@ pub fn words(analysis: &Analysis, view: View) -> String {
         .iter()
         .map(|place| {
             let cgroup = &analysis.cgroups[place.at];
-            let leaks = cgroup.verdict.verdict == Class::Leak;
+            let leaks = cgroup.verdict.verdict == Class::Leak && place.leaks;
             let more = leaks && evident < LEAKS;
             evident += usize::from(more);
             (row(cgroup, place, &names), below(cgroup, more, view))
@@ -112,17 +137,17 @@ pub fn words(analysis: &Analysis, view: View) -> String {
         out.push_str(below);
     }
     if screen.folded.count() > 0 {
-        out.push_str(&style.paragraph(&format!("{}; --all shows them", screen.folded), 0));
+        out.push_str(&style.paragraph(&screen.folded.with_hint(), 0));
     }
     let mut lines: Vec<(f64, String)> = Vec::new();
     for Pressure { episode, from, .. } in &analysis.pressure {
-        let weight = episode.stall_s.unwrap_or(0.0) * 1e6 + episode.duration_s;
-        lines.push((weight, pressed(episode, from, &names)));
+        lines.push((weight(episode), pressed(episode, from, &names)));
     }
-    few(&mut out, lines, "times of pressure", view);
-    let groups = analysis.groups.iter();
-    let groups = groups.map(|Together { group, from, .. }| (group.rise_bytes as f64, group_words(group, from, &names)));
-    few(&mut out, groups.collect(), "groups that rise together", view);
+    few(&mut out, lines, ["time of pressure", "times of pressure"], view);
+    let groups = analysis.groups.iter().map(|Together { group, from, .. }| {
+        (group.rise_bytes as f64, format!("together      {}", group_words(group, from, &names)))
+    });
+    few(&mut out, groups.collect(), ["group that rises together", "groups that rise together"], view);
     let mut lines = Vec::new();
     for workload in &analysis.workloads {
         if view.verbose || workload.verdict == Class::Leak {
@@ -132,7 +157,7 @@ pub fn words(analysis: &Analysis, view: View) -> String {
             lines.push((workload.rate_bytes_per_s.unwrap_or(0.0), words));
         }
     }
-    few(&mut out, lines, "workloads that leak", view);
+    few(&mut out, lines, ["workload that leaks", "workloads that leak"], view);
     for problem in &analysis.problems {
         let _ = writeln!(out, "problem       {}: {}", printable(&problem.source), printable(&problem.what));
     }
@@ -143,7 +168,7 @@ pub fn words(analysis: &Analysis, view: View) -> String {
 }
 
 /// The heaviest few lines, in the order they were given, and how many more there are.
-fn few(out: &mut String, mut lines: Vec<(f64, String)>, of_what: &str, view: View) {
+fn few(out: &mut String, mut lines: Vec<(f64, String)>, [one, several]: [&str; 2], view: View) {
     let most = if view.all || view.verbose { usize::MAX } else { EPISODES };
     let mut weights: Vec<f64> = lines.iter().map(|(weight, _)| *weight).collect();
     weights.sort_by(|a, b| b.total_cmp(a));
@@ -157,7 +182,8 @@ fn few(out: &mut String, mut lines: Vec<(f64, String)>, of_what: &str, view: Vie
         let _ = writeln!(out, "{}", wrap(&line, view.style.width, WORD));
     }
     if more > 0 {
-        let _ = writeln!(out, "{:WORD$}{more} more {of_what}; --all shows them", "");
+        let (of_what, them) = if more == 1 { (one, "it") } else { (several, "them") };
+        let _ = writeln!(out, "{:WORD$}{more} more {of_what}; --all shows {them}", "");
     }
 }
 
@@ -211,7 +237,7 @@ impl<'a> Names<'a> {
 /// One cgroup in a line of the table.
 fn row(cgroup: &Cgroup, place: &Place, names: &Names<'_>) -> Row {
     let v = &cgroup.verdict;
-    let leaks = v.verdict == Class::Leak;
+    let leaks = v.verdict == Class::Leak && place.leaks;
     let state = match place.reason {
         _ if leaks => ("leak".into(), "1;31"),
         Some(Reason::Killed) => ("killed".into(), "1;31"),
@@ -292,14 +318,26 @@ fn group_words(group: &Group, from: &str, names: &Names<'_>) -> String {
         _ => format!("were started together at {from}"),
     };
     let count = group.members.len();
-    format!("together      {count} cgroups {how}, by {} in all: {}", bytes(group.rise_bytes), members.join(", "))
+    format!("{count} cgroups {how}, by {} in all: {}", bytes(group.rise_bytes), members.join(", "))
+}
+
+/// What makes one time of pressure worse than another.
+fn weight(episode: &Episode) -> f64 {
+    episode.stall_s.unwrap_or(0.0) * 1e6 + episode.duration_s
+}
+
+fn whom(episode: &Episode, names: &Names<'_>) -> String {
+    if episode.path.is_empty() { "the machine".into() } else { names.name(&episode.path) }
 }
 
 /// A line on one time of pressure.
 fn pressed(episode: &Episode, from: &str, names: &Names<'_>) -> String {
-    let whom = if episode.path.is_empty() { "the machine".into() } else { names.name(&episode.path) };
-    let mut out = format!("pressure      {whom} {from} for {}: ", duration(episode.duration_s));
-    out.push_str(match episode.kind {
+    let (whom, how) = (whom(episode, names), how(episode, names));
+    format!("pressure      {whom} {from} for {}: {how}", duration(episode.duration_s))
+}
+
+fn how(episode: &Episode, names: &Names<'_>) -> String {
+    let mut out = String::from(match episode.kind {
         Felt::Stall => "tasks waited for memory",
         Felt::Throttled => "slowed down above memory.high",
         Felt::LimitHits => "hit its limit, and reclaim made room",

@@ -1,5 +1,6 @@
 //! The page of an incident as text: as wide as the terminal, in colour only there.
 
+use std::collections::BTreeSet;
 use std::fmt::Write;
 
 use crate::analysis::incident::cause::ENOUGH;
@@ -24,7 +25,12 @@ pub fn page(incident: &Incident, style: Style) -> String {
         let _ = writeln!(out, "\n{}", style.paint("1", title));
     };
     let item = |out: &mut String, mark: &str, text: &str| {
-        let _ = writeln!(out, "  {mark} {}", wrap(text, width.saturating_sub(4), 0).replace('\n', "\n    "));
+        // A mark of more than one character takes its room from each line; its colour takes none.
+        let mut parts = mark.split('\x1b');
+        let plain = parts.next().map_or(0, |part| part.chars().count());
+        let painted = parts.filter_map(|part| part.split_once('m')).map(|(_, text)| text.chars().count());
+        let room = width.saturating_sub(3 + plain + painted.sum::<usize>());
+        let _ = writeln!(out, "  {mark} {}", wrap(text, room, 0).replace('\n', "\n    "));
     };
     let time = if incident.time.is_empty() { "time unknown" } else { &incident.time };
     let _ = writeln!(
@@ -52,14 +58,15 @@ pub fn page(incident: &Incident, style: Style) -> String {
     for victim in &incident.victims {
         let comm = victim.comm.as_deref().map_or_else(|| "a process".into(), printable);
         let pid = victim.pid.map_or_else(String::new, |pid| format!(" (pid {pid})"));
-        let cgroup = victim.cgroup.as_deref().map_or_else(String::new, |path| format!(" in {}", printable(path)));
+        let cgroup =
+            victim.cgroup.as_deref().map_or_else(String::new, |path| format!(" in {}", incident.called(Some(path))));
         let held = victim.anon.map_or_else(String::new, |anon| {
             format!(", with {} anon, {} shared", bytes(anon), bytes(victim.shmem.unwrap_or(0)))
         });
         item(&mut out, "victim  ", &format!("{comm}{pid}{cgroup}{held}"));
     }
     if let Some(death) = &incident.death {
-        ended(death).into_iter().for_each(|(title, words)| item(&mut out, &format!("{title:<8}"), &words));
+        ended(incident, death).into_iter().for_each(|(title, words)| item(&mut out, &format!("{title:<8}"), &words));
     }
     if let Some(trigger) = &incident.trigger {
         let who = if trigger.is_victim { "the victim itself".into() } else { printable(&trigger.comm) };
@@ -70,7 +77,7 @@ pub fn page(incident: &Incident, style: Style) -> String {
         item(&mut out, "asked   ", &format!("{who}{}", pages.unwrap_or_default()));
     }
     if let Some(suspect) = incident.suspect.as_ref().filter(|_| incident.kind == IncidentKind::OomKill) {
-        item(&mut out, "grew    ", &printable(suspect));
+        item(&mut out, "grew    ", &incident.called(Some(suspect)));
     }
     if !incident.witnesses.is_empty() {
         item(&mut out, "seen by ", &incident.witnesses.join(", "));
@@ -116,8 +123,21 @@ pub fn page(incident: &Incident, style: Style) -> String {
     out
 }
 
+/// The paths behind the names of a page.
+pub fn paths(incident: &Incident) -> String {
+    let victims = incident.victims.iter().filter_map(|victim| victim.cgroup.as_ref());
+    let death = incident.death.iter().filter_map(|death| death.cgroup.as_ref());
+    let of_memory = incident.memory.iter().map(|memory| &memory.path);
+    let all: BTreeSet<&String> =
+        victims.chain(death).chain(&incident.limit.cgroup).chain(&incident.suspect).chain(of_memory).collect();
+    all.into_iter().fold("\nPaths\n".to_owned(), |mut out, path| {
+        let _ = writeln!(out, "  {}: {}", incident.called(Some(path)), printable(path));
+        out
+    })
+}
+
 /// Who ended and who sent what, of a death.
-fn ended(death: &Death) -> Vec<(&'static str, String)> {
+fn ended(incident: &Incident, death: &Death) -> Vec<(&'static str, String)> {
     let comm = death.comm.as_deref().map_or_else(|| "the main process".into(), printable);
     let pid = death.pid.map_or_else(String::new, |pid| format!(" (pid {pid})"));
     let main = if death.main && death.comm.is_some() { ", the main process" } else { "" };
@@ -127,7 +147,8 @@ fn ended(death: &Death) -> Vec<(&'static str, String)> {
         let Some(sender) = sender else { continue };
         let before_s = (death.time_us - sender.time_us) as f64 / 1e6;
         let before = if before_s >= 0.1 { format!(", {before_s:.1} s before") } else { String::new() };
-        let from = sender.cgroup.as_deref().filter(|_| !sender.itself).map(|path| format!(" in {}", printable(path)));
+        let from = sender.cgroup.as_deref().filter(|_| !sender.itself);
+        let from = from.map(|path| format!(" in {}", incident.called(Some(path))));
         let ignored = if sender.ignored { ", which ignored it" } else { "" };
         let from = from.unwrap_or_default();
         all.push((
@@ -148,11 +169,11 @@ fn ended(death: &Death) -> Vec<(&'static str, String)> {
 
 fn limit(incident: &Incident) -> Option<String> {
     let limit = &incident.limit;
-    let path = limit.cgroup.as_deref().map(printable).unwrap_or_default();
+    let name = limit.cgroup.as_deref().map(|path| incident.called(Some(path))).unwrap_or_default();
     let owner = match limit.owner {
-        Owner::Own => format!("{path}, the victim's own"),
-        Owner::Ancestor => format!("{path}, above the victim"),
-        Owner::WslUser => format!("{path}, of all WSL distributions"),
+        Owner::Own => format!("{name}, the victim's own"),
+        Owner::Ancestor => format!("{name}, above the victim"),
+        Owner::WslUser => "/wsl-user, of all WSL distributions".into(),
         Owner::Machine => "the machine's memory".into(),
         Owner::Unknown => return None,
     };

@@ -4,6 +4,8 @@ use crate::ui::text::style::{Style, shorten};
 
 /// Space between columns.
 const GAP: usize = 2;
+/// The first remark is not cut below this width, with its gap.
+const REMARK: usize = 28;
 /// A name is not cut below this width.
 const NAME: usize = 16;
 
@@ -34,7 +36,9 @@ pub fn table(rows: &[Row], style: Style) -> String {
     let taken = if state > 0 { state + GAP } else { 0 } + figures.iter().map(|width| width + GAP).sum::<usize>();
     let first_remark = widest(&|row| row.remarks.first().map_or(0, |text| length(text) + GAP));
     let left = style.width.saturating_sub(taken);
-    let name = widest(&|row| length(&row.name)).min(left.saturating_sub(first_remark).max(NAME.min(left)));
+    // A long remark takes half of what is left at most: a name that nobody knows again is worth nothing.
+    let name = left.saturating_sub(first_remark.min((left / 2).max(REMARK))).max(NAME.min(left));
+    let name = widest(&|row| length(&row.name)).min(name);
     let mut out = String::new();
     for row in rows {
         let mut line = String::new();

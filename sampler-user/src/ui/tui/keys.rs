@@ -16,14 +16,16 @@ pub enum Outcome {
 }
 
 /// Keys and what they do, as the help shows them.
-pub static KEYS: [(&str, &str); 12] = [
+pub static KEYS: [(&str, &str); 14] = [
     ("↑ ↓ PgUp PgDn", "choose a cgroup"),
     ("Enter", "its detail and history; Esc goes back"),
     ("s, S", "next, previous order"),
+    ("w", "order by what matters: killed, leaking, under pressure, near the limit"),
     ("m % g t p o n", "order by memory, % of limit, growth, time to limit, pressure, OOM kills, name"),
     ("/", "filter by name or path; Esc clears it"),
     ("v", "tree of cgroups, or list"),
     ("c", "containers only, or all cgroups"),
+    ("a", "all cgroups, or only those that matter"),
     ("← →", "10 seconds back, forward"),
     ("[ ]", "5 minutes back, forward"),
     ("Space", "hold this time, or back to now"),
@@ -68,6 +70,8 @@ pub fn press(state: &mut State, key: KeyEvent) -> Outcome {
         KeyCode::Char('c') => state.containers = !state.containers,
         KeyCode::Char('s') => state.order = turn(state.order, 1),
         KeyCode::Char('S') => state.order = turn(state.order, Order::ALL.len() - 1),
+        KeyCode::Char('a') => state.all = !state.all,
+        KeyCode::Char('w') => state.order = Order::Matters,
         KeyCode::Char('m') => state.order = Order::Current,
         KeyCode::Char('%') => state.order = Order::Used,
         KeyCode::Char('g') => state.order = Order::Growth,

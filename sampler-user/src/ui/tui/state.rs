@@ -1,11 +1,14 @@
 //! What is looked at: order, filter, tree, the chosen cgroup, the time.
 
+use crate::analysis::relevance::{Folded, Standing, arrange};
 use crate::kernel::cgroupfs::tree::Selection;
 use crate::live::board::{Board, Line, Machine};
 
 /// By what the lines are ordered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Order {
+    /// As in every list of sampler: killed, leaking, under pressure, near the limit, then by size.
+    Matters,
     /// memory.current, largest first.
     Current,
     /// Part of the limit.
@@ -24,12 +27,21 @@ pub enum Order {
 
 impl Order {
     /// All of them, in the order of the key that steps through.
-    pub const ALL: [Order; 7] =
-        [Order::Current, Order::Used, Order::Growth, Order::TimeToLimit, Order::Pressure, Order::Kills, Order::Name];
+    pub const ALL: [Order; 8] = [
+        Order::Matters,
+        Order::Current,
+        Order::Used,
+        Order::Growth,
+        Order::TimeToLimit,
+        Order::Pressure,
+        Order::Kills,
+        Order::Name,
+    ];
 
     /// Its name.
     pub fn name(self) -> &'static str {
         match self {
+            Order::Matters => "what matters",
             Order::Current => "memory",
             Order::Used => "% of limit",
             Order::Growth => "growth",
@@ -42,7 +54,7 @@ impl Order {
 
     /// The order of a name as a person types it.
     pub fn of(name: &str) -> Option<Order> {
-        let short = ["memory", "used", "growth", "time", "pressure", "kills", "name"];
+        let short = ["matters", "memory", "used", "growth", "time", "pressure", "kills", "name"];
         short.iter().position(|known| *known == name).map(|at| Order::ALL[at])
     }
 
@@ -54,7 +66,7 @@ impl Order {
             Order::TimeToLimit => line.time_to_limit_s.map_or(f64::MIN, |left| -left),
             Order::Pressure => line.pressure.unwrap_or(-1.0),
             Order::Kills => line.oom_kills as f64,
-            Order::Name => 0.0,
+            Order::Matters | Order::Name => 0.0,
         }
     }
 }
@@ -77,6 +89,8 @@ pub struct State {
     pub filter: String,
     /// Whether the filter is being typed.
     pub typing: bool,
+    /// Those too that do not matter: comings and goings, and what is at rest and nobody's.
+    pub all: bool,
     /// As a tree of cgroups.
     pub tree: bool,
     /// Only these cgroups, whatever is filtered.
@@ -97,8 +111,12 @@ pub struct State {
     pub height: usize,
     /// All lines at that time.
     pub lines: Vec<Line>,
+    /// What decides the place of each.
+    pub standings: Vec<Standing>,
     /// Those that are shown.
     pub shown: Vec<Shown>,
+    /// Those that are not, because they do not matter.
+    pub folded: Folded,
     /// The machine at that time.
     pub machine: Machine,
     /// Alerts, newest last.
@@ -110,10 +128,11 @@ pub struct State {
 }
 
 impl State {
-    /// Everything, largest first.
+    /// What matters, the first first.
     pub fn new(source: String) -> State {
         State {
-            order: Order::Current,
+            order: Order::Matters,
+            all: false,
             filter: String::new(),
             typing: false,
             tree: false,
@@ -126,7 +145,9 @@ impl State {
             top: 0,
             height: 10,
             lines: Vec::new(),
+            standings: Vec::new(),
             shown: Vec::new(),
+            folded: Folded::default(),
             machine: Machine::default(),
             alerts: Vec::new(),
             source,
@@ -143,6 +164,7 @@ impl State {
         let oldest =
             board.cgroups.values().filter_map(|cgroup| cgroup.history.front()).map(|point| point.time_us).min();
         self.span_us = (oldest.unwrap_or(board.now_us), board.now_us);
+        self.standings = self.lines.iter().map(|line| standing(line, board)).collect();
         self.arrange();
     }
 
@@ -155,13 +177,21 @@ impl State {
                 || line.path.to_lowercase().contains(&wanted))
                 && (!self.containers || line.container)
         };
-        let mut list: Vec<usize> = (0..self.lines.len()).filter(|&at| keep(&self.lines[at])).collect();
+        // Who looks for something, or for a place in the tree, wants it all.
+        let folds = !(self.all || self.tree || self.containers) && wanted.is_empty();
+        let span_s = (self.span_us.1 - self.span_us.0) as f64 / 1e6;
+        let screen = arrange(&self.standings, span_s, folds.then_some(usize::MAX));
+        let mut list: Vec<usize> =
+            screen.shown.iter().map(|place| place.at).filter(|&at| keep(&self.lines[at])).collect();
+        self.folded = screen.folded;
         let (order, lines) = (self.order, &self.lines);
         let compare = |a: &usize, b: &usize| {
             let (a, b) = (&lines[*a], &lines[*b]);
             order.key(b).total_cmp(&order.key(a)).then_with(|| a.name.cmp(&b.name)).then_with(|| a.path.cmp(&b.path))
         };
-        list.sort_by(compare);
+        if order != Order::Matters {
+            list.sort_by(compare);
+        }
         self.shown = if self.tree {
             tree(lines, &list)
         } else {
@@ -171,6 +201,11 @@ impl State {
             self.chosen = self.shown.first().map(|shown| self.lines[shown.line].path.clone());
         }
         self.follow();
+    }
+
+    /// How many are not shown, and the key that shows them.
+    pub fn more(&self) -> String {
+        if self.folded.count() == 0 { String::new() } else { format!(" and {} more: a", self.folded.count()) }
     }
 
     fn position(&self, path: &str) -> Option<usize> {
@@ -210,6 +245,33 @@ impl State {
     }
 }
 
+/// Time by which a part of pressure is weighed, seconds: a tenth of it is one that matters.
+const PRESSURE_S: f64 = 10.0;
+
+/// What decides the place of a line.
+fn standing(line: &Line, board: &Board) -> Standing {
+    let history = board.cgroups.get(&line.path).map(|cgroup| &cgroup.history);
+    let sizes = || history.into_iter().flatten().filter_map(|point| point.current);
+    let span = history.and_then(|points| Some(points.back()?.time_us - points.front()?.time_us));
+    let peak = sizes().max().unwrap_or(0);
+    let mut standing = Standing {
+        path: line.path.clone(),
+        name: line.name.clone(),
+        kills: line.oom_kills,
+        leak: line.growth_per_min.filter(|_| line.leaks == Some(true)).map(|growth| growth / 60.0),
+        left_s: line.time_to_limit_s,
+        stalled_s: line.pressure.unwrap_or(0.0) * PRESSURE_S,
+        limit: line.max,
+        held: line.unreclaimable.or(line.current).unwrap_or(0),
+        peak,
+        grew: peak.saturating_sub(sizes().next().unwrap_or(peak)),
+        watched_s: span.unwrap_or(0) as f64 / 1e6,
+        ..Standing::default()
+    };
+    standing.know(board.who(&line.path).as_ref());
+    standing
+}
+
 /// Parents before their children, siblings in the order of the list. A parent that is filtered out leaves its children where it was.
 fn tree(lines: &[Line], list: &[usize]) -> Vec<Shown> {
     use std::collections::HashMap;
@@ -239,4 +301,50 @@ fn tree(lines: &[Line], list: &[usize]) -> Vec<Shown> {
         shown.push(next);
     }
     shown
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::live::board::Depth;
+    use crate::model::event::{Event, EventKind};
+    use crate::model::fields::FieldId;
+    use crate::model::sample::Row;
+    use crate::model::time::Anchor;
+
+    const S: i64 = 1_000_000;
+
+    #[test]
+    fn what_matters_stands_first_and_the_rest_is_folded() {
+        let depth = Depth { step_us: S, points: 600 };
+        let mut board = Board::new(depth, Anchor { mono_ns: 0, wall_ns: 0 }, ("box".into(), None));
+        let sessions = (0..40).map(|n| (format!("/user.slice/session-{n}.scope"), 3));
+        for (path, mib) in sessions.chain([("/big".to_owned(), 700), ("/system.slice/cron.service".to_owned(), 4)]) {
+            for t in 0..120 {
+                let mut row = Row::new(1);
+                row.put(FieldId::Current.field(), mib << 20);
+                board.feed(Some((&path, 1)), t * S, &row);
+            }
+        }
+        let kill = r#"{"time_ns": 5, "constraint": "memcg", "victim_cgroup": "/system.slice/cron.service",
+            "limit_cgroup": "/system.slice/cron.service", "witnesses": []}"#;
+        let what = EventKind::OomKill(serde_json::from_str(kill).unwrap());
+        board.hear(100 * S, &Event { mono_ns: 0, cgroup: Some("/system.slice/cron.service".into()), what });
+        let mut state = State::new("test".into());
+        state.refresh(&board);
+        let paths = |state: &State| -> Vec<String> {
+            state.shown.iter().map(|shown| state.lines[shown.line].path.clone()).collect()
+        };
+        assert_eq!(paths(&state), ["/system.slice/cron.service", "/big"], "a kill is first");
+        assert_eq!(state.folded.with_hint(), "40 others: 40 steady; --all shows them");
+        state.order = Order::Current;
+        state.arrange();
+        assert_eq!(paths(&state), ["/big", "/system.slice/cron.service"]);
+        state.all = true;
+        state.arrange();
+        assert_eq!((state.shown.len(), state.folded.count()), (42, 0));
+        (state.all, state.filter) = (false, "session-7".into());
+        state.arrange();
+        assert_eq!(paths(&state), ["/user.slice/session-7.scope"], "what is looked for is found");
+    }
 }

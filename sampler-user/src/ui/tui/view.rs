@@ -10,6 +10,7 @@ use crate::model::fields;
 use crate::model::fields::{Table, UNLIMITED};
 use crate::model::time::format_us;
 use crate::model::units::{bytes, micros, printable, value};
+use crate::ui::text::style::shorten;
 use crate::ui::tui::keys::KEYS;
 use crate::ui::tui::state::{Order, State};
 
@@ -132,11 +133,12 @@ fn header(buffer: &mut Buffer, area: Rect, state: &State) -> u16 {
     put(buffer, 0, 1, area.width, &second, heat(part));
     let over = machine.total.is_some_and(|total| machine.limits > total);
     let third = format!(
-        "limits of containers {} in all{}, {} without a limit · {} cgroups",
+        "limits of containers {} in all{}, {} without a limit · {} cgroups{}",
         bytes(machine.limits),
         if over { ", more than there is" } else { "" },
         machine.unlimited,
-        state.shown.len()
+        state.shown.len(),
+        state.more()
     );
     put(buffer, 0, 2, area.width, &third, if over { Style::new().fg(Color::Yellow) } else { Style::new() });
     3
@@ -314,21 +316,30 @@ fn footer(buffer: &mut Buffer, area: Rect, state: &State) {
     put(buffer, 0, area.height - 1, area.width, &text, Style::new().add_modifier(Modifier::DIM));
 }
 
-/// The list as text, for a pipe: one row a cgroup.
-pub fn text(state: &State) -> String {
+/// The list as text, for a pipe: one row a cgroup, and how many are folded.
+/// No row is wider than `most`: columns that matter less are left out, and names are cut.
+pub fn text(state: &State, most: usize) -> String {
     let mut out = String::new();
+    let columns: Vec<&Column> = COLUMNS.iter().filter(|column| most >= usize::from(column.from)).collect();
+    let fixed: usize = columns.iter().map(|column| usize::from(column.width) + 1).sum();
     let names: Vec<String> = state.shown.iter().map(|s| label(&state.lines[s.line], s.depth, state.tree)).collect();
-    let width = names.iter().map(|name| name.chars().count()).max().unwrap_or(0).max(6);
+    let longest = names.iter().map(|name| name.chars().count()).max().unwrap_or(0).max(6);
+    let width = longest.min(most.saturating_sub(fixed).max(6));
     out.push_str(&format!("{:<width$}", "NAME"));
-    COLUMNS.iter().for_each(|column| out.push_str(&format!(" {:>1$}", column.title, usize::from(column.width))));
+    columns.iter().for_each(|column| out.push_str(&format!(" {:>1$}", column.title, usize::from(column.width))));
     out.push('\n');
     for (name, shown) in names.iter().zip(&state.shown) {
+        let name = shorten(name, width);
         out.push_str(&format!("{name:<width$}"));
         let line = &state.lines[shown.line];
-        COLUMNS
+        columns
             .iter()
             .for_each(|column| out.push_str(&format!(" {:>1$}", (column.text)(line), usize::from(column.width))));
         out.push('\n');
+    }
+    if state.folded.count() > 0 {
+        let style = crate::ui::text::style::Style { width: most, colour: false };
+        out.push_str(&style.paragraph(&state.folded.with_hint(), 0));
     }
     out
 }
@@ -480,8 +491,10 @@ mod tests {
         let board = board(0);
         let mut state = State::new("test".into());
         state.refresh(&board);
-        let text = text(&state);
+        let text = text(&state, usize::MAX);
         assert_eq!(text.lines().count(), 4, "{text}");
         assert!(text.contains("web") && !text.contains('\u{1b}'), "{text}");
+        let narrow = super::text(&state, 70);
+        assert!(narrow.lines().all(|line| line.chars().count() <= 70) && narrow.contains("FULL IN"), "{narrow}");
     }
 }

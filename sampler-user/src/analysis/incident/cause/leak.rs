@@ -5,7 +5,6 @@ use crate::analysis::incident::cause::judgement::{Cause, CauseClass, HigherLimit
 use crate::analysis::incident::cause::phrase::after;
 use crate::analysis::incident::cause::{burst, forks, tmpfs};
 use crate::analysis::incident::context::IncidentContext;
-use crate::analysis::incident::grown_part::GrownPart;
 use crate::analysis::incident::incident_ref::IncidentKind;
 use crate::analysis::incident::limit::Owner;
 use crate::analysis::leak::detectors::Class as MemoryClass;
@@ -134,18 +133,6 @@ fn judge_growth(context: &IncidentContext, judgement: &mut Judgement) {
     }
 }
 
-/// How to look for what stays, by what it is.
-fn hint(part: GrownPart) -> &'static str {
-    match part {
-        GrownPart::Shared => "files in /dev/shm and /tmp that stay",
-        GrownPart::Kernel => "open files, threads and mappings that stay",
-        GrownPart::Sockets => "connections that nobody reads",
-        GrownPart::Anonymous | GrownPart::Swap | GrownPart::Unknown => {
-            "what the program keeps: take a heap profile, and compare two of them an hour apart"
-        }
-    }
-}
-
 fn explain(context: &IncidentContext) -> Option<String> {
     let (path, trace) = context.suspect_trace()?;
     let after = after(context, "leaking", "had leaked")?;
@@ -186,7 +173,7 @@ fn advise(context: &IncidentContext) -> Option<Advice> {
     let setting =
         (limit.owner != Owner::Own && own.is_none()).then(|| limit_setting(context, suspect, end.min(total / 2)));
     let who = context.called(suspect);
-    let look = hint(context.grown_part());
+    let look = context.grown_part().look_for();
     let what = format!("Find the leak in {who}: look for {look}. A higher limit only postpones it.");
     Some(Advice { what, setting, because })
 }
