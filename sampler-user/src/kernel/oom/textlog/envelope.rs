@@ -79,13 +79,26 @@ pub fn open(line: &str) -> Envelope<'_> {
             None => break,
         }
     }
+    if all.uptime_us.is_none() && matches!(all.source, Source::Unknown) {
+        find_stamp(&mut all);
+        find_kernel(&mut all);
+    }
     // BIG-IP writes the tag of the kernel and a colon more.
     if all.source == Source::Kernel {
         all.text = all.text.strip_prefix(": ").unwrap_or(all.text);
     }
-    if all.uptime_us.is_none() && matches!(all.source, Source::Unknown) {
-        find_stamp(&mut all);
-        find_kernel(&mut all);
+    // The end of a time whose beginning was cut off.
+    if all.source == Source::Unknown
+        && all.text.len() == line.trim_start().len()
+        && let Some((before, next)) = all.text.split_once("] ")
+        && before.len() < 40
+        && !before.contains('[')
+    {
+        let next = next.trim_start();
+        all.text = match bracket(next) {
+            Some((Bracket::Caller(_), behind)) => behind.trim_start(),
+            _ => next,
+        };
     }
     all
 }
@@ -151,6 +164,8 @@ fn stamp<'a>(rest: &'a str, all: &mut Envelope<'a>) -> Option<&'a str> {
         return Some(text);
     }
     let (wall, next) = leading(rest)?;
+    // Its bracket was cut off.
+    let next = next.strip_prefix("] ").unwrap_or(next);
     if all.wall.is_none() {
         all.wall = Some(wall);
     }

@@ -69,7 +69,7 @@ impl TextLog {
             usage: memory.map(|memory| memory.usage),
             limit: memory.and_then(|memory| memory.limit),
             victim: (own.victim.total_vm > 0).then_some(&own.victim),
-            trigger: shared.trigger.as_ref(),
+            trigger: shared.trigger.as_ref().filter(|trigger| !trigger.comm.is_empty()),
             tasks_rows: shared.task_rows,
             chosen: own.chosen.as_ref(),
             group: own.group,

@@ -28,10 +28,8 @@ pub fn escaped(text: &str) -> Option<String> {
         return None;
     }
     // Before the first line stands the name of the value.
-    let begin = text.match_indices(['[', '"']).map(|(at, _)| at).find(|at| {
-        let rest = &text[*at..];
-        is_stamped(rest.strip_prefix('"').unwrap_or(rest))
-    });
+    let begins = text.match_indices(['[', '"']).map(|(at, mark)| at + usize::from(mark == "\""));
+    let begin = begins.into_iter().find(|at| is_stamped(&text[*at..]));
     let text = &text[begin.unwrap_or(0)..];
     const ESCAPES: [(&str, &str); 7] = [
         ("\\r", ""),

@@ -6,8 +6,8 @@ use std::io::Read;
 use serde::Deserialize;
 
 use crate::model::fields::FieldId;
+use crate::reading::import::forms::document::{documents, first_name, has};
 use crate::reading::import::forms::sample::{Is, put};
-use crate::reading::import::forms::{documents, first_name, has};
 use crate::reading::import::intake::{Intake, Stop};
 
 #[derive(Deserialize)]

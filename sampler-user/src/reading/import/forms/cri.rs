@@ -7,8 +7,8 @@ use serde::Deserialize;
 
 use crate::model::fields::FieldId;
 use crate::reading::import::docker_stats::life;
+use crate::reading::import::forms::document::{documents, has};
 use crate::reading::import::forms::sample::{Is, put};
-use crate::reading::import::forms::{documents, has};
 use crate::reading::import::intake::{Intake, Stop};
 
 #[derive(Deserialize)]

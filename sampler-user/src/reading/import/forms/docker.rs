@@ -5,7 +5,7 @@ use std::io::Read;
 
 use serde_json::Value;
 
-use crate::reading::import::forms::{documents, first_name, has};
+use crate::reading::import::forms::document::{documents, first_name, has};
 use crate::reading::import::intake::{Intake, Stop};
 use crate::reading::import::json::Documents;
 

@@ -6,7 +6,7 @@ use serde::Deserialize;
 
 use crate::model::units::printable;
 use crate::reading::import::columns::{Meaning, meaning, ours};
-use crate::reading::import::forms::{documents, has};
+use crate::reading::import::forms::document::{documents, has};
 use crate::reading::import::intake::{Intake, Place, Stop};
 use crate::reading::import::size::{Prefix, name};
 

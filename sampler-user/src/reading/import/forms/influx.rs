@@ -6,7 +6,7 @@ use std::io::Read;
 use serde::Deserialize;
 use serde_json::Value;
 
-use crate::reading::import::forms::{documents, has};
+use crate::reading::import::forms::document::{documents, has};
 use crate::reading::import::intake::{Intake, Stop};
 use crate::reading::import::json::Documents;
 use crate::reading::import::prometheus::metric;

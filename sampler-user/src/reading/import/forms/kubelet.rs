@@ -5,8 +5,8 @@ use std::io::Read;
 use serde::Deserialize;
 
 use crate::model::fields::FieldId;
+use crate::reading::import::forms::document::{documents, has};
 use crate::reading::import::forms::sample::{Is, put};
-use crate::reading::import::forms::{documents, has};
 use crate::reading::import::free::MACHINE;
 use crate::reading::import::intake::{Intake, Stop};
 

@@ -4,7 +4,7 @@ use std::io::Read;
 
 use serde::Deserialize;
 
-use crate::reading::import::forms::documents;
+use crate::reading::import::forms::document::documents;
 use crate::reading::import::forms::sample::{Is, put};
 use crate::reading::import::intake::{Intake, Stop};
 use crate::reading::import::kubectl_top::quantity;

@@ -2,7 +2,7 @@
 
 use std::io::Read;
 
-use crate::reading::import::forms::documents;
+use crate::reading::import::forms::document::documents;
 use crate::reading::import::intake::{Intake, Stop};
 use crate::reading::import::labels::Labels;
 use crate::reading::import::prometheus::Reader;
