@@ -93,32 +93,38 @@ fn logs_as_people_keep_them_are_read_as_their_truths_say() {
 #[test]
 fn a_log_that_is_cut_anywhere_says_nothing_that_the_whole_does_not() {
     let truth: Vec<Value> = serde_json::from_slice(&fs::read(own().join("truth.json")).unwrap()).unwrap();
-    let mut cuts = 0;
+    let (mut cuts, mut faults) = (0, Vec::new());
     for case in truth.iter().filter(|case| !case["kills"].as_array().unwrap().is_empty()) {
         let file = case["file"].as_str().unwrap();
         let log = fs::read(own().join(file)).unwrap();
         let whole = told(&parse(&log))["kills"].as_array().unwrap().clone();
         for (cut, is_tail) in (1..log.len()).step_by(97).flat_map(|cut| [(cut, false), (cut, true)]) {
-            if is_tail && file == "interleaved.log" {
+            if is_tail && ["interleaved.log", "two-hosts.log"].contains(&file) {
                 // Of two reports that are written at the same time the lines are told apart by their beginnings.
                 continue;
             }
             let part = told(&parse(if is_tail { &log[cut..] } else { &log[..cut] }));
             for kill in part["kills"].as_array().unwrap() {
                 let same = whole.iter().find(|other| other["pid"] == kill["pid"]);
-                let same = same.unwrap_or_else(|| panic!("{file} cut at {cut}: {kill}"));
+                let Some(same) = same else {
+                    faults.push(format!("{file} cut at {cut}, tail {is_tail}: {kill}"));
+                    continue;
+                };
                 let mut keys =
                     vec!["limit_cgroup", "victim_cgroup", "constraint", "usage_kb", "limit_kb", "trigger_comm"];
                 // Of a table that begins in the middle the rows that are there count.
                 keys.extend((!is_tail).then_some("tasks_rows"));
                 for key in keys {
                     let is_fine = kill[key] == same[key] || kill[key].is_null();
-                    assert!(is_fine, "{file} cut at {cut}, tail {is_tail}: {key}: {kill}");
+                    if !is_fine {
+                        faults.push(format!("{file} cut at {cut}, tail {is_tail}: {key}: {}", kill[key]));
+                    }
                 }
             }
             cuts += 1;
         }
     }
+    assert_eq!(faults, Vec::<String>::new());
     assert!(cuts > 1000);
 }
 

@@ -8,14 +8,16 @@ use std::sync::Arc;
 
 use anyhow::{Context, bail};
 use clap::ValueEnum;
+use sampler::model::event::{Event, EventKind};
 use sampler::model::fields::Table;
-use sampler::model::recording::{Origin, Series, Subject};
+use sampler::model::identity::Identity;
+use sampler::model::recording::{Origin, Series, Subject, TimedEvent};
 use sampler::model::time::{Anchor, format_us};
 use sampler::model::units::{count, micros, printable};
 use sampler::reading::import::points::{Points, Summary, Whose};
 use sampler::reading::import::size::{Prefix, unit};
 use sampler::reading::import::{Intake, Notes, Options, Place, Sink, Stop, Target, guess};
-use sampler::store::seal::write_groups;
+use sampler::store::seal::{write_events, write_groups};
 use sampler::store::stem_of;
 use sampler::ui::terminal::say;
 use serde::Serialize;
@@ -163,7 +165,7 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
 fn import(args: &Args) -> anyhow::Result<Imported> {
     fs::create_dir_all(&args.out).with_context(|| format!("make the folder {}", args.out.display()))?;
     let points = Points::new(&args.out, args.max_cgroups);
-    let mut counted = Counted { points, shown: std::io::stderr().is_terminal() };
+    let mut counted = Counted { points, names: Vec::new(), shown: std::io::stderr().is_terminal() };
     let mut files = Vec::new();
     for file in &args.files {
         let mut notes = Notes::default();
@@ -178,12 +180,22 @@ fn import(args: &Args) -> anyhow::Result<Imported> {
     }
     counted.end();
     let [first, ..] = args.files.as_slice() else { bail!("no file") };
-    let mut points = counted.points;
+    let (mut points, names) = (counted.points, counted.names);
     let summary = points.summary().map_err(|stop| explain(stop, first, args))?;
     let origin = origin(args, &summary);
     let mut rows = 0;
     for table in [Table::Samples, Table::Host] {
         rows += write(&mut points, &args.out, &origin, &stem_of(first), table)?;
+    }
+    if !names.is_empty() {
+        let time_us = summary.span_us.map_or(0, |(first, _)| first);
+        let event = |(cgroup, identity)| Event {
+            mono_ns: origin.anchor.mono_ns,
+            cgroup: Some(cgroup),
+            what: EventKind::Named(Box::new(identity)),
+        };
+        let events = names.into_iter().map(|named| TimedEvent { time_us, event: event(named) }).collect();
+        write_events(&args.out, &origin, &stem_of(first), events)?;
     }
     Ok(Imported {
         format: "sampler.import.v1",
@@ -344,6 +356,7 @@ fn write(points: &mut Points, out: &Path, origin: &Origin, stem: &str, table: Ta
 /// Counts values in one line of a terminal while they are read.
 struct Counted {
     points: Points,
+    names: Vec<(String, Identity)>,
     shown: bool,
 }
 
@@ -358,6 +371,10 @@ impl Sink for Counted {
 
     fn rename(&mut self, from: &str, to: &str) {
         self.points.rename(from, to);
+    }
+
+    fn named(&mut self, who: &str, identity: Identity) {
+        self.names.push((who.to_owned(), identity));
     }
 }
 

@@ -118,6 +118,11 @@ pub fn write_series(dir: &Path, origin: &Origin, stem: &str, table: Table, serie
     })
 }
 
+/// Writes events as a recording's file: what `import` does with names.
+pub fn write_events(dir: &Path, origin: &Origin, stem: &str, events: Vec<TimedEvent>) -> Result<(), Error> {
+    Store { dir, origin, stem: stem.to_owned() }.events(events).map(drop)
+}
+
 /// Takes the series of a row group.
 pub type Each<'a, E> = dyn FnMut(Vec<Series>) -> Result<(), E> + 'a;
 

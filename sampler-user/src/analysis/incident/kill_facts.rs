@@ -112,7 +112,7 @@ impl KillFacts<'_> {
             Owner::Unknown if self.constraint == Constraint::Memcg => {
                 "the limit of a cgroup that no witness named".into()
             }
-            Owner::Unknown => "a limit that no witness named".into(),
+            Owner::Unknown => "the machine or by a limit, which no witness says".into(),
         }
     }
 }

@@ -363,8 +363,11 @@ impl<'a> Log<'a> {
     fn pages(&self, incidents: &[Incident], wanted: &[&Group], verbose: bool) -> String {
         let style = Style::of_terminal();
         let with_repeats = |(incident, group): (&Incident, &&Group)| {
-            let more = if verbose { paths(incident) } else { String::new() };
-            page(incident, style) + &more + &self.repeats(group).map(|words| format!("\n{words}")).unwrap_or_default()
+            let paths = if verbose { paths(incident) } else { String::new() };
+            let is_accounts = group.kills.iter().all(|at| self.log.kills[*at].by_kubelet);
+            let accounts = is_accounts.then(|| words::KUBELET.to_owned());
+            let more = [accounts, self.repeats(group)].into_iter().flatten();
+            page(incident, style) + &paths + &more.map(|words| format!("\n{words}")).collect::<String>()
         };
         let mut pages: Vec<String> = incidents.iter().zip(wanted).map(with_repeats).collect();
         if incidents.is_empty() {

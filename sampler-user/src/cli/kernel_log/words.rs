@@ -156,6 +156,9 @@ pub fn without_victim(log: &TextLog) -> String {
     some("Reports of the kernel without a victim", all)
 }
 
+/// What an event of the kubelet means.
+pub const KUBELET: &str = "reported by the kubelet alone (SystemOOM): it says so of each kill in whose report it finds no cgroup with a limit. Most\nlikely the node ran out of memory; but a report that is in pieces, or of a kernel that the kubelet is too old for, looks the same.\n`journalctl -k` or `dmesg -T` on the node has the report.\n";
+
 /// Kills by programs.
 pub fn programs(log: &TextLog) -> String {
     let all = log.by_program.iter().map(ByProgram::of).map(|one| {

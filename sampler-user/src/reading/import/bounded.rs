@@ -1,6 +1,8 @@
 //! A stream of JSON whose texts are bounded before they are held.
 
+use std::cell::Cell;
 use std::io::{self, Read};
+use std::rc::Rc;
 
 use crate::reading::import::text::LINE;
 
@@ -40,6 +42,51 @@ impl<R: Read> Read for Guard<R> {
             self.length = if ends { 0 } else { self.length + 1 };
             if self.length > LINE {
                 return Err(io::Error::new(io::ErrorKind::InvalidData, "a text in it is longer than 1 MiB"));
+            }
+        }
+        Ok(read)
+    }
+}
+
+/// Bytes that one document may have that is held whole.
+const MOST_DOCUMENT: u64 = 16 << 20;
+
+/// Bounds what is read until it is renewed.
+#[derive(Clone)]
+pub(super) struct Budget(Rc<Cell<u64>>);
+
+impl Default for Budget {
+    fn default() -> Self {
+        Budget(Rc::new(Cell::new(MOST_DOCUMENT)))
+    }
+}
+
+impl Budget {
+    /// A reader that spends it.
+    pub(super) fn of<R>(&self, inner: R) -> Bounded<R> {
+        Bounded { inner, budget: self.clone() }
+    }
+
+    /// A document is read: the next one may be as long.
+    pub(super) fn renew(&self) {
+        self.0.set(MOST_DOCUMENT);
+    }
+}
+
+/// A reader with a budget.
+pub(super) struct Bounded<R> {
+    inner: R,
+    budget: Budget,
+}
+
+impl<R: Read> Read for Bounded<R> {
+    fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
+        let read = self.inner.read(out)?;
+        match self.budget.0.get().checked_sub(read as u64) {
+            Some(left) => self.budget.0.set(left),
+            None => {
+                let what = "a document of it is longer than 16 MiB: query a shorter time, and import all files at once";
+                return Err(io::Error::new(io::ErrorKind::InvalidData, what));
             }
         }
         Ok(read)

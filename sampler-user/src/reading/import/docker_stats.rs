@@ -16,12 +16,12 @@ pub struct Layout {
 
 /// The head of a table, if it is one.
 pub fn head(line: &str) -> Option<Layout> {
-    if !line.contains("MEM") {
+    if !line.contains("MEM") && !line.contains("PRIV WORKING SET") {
         return None;
     }
     let columns: Vec<String> = columns(line).into_iter().map(str::to_ascii_uppercase).collect();
     let has = |name: &str| columns.iter().any(|column| column == name);
-    let has_usage = has("MEM USAGE / LIMIT") || has("MEM USAGE");
+    let has_usage = has("MEM USAGE / LIMIT") || has("MEM USAGE") || has("PRIV WORKING SET");
     let is_crictl = has("MEM") && has("CONTAINER") && has("INODES");
     if !has_usage && !is_crictl {
         return None;
@@ -44,7 +44,7 @@ pub fn row<'a>(layout: Option<&Layout>, line: &'a str) -> Option<(&'a str, u64, 
             let at = layout.columns.iter().position(|column| names.contains(&column.as_str()))?;
             cells.get(at).copied()
         };
-        let usage = cell(&["MEM USAGE / LIMIT", "MEM USAGE", "MEM"])?;
+        let usage = cell(&["MEM USAGE / LIMIT", "MEM USAGE", "PRIV WORKING SET", "MEM"])?;
         let id = cell(&["CONTAINER ID", "ID", "CONTAINER"]);
         let name = cell(&["NAME", "NAMES"]).or(id)?;
         return Some((name, life(id.unwrap_or("")), usage, layout.prefix));

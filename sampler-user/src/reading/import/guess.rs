@@ -1,7 +1,7 @@
 //! What a file is, by its first bytes; its name does not count.
 
 use crate::reading::import::text::Lines;
-use crate::reading::import::{atop, labels, log, psrecord};
+use crate::reading::import::{atop, labels, line_protocol, log, mprof, psrecord};
 
 /// The forms that are told apart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -16,6 +16,10 @@ pub enum Format {
     Atop,
     /// `psrecord`.
     Psrecord,
+    /// `mprof` of memory_profiler.
+    Mprof,
+    /// The line protocol of InfluxDB.
+    LineProtocol,
     /// A table of text.
     Csv,
 }
@@ -51,6 +55,8 @@ pub fn format(head: &[u8]) -> Format {
         let found = match line {
             line if psrecord::is_head(line) => Some(Format::Psrecord),
             line if atop::is_line(line) => Some(Format::Atop),
+            line if mprof::is_line(line) => Some(Format::Mprof),
+            line if line_protocol::is_line(line) => Some(Format::LineProtocol),
             line if is_exposition(line) => Some(Format::Exposition),
             line if log::is_line(line) && !is_cells => Some(Format::Log),
             line if log::is_time_and_number(&before, line) => Some(Format::Log),
@@ -117,6 +123,9 @@ mod tests {
             ("Sun Oct 13 00:00:00 UTC 2024\n{\"Name\":\"a\"}\n", Format::Log),
             ("CONTAINER ID   NAME      CPU %     MEM USAGE / LIMIT   MEM %\n", Format::Log),
             ("container_memory_rss{id=\"/a\"} 5 1749800000829\n", Format::Exposition),
+            ("docker_container_mem,container_name=web usage=5i 1749800000000000000\n", Format::LineProtocol),
+            ("CMDLINE python a.py\nMEM 12.5 1749800000.5000\n", Format::Mprof),
+            ("Sun Oct 13 00:00:00 UTC 2024\nanon 5\nfile 6\n", Format::Log),
             ("container_memory_rss{id=\"/a\"} =>\n5 @[1]\n", Format::Exposition),
             ("# HELP x y\n", Format::Exposition),
             ("RESET\nPRM vm 1795906632 2026/11/28 22:57:12 10 1 (a) S 4096 1 2\n", Format::Atop),

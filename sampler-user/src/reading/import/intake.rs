@@ -7,6 +7,7 @@ use jiff::tz::TimeZone;
 use serde::Serialize;
 
 use crate::model::fields::{Field, Kind, UNLIMITED, Unit};
+use crate::model::identity::Identity;
 use crate::model::time::format_us;
 use crate::model::units::printable;
 
@@ -135,6 +136,8 @@ pub trait Sink {
     fn point(&mut self, place: &Place<'_>, target: Target, value: u64) -> Result<(), Stop>;
     /// What was put down for `from` belongs to `to`.
     fn rename(&mut self, from: &str, to: &str);
+    /// Takes what a cgroup is called beside its path.
+    fn named(&mut self, _who: &str, _identity: Identity) {}
 }
 
 /// How a column or series of theirs was taken.

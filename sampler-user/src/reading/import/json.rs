@@ -60,7 +60,8 @@ pub fn document(text: &str, documents: &mut Documents, intake: &mut Intake<'_>) 
     }
 }
 
-fn wrong(error: &serde_json::Error) -> Stop {
+/// What is said of a document that is none.
+pub(super) fn wrong(error: &serde_json::Error) -> Stop {
     Stop::new(format!("it begins as JSON and is none, or is cut off: {error}"))
 }
 
@@ -85,7 +86,7 @@ impl Documents {
     }
 
     /// An object that is no series.
-    fn record(&mut self, cells: &[(String, String)], intake: &mut Intake<'_>) -> Result<(), Stop> {
+    pub(super) fn record(&mut self, cells: &[(String, String)], intake: &mut Intake<'_>) -> Result<(), Stop> {
         if let Some(done) = crate::reading::import::docker_stats::record(cells, self.now_us, intake) {
             return done;
         }

@@ -42,7 +42,7 @@ pub fn bare_row(line: &str) -> Option<(String, f64)> {
 }
 
 /// A quantity of Kubernetes: `m` is a thousandth, and plain letters are decimal.
-fn quantity(text: &str) -> Option<f64> {
+pub fn quantity(text: &str) -> Option<f64> {
     let size = parse(text, Decimal::Point, Prefix::Decimal)?;
     let unit = match text.trim_start_matches(|c: char| c.is_ascii_digit() || c == '.') {
         "k" => 1e3,

@@ -9,7 +9,7 @@ use crate::reading::import::json::{Documents, document};
 use crate::reading::import::size::{Decimal, Prefix, parse};
 use crate::reading::import::text::{LINE, Lines};
 use crate::reading::import::time::{Stamp, prefix};
-use crate::reading::import::{docker_stats, free, kubectl_top, ps};
+use crate::reading::import::{cgtop, docker_stats, free, kubectl_top, proc, ps, stat};
 
 /// The table that the lines belong to.
 enum Layout {
@@ -17,6 +17,7 @@ enum Layout {
     Kubectl(kubectl_top::Layout),
     Processes(ps::Layout),
     Machine(free::Layout),
+    Cgroups,
 }
 
 fn head(line: &str) -> Option<Layout> {
@@ -24,6 +25,7 @@ fn head(line: &str) -> Option<Layout> {
         .map(Layout::Docker)
         .or_else(|| kubectl_top::head(line).map(Layout::Kubectl))
         .or_else(|| free::head(line).map(Layout::Machine))
+        .or_else(|| cgtop::is_head(line).then_some(Layout::Cgroups))
         .or_else(|| ps::head(line).map(Layout::Processes))
 }
 
@@ -40,7 +42,8 @@ pub fn is_line(line: &str) -> bool {
     head(rest).is_some() && !is_csv_head
         || is_object
         || docker_stats::row(None, rest).is_some() && !is_cell
-        || crate::reading::import::proc::line(rest).is_some()
+        || proc::line(rest).is_some()
+        || stat::line(rest).is_some()
         || kubectl_top::bare_row(rest).is_some()
         || line.starts_with("Linux ") && line.contains(" CPU)")
 }
@@ -238,6 +241,14 @@ impl Log {
                     };
                 }
             }
+            Some(Layout::Cgroups) => {
+                if let Some((who, bytes)) = cgtop::row(line) {
+                    intake.notes.formats.insert("systemd-cgtop");
+                    intake.notes.took("Memory", current, "its own", false);
+                    let time_us = self.time(&who, intake)?;
+                    return intake.put(&Place { who: &who, life: 0, time_us }, current, bytes);
+                }
+            }
             Some(Layout::Machine(layout)) => {
                 if let Some(machine) = free::row(layout, line, intake.options.unit_of("used")) {
                     intake.notes.formats.insert("free");
@@ -269,9 +280,9 @@ impl Log {
                 }
             }
         }
-        if let Some((name, target, bytes)) = crate::reading::import::proc::line(line) {
+        if let Some((name, target, bytes)) = proc::line(line).or_else(|| stat::line(line)) {
             intake.notes.formats.insert("proc");
-            intake.notes.took(name, target, "its own", false);
+            intake.notes.took(name, target, if target.is_size() { "its own" } else { "as it is" }, false);
             let stem = intake.options.stem.clone();
             let time_us = self.time(&format!("{stem} {name}"), intake)?;
             return intake.put(&Place { who: &stem, life: 0, time_us }, target, bytes);

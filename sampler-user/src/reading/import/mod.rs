@@ -9,18 +9,22 @@
 
 pub mod atop;
 mod bounded;
+pub mod cgtop;
 pub mod clock;
 pub mod columns;
 pub mod csv;
 pub mod docker_stats;
 pub mod exposition;
+mod forms;
 pub mod free;
 pub mod guess;
 pub mod intake;
 pub mod json;
 pub mod kubectl_top;
 pub mod labels;
+pub mod line_protocol;
 pub mod log;
+pub mod mprof;
 pub mod parquet;
 pub mod points;
 pub mod proc;
@@ -29,6 +33,7 @@ pub mod ps;
 pub mod psrecord;
 pub mod records;
 pub mod size;
+pub mod stat;
 pub mod text;
 pub mod time;
 
@@ -40,10 +45,19 @@ pub use self::intake::{Intake, Notes, Options, Place, Sink, Stop, Taken, Target,
 pub fn read(bytes: impl Read, intake: &mut Intake<'_>) -> Result<(), Stop> {
     let mut bytes = text::Decoded::new(bytes)?;
     let head = text::head(&mut bytes)?;
+    // Of old, lines ended with a carriage return alone.
+    let returns = head.contains(&b'\r') && !head.contains(&b'\n');
+    let head = if returns { text::with_newlines(head) } else { head };
     let format = guess::format(&head);
-    let whole = io::Cursor::new(head).chain(bytes);
+    let form = forms::of(&head).filter(|_| format == guess::Format::Json);
+    let whole = text::Returns::new(io::Cursor::new(head).chain(bytes), returns);
+    if let Some(form) = form {
+        return form.read(whole, intake);
+    }
     match format {
         guess::Format::Json => json::read(whole, intake),
+        guess::Format::LineProtocol => line_protocol::read(&mut text::Lines::new(whole), intake),
+        guess::Format::Mprof => mprof::read(&mut text::Lines::new(whole), intake),
         guess::Format::Log => log::read(&mut text::Lines::new(whole), intake),
         guess::Format::Exposition => exposition::read(&mut text::Lines::new(whole), intake),
         guess::Format::Atop => atop::read(&mut text::Lines::new(whole), intake),

@@ -9,7 +9,10 @@ pub fn line(line: &str) -> Option<(&str, Target, f64)> {
     let (name, value) = line.trim().split_once(':')?;
     let field = match name {
         "VmRSS" => FieldId::Current.field(),
-        "VmSwap" => FieldId::SwapCurrent.field(),
+        // Of smaps_rollup.
+        "Rss" => FieldId::Current.field(),
+        "Anonymous" => FieldId::Anon.field(),
+        "Swap" | "VmSwap" => FieldId::SwapCurrent.field(),
         "VmHWM" => FieldId::Peak.field(),
         "RssAnon" => FieldId::Anon.field(),
         "RssShmem" => FieldId::Shmem.field(),

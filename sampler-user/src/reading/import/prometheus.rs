@@ -3,7 +3,9 @@
 use std::collections::{HashMap, HashSet};
 use std::hash::{DefaultHasher, Hash, Hasher};
 
+use crate::containers::runtimes::identify;
 use crate::model::fields::{FieldId, Kind, Table, find};
+use crate::model::identity::Identity;
 use crate::model::units::printable;
 use crate::reading::import::intake::{Intake, Place, Stop, Target};
 use crate::reading::import::labels::Labels;
@@ -173,6 +175,29 @@ fn pod(labels: &Labels) -> Option<String> {
     Some(format!("/{}", parts.join("/")))
 }
 
+/// What a container is called by the labels of cAdvisor, which stand beside its path.
+fn identity(path: &str, labels: &Labels) -> Option<Identity> {
+    let mut identity = identify(path).filter(|identity| identity.container.is_some())?;
+    let label = |name: &str| labels.get(name).filter(|value| !value.is_empty()).cloned();
+    // Docker's own labels, with `_` for what is no letter.
+    let docker = labels.iter().filter_map(|(name, value)| {
+        let name = name.strip_prefix("container_label_")?;
+        let is_dotted = ["com_docker_", "io_podman_compose_"].iter().any(|prefix| name.starts_with(prefix));
+        Some((if is_dotted { name.replace('_', ".") } else { name.to_owned() }, value.clone()))
+    });
+    identity.label(docker);
+    (identity.namespace, identity.pod) = (label("namespace"), label("pod"));
+    // The container of a pod has a name, and an id where Docker has its name.
+    identity.name = match identity.pod {
+        Some(_) => label("container"),
+        None => label("name"),
+    }
+    .filter(|name| Some(name) != identity.container.as_ref())
+    .or(identity.name);
+    identity.image = label("image").or(identity.image);
+    (identity.name.is_some() || identity.pod.is_some()).then_some(identity)
+}
+
 /// Takes series after series of one file.
 #[derive(Default)]
 pub struct Reader {
@@ -185,6 +210,8 @@ pub struct Reader {
     variants: HashSet<String>,
     /// Series that have no name.
     unnamed: bool,
+    /// Paths whose labels said what they are called.
+    named: HashSet<String>,
 }
 
 fn hash(of: impl Hash) -> u64 {
@@ -227,6 +254,13 @@ impl Reader {
         };
         intake.notes.took(name, target, if target.is_size() { "bytes" } else { "as it is" }, mapped.is_some());
         let who = self.place(name, labels, target, intake);
+        if self.named.len() < MOST_NAMES
+            && !self.named.contains(&who)
+            && let Some(identity) = identity(&who, labels)
+        {
+            intake.sink.named(&who, identity);
+            self.named.insert(who.clone());
+        }
         self.put(&who, target, factor, points, intake)
     }
 

@@ -13,18 +13,24 @@ pub struct Layout {
 }
 
 /// Titles of columns that these programs print; a line of nothing else is a head.
-const TITLES: [&str; 74] = [
+const TITLES: [&str; 110] = [
     "PID", "PPID", "TGID", "TID", "USER", "UID", "RUSER", "EUSER", "GROUP", "GID", "TTY", "TT", "STAT", "S", "STATE",
     "START", "STARTED", "STIME", "TIME", "TIME+", "ELAPSED", "COMMAND", "CMD", "ARGS", "COMM", "UCMD", "RSS", "RSZ",
     "RSSIZE", "RES", "VSZ", "VSIZE", "VIRT", "SIZE", "SZ", "DRS", "TRS", "%CPU", "%MEM", "C", "CP", "NI", "PR", "PRI",
     "NLWP", "THCNT", "LWP", "PGID", "PGRP", "SID", "SESS", "F", "WCHAN", "ADDR", "CLS", "RTPRIO", "PSR", "P", "SHR",
     "SWAP", "CODE", "DATA", "nMaj", "nDRT", "MINFL", "MAJFL", "USS", "PSS", "MEM", "MINFLT/S", "MAJFLT/S", "LABEL",
-    "UNIT", "CGROUP",
+    "UNIT", "CGROUP", // `top` in German, French, Spanish, Portuguese and Italian.
+    "BENUTZER", "ZEIT", "ZEIT+", "BEFEHL", "UTIL.", "TEMPS", "TEMPS+", "COM.", "USUARIO", "HORA", "HORA+", "ORDEN",
+    "UTENTE", "TEMPO", "TEMPO+", "COMANDO", // `top -l` of macOS.
+    "#TH", "#WQ", "#PORT", "#PORTS", "#MREGS", "MEM", "MREG", "PURG", "CMPRS", "RPRVT", "RSHRD", "RSIZE", "VPRVT",
+    "KPRVT", "KSHRD", "FAULTS", "COW", "CSW", "POWER", "BOOSTS",
 ];
+/// Titles of the command, and of a time that is none of the log.
+const COMMANDS: [&str; 9] = ["COMMAND", "CMD", "ARGS", "COMM", "UCMD", "BEFEHL", "COM.", "ORDEN", "COMANDO"];
 
 /// The head of a table, if it is one.
 pub fn head(line: &str) -> Option<Layout> {
-    if !line.contains("RS") && !line.contains("RES") {
+    if !line.contains("RS") && !line.contains("RES") && !line.contains("#TH") {
         return None;
     }
     let line = line.trim_start_matches(['#', ' ']);
@@ -40,9 +46,10 @@ pub fn head(line: &str) -> Option<Layout> {
         return None;
     }
     let find = |names: &[&str]| columns.iter().position(|column| names.contains(&column.as_str()));
-    let memory = find(&["RSS", "RES", "RSZ", "RSSIZE"])?;
+    let memory =
+        find(&["RSS", "RES", "RSZ", "RSSIZE", "RSIZE"]).or_else(|| find(&["#TH"]).and_then(|_| find(&["MEM"])))?;
     let (swap, pid) = (find(&["SWAP"]), find(&["PID"]));
-    let command = find(&["COMMAND", "CMD", "ARGS", "COMM", "UCMD"]);
+    let command = find(&COMMANDS);
     Some(Layout { memory, swap, pid, command, columns })
 }
 
@@ -99,7 +106,8 @@ pub fn row(layout: &Layout, line: &str, unit: f64, stem: &str) -> Option<Process
         cells.get(shifted).copied()
     };
     let bytes = |at: usize| {
-        let size = parse(cell(at)?, Decimal::Auto, Prefix::Binary)?;
+        // macOS marks what grew or shrank.
+        let size = parse(cell(at)?.trim_end_matches(['+', '-']), Decimal::Auto, Prefix::Binary)?;
         Some(size.number * size.unit.unwrap_or(unit))
     };
     let pid = match layout.pid {

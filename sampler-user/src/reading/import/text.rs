@@ -99,6 +99,35 @@ impl<R: Read> Read for Decoded<R> {
     }
 }
 
+/// Bytes whose lines end with a carriage return alone, with line ends instead.
+pub fn with_newlines(mut bytes: Vec<u8>) -> Vec<u8> {
+    bytes.iter_mut().filter(|byte| **byte == b'\r').for_each(|byte| *byte = b'\n');
+    bytes
+}
+
+/// A reader that does so, where it is asked to.
+pub struct Returns<R> {
+    inner: R,
+    asked: bool,
+}
+
+impl<R> Returns<R> {
+    /// Of a file whose lines end so.
+    pub fn new(inner: R, asked: bool) -> Returns<R> {
+        Returns { inner, asked }
+    }
+}
+
+impl<R: Read> Read for Returns<R> {
+    fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
+        let read = self.inner.read(out)?;
+        if self.asked {
+            out[..read].iter_mut().filter(|byte| **byte == b'\r').for_each(|byte| *byte = b'\n');
+        }
+        Ok(read)
+    }
+}
+
 /// The first bytes of a file.
 pub fn head(bytes: &mut impl Read) -> io::Result<Vec<u8>> {
     let mut head = Vec::new();

@@ -24,12 +24,17 @@ fn is_prefix(before: &str) -> bool {
             && (before.starts_with("Memory cgroup out of memory") || before.starts_with("Out of memory")))
 }
 
+/// Bytes of a name of the kernel's (`TASK_COMM_LEN`, without its end).
+const MOST_COMM: usize = 15;
+
 /// `NAME invoked oom-killer: gfp_mask=0xcc0(GFP_KERNEL), order=0, oom_score_adj=0`
 pub fn trigger(text: &str) -> Option<Trigger> {
     // The name is in a further line, and may be anything.
     let (comm, rest) = text.rsplit_once(" invoked oom-killer:").filter(|_| !text.starts_with("CPU: "))?;
     let after = |key: &str| rest.rsplit_once(key).map(|(_, value)| value);
     let number = |key: &str| after(key)?.split([',', ' ', '\n']).next()?.parse().ok();
+    // A longer one has something in front that is none of it: which part is the name is not known.
+    let comm = if comm.chars().count() > MOST_COMM { "" } else { comm };
     Some(Trigger {
         comm: comm.to_owned(),
         gfp_mask: after("gfp_mask=").and_then(|v| v.split(", ").next()).unwrap_or_default().to_owned(),

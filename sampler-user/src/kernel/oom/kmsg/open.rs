@@ -200,7 +200,8 @@ impl Open {
                 task.pgtables = task.pgtables.saturating_mul(page_size);
             }
         }
-        report.task_rows = self.rows;
+        // The head alone is of a table whose rows are not in the log.
+        report.task_rows = self.rows.filter(|rows| *rows > 0);
         report.machine = self.machine.finish(page_size).map(Box::new);
         report.chosen = self.chosen.filter(|(pid, _)| *pid != report.victim.pid);
         report

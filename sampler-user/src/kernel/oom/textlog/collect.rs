@@ -1,13 +1,16 @@
 //! What the lines of a log say, put together: each kill once, boots apart.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::HashMap;
 
-use crate::kernel::oom::kmsg::{Line, OomParser, Outcome, is_row, kernel, unescape};
+use crate::kernel::oom::kmsg::{Line, Outcome, is_row, kernel, unescape};
 use crate::kernel::oom::textlog::clean::{clean, unquote};
 use crate::kernel::oom::textlog::entry::{Entry, Message, Taken, of_json};
 use crate::kernel::oom::textlog::envelope::{Envelope, Source, open};
 use crate::kernel::oom::textlog::log::{ByProgram, Coverage, Kill, Mention, NoVictim, TextLog, When};
 use crate::kernel::oom::textlog::same::{is_again, is_same, join, keep_largest};
+use crate::kernel::oom::textlog::stream::{MOST_STREAMS, Stream};
+use crate::kernel::oom::textlog::table::Table;
+use crate::kernel::oom::textlog::unfold::{Wrapped, escaped, stamps};
 use crate::kernel::oom::textlog::userspace::{killing, mentions, nohang_victim, shown};
 use crate::model::evidence::{Constraint, OomReport, Victim};
 
@@ -17,8 +20,6 @@ const DETAILED: usize = 1_000;
 /// Reports without a victim, and kills by programs, that are kept.
 const MOST_OTHERS: usize = 1_000;
 const MOST_MENTIONS: usize = 100;
-/// Headers whose time is remembered.
-const MOST_HEADS: usize = 16;
 /// Programs that pass on the kernel's own words.
 const RELAYS: [&str; 6] =
     ["kubelet", "kernel-monitor", "node-problem-detector", "npd", "systemd-kmsg", "abrt-dump-journal-oops"];
@@ -36,24 +37,23 @@ enum Writer {
 #[derive(Debug, Default)]
 pub struct Collector {
     log: TextLog,
-    parser: OomParser,
     entry: Entry,
     line: u64,
     writer: Writer,
-    when: When,
-    boot: u32,
-    boot_id: Option<String>,
-    /// Whether anything of the boot came yet.
-    begun: bool,
+    /// The machine whose lines come, and others.
+    stream: Stream,
+    others: Vec<Stream>,
+    /// Boots so far, of all machines.
+    boots: u32,
     by_pid: HashMap<i32, Vec<usize>>,
-    /// The last kill that has a report of its own, by which the next of its group share it.
-    head: Option<usize>,
-    heads: VecDeque<(u64, When)>,
     nohang: Option<(i32, String)>,
     /// The first kill that has its tables still.
     detailed: usize,
     /// The first line, where nothing stands before it: it may be the rest of one that was cut.
     held: Option<String>,
+    wrapped: Wrapped,
+    /// The columns, where it is CSV.
+    table: Option<Table>,
 }
 
 impl Collector {
@@ -72,19 +72,29 @@ impl Collector {
 
     /// Whether each line matters.
     pub(super) fn is_busy(&self) -> bool {
-        self.parser.is_busy() || self.entry.is_open() || self.nohang.is_some()
+        self.stream.is_busy(self.line)
+            || self.others.iter().any(|stream| stream.is_busy(self.line))
+            || self.entry.is_open()
+            || self.nohang.is_some()
+            || self.wrapped.is_open()
+            || self.table.is_some()
     }
 
     /// Everything, at the end of the log.
     pub fn finish(mut self) -> TextLog {
+        if let Some(held) = self.wrapped.finish() {
+            self.whole(&held);
+        }
         self.end_entry();
         if let Some(held) = self.held.take() {
             self.take(&open(&held), false);
         }
-        self.parser.finish();
-        self.drain();
+        self.end_stream();
+        while let Some(stream) = self.others.pop() {
+            self.stream = stream;
+            self.end_stream();
+        }
         self.log.coverage.lines = self.line;
-        self.log.coverage.boots = self.boot;
         self.log
     }
 
@@ -92,7 +102,18 @@ impl Collector {
     pub fn line(&mut self, raw: &[u8]) {
         self.log.coverage.binary |= raw.contains(&0);
         let text = clean(raw);
-        for piece in text.split('\n') {
+        if self.line == 1 {
+            self.table = Table::of(&text);
+        }
+        for line in self.wrapped.take(text).into_iter().flatten() {
+            self.whole(&line);
+        }
+    }
+
+    /// Takes a line that nothing wrapped, which may be several.
+    fn whole(&mut self, text: &str) {
+        let unfolded = escaped(text);
+        for piece in unfolded.as_deref().unwrap_or(text).split('\n') {
             match stamps(piece).as_slice() {
                 [] => self.piece(piece),
                 cuts => {
@@ -114,6 +135,10 @@ impl Collector {
     }
 
     fn piece(&mut self, text: &str) {
+        if let Some(message) = self.table.and_then(|table| table.message(text)).filter(|_| self.line > 1) {
+            self.message(message);
+            return;
+        }
         let line = unquote(text);
         if line.contains("[s=") {
             let mut next = Entry::default();
@@ -158,11 +183,11 @@ impl Collector {
 
     /// An entry of a journal, or a line of JSON.
     fn message(&mut self, message: Message) {
-        if message.boot.is_some() && message.boot != self.boot_id {
-            if self.boot_id.is_some() {
+        if message.boot.is_some() && message.boot != self.stream.boot_id {
+            if self.stream.boot_id.is_some() {
                 self.reboot();
             }
-            self.boot_id.clone_from(&message.boot);
+            self.stream.boot_id.clone_from(&message.boot);
         }
         let text = message.text.replace('\n', "\u{b}");
         let mut all = open(&text);
@@ -184,7 +209,7 @@ impl Collector {
     fn cover(&mut self, all: &Envelope<'_>) {
         let coverage = &mut self.log.coverage;
         if all.uptime_us.is_some() || all.wall.is_some() {
-            let when = When { uptime_us: all.uptime_us, wall: all.wall, boot: self.boot };
+            let when = When { uptime_us: all.uptime_us, wall: all.wall, boot: self.stream.when.boot };
             coverage.first.get_or_insert(when);
             coverage.last = Some(when);
         }
@@ -198,12 +223,12 @@ impl Collector {
     fn take(&mut self, all: &Envelope<'_>, goes_on: bool) {
         let text = all.text.trim();
         self.cover(all);
-        if let (Some(now), Some(before)) = (all.uptime_us, self.when.uptime_us)
+        self.turn_to(all);
+        if let (Some(now), Some(before)) = (all.uptime_us, self.stream.when.uptime_us)
             && now.saturating_add(1_000_000) < before
         {
             // Another boot, or the same lines again: nothing goes on here.
-            self.parser.finish();
-            self.drain();
+            self.end_stream();
         }
         if !goes_on {
             self.writer = match all.source {
@@ -213,7 +238,8 @@ impl Collector {
                 _ => Writer::Unknown,
             };
             if all.uptime_us.is_some() || all.wall.is_some() {
-                self.when = When { uptime_us: all.uptime_us, wall: all.wall, boot: self.boot };
+                let boot = self.stream.when.boot;
+                self.stream.when = When { uptime_us: all.uptime_us, wall: all.wall, boot };
             }
         }
         if text.is_empty() {
@@ -226,13 +252,13 @@ impl Collector {
         if self.boots(text) {
             return;
         }
-        self.begun = true;
+        self.stream.begun = true;
         if text.starts_with("message repeated ") {
             return;
         }
         // Lines of a report may be among those that are missing.
         if text.starts_with("Missed ") && text.contains("kernel messages") || text.contains("kmsg buffer overrun") {
-            self.parser.lost();
+            self.stream.parser.lost();
         }
         self.programs(text);
         if self.writer == Writer::Program {
@@ -252,10 +278,7 @@ impl Collector {
             return;
         }
         if text.contains(" invoked oom-killer:") {
-            if self.heads.len() >= MOST_HEADS {
-                self.heads.pop_front();
-            }
-            self.heads.push_back((self.line, self.when));
+            self.stream.begins(self.line);
         }
         self.push(text, all);
     }
@@ -263,8 +286,9 @@ impl Collector {
     /// Gives a line of the kernel's to the parser.
     fn push(&mut self, text: &str, all: &Envelope<'_>) {
         let stamped = all.uptime_us.is_some() || all.wall.is_some();
-        let time_us = self.when.uptime_us.or_else(|| u64::try_from(self.when.wall?.us).ok()).filter(|_| stamped);
-        let exact_us = match (self.when.uptime_us, self.when.wall) {
+        let when = self.stream.when;
+        let time_us = when.uptime_us.or_else(|| u64::try_from(when.wall?.us).ok()).filter(|_| stamped);
+        let exact_us = match (when.uptime_us, when.wall) {
             (Some(_), _) => 1,
             (None, wall) => wall.map_or(1, |wall| wall.exact_us),
         };
@@ -277,7 +301,40 @@ impl Collector {
             _ => text.replace('\u{b}', "\n"),
         };
         let line = Line { text: &text, seq: self.line, time_us, exact_us, continues: false, caller: all.caller };
-        self.parser.push_line(&line);
+        self.stream.parser.push_line(&line);
+        self.stream.line = self.line;
+        self.drain();
+    }
+
+    /// Turns to the machine of a line. Only the beginning of a report or of a boot makes one known: what stands in the place of a
+    /// name may be something else.
+    fn turn_to(&mut self, all: &Envelope<'_>) {
+        let is_kernel = all.source == Source::Kernel || all.uptime_us.is_some();
+        let Some(host) = all.host.filter(|host| is_kernel && self.stream.host.as_deref() != Some(host)) else { return };
+        if let Some(at) = self.others.iter().position(|stream| stream.host.as_deref() == Some(host)) {
+            std::mem::swap(&mut self.stream, &mut self.others[at]);
+            return;
+        }
+        if self.stream.host.is_none() {
+            self.stream.host = Some(host.to_owned());
+            return;
+        }
+        if !all.text.contains(" invoked oom-killer:") && !all.text.trim_start().starts_with("Linux version ") {
+            return;
+        }
+        if self.others.len() + 1 >= MOST_STREAMS {
+            let kept = std::mem::replace(&mut self.stream, self.others.remove(0));
+            self.end_stream();
+            self.stream = kept;
+        }
+        self.boots += 1;
+        let next = Stream::of(host, self.boots);
+        self.others.push(std::mem::replace(&mut self.stream, next));
+    }
+
+    /// Nothing goes on here.
+    fn end_stream(&mut self) {
+        self.stream.parser.finish();
         self.drain();
     }
 
@@ -288,21 +345,23 @@ impl Collector {
         if begins && let Some(release) = kernel(text) {
             self.log.coverage.kernel = Some(release.to_owned());
         }
-        if marked || (begins && self.begun) {
+        if marked || (begins && self.stream.begun) {
             self.reboot();
         }
         marked || begins
     }
 
     fn reboot(&mut self) {
-        self.parser.finish();
-        self.drain();
+        self.end_stream();
         // The mark of the journal and the kernel's first line are of one boot.
-        if self.begun {
-            self.boot += 1;
+        let mut boot = self.stream.when.boot;
+        if self.stream.begun {
+            self.boots += 1;
+            self.log.coverage.boots += 1;
+            boot = self.boots;
         }
-        (self.begun, self.head) = (false, None);
-        self.when = When { boot: self.boot, ..When::default() };
+        (self.stream.begun, self.stream.head) = (false, None);
+        self.stream.when = When { boot, ..When::default() };
     }
 
     fn programs(&mut self, text: &str) {
@@ -310,7 +369,7 @@ impl Collector {
             self.nohang = Some(victim);
             return;
         }
-        let when = When { boot: self.boot, ..self.when };
+        let when = self.stream.when;
         let Some(mut killing) = killing(text) else {
             if mentions(text) && self.log.mentions.len() < MOST_MENTIONS {
                 self.log.mentions.push(Mention { when, text: shown(text) });
@@ -329,7 +388,8 @@ impl Collector {
         }
     }
 
-    /// `System OOM encountered, victim process: postgres, pid: 1234`: the kubelet's account of a kill by the kernel.
+    /// `System OOM encountered, victim process: postgres, pid: 1234`: the kubelet's account of a kill by the kernel. It says so of each
+    /// report in which it finds no cgroup of a limit (`oomparser` of cAdvisor): the node ran out, or it could not read the line.
     fn system_oom(&mut self, text: &str) -> bool {
         let (comm, pid) = if let Some((_, rest)) = text.split_once("System OOM encountered, victim process: ") {
             let Some(named) = rest.rsplit_once(", pid: ") else { return true };
@@ -345,18 +405,17 @@ impl Collector {
         let end = pid.find(|c: char| !c.is_ascii_digit()).unwrap_or(pid.len());
         let Ok(pid) = pid[..end].parse() else { return true };
         let victim = Victim { pid, comm: comm.to_owned(), ..Victim::default() };
-        let report = OomReport { victim, constraint: Constraint::None, seq: self.line, ..OomReport::default() };
-        self.add(report);
+        let report = OomReport { victim, constraint: Constraint::Unknown, seq: self.line, ..OomReport::default() };
+        self.add(report, true);
         true
     }
 
     fn drain(&mut self) {
-        while let Some(outcome) = self.parser.take() {
+        while let Some(outcome) = self.stream.parser.take() {
             match outcome {
-                Outcome::Kill(report) => self.add(*report),
+                Outcome::Kill(report) => self.add(*report, false),
                 Outcome::NoVictim(report, end) if self.log.no_victim.len() < MOST_OTHERS => {
-                    let head = self.heads.iter().rev().find(|(line, _)| *line == report.seq);
-                    let when = head.map_or(self.when, |(_, when)| *when);
+                    let when = self.stream.begun_at(report.seq).unwrap_or(self.stream.when);
                     self.log.no_victim.push(NoVictim { when, end, report });
                 }
                 Outcome::NoVictim(..) => {}
@@ -364,16 +423,16 @@ impl Collector {
         }
     }
 
-    fn add(&mut self, mut report: OomReport) {
-        let when = When { boot: self.boot, ..self.when };
+    fn add(&mut self, mut report: OomReport, by_kubelet: bool) {
+        let when = self.stream.when;
         if let Some(release) = &report.kernel {
             self.log.coverage.kernel = Some(release.clone());
         }
         let known = self.by_pid.get(&report.victim.pid).into_iter().flatten().rev().copied();
         let again = known.take(8).find(|at| is_same(&self.log.kills[*at], &report, &when));
         if let Some(at) = again {
-            join(&mut self.log.kills[at], report, when);
-            self.head = Some(self.log.kills[at].head.unwrap_or(at));
+            join(&mut self.log.kills[at], report, when, by_kubelet);
+            self.stream.head = Some(self.log.kills[at].head.unwrap_or(at));
             return;
         }
         if self.log.kills.len() >= MOST_KILLS {
@@ -382,12 +441,12 @@ impl Collector {
         }
         keep_largest(&mut report);
         let at = self.log.kills.len();
-        let head = self.head.filter(|_| report.group);
+        let head = self.stream.head.filter(|_| report.group);
         if head.is_none() {
-            self.head = Some(at);
+            self.stream.head = Some(at);
         }
         self.by_pid.entry(report.victim.pid).or_default().push(at);
-        self.log.kills.push(Kill { when, report: Box::new(report), head, copies: 1 });
+        self.log.kills.push(Kill { when, report: Box::new(report), head, copies: 1, by_kubelet });
         if self.log.kills.len() - self.detailed > DETAILED {
             let old = &mut self.log.kills[self.detailed].report;
             (old.tasks, old.stats, old.machine) = (Vec::new(), Vec::new(), None);
@@ -402,27 +461,4 @@ fn inside(text: &str) -> &str {
     let quotes = text.contains("Killed process ") || text.contains("Kill process ");
     let at = begins.iter().filter_map(|words| text.find(words)).min().filter(|_| quotes);
     at.map_or(text, |at| &text[at..])
-}
-
-/// Where a paste that lost its line ends is to be cut: before each time since boot, where it has several.
-fn stamps(text: &str) -> Vec<usize> {
-    if text.len() < 64 || !text.contains("] ") {
-        return Vec::new();
-    }
-    let bytes = text.as_bytes();
-    let is_stamp = |at: usize| {
-        let inside =
-            text.get(at + 1..).and_then(|rest| rest.split_once(']')).map_or("", |(inside, _)| inside.trim_start());
-        let digits = |part: &str, least: usize| part.len() >= least && part.bytes().all(|b| b.is_ascii_digit());
-        inside.len() <= 20
-            && inside.split_once('.').is_some_and(|(s, us)| digits(s, 1) && digits(us, 6) && us.len() == 6)
-    };
-    let all: Vec<usize> = memchr::memchr_iter(b'[', bytes).filter(|at| is_stamp(*at)).collect();
-    if all.len() < 3 {
-        return Vec::new();
-    }
-    all.into_iter()
-        .filter(|at| *at > 0 && bytes[at - 1] == b' ')
-        .skip_while(|at| text[..*at].trim().is_empty())
-        .collect()
 }

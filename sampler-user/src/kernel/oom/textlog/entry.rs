@@ -24,7 +24,17 @@ pub struct Entry {
     wall: Option<Wall>,
     /// Whether its fields are those of `json-pretty`, which end with a brace.
     braces: bool,
+    /// Whether they are those of YAML, which ends with `---`.
+    yaml: bool,
 }
+
+/// What programs call a message, a time, and the machine.
+const TEXTS: [&str; 10] =
+    ["message", "log", "msg", "textPayload", "@message", "text", "line", "content", "_raw", "MESSAGE"];
+const TIMES: [&str; 6] = ["time", "timestamp", "@timestamp", "ts", "lastTimestamp", "_time"];
+const HOSTS: [&str; 2] = ["host", "hostname"];
+/// Objects in which programs put the fields of a line.
+const INNER: [&str; 3] = ["jsonPayload", "_source", "result"];
 
 /// A message of an entry, ready to be read.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -65,11 +75,12 @@ impl Entry {
     /// Takes a line, if it is of an entry.
     pub fn take(&mut self, line: &str) -> Taken {
         let trimmed = line.trim();
-        if trimmed.is_empty() || trimmed == "}" || trimmed == "}," || trimmed == "{" {
+        let ends = trimmed.starts_with('}') && trimmed.bytes().all(|b| b"},]{".contains(&b));
+        if trimmed.is_empty() || ends || trimmed == "{" || trimmed == "---" {
             return if self.is_open() { Taken::Ends } else { Taken::No };
         }
         if let Some((key, value)) = json_field(trimmed) {
-            let is_known = self.set(&key, &value);
+            let is_known = self.set(&key, &value) || self.set_other(&key, &value);
             self.braces |= is_known;
             return if is_known || self.braces { Taken::Field } else { Taken::No };
         }
@@ -84,7 +95,16 @@ impl Entry {
             self.set(key, &Value::String(value.to_owned()));
             return if self.is_open() { Taken::Field } else { Taken::No };
         }
-        if self.braces {
+        if let Some((key, value)) = yaml_field(trimmed) {
+            let value = Value::String(value);
+            let is_known = (YAML.contains(&key) || self.yaml) && (self.set(key, &value) || self.set_other(key, &value));
+            self.yaml |= is_known;
+            if self.yaml && self.is_open() {
+                return Taken::Field;
+            }
+        }
+        // An object within, or its end.
+        if self.braces && (trimmed.starts_with('"') || trimmed.bytes().all(|b| b"[],{}".contains(&b))) {
             return Taken::Field;
         }
         if self.is_open() { Taken::Ends } else { Taken::No }
@@ -111,6 +131,7 @@ impl Entry {
     pub fn finish(&mut self) -> Option<Message> {
         let entry = std::mem::take(self);
         let kernel = match (entry.transport.as_deref(), entry.identifier.as_deref()) {
+            (Some("kmsg"), _) => Some(true),
             (Some("kernel"), Some("kernel") | None) | (None, Some("kernel")) => Some(true),
             (None, None) => None,
             _ => Some(false),
@@ -125,6 +146,31 @@ impl Entry {
             wall: entry.realtime_us.map(zoned).or(entry.wall),
             boot: entry.boot,
         })
+    }
+
+    /// A field of an object that no journal wrote: `dmesg --json`, a cloud's, a search of logs.
+    fn set_other(&mut self, key: &str, value: &Value) -> bool {
+        let text = || text(value);
+        match key {
+            _ if TEXTS.contains(&key) => self.message = text().map(|text| cut(text, MOST)),
+            _ if TIMES.contains(&key) => match value {
+                // Seconds since boot.
+                Value::Number(number) => self.set_seconds(number.as_f64()),
+                _ => self.wall = text().and_then(|time| Some(leading(&time)?.0)).or(self.wall),
+            },
+            _ if HOSTS.contains(&key) => self.host = text(),
+            // Of `dmesg --json`.
+            "pri" => self.transport = self.transport.take().or_else(|| Some("kmsg".into())),
+            "fac" => self.transport = text().map(|name| if name == "kern" { "kmsg".into() } else { name }),
+            _ => return false,
+        }
+        true
+    }
+
+    /// Seconds since boot; larger ones are of another clock.
+    fn set_seconds(&mut self, seconds: Option<f64>) {
+        let seconds = seconds.filter(|seconds| (0.0..1e9).contains(seconds));
+        self.source_us = seconds.map(|seconds| (seconds * 1e6).round() as u64).or(self.source_us);
     }
 
     fn set(&mut self, key: &str, value: &Value) -> bool {
@@ -178,14 +224,41 @@ fn json_field(line: &str) -> Option<(String, Value)> {
     Some((key.to_owned(), serde_json::from_str(value).ok()?))
 }
 
+/// Keys that begin an entry in YAML: the journal's, and the text of a cloud's log.
+const YAML: [&str; 7] = [
+    "MESSAGE",
+    "textPayload",
+    "SYSLOG_IDENTIFIER",
+    "_TRANSPORT",
+    "_HOSTNAME",
+    "_SOURCE_MONOTONIC_TIMESTAMP",
+    "_BOOT_ID",
+];
+
+/// `KEY: 'value'` on a line of its own.
+fn yaml_field(line: &str) -> Option<(&str, String)> {
+    let (key, value) = line.split_once(':')?;
+    let is_key = !key.is_empty() && key.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_');
+    let value = value.strip_prefix(' ').or(value.is_empty().then_some(""))?.trim();
+    let single = value.strip_prefix('\'').and_then(|rest| rest.strip_suffix('\'')).map(|text| text.replace("''", "'"));
+    let double = || serde_json::from_str(value).ok().filter(|_| value.starts_with('"'));
+    is_key.then(|| (key, single.or_else(double).unwrap_or_else(|| value.to_owned())))
+}
+
+/// The object of JSON that a line is, or that a program prints in it in the form of Ruby.
+fn object(line: &str) -> Option<Map<String, Value>> {
+    if line.starts_with('{') {
+        return serde_json::from_str(line.trim_end_matches(',')).ok();
+    }
+    // `[0] kmsg.0: [[1714702308.1, {}], {"priority"=>4, "msg"=>"…"}]` of Fluent Bit.
+    let (from, to) = (line.find("{\"").filter(|_| line.contains("\"=>"))?, line.rfind('}')?);
+    serde_json::from_str(&line.get(from..=to)?.replace("\"=>", "\":")).ok()
+}
+
 /// The message of a line that is one object of JSON: of the journal, of Docker's files, of a cloud's.
 pub fn of_json(line: &str) -> Option<Message> {
     let line = line.trim();
-    let line = line.strip_prefix("data: ").unwrap_or(line).trim_start_matches('\u{1e}');
-    if !line.starts_with('{') {
-        return None;
-    }
-    let object: Map<String, Value> = serde_json::from_str(line.trim_end_matches(',')).ok()?;
+    let object = object(line.strip_prefix("data: ").unwrap_or(line).trim_start_matches('\u{1e}'))?;
     let mut entry = Entry::default();
     for (key, value) in &object {
         entry.set(key, value);
@@ -193,12 +266,16 @@ pub fn of_json(line: &str) -> Option<Message> {
     if entry.message.is_some() {
         return entry.finish();
     }
-    const TEXTS: [&str; 6] = ["message", "log", "msg", "textPayload", "@message", "text"];
-    const TIMES: [&str; 5] = ["time", "timestamp", "@timestamp", "ts", "lastTimestamp"];
-    let inner = object.get("jsonPayload").and_then(Value::as_object).unwrap_or(&object);
-    let message = TEXTS.iter().find_map(|key| inner.get(*key).and_then(text))?;
-    let time = TIMES.iter().find_map(|key| object.get(*key).and_then(text));
-    let wall = time.and_then(|time| Some(leading(&time)?.0));
-    let host = ["host", "hostname"].iter().find_map(|key| object.get(*key).and_then(text));
-    Some(Message { text: cut(message, MOST), wall, host, ..Message::default() })
+    let inner = INNER.iter().filter_map(|name| object.get(*name)?.as_object());
+    for object in [&object].into_iter().chain(inner) {
+        for (key, value) in object {
+            let _ = entry.set(key, value) || entry.set_other(key, value);
+        }
+        // Seconds since boot and what is left of them.
+        let number = |key: &str| object.get(key).and_then(Value::as_u64);
+        if let Some((seconds, micros)) = number("sec").zip(number("usec")).filter(|(_, micros)| *micros < 1_000_000) {
+            entry.source_us = seconds.checked_mul(1_000_000).map(|us| us + micros);
+        }
+    }
+    entry.finish()
 }

@@ -39,6 +39,8 @@ const FACILITIES: [&str; 14] = [
     "kern", "user", "mail", "daemon", "auth", "syslog", "lpr", "news", "uucp", "cron", "authpriv", "ftp", "console",
     "local0",
 ];
+const LEVELS: [&str; 12] =
+    ["emerg", "alert", "crit", "err", "error", "warn", "warning", "notice", "info", "debug", "critical", "emergency"];
 /// Things that may stand before the text.
 const MOST: usize = 16;
 
@@ -68,6 +70,8 @@ pub fn open(line: &str) -> Envelope<'_> {
             .or_else(|| stamp(rest, &mut all))
             .or_else(|| facility(rest, &mut all))
             .or_else(|| guest(rest, &mut all))
+            .or_else(|| processor(rest, &mut all))
+            .or_else(|| stream(rest, &all))
             .or_else(|| if tagged { None } else { tag(rest, &mut all, &mut tagged) })
             .or_else(|| prefix(rest, &all));
         match next {
@@ -79,6 +83,23 @@ pub fn open(line: &str) -> Envelope<'_> {
         find_stamp(&mut all);
         find_kernel(&mut all);
     }
+    // BIG-IP writes the tag of the kernel and a colon more.
+    if all.source == Source::Kernel {
+        all.text = all.text.strip_prefix(": ").unwrap_or(all.text);
+    }
+    // The end of a time whose beginning was cut off.
+    if all.source == Source::Unknown
+        && all.text.len() == line.trim_start().len()
+        && let Some((before, next)) = all.text.split_once("] ")
+        && before.len() < 40
+        && !before.contains('[')
+    {
+        let next = next.trim_start();
+        all.text = match bracket(next) {
+            Some((Bracket::Caller(_), behind)) => behind.trim_start(),
+            _ => next,
+        };
+    }
     all
 }
 
@@ -88,6 +109,7 @@ fn in_brackets<'a>(rest: &'a str, all: &mut Envelope<'a>) -> Option<&'a str> {
         Bracket::Uptime(us) if all.uptime_us.is_none() => all.uptime_us = Some(us),
         Bracket::Wall(wall) if all.wall.is_none() => all.wall = Some(wall),
         Bracket::Caller(caller) => all.caller = Some(caller),
+        Bracket::Task(task) if all.uptime_us.is_some() && all.caller.is_none() => all.caller = Some(task),
         Bracket::Nothing => {}
         // Names of logs behind a time, but no head of a table and no row of one.
         Bracket::Other if all.wall.is_some() && all.uptime_us.is_none() && is_name(rest) => {}
@@ -121,6 +143,11 @@ fn priority<'a>(rest: &'a str, all: &mut Envelope<'a>) -> Option<&'a str> {
     Some(text.trim_start_matches('\u{feff}'))
 }
 
+/// The length of the kernel's release and its comma in front of a record: netconsole can be told to write it.
+fn release(head: &str) -> usize {
+    head.split_once(',').filter(|(first, _)| first.contains('.')).map_or(0, |(first, _)| first.len() + 1)
+}
+
 fn stamp<'a>(rest: &'a str, all: &mut Envelope<'a>) -> Option<&'a str> {
     if all.uptime_us.is_some() {
         return None;
@@ -130,13 +157,15 @@ fn stamp<'a>(rest: &'a str, all: &mut Envelope<'a>) -> Option<&'a str> {
         && rest.starts_with(|c: char| c.is_ascii_digit())
         && let Some((head, text)) = rest.split_once(';')
         && head.len() < 64
-        && let Some(record) = KmsgRecord::parse(&rest.as_bytes()[..=head.len()])
+        && let Some(record) = KmsgRecord::parse(&rest.as_bytes()[release(head)..=head.len()])
     {
         (all.uptime_us, all.escaped) = (Some(record.time_us), true);
         all.source = if record.facility == 0 { Source::Kernel } else { Source::Program("") };
         return Some(text);
     }
     let (wall, next) = leading(rest)?;
+    // Its bracket was cut off.
+    let next = next.strip_prefix("] ").unwrap_or(next);
     if all.wall.is_none() {
         all.wall = Some(wall);
     }
@@ -154,20 +183,6 @@ fn facility<'a>(rest: &'a str, all: &mut Envelope<'a>) -> Option<&'a str> {
     let (name, next) = rest.split_once(':')?;
     let name = name.trim_end();
     if FACILITIES.contains(&name) || name.starts_with("local") {
-        const LEVELS: [&str; 12] = [
-            "emerg",
-            "alert",
-            "crit",
-            "err",
-            "error",
-            "warn",
-            "warning",
-            "notice",
-            "info",
-            "debug",
-            "critical",
-            "emergency",
-        ];
         let (level, next) = next.split_once(':')?;
         if LEVELS.contains(&level.trim()) {
             all.source = if name == "kern" { Source::Kernel } else { Source::Program("") };
@@ -188,6 +203,25 @@ fn guest<'a>(rest: &'a str, all: &mut Envelope<'a>) -> Option<&'a str> {
     Some(next)
 }
 
+/// `(3)[512:kswapd0]` behind the time: processor, pid and task of kernels of MediaTek.
+fn processor<'a>(rest: &'a str, all: &mut Envelope<'a>) -> Option<&'a str> {
+    all.uptime_us?;
+    let rest = rest.strip_prefix(['.', '-']).unwrap_or(rest);
+    let (number, next) = rest.strip_prefix('(')?.split_once(")[")?;
+    let (task, next) = next.split_once(']')?;
+    let (pid, _) = task.split_once(':')?;
+    let is_number = |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
+    (number.len() <= 4 && is_number(number) && is_number(pid)).then(|| all.caller = Some(task))?;
+    Some(next)
+}
+
+/// `{host="n1", job="journal"} ` behind the time: the labels of a stream of Loki.
+fn stream<'a>(rest: &'a str, all: &Envelope<'a>) -> Option<&'a str> {
+    all.wall?;
+    let (labels, next) = rest.strip_prefix('{')?.split_once('}')?;
+    (labels.is_empty() || labels.contains("=\"")).then_some(next)
+}
+
 /// `host kernel: `, `host dockerd[881]: `, `host kern.warn kernel: `, `kernel: `: a host and who wrote it.
 fn tag<'a>(rest: &'a str, all: &mut Envelope<'a>, tagged: &mut bool) -> Option<&'a str> {
     let (head, next) = rest.split_once(':')?;
@@ -200,7 +234,11 @@ fn tag<'a>(rest: &'a str, all: &mut Envelope<'a>, tagged: &mut bool) -> Option<&
     if none.is_some() {
         return None;
     }
-    let is_level = |word: &str| word.split_once('.').is_some_and(|(facility, _)| FACILITIES.contains(&facility));
+    // `kern.warn`, or the level alone.
+    let is_level = |word: &str| {
+        word.split_once('.').is_some_and(|(facility, _)| FACILITIES.contains(&facility))
+            || LEVELS.iter().any(|level| level.eq_ignore_ascii_case(word))
+    };
     let (level, host) = match (second, third) {
         (Some(second), host) if is_level(second) => (Some(second), host),
         (host, None) => (None, host),
@@ -217,7 +255,9 @@ fn tag<'a>(rest: &'a str, all: &mut Envelope<'a>, tagged: &mut bool) -> Option<&
     let is_name = name.bytes().all(|b| b.is_ascii_alphanumeric() || b"_./()@+-#".contains(&b)) && !name.is_empty();
     // Without a time and a host, only what can be no text of the kernel's own.
     let is_tag = is_kernel || (is_name && (has_pid || level.is_some() || (all.wall.is_some() && host.is_some())));
-    if !is_tag || (all.uptime_us.is_some() && !is_kernel && !has_pid) || is_of_kernel(head) {
+    // The name of the task that asked may be two words and a colon.
+    let asks = !is_kernel && !has_pid && next.contains(" invoked oom-killer:");
+    if !is_tag || asks || (all.uptime_us.is_some() && !is_kernel && !has_pid) || is_of_kernel(head) {
         return None;
     }
     all.source = if is_kernel { Source::Kernel } else { Source::Program(name) };

@@ -40,6 +40,8 @@ pub struct Facts<'a> {
     pub line: u64,
     /// How often the log has it.
     pub copies: u32,
+    /// Whether only the kubelet reports it: it takes each kill for the node's of which it finds no limit.
+    pub by_kubelet: bool,
     #[serde(skip)]
     /// When.
     pub when: When,
@@ -67,7 +69,7 @@ impl TextLog {
             usage: memory.map(|memory| memory.usage),
             limit: memory.and_then(|memory| memory.limit),
             victim: (own.victim.total_vm > 0).then_some(&own.victim),
-            trigger: shared.trigger.as_ref(),
+            trigger: shared.trigger.as_ref().filter(|trigger| !trigger.comm.is_empty()),
             tasks_rows: shared.task_rows,
             chosen: own.chosen.as_ref(),
             group: own.group,
@@ -75,6 +77,7 @@ impl TextLog {
             uptime_s: kill.when.uptime_us.map(|us| us as f64 / 1e6),
             line: own.seq,
             copies: kill.copies,
+            by_kubelet: kill.by_kubelet,
             when: kill.when,
         }
     }

@@ -28,6 +28,8 @@ pub struct Kill {
     pub head: Option<usize>,
     /// How often the log has it.
     pub copies: u32,
+    /// Whether only the kubelet reports it (`SystemOOM`), and no line of the kernel's.
+    pub by_kubelet: bool,
 }
 
 /// A report that names no victim.

@@ -13,6 +13,9 @@ mod log;
 mod reader;
 mod same;
 mod stamp;
+mod stream;
+mod table;
+mod unfold;
 mod userspace;
 
 pub use collect::Collector;

@@ -11,8 +11,8 @@ use crate::kernel::oom::textlog::log::TextLog;
 
 /// Bytes that are read at once.
 const CHUNK: usize = 256 << 10;
-/// A line is cut at so many bytes.
-const MOST_LINE: usize = 64 << 10;
+/// A line is cut at so many bytes: a whole log may stand in one value of JSON.
+const MOST_LINE: usize = 256 << 10;
 /// Lines at the beginning that are looked at for a time.
 const FIRST_LINES: u32 = 64;
 

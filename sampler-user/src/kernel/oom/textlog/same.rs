@@ -59,8 +59,9 @@ pub(super) fn is_same(known: &Kill, report: &OomReport, when: &When) -> bool {
 }
 
 /// Two accounts of one kill: the fuller one stays, with the times of both.
-pub(super) fn join(known: &mut Kill, mut report: OomReport, when: When) {
+pub(super) fn join(known: &mut Kill, mut report: OomReport, when: When, by_kubelet: bool) {
     known.copies += 1;
+    known.by_kubelet &= by_kubelet;
     known.when.uptime_us = known.when.uptime_us.or(when.uptime_us);
     known.when.wall = known.when.wall.or(when.wall);
     let fullness = |report: &OomReport| {

@@ -88,7 +88,10 @@ pub fn word(text: &str) -> Option<(&str, &str)> {
     (end > 0).then(|| (&text[..end], text[end..].trim_start_matches(' ')))
 }
 
-const WEEKDAYS: [&str; 7] = ["Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun"];
+/// Whether a word may be the short name of a day of the week: `dmesg -T` has it in the language of the shell.
+fn is_weekday(word: &str) -> bool {
+    word.chars().count() <= 5 && word.trim_end_matches(['.', ',']).chars().all(char::is_alphabetic)
+}
 
 /// A time at the beginning of a text, and what follows it.
 pub fn leading(text: &str) -> Option<(Wall, &str)> {
@@ -105,8 +108,10 @@ pub fn leading(text: &str) -> Option<(Wall, &str)> {
         // `Thu 2023-02-02 11:49:13 CET`, in any language.
         return Some(found);
     }
-    let named = if WEEKDAYS.contains(&first) { word(rest)? } else { (first, rest) };
-    named_month(named.0, named.1)
+    named_month(first, rest).or_else(|| {
+        let (name, rest) = word(rest).filter(|_| is_weekday(first))?;
+        named_month(name, rest)
+    })
 }
 
 /// `Aug 31 18:23:18`, `Aug 31 18:23:18 2015`, `Aug 31 18:23:18 UTC 2015`, `Aug 31 2015 18:23:18`
@@ -198,8 +203,13 @@ fn logcat(text: &str) -> Option<(Wall, &str)> {
     let (day, rest) = digits(after(rest, "-")?, 2)?;
     let (time, exact_us, rest) = time_of_day(after(rest, " ")?)?;
     let wall = wall(NO_YEAR, month, day, time, exact_us)?;
-    // Process, thread and level.
-    let numbers = word(rest.trim_start()).and_then(|(pid, rest)| Some((pid, word(rest)?)));
+    // The user, with `-v uid`; process, thread and level.
+    let rest = rest.trim_start();
+    let rest = match word(rest) {
+        Some((user, behind)) if user.starts_with(|c: char| c.is_ascii_alphabetic()) && user.len() > 1 => behind,
+        _ => rest,
+    };
+    let numbers = word(rest).and_then(|(pid, rest)| Some((pid, word(rest)?)));
     let rest = match numbers {
         Some((pid, (tid, rest))) if digits(pid, 8).is_some() && digits(tid, 8).is_some() => {
             let text = rest.strip_prefix(['V', 'D', 'I', 'W', 'E', 'F']).map(str::trim_start).unwrap_or(rest);
@@ -219,6 +229,8 @@ pub enum Bracket<'a> {
     Wall(Wall),
     /// A task or a processor.
     Caller(&'a str),
+    /// Processor, task and pid, as some vendors' kernels write them behind the time.
+    Task(&'a str),
     /// A time since the line before.
     Nothing,
     /// Something else, which is left where it is but behind a time.
@@ -235,11 +247,11 @@ pub fn bracket(text: &str) -> Option<(Bracket<'_>, &str)> {
     if trimmed.starts_with('+') && trimmed[1..].bytes().all(|b| b.is_ascii_digit() || b == b'.') {
         return Some((Bracket::Nothing, rest));
     }
-    if let Some(number) = trimmed.strip_prefix(['T', 'C'])
-        && !number.is_empty()
-        && number.bytes().all(|b| b.is_ascii_digit())
-    {
+    if is_caller(trimmed) {
         return Some((Bracket::Caller(trimmed), rest));
+    }
+    if is_task(trimmed) {
+        return Some((Bracket::Task(trimmed), rest));
     }
     // The time since the line before may stand behind it.
     if let Some((wall, behind)) = leading(trimmed)
@@ -250,6 +262,24 @@ pub fn bracket(text: &str) -> Option<(Bracket<'_>, &str)> {
     // `dmesg -H`: the day and the minute where they change.
     let is_minute = trimmed.len() <= 12 && trimmed.get(..3).and_then(month).is_some() && trimmed.contains(':');
     Some((if is_minute { Bracket::Nothing } else { Bracket::Other }, rest))
+}
+
+/// `T512`, `C3`, or `T512@C3` of Android's kernels.
+fn is_caller(text: &str) -> bool {
+    let is_one = |text: &str, mark: char| {
+        text.strip_prefix(mark).is_some_and(|rest| !rest.is_empty() && rest.bytes().all(|b| b.is_ascii_digit()))
+    };
+    match text.split_once('@') {
+        Some((task, processor)) => is_one(task, 'T') && is_one(processor, 'C'),
+        None => is_one(text, 'T') || is_one(text, 'C'),
+    }
+}
+
+/// `3:        kswapd0:  512`
+fn is_task(text: &str) -> bool {
+    let is_number = |text: &str| !text.trim().is_empty() && text.trim().bytes().all(|b| b.is_ascii_digit());
+    let named = text.split_once(':').and_then(|(processor, rest)| Some((processor, rest.rsplit_once(':')?)));
+    named.is_some_and(|(processor, (_, pid))| processor.len() <= 4 && is_number(processor) && is_number(pid))
 }
 
 /// `12345.678901`, with the time since the line before (`<    0.000012>`) or a processor (`@2`) behind it.
