@@ -244,7 +244,7 @@ fields! {
     SwapEventsFail = 30, "memory.swap.events.fail" as "swap_fail": Samples Counter Count, flat("memory.swap.events", "fail"), NONE, "4.18";
     /// Swap charges that hit memory.swap.max.
     SwapEventsMax = 31, "memory.swap.events.max" as "swap_events_max": Samples Counter Count, flat("memory.swap.events", "max"), whole("memory.memsw.failcnt"), "4.18";
-    /// CPU time used: the work proxy without which growth under load cannot be told from a leak.
+    /// CPU time used: the work proxy without which growth under load cannot be distinguished from a leak.
     CpuUsage = 32, "cpu.stat.usage_usec" as "cpu_usage_us": Samples Counter Micros, flat("cpu.stat", "usage_usec"), Some(Source { file: "cpuacct.usage", key: Key::Whole, mul: 1, div: 1000 }), "4.15";
     /// Time throttled by the CPU quota.
     CpuThrottled = 33, "cpu.stat.throttled_usec" as "cpu_throttled_us": Samples Counter Micros, flat("cpu.stat", "throttled_usec"), NONE, "4.15";

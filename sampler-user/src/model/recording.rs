@@ -35,7 +35,7 @@ impl Subject {
 pub struct ProcessKey {
     /// Pid, in the pid namespace of the agent.
     pub pid: i32,
-    /// Start time in clock ticks since boot: tells a used-again pid apart.
+    /// Start time in clock ticks since boot: distinguishes processes that had the same pid.
     pub start: u64,
     /// Name; hostile.
     pub comm: String,
