@@ -26,7 +26,7 @@ use crate::cli::record::{stopped, use_probe};
 /// Record, and keep containers off the limit that would kill them, within a budget.
 ///
 /// A dry run unless --apply is given: it says and records what it would do, and writes nothing. With --apply a limit that
-/// is about to be reached is raised step by step, and Docker is told so; page cache is reclaimed before it is in the way; a
+/// is about to be reached is raised step by step, and Docker is notified; page cache is reclaimed before it is in the way; a
 /// container that has been calm gets its old limit back, and so does each one when the guard ends. A leak gets two raises
 /// and no more. Every action is an event of the recording.
 #[derive(Debug, clap::Args)]
@@ -76,7 +76,7 @@ pub struct Args {
     /// Leave priority, memory locking and the OOM score as they are.
     #[arg(long)]
     no_protect: bool,
-    /// Print paths, each thing that is missing on this machine, and what Docker is told.
+    /// Print paths, each thing that is missing on this machine, and each limit sent to Docker.
     #[arg(long, short)]
     verbose: bool,
 }

@@ -66,7 +66,7 @@ impl Observer {
         Observer { layout, wanted, near, stat, buffer: vec![0; BUFFER].into(), known: HashMap::new() }
     }
 
-    /// All guarded cgroups that have a limit. `settling` tells whose limit is being written by its runtime.
+    /// All guarded cgroups that have a limit. `settling` knows whose limit is being written by its runtime.
     pub fn look(&mut self, board: &LiveBoard, guard: &Guard, settling: impl Fn(&str) -> bool) -> Vec<Reading> {
         let guarded = self.guarded(board);
         guarded.into_iter().filter_map(|(path, leaks)| self.read(path, leaks, guard, &settling)).collect()
