@@ -221,11 +221,11 @@ fn server_settings(scene: &Scene<'_>) -> Vec<Seen> {
             return None;
         }
         let limit = bytes(seen.limit);
-        let told = |setting: &crate::advise::server::Setting| match &setting.seen {
+        let shown = |setting: &crate::advise::server::Setting| match &setting.seen {
             Some(now) => format!("{} is {}", setting.key, printable(now)),
             None => format!("{} was not seen to be set", setting.key),
         };
-        let list: Vec<String> = wrong.iter().map(told).collect();
+        let list: Vec<String> = wrong.iter().map(shown).collect();
         let evidence = format!("{server} with {limit}: {}", list.join(", "));
         let change = wrong.iter().map(|setting| format!("{} ({})", setting.line, setting.because)).collect();
         Some((vec![container.title.clone()], evidence, change))
@@ -293,24 +293,24 @@ mod tests {
         Machine { total: Some(total * MIB), swap_total, swap_free_least, ..Machine::default() }
     }
 
-    fn told(containers: &[Container], groups: &[Group], machine: &Machine, leftovers: &Leftovers) -> Vec<String> {
+    fn found(containers: &[Container], groups: &[Group], machine: &Machine, leftovers: &Leftovers) -> Vec<String> {
         let scene = Scene { containers, groups, machine, compose: None, leftovers: Some(leftovers) };
         run(&scene).into_iter().map(|f| format!("{} {:?} {} {:?}", f.check, f.who, f.evidence, f.change)).collect()
     }
 
     #[test]
-    fn starts_that_took_nothing_or_are_no_containers_are_not_told_to_wait() {
+    fn starts_that_took_nothing_or_are_no_containers_need_not_wait() {
         let (machine, none) = (machine(1024, None), Leftovers::default());
         let calm = [container("a", 400), container("b", 400)];
         let start = |rise| [Group { rise_bytes: rise * MIB, ..group(Kind::Start, None) }];
-        assert_eq!(told(&calm, &start(90), &machine, &none).len(), 1);
+        assert_eq!(found(&calm, &start(90), &machine, &none).len(), 1);
         assert!(
-            told(&calm, &start(0), &machine, &none).is_empty() && told(&calm, &start(50), &machine, &none).is_empty()
+            found(&calm, &start(0), &machine, &none).is_empty() && found(&calm, &start(50), &machine, &none).is_empty()
         );
         let mut units = calm.clone();
         units.iter_mut().for_each(|c| c.who = Some(Identity::of("systemd")));
-        assert!(told(&units, &start(90), &machine, &none).is_empty());
-        assert!(told(&calm[..1], &start(90), &machine, &none).is_empty(), "one container and two cgroups");
+        assert!(found(&units, &start(90), &machine, &none).is_empty());
+        assert!(found(&calm[..1], &start(90), &machine, &none).is_empty(), "one container and two cgroups");
     }
 
     #[test]
@@ -318,18 +318,18 @@ mod tests {
         let mut java = [container("a", 400)];
         java[0].processes = vec![("java".into(), 1)];
         let (roomy, none) = (machine(1024, None), Leftovers::default());
-        assert_eq!(told(&java, &[], &roomy, &none).len(), 1);
+        assert_eq!(found(&java, &[], &roomy, &none).len(), 1);
         java[0].advice.limit = Some(400 * MIB);
-        assert!(told(&java, &[], &roomy, &none).is_empty());
+        assert!(found(&java, &[], &roomy, &none).is_empty());
         (java[0].advice.limit, java[0].after) = (Some(300 * MIB), None);
-        assert!(told(&java, &[], &roomy, &none).is_empty(), "watched too briefly");
+        assert!(found(&java, &[], &roomy, &none).is_empty(), "watched too briefly");
     }
 
     #[test]
     fn each_check_speaks_of_its_sign_and_is_silent_without() {
         let calm = [container("a", 400), container("b", 400)];
         let (roomy, clean) = (machine(1024, Some((512, 400))), Leftovers::default());
-        assert_eq!(told(&calm, &[], &roomy, &clean), Vec::<String>::new());
+        assert_eq!(found(&calm, &[], &roomy, &clean), Vec::<String>::new());
 
         let mut looping = calm.clone();
         (looping[1].starts_in_an_hour, looping[1].kills) = (LOOP, 3);
@@ -343,37 +343,37 @@ mod tests {
         let some = Leftovers { dangling: (3, MIB), ..clean.clone() };
         let table: [(Vec<String>, &str, &[&str]); 9] = [
             (
-                told(&[container("a", 900), container("b", 400)], &[], &roomy, &clean),
+                found(&[container("a", 900), container("b", 400)], &[], &roomy, &clean),
                 "total",
                 &["add up to 1.3 GiB", "--budget 921M"],
             ),
             (
-                told(&calm, &[group(Kind::Periodic, Some(30.0))], &roomy, &clean),
+                found(&calm, &[group(Kind::Periodic, Some(30.0))], &roomy, &clean),
                 "health-checks",
                 &["every 30 s", "a: healthcheck: interval: 45s", "c: healthcheck: interval: 55s"],
             ),
             (
-                told(&calm, &[group(Kind::Start, None)], &roomy, &clean),
+                found(&calm, &[group(Kind::Start, None)], &roomy, &clean),
                 "starts",
                 &["within 3 s and took 90 MiB", "service_healthy"],
             ),
-            (told(&looping, &[], &roomy, &clean), "restart-loop", &["[\"b\"]", "4 times within an hour, 3 processes"]),
-            (told(&calm, &[], &machine(6144, Some((0, 0))), &clean), "no-swap", &["folklore", "fallocate -l 2G"]),
+            (found(&looping, &[], &roomy, &clean), "restart-loop", &["[\"b\"]", "4 times within an hour, 3 processes"]),
+            (found(&calm, &[], &machine(6144, Some((0, 0))), &clean), "no-swap", &["folklore", "fallocate -l 2G"]),
             (
-                told(&swapped, &[], &machine(1024, Some((512, 5))), &clean),
+                found(&swapped, &[], &machine(1024, Some((512, 5))), &clean),
                 "swap-full",
                 &["of 512 MiB of swap 5 MiB", "a had most of it, 300 MiB"],
             ),
-            (told(&java, &[], &roomy, &clean), "settings", &["JVM with 400 MiB", "MaxRAMPercentage=70"]),
-            (told(&calm, &[], &roomy, &some), "leftovers", &["3 images without a name", "docker image prune"]),
-            (told(&nested, &[], &machine(800, Some((512, 400))), &clean), "total", &["add up to 900 MiB"]),
+            (found(&java, &[], &roomy, &clean), "settings", &["JVM with 400 MiB", "MaxRAMPercentage=70"]),
+            (found(&calm, &[], &roomy, &some), "leftovers", &["3 images without a name", "docker image prune"]),
+            (found(&nested, &[], &machine(800, Some((512, 400))), &clean), "total", &["add up to 900 MiB"]),
         ];
-        for (told, check, parts) in table {
-            assert!(told.len() == 1 && told[0].starts_with(check), "{check}: {told:?}");
-            assert!(parts.iter().all(|part| told[0].contains(part)), "{parts:?}: {told:?}");
+        for (found, check, parts) in table {
+            assert!(found.len() == 1 && found[0].starts_with(check), "{check}: {found:?}");
+            assert!(parts.iter().all(|part| found[0].contains(part)), "{parts:?}: {found:?}");
         }
-        let weekly = told(&calm, &[group(Kind::Periodic, Some(3600.0))], &roomy, &clean);
+        let weekly = found(&calm, &[group(Kind::Periodic, Some(3600.0))], &roomy, &clean);
         assert!(weekly.is_empty(), "a job by the clock is no health check: {weekly:?}");
-        assert!(told(&calm, &[], &machine(1024, None), &clean).is_empty(), "swap that was not read is not off");
+        assert!(found(&calm, &[], &machine(1024, None), &clean).is_empty(), "swap that was not read is not off");
     }
 }

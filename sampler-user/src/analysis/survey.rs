@@ -77,7 +77,7 @@ impl Survey {
         self.machine.feed(series);
     }
 
-    /// Judges all cgroups. `events` are those of the surveyed time; kills among them tell limits that no row has, of cgroups that
+    /// Judges all cgroups. `events` are those of the surveyed time; kills among them report limits that no row has, of cgroups that
     /// `is_wanted`. `who` names a cgroup.
     pub fn finish(
         mut self,
@@ -86,7 +86,7 @@ impl Survey {
         who: &dyn Fn(&str) -> Option<Identity>,
     ) -> Findings {
         for (path, (time_us, limit, usage)) in facts_of(events).filter(|(path, _)| is_wanted(path)) {
-            self.cgroups.entry(path.to_owned()).or_default().track.told(time_us, limit, usage);
+            self.cgroups.entry(path.to_owned()).or_default().track.limit_hit(time_us, limit, usage);
         }
         let tracks = self.cgroups.iter().map(|(path, followed)| (path.as_str(), &followed.track));
         let loops = Loops::of(tracks, events, who);

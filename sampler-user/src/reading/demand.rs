@@ -91,7 +91,7 @@ pub fn gather(dir: &Path, is_wanted: &dyn Fn(&str) -> bool, time: &Range<i64>) -
     let Surveyed { findings, named, events } = surveyed;
     for (path, (time_us, limit, usage)) in facts_of(&events).filter(|(path, _)| is_wanted(path)) {
         let workload = workloads.entry(key(&named, path)).or_default();
-        workload.demand.told(time_us, limit, usage);
+        workload.demand.limit_hit(time_us, limit, usage);
         if workload.path.is_empty() {
             (workload.path, workload.last_us) = (path.to_owned(), time_us);
         }

@@ -21,13 +21,13 @@ pub struct Killed {
     pub other: Vec<OtherKill>,
     /// Whether it leaked.
     pub leaks: bool,
-    /// Whether it was killed while it grew, and was not seen for long enough to tell why.
+    /// Whether it was killed while it grew, and was not seen for long enough to know why.
     pub grows: bool,
     /// Processes of it that were killed.
     pub victims: u64,
 }
 
-/// Pages that are told at most, the last of each limit: each reads an hour of the recording.
+/// Pages that are shown at most, the last of each limit: each reads an hour of the recording.
 const MOST: usize = 12;
 
 /// By workload, as [`key`] has it. The last kill of each limit is looked into.

@@ -157,9 +157,9 @@ mod tests {
         let file = File::read(user).unwrap();
         let mut all: Vec<Limits> = ["a", "b", "c", "d", "gone"].map(of).into();
         all[0].interval = Some(Duration::from_secs(45));
-        let told: Value = serde_saphyr::from_str(&text(&file, &["x.yml"], &all)).unwrap();
-        assert_eq!(told["version"], "2.4");
-        let services = &told["services"];
+        let parsed: Value = serde_saphyr::from_str(&text(&file, &["x.yml"], &all)).unwrap();
+        assert_eq!(parsed["version"], "2.4");
+        let services = &parsed["services"];
         assert_eq!(services["a"]["mem_limit"], "128m");
         assert_eq!(
             (&services["a"]["mem_reservation"], &services["a"]["memswap_limit"]),
@@ -178,8 +178,8 @@ mod tests {
     #[test]
     fn nothing_to_say_is_still_a_compose_file() {
         let file = File::read(b"services: {a: {image: x}}").unwrap();
-        let told: Value = serde_saphyr::from_str(&text(&file, &["x"], &[])).unwrap();
-        assert!(told["services"].as_object().unwrap().is_empty() && told.get("version").is_none());
+        let parsed: Value = serde_saphyr::from_str(&text(&file, &["x"], &[])).unwrap();
+        assert!(parsed["services"].as_object().unwrap().is_empty() && parsed.get("version").is_none());
     }
 
     proptest! {
@@ -190,8 +190,8 @@ mod tests {
             prop_assume!(file.is_ok());
             let limits = Limits { because: vec![line], ..of(&name) };
             let written = text(&file.unwrap(), &["a\nb"], &[limits]);
-            let told: Value = serde_saphyr::from_str(&written).map_err(|e| TestCaseError::fail(format!("{e}: {written}")))?;
-            prop_assert_eq!(&told["services"][name.as_str()]["mem_limit"], "128m", "{}", written);
+            let parsed: Value = serde_saphyr::from_str(&written).map_err(|e| TestCaseError::fail(format!("{e}: {written}")))?;
+            prop_assert_eq!(&parsed["services"][name.as_str()]["mem_limit"], "128m", "{}", written);
         }
     }
 }

@@ -347,7 +347,7 @@ impl IncidentContext {
         })
     }
 
-    /// Start of the hour before, or of what there is of it.
+    /// Start of the hour before, or of its recorded part.
     pub fn since_us(&self) -> i64 {
         let first = self.cgroups.values().map(|trace| trace.from_us).min().unwrap_or(self.at_us);
         first.max(self.at_us - HOUR_US)

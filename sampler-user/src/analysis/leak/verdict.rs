@@ -21,7 +21,7 @@ pub struct Verdict {
     pub component: Option<Signal>,
     /// How likely it grows without bound, 0 to 1.
     pub probability: f64,
-    /// Whether somebody should be told now: a leak that has grown for long enough to be drawn on to its limit.
+    /// Whether to raise an alarm now: a leak that has grown for long enough to be drawn on to its limit.
     pub alarm: bool,
     /// Whether a leak has doubled what was there.
     #[serde(skip)]
@@ -56,7 +56,7 @@ pub struct Verdict {
 
 /// Judges what was tracked of a cgroup.
 ///
-/// The detectors are not told of the machine's end: what is left of it is left to all, and one that empties it is not yet one
+/// The detectors do not know the machine's end: what is left of it is left to all, and one that empties it is not yet one
 /// that grows. It counts for the time that is left, and it makes an alarm earlier, never later.
 ///
 /// Its lives are those of the track; see [`judge_among`] for a workload whose lives have paths of their own.
@@ -214,9 +214,10 @@ fn is_empty(life: &Life) -> bool {
 fn alone(life: &Life) -> Option<(f64, &'static str)> {
     let has = |signal: Signal| !life.blocks.signal(signal as usize).is_empty();
     match (has(Signal::Current), has(Signal::Anon)) {
-        (true, false) => {
-            Some((0.75, "only its size was recorded: page cache in it cannot be told from memory that it holds"))
-        }
+        (true, false) => Some((
+            0.75,
+            "only its size was recorded: page cache in it cannot be distinguished from memory that it holds",
+        )),
         (false, true) => {
             Some((0.85, "only anonymous memory was recorded: nothing confirms that the whole grew with it"))
         }

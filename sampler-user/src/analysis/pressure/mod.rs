@@ -14,7 +14,7 @@ pub use self::host::{HOST_FIELDS, HostWatch};
 /// An episode begins when some task stalls this part of a second (lmkd's partial stall), or all do `FULL`.
 const SOME: f64 = 0.07;
 const FULL: f64 = 0.02;
-/// Hits in a second that are worth telling without PSI.
+/// Hits in a second that are worth a finding without PSI.
 const HITS_A_SECOND: f64 = 1.0;
 /// A MiB a second that is read again, goes to swap and comes back, or is taken back on demand.
 const PAGES_A_SECOND: f64 = 256.0;
@@ -97,7 +97,7 @@ impl Watch {
         let [some_us, full_us, hits, throttles, refaults, refaults_anon, swap_in, swap_out, stolen, asked] = self.rises;
         let psi = self.last[0].is_some();
         let (some, full) = (some_us / 1e6 / seconds, full_us / 1e6 / seconds);
-        // Out alone is healthy. Where the kernel does not count pages of swap, anonymous ones that come back tell.
+        // Out alone is healthy. Where the kernel does not count pages of swap, anonymous ones that come back show it.
         let knows_swap = self.last[6].is_some();
         let back = if knows_swap { swap_in.min(swap_out) } else { refaults_anon };
         let swaps = back / seconds >= PAGES_A_SECOND;

@@ -182,9 +182,9 @@ const CASES: &[Case] = &[
 fn a_project_is_what_compose_makes_of_it() {
     for (name, files, wanted) in CASES {
         let file = project(files, &[files[0].0], &[]).unwrap_or_else(|error| panic!("{name}: {error:?}"));
-        let told: Vec<String> =
+        let found: Vec<String> =
             limits(&file).into_iter().map(|(service, limit)| format!("{service}={limit}")).collect();
-        assert_eq!(told.join(" "), *wanted, "{name}");
+        assert_eq!(found.join(" "), *wanted, "{name}");
     }
 }
 
@@ -250,7 +250,7 @@ fn what_is_wrong_or_elsewhere_is_said() {
     assert!(file.missing.unset.contains("IMAGE") && file.unread.contains("https://host/x.git") && file.name.is_none());
 }
 
-/// Files that each have a block, in all ways that Compose tells apart.
+/// Files that each have a block, in all ways that Compose distinguishes.
 fn kinds() -> String {
     let limits =
         ["", "mem_limit: 900m, ", "mem_limit: 900m, memswap_limit: 2g, ", "memswap_limit: -1, mem_limit: 900m, "];
@@ -369,9 +369,9 @@ fn cases() {
             }
         };
         for (service, of) in case["services"].as_object().unwrap() {
-            let told = file.service(service).and_then(|service| service.limit);
-            if told != of["limit_bytes"].as_u64() {
-                wrong.push(format!("{name}: {service}: {told:?} for {}", of["limit_bytes"]));
+            let found = file.service(service).and_then(|service| service.limit);
+            if found != of["limit_bytes"].as_u64() {
+                wrong.push(format!("{name}: {service}: {found:?} for {}", of["limit_bytes"]));
             }
         }
         let list: Vec<Limits> = file.services.iter().map(|s| wanted(&s.name, 200 << 20, Some(300 << 20))).collect();
