@@ -104,7 +104,7 @@ pub fn caged(mut args: Args, out: &Path) -> anyhow::Result<Ending> {
     let doors = cage.as_ref().map(|cage| cage.doors(&layout)).unwrap_or_default();
     let (command, recording) = (args.command, out.to_owned());
     let ending = runtime()?.block_on(async {
-        let (tell, told) = tokio::sync::oneshot::channel();
+        let (ended_in, ending_out) = tokio::sync::oneshot::channel();
         // Polled first when the recorder listens: a kill in the first microsecond is seen.
         let stop = async move {
             let before = Before::now(layout, cgroup, cage.is_some());
@@ -117,11 +117,11 @@ pub fn caged(mut args: Args, out: &Path) -> anyhow::Result<Ending> {
                 ending
             });
             let reason = if ended.is_ok() { "the command ended" } else { "the command did not start" };
-            let _ = tell.send(ended.map(|ending| (ending, cage)));
+            let _ = ended_in.send(ended.map(|ending| (ending, cage)));
             reason.to_owned()
         };
         agent.run(stop).await?;
-        told.await.context("wait for the command")?
+        ending_out.await.context("wait for the command")?
     });
     // The recorder has read the last counters: now the cgroup may go.
     ending.map(|(ending, _cage)| ending)
@@ -173,28 +173,28 @@ fn signals() -> io::Result<UnboundedReceiver<SignalKind>> {
         SignalKind::user_defined1(),
         SignalKind::user_defined2(),
     ];
-    let (tell, told) = tokio::sync::mpsc::unbounded_channel();
+    let (sender, received) = tokio::sync::mpsc::unbounded_channel();
     for kind in kinds {
         let mut signals = signal(kind)?;
-        let tell = tell.clone();
+        let sender = sender.clone();
         tokio::spawn(async move {
             while signals.recv().await.is_some() {
-                let _ = tell.send(kind);
+                let _ = sender.send(kind);
             }
         });
     }
-    Ok(told)
+    Ok(received)
 }
 
 /// Waits for the command; signals that come meanwhile go to it.
 async fn pass_signals(
     child: &mut tokio::process::Child,
-    told: &mut UnboundedReceiver<SignalKind>,
+    received: &mut UnboundedReceiver<SignalKind>,
 ) -> io::Result<ExitStatus> {
     loop {
         tokio::select! {
             status = child.wait() => return status,
-            Some(kind) = told.recv() => {
+            Some(kind) = received.recv() => {
                 let pid = child.id().and_then(|pid| rustix::process::Pid::from_raw(pid as i32));
                 let signal = rustix::process::Signal::from_named_raw(kind.as_raw_value());
                 if let (Some(pid), Some(signal)) = (pid, signal) {
