@@ -136,15 +136,15 @@ fn after_85_seconds_of_a_healthy_stack_no_limit_is_lowered_and_no_setting_made()
     let home = dir.path().join("rec");
     write(&home, &fakes, 85, 1);
     let home = home.to_str().unwrap();
-    let told = json(&["advise", home]);
-    for container in list(&told["containers"]) {
+    let advice = json(&["advise", home]);
+    for container in list(&advice["containers"]) {
         assert!(container["after"].is_null() && container["target"].is_null(), "{container}");
         assert_eq!(container["state"], "watch", "{container}");
         let until = container["watch_until"].as_str().unwrap();
-        assert!(until > told["to"].as_str().unwrap(), "{until}");
+        assert!(until > advice["to"].as_str().unwrap(), "{until}");
     }
-    assert!(!list(&told["checks"]).iter().any(|check| check["check"] == "settings"), "{}", told["checks"]);
-    assert!(list(&told["docker_update"]).is_empty() && list(&told["systemd"]).is_empty());
+    assert!(!list(&advice["checks"]).iter().any(|check| check["check"] == "settings"), "{}", advice["checks"]);
+    assert!(list(&advice["docker_update"]).is_empty() && list(&advice["systemd"]).is_empty());
     let page = sampler(&["advise", home]);
     assert!(page.contains("watch until") && page.contains("8 others: 8 to be watched for longer"), "{page}");
     assert!(page.lines().all(|line| line.chars().count() <= 80 && !line.contains("\u{1b}")), "{page}");
@@ -156,8 +156,8 @@ fn after_85_seconds_of_a_healthy_stack_no_limit_is_lowered_and_no_setting_made()
         .map(|fake| format!("  {0}:\n    image: {1}\n    container_name: {0}\n", fake.name, fake.image))
         .collect();
     fs::write(&compose, format!("services:\n{services}")).unwrap();
-    let told = json(&["advise", home, "--compose", compose.to_str().unwrap()]);
-    let text = told["compose"]["text"].as_str().unwrap();
+    let advice = json(&["advise", home, "--compose", compose.to_str().unwrap()]);
+    let text = advice["compose"]["text"].as_str().unwrap();
     assert!(!text.contains("mem_"), "{text}");
     let enough = json(&["advise", home, "--min-watch", "1m"]);
     assert!(list(&enough["containers"]).iter().any(|container| container["state"] == "too-high"), "{enough}");
@@ -184,8 +184,8 @@ fn a_week_of_many_containers_gives_limits_that_hold_next_week_and_waste_little()
     }
     let home = dir.path().join("rec");
     write(&home, &fakes, WEEK_S, 120);
-    let told = json(&["advise", home.to_str().unwrap()]);
-    let of = |name: &str| list(&told["containers"]).iter().find(|container| container["title"] == name).unwrap();
+    let advice = json(&["advise", home.to_str().unwrap()]);
+    let of = |name: &str| list(&advice["containers"]).iter().find(|container| container["title"] == name).unwrap();
     let mut slacks = Vec::new();
     for n in 0..24 {
         let container = of(&format!("w{n}"));
@@ -216,8 +216,8 @@ fn a_week_of_many_containers_gives_limits_that_hold_next_week_and_waste_little()
 #[test]
 fn the_demo_is_growing_and_never_too_low() {
     let demo = Path::new(env!("CARGO_MANIFEST_DIR")).join("../data/recordings/demo");
-    let told = json(&["advise", demo.to_str().unwrap(), "--all"]);
-    let killed = list(&told["containers"]).iter().find(|container| container["kills"].as_u64() > Some(0)).unwrap();
+    let advice = json(&["advise", demo.to_str().unwrap(), "--all"]);
+    let killed = list(&advice["containers"]).iter().find(|container| container["kills"].as_u64() > Some(0)).unwrap();
     assert_eq!((&killed["state"], &killed["after"]), (&"growing".into(), &Value::Null), "{killed}");
     let page = sampler(&["advise", demo.to_str().unwrap(), "--all"]);
     let third = page.lines().nth(2).unwrap();
@@ -240,11 +240,11 @@ fn a_leak_without_a_limit_knows_the_machines_end_as_analyze_does() {
     assert_eq!((&verdict["verdict"], &verdict["limit_owner"]), (&"leak".into(), &"".into()), "{verdict}");
     let left = verdict["time_to_limit_s"].as_f64().unwrap();
     let left = sampler::model::units::micros((left * 1e6) as u64);
-    let told = json(&["advise", home]);
-    let leaky = list(&told["containers"]).iter().find(|container| container["title"] == "leaky").unwrap();
+    let advice = json(&["advise", home]);
+    let leaky = list(&advice["containers"]).iter().find(|container| container["title"] == "leaky").unwrap();
     let why = leaky["reasons"][0].as_str().unwrap();
     assert!(leaky["state"] == "leak" && why.contains(&format!("fills the machine in {left}:")), "{why}, {left}");
-    let roomy = list(&told["containers"]).iter().find(|container| container["title"] == "roomy").unwrap();
+    let roomy = list(&advice["containers"]).iter().find(|container| container["title"] == "roomy").unwrap();
     let why = roomy["reasons"][0].as_str().unwrap();
     assert!(roomy["state"] == "leak" && why.contains("it fills the machine in"), "{why}");
     assert_eq!(roomy["after"], roomy["limit"]);

@@ -1,4 +1,4 @@
-//! As an OOM kill happens: its page lies beside the recording, and the user's command is told, without stopping the sampling.
+//! As an OOM kill happens: its page lies beside the recording, and the user's command gets it, without stopping the sampling.
 #![allow(clippy::unwrap_used, clippy::print_stderr, reason = "a test panics and says why it skips")]
 
 #[path = "support/cgroups.rs"]
@@ -13,7 +13,7 @@ use serde_json::Value;
 
 use self::cgroups::Cgroup;
 
-/// The host's count of kills does not tell whose they are: the tests take turns.
+/// The host's count of kills does not show whose they are: the tests take turns.
 static TURN: std::sync::Mutex<()> = std::sync::Mutex::new(());
 
 /// A cgroup with a limit of 24 MiB.
@@ -70,26 +70,26 @@ fn files(folder: &Path, ending: &str) -> Vec<std::path::PathBuf> {
 }
 
 #[test]
-fn the_page_is_there_and_the_command_is_told_while_the_sampling_goes_on() {
+fn the_page_is_there_and_the_command_gets_it_while_the_sampling_goes_on() {
     let _turn = TURN.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
     let Some(cgroup) = limited("hook", "page") else { return };
     let dir = tempfile::tempdir().unwrap();
-    let (out, told) = (dir.path().join("rec"), dir.path().join("told.json"));
+    let (out, given) = (dir.path().join("rec"), dir.path().join("given.json"));
     // A command that never ends by itself must cost nothing.
-    let command = format!("cat > {0}.tmp && mv {0}.tmp {0}; sleep 1000.25", told.display());
+    let command = format!("cat > {0}.tmp && mv {0}.tmp {0}; sleep 1000.25", given.display());
     let agent = record(&out, &cgroup.path, &command);
     until("the recording", || !files(&out.join("journal"), ".journal").is_empty());
     std::thread::sleep(Duration::from_secs(1));
     leak(&cgroup);
-    until("the command", || told.exists());
-    let page: Value = serde_json::from_slice(&fs::read(&told).unwrap()).unwrap();
+    until("the command", || given.exists());
+    let page: Value = serde_json::from_slice(&fs::read(&given).unwrap()).unwrap();
     assert_eq!(page["format"], "sampler.incident.v1");
     assert_eq!(page["limit"]["cgroup"], cgroup.path.as_str(), "{page}");
     assert_eq!(page["limit"]["owner"], "own");
     let pages = out.join("incidents");
     let (text, json) = (files(&pages, ".txt"), files(&pages, ".json"));
     assert_eq!((text.len(), json.len()), (1, 1));
-    assert_eq!(fs::read(&json[0]).unwrap(), fs::read(&told).unwrap());
+    assert_eq!(fs::read(&json[0]).unwrap(), fs::read(&given).unwrap());
     let page = fs::read_to_string(&text[0]).unwrap();
     // Lines are 80 columns wide.
     assert!(page.split_whitespace().collect::<Vec<_>>().join(" ").contains("its own limit of 24 MiB"), "{page}");
@@ -118,7 +118,7 @@ fn the_page_is_there_and_the_command_is_told_while_the_sampling_goes_on() {
     assert_eq!(info["events"]["gap"], Value::Null, "and nothing was missed");
 }
 
-/// Kills something in it again and again until it is told to stop; gives the number of kills.
+/// Kills something in it again and again until it is asked to stop; gives the number of kills.
 fn storm(cgroup: Cgroup, stop: std::sync::Arc<std::sync::atomic::AtomicBool>) -> std::thread::JoinHandle<u64> {
     std::thread::spawn(move || {
         let mut kills = 0;
@@ -137,9 +137,9 @@ fn containers_killed_within_seconds_beside_kills_that_never_pause_have_a_page_a_
     let name = format!("sampler-test-{}-many", std::process::id());
     let Some(busy) = limited("many", "storm") else { return };
     let dir = tempfile::tempdir().unwrap();
-    let (out, told) = (dir.path().join("rec"), dir.path().join("told"));
-    fs::create_dir(&told).unwrap();
-    let command = format!("cat > {0}/$$.tmp && mv {0}/$$.tmp {0}/$$.json; sleep 1", told.display());
+    let (out, given) = (dir.path().join("rec"), dir.path().join("given"));
+    fs::create_dir(&given).unwrap();
+    let command = format!("cat > {0}/$$.tmp && mv {0}/$$.tmp {0}/$$.json; sleep 1", given.display());
     let mut agent = record(&out, &format!("/{name}*"), &command);
     until("the recording", || !files(&out.join("journal"), ".journal").is_empty());
     std::thread::sleep(Duration::from_secs(1));
@@ -154,7 +154,7 @@ fn containers_killed_within_seconds_beside_kills_that_never_pause_have_a_page_a_
         leak(&cgroup);
         drop(cgroup);
     }
-    until("a hook for each", || files(&told, ".json").len() >= 4);
+    until("a hook for each", || files(&given, ".json").len() >= 4);
     stop.store(true, std::sync::atomic::Ordering::Relaxed);
     let kills = kills.join().unwrap();
     std::thread::sleep(Duration::from_secs(3));
@@ -162,7 +162,7 @@ fn containers_killed_within_seconds_beside_kills_that_never_pause_have_a_page_a_
     assert!(agent.wait().unwrap().success());
 
     let said = fs::read_to_string(dir.path().join("said")).unwrap();
-    let hooks: Vec<(Value, std::time::SystemTime)> = files(&told, ".json")
+    let hooks: Vec<(Value, std::time::SystemTime)> = files(&given, ".json")
         .iter()
         .map(|file| {
             (serde_json::from_slice(&fs::read(file).unwrap()).unwrap(), fs::metadata(file).unwrap().modified().unwrap())

@@ -310,7 +310,7 @@ fn a_signal_is_seen_with_who_sent_it_and_how() {
 }
 
 #[test]
-fn each_death_of_a_busy_machine_is_told_with_who_did_it_and_no_healthy_end_is() {
+fn each_death_of_a_busy_machine_is_reported_with_who_did_it_and_no_healthy_end_is() {
     let Some((layout, probe)) = load() else { return };
     if !["signal_sent", "process_exit", "oom_victim"].iter().all(|feature| probe.has(feature)) {
         return eprintln!("SKIPPED: signals and ends are not seen here");
@@ -380,10 +380,10 @@ fn each_death_of_a_busy_machine_is_told_with_who_did_it_and_no_healthy_end_is() 
 
     let postmortem =
         Command::new(sampler).arg("postmortem").arg(out.path()).args(["--all", "--json"]).output().unwrap();
-    let told: serde_json::Value = serde_json::from_slice(&postmortem.stdout).unwrap();
+    let shown: serde_json::Value = serde_json::from_slice(&postmortem.stdout).unwrap();
     let prefix = format!("/sampler-test-{}-deaths-", std::process::id());
     let mut got: Vec<(String, String, String)> = Vec::new();
-    for incident in told["incidents"].as_array().unwrap() {
+    for incident in shown["incidents"].as_array().unwrap() {
         let path =
             incident["death"]["cgroup"].as_str().or(incident["victims"][0]["cgroup"].as_str()).unwrap_or_default();
         eprintln!("{} {}", incident["cause"], incident["verdict"]);

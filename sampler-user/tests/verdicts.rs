@@ -76,7 +76,7 @@ fn an_id_that_is_another_begins_anew() {
 }
 
 #[test]
-fn a_leak_whose_only_life_was_ended_by_a_kill_is_still_told() {
+fn a_leak_whose_only_life_was_ended_by_a_kill_is_still_found() {
     let kills = |mut at: At, n: u64| {
         at.1.extend([(FieldId::EventsOomKill, n), (FieldId::PidsCurrent, 1 - n)]);
         at
@@ -170,7 +170,7 @@ fn a_life_that_grew_and_ended_without_a_kill_is_over() {
 }
 
 #[test]
-fn a_cgroup_that_a_kill_emptied_is_told_by_tasks_or_by_size() {
+fn a_cgroup_that_a_kill_emptied_is_known_by_tasks_or_by_size() {
     let alive = |kills: &dyn Fn(i64) -> Vec<(FieldId, u64)>| {
         let rows: Vec<At> = (0..1000).map(|t| (t, [leak(t).1, kills(t)].concat())).collect();
         rows
