@@ -150,7 +150,7 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
         number(&drawn[0]) >= 2.0 && number(&drawn[1]) > 10.0,
         format!("{} plots, {} colours", drawn[0], drawn[1]),
     );
-    check("tells the incident", number(&drawn[2]) >= 1.0, format!("{} verdicts", drawn[2]));
+    check("shows the incident", number(&drawn[2]) >= 1.0, format!("{} verdicts", drawn[2]));
     browser.screenshot(&home.join("light.png"))?;
 
     let range = "return plots[0].scales.x.max - plots[0].scales.x.min";
@@ -173,7 +173,7 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
         format!("{whole:.0} s to {zoomed:.0} s"),
     );
     let shown = browser.run("return document.querySelector('#legend output').textContent")?;
-    check("tells the values under the pointer", shown.as_str().is_some_and(|text| !text.is_empty()), shown.to_string());
+    check("shows the values under the pointer", shown.as_str().is_some_and(|text| !text.is_empty()), shown.to_string());
     browser.screenshot(&home.join("zoomed.png"))?;
     let toggled = browser.run(
         "document.getElementById('whole').click(); const before = plots[0].data[1].some((v) => v > 0);
