@@ -53,6 +53,20 @@ pub struct Identity {
 }
 
 impl Identity {
+    /// Whether it is a container itself: it has an id, and is no cgroup inside one.
+    ///
+    /// ```
+    /// use sampler::model::identity::Identity;
+    ///
+    /// let container = Identity::container("docker", "c401884006");
+    /// assert!(container.is_container());
+    /// let inside = Identity { inner: Some("init.scope".into()), ..container };
+    /// assert!(!inside.is_container());
+    /// ```
+    pub fn is_container(&self) -> bool {
+        self.container.is_some() && self.inner.is_none()
+    }
+
     /// Of a runtime, nothing else known.
     pub fn of(runtime: &str) -> Identity {
         Identity { runtime: runtime.into(), ..Identity::default() }

@@ -92,10 +92,10 @@ impl Applier {
 
     fn notify_runtime(&mut self, path: &str, to: u64) {
         let Some(who) = identify(path) else { return };
-        match who.container {
-            Some(id) if who.runtime == "docker" && who.inner.is_none() => {
+        match who.container.as_ref() {
+            Some(id) if who.runtime == "docker" && who.is_container() => {
                 self.settling.begin(path);
-                let _ = self.docker.send(LimitChange { path: path.to_owned(), id, to });
+                let _ = self.docker.send(LimitChange { path: path.to_owned(), id: id.clone(), to });
             }
             _ if self.not_notified.insert(path.to_owned()) => {
                 let why = format!("{} cannot be notified: it shows the old limit, and may set it again", who.runtime);
