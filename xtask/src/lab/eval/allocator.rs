@@ -1,5 +1,5 @@
-//! A third generator, written from the list of mechanisms alone, before any verdict on it was seen, and never tuned on: an
-//! allocator with arenas, populations of objects that are born and die, two seconds a step.
+//! Generator `allocator`: an allocator with arenas, populations of objects that are born and die, two seconds a step. Written from
+//! the list of mechanisms alone, before any verdict on it was seen, and never tuned on.
 
 use sampler::analysis::leak::detectors::Class;
 

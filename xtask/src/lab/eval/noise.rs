@@ -1,5 +1,5 @@
-//! More series that may be looked at while rules are written: the same few shapes under many kinds of noise, paces, sizes and
-//! intervals, where the first generator is kind.
+//! Generator `noise`: the same few shapes under many kinds of noise, paces, sizes and intervals, where `tune` is kind. It may be looked
+//! at while rules are written.
 
 use std::f64::consts::TAU;
 
