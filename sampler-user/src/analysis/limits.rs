@@ -20,7 +20,7 @@ pub const MACHINE: &str = "";
 
 /// What bounds a cgroup, bytes.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub struct Limits<'a> {
+pub struct Bounds<'a> {
     /// The first of the limits of cgroups, and whose it is.
     pub cgroup: Option<(&'a str, f64)>,
     /// What the kernel says anybody could still have at the end (MemAvailable). Swap is not in it: from there on the machine
@@ -28,7 +28,7 @@ pub struct Limits<'a> {
     pub available: Option<u64>,
 }
 
-impl<'a> Limits<'a> {
+impl<'a> Bounds<'a> {
     /// The limit that is reached first by what cannot be reclaimed of a cgroup, of which it holds `unreclaimable` bytes; and whose it
     /// is. Page cache is no part of `unreclaimable`: the kernel counts it as available already.
     pub fn tightest(&self, unreclaimable: Option<f64>) -> Option<(&'a str, f64)> {
@@ -39,9 +39,9 @@ impl<'a> Limits<'a> {
     }
 }
 
-impl<'a> From<Option<(&'a str, f64)>> for Limits<'a> {
-    fn from(cgroup: Option<(&'a str, f64)>) -> Limits<'a> {
-        Limits { cgroup, available: None }
+impl<'a> From<Option<(&'a str, f64)>> for Bounds<'a> {
+    fn from(cgroup: Option<(&'a str, f64)>) -> Bounds<'a> {
+        Bounds { cgroup, available: None }
     }
 }
 
@@ -66,7 +66,7 @@ mod tests {
 
     #[test]
     fn the_machine_is_a_limit_where_it_ends_first() {
-        let of = |cgroup, available| Limits { cgroup, available };
+        let of = |cgroup, available| Bounds { cgroup, available };
         let own = Some(("/a", 1000.0));
         assert_eq!(of(own, Some(300)).tightest(Some(500.0)), Some((MACHINE, 800.0)));
         assert_eq!(of(own, Some(600)).tightest(Some(500.0)), own);
@@ -74,7 +74,7 @@ mod tests {
         assert_eq!(of(own, None).tightest(Some(500.0)), own, "a host that was not read is no limit");
         assert_eq!(of(own, Some(0)).tightest(None), own);
         assert_eq!(of(None, Some(600)).tightest(None), None, "what is held is not known");
-        assert_eq!(Limits::from(own), of(own, None));
+        assert_eq!(Bounds::from(own), of(own, None));
     }
 
     #[test]

@@ -9,7 +9,7 @@ use std::iter::successors;
 use crate::analysis::leak::detectors::Class;
 use crate::analysis::leak::track::Track;
 use crate::analysis::leak::verdict::{Verdict, judge};
-use crate::analysis::limits::{Headroom, Limits, nearest};
+use crate::analysis::limits::{Bounds, Headroom, nearest};
 use crate::model::fields::FieldId;
 use crate::model::paths::parent;
 use crate::model::recording::Subject;
@@ -154,7 +154,7 @@ impl Live {
             rooms.extend(room.map(|room| (path.to_owned(), room)));
         }
         // The verdict fits the blocks to the data, which goes on here.
-        let limits = Limits { cgroup: nearest(&follow.path, &rooms), available: self.available };
+        let limits = Bounds { cgroup: nearest(&follow.path, &rooms), available: self.available };
         judge(&mut follow.track.clone(), limits)
     }
 }

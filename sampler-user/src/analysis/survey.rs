@@ -7,9 +7,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::analysis::groups::{Group, groups};
 use crate::analysis::leak::track::{self, Track};
 use crate::analysis::leak::verdict::{Verdict, judge_among};
-use crate::analysis::limits::{Headroom, Limits, nearest};
+use crate::analysis::limits::{Bounds, Headroom, nearest};
 use crate::analysis::pressure::neighbour::attribute;
-use crate::analysis::pressure::{self, Episode, HostWatch, Watch};
+use crate::analysis::pressure::{self, CgroupWatch, Episode, HostWatch};
 use crate::analysis::restart_loops::{Loops, facts_of};
 use crate::analysis::rises::Rises;
 use crate::analysis::workloads::{Course, course};
@@ -32,7 +32,7 @@ pub fn fields() -> Vec<FieldId> {
 #[derive(Default)]
 struct Followed {
     track: Track,
-    watch: Watch,
+    watch: CgroupWatch,
     rises: Rises,
 }
 
@@ -99,7 +99,7 @@ impl Survey {
         let (mut verdicts, mut courses) = (BTreeMap::new(), BTreeMap::new());
         for (path, one) in &mut self.cgroups {
             courses.insert(path.clone(), one.track.lives.iter().filter_map(course).collect());
-            let limits = Limits { cgroup: nearest(path, &rooms), available };
+            let limits = Bounds { cgroup: nearest(path, &rooms), available };
             if let Some(verdict) = judge_among(&mut one.track, limits, loops.of_path(path)) {
                 verdicts.insert(path.clone(), verdict);
             }

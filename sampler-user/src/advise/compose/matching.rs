@@ -8,7 +8,7 @@ use crate::model::paths::name;
 
 /// What a container is known by.
 #[derive(Clone, Copy, Debug)]
-pub struct Known<'a> {
+pub struct NamedCgroup<'a> {
     /// Path of its cgroup.
     pub path: &'a str,
     /// Who it is, if that is known.
@@ -18,7 +18,7 @@ pub struct Known<'a> {
 /// For each container the service it is, or none. By the labels that Compose sets, else by name. Where several projects were
 /// recorded with the same services, the one that the file or its folder is called after counts; a file that was taken elsewhere
 /// is called after neither, and then the one project that the names show counts.
-pub fn services<'a>(file: &'a File, folder: Option<&str>, containers: &[Known<'_>]) -> Vec<Option<&'a str>> {
+pub fn services<'a>(file: &'a File, folder: Option<&str>, containers: &[NamedCgroup<'_>]) -> Vec<Option<&'a str>> {
     let project = file.name.clone().or_else(|| folder.map(project_name));
     let projects: Vec<&str> = containers.iter().filter_map(|known| known.who?.project.as_deref()).collect();
     let is_recorded = project.as_deref().is_some_and(|project| projects.contains(&project));
@@ -112,9 +112,9 @@ mod tests {
             who(None, None, Some("shop-db-run-0123456789ab")),
             who(None, None, Some("shop_web.x.1")),
         ];
-        let mut known: Vec<Known<'_>> =
-            identities.iter().map(|who| Known { path: "/docker/x", who: Some(who) }).collect();
-        known.push(Known { path: "/docker/db", who: None });
+        let mut known: Vec<NamedCgroup<'_>> =
+            identities.iter().map(|who| NamedCgroup { path: "/docker/x", who: Some(who) }).collect();
+        known.push(NamedCgroup { path: "/docker/db", who: None });
         let of_shop = [
             Some("web"),
             None,
@@ -134,7 +134,8 @@ mod tests {
         let moved = File::read(b"services: {web: {image: a}, my-web: {image: b}}").unwrap();
         let taken = |names: &[&str]| {
             let whos: Vec<Identity> = names.iter().map(|name| who(None, None, Some(name))).collect();
-            let known: Vec<Known<'_>> = whos.iter().map(|who| Known { path: "/docker/x", who: Some(who) }).collect();
+            let known: Vec<NamedCgroup<'_>> =
+                whos.iter().map(|who| NamedCgroup { path: "/docker/x", who: Some(who) }).collect();
             services(&moved, Some("backup"), &known)
                 .into_iter()
                 .map(|service| service.map(str::to_owned))

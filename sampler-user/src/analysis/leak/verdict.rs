@@ -7,7 +7,7 @@ use crate::analysis::leak::eta::{eta, growing_part, onset, rate};
 use crate::analysis::leak::facts::{Facts, facts};
 use crate::analysis::leak::signal::Signal;
 use crate::analysis::leak::track::{Life, Track};
-use crate::analysis::limits::Limits;
+use crate::analysis::limits::Bounds;
 use crate::analysis::lives::{Loop, loop_of, of_tracks};
 
 /// What is said of one cgroup. Times are seconds, sizes bytes; what is not known is absent.
@@ -60,7 +60,7 @@ pub struct Verdict {
 /// that grows. It counts for the time that is left, and it makes an alarm earlier, never later.
 ///
 /// Its lives are those of the track; see [`judge_among`] for a workload whose lives have paths of their own.
-pub fn judge<'a>(track: &mut Track, limits: impl Into<Limits<'a>>) -> Option<Verdict> {
+pub fn judge<'a>(track: &mut Track, limits: impl Into<Bounds<'a>>) -> Option<Verdict> {
     let restarts = own_loop(track);
     judge_among(track, limits, restarts.as_ref())
 }
@@ -74,7 +74,7 @@ fn own_loop(track: &Track) -> Option<Loop> {
 }
 
 /// As [`judge`], of a cgroup that is one of the lives of a workload: `restarts` is what all of these say.
-pub fn judge_among<'a>(track: &mut Track, limits: impl Into<Limits<'a>>, restarts: Option<&Loop>) -> Option<Verdict> {
+pub fn judge_among<'a>(track: &mut Track, limits: impl Into<Bounds<'a>>, restarts: Option<&Loop>) -> Option<Verdict> {
     let limits = limits.into();
     let restarts = restarts.filter(|said| track.lives.last().is_some_and(|life| said.is_on(life.to_us)));
     for life in &mut track.lives {

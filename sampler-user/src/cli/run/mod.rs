@@ -23,7 +23,7 @@ use tokio::process::Command;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc::UnboundedReceiver;
 
-use self::cage::{Cage, Limits};
+use self::cage::{Cage, CageLimits};
 use self::ending::{Before, Ending, Paper};
 use crate::cli::exit;
 use crate::cli::folders::fresh_folder;
@@ -76,7 +76,7 @@ pub fn code(status: ExitStatus) -> u8 {
 pub fn caged(mut args: Args, out: &Path) -> anyhow::Result<Ending> {
     let layout = Layout::detect()?;
     let paper = args.report.as_deref().map(Paper::open).transpose()?;
-    let cage = match Cage::new(&layout, &Limits { max: args.memory_max, high: args.memory_high }) {
+    let cage = match Cage::new(&layout, &CageLimits { max: args.memory_max, high: args.memory_high }) {
         Ok(cage) => Some(cage),
         // Without root the command runs where it is, if that can be read; a limit cannot be had, so it is not ignored.
         Err(error) if args.memory_max.is_none() && args.memory_high.is_none() => {

@@ -7,7 +7,7 @@ pub mod rules;
 use std::collections::{BTreeMap, VecDeque};
 
 use self::kills::Kills;
-use self::rules::{Kind, Look, OOM_KILL, RESTART_LOOP, Rule, Rules, TABLE};
+use self::rules::{Look, OOM_KILL, RESTART_LOOP, Rule, RuleKind, Rules, TABLE};
 use crate::analysis::leak::detectors::Class;
 use crate::analysis::leak::track::Track;
 use crate::analysis::leak::verdict::{Verdict, judge};
@@ -114,7 +114,7 @@ impl Watch {
 
 impl State {
     /// Why, when the rule began to hold or ended now.
-    fn step(&mut self, rule: &Rule, kind: &Kind, look: &Look<'_>, now: i64) -> Option<String> {
+    fn step(&mut self, rule: &Rule, kind: &RuleKind, look: &Look<'_>, now: i64) -> Option<String> {
         let threshold = if self.raised { rule.clear } else { rule.threshold };
         let holds = (kind.holds)(look, threshold);
         // `holds` turned: from now on it counts until the other side has lasted long enough.

@@ -8,7 +8,7 @@ mod line;
 
 use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 
-use crate::analysis::limits::{Headroom, Limits, MACHINE, nearest};
+use crate::analysis::limits::{Bounds, Headroom, MACHINE, nearest};
 use crate::analysis::lives::{Lives, Loop};
 use crate::containers::runtimes::identify;
 use crate::model::event::{Event, EventKind};
@@ -225,7 +225,7 @@ impl Board {
         let line = |(path, cgroup): (&String, &Cgroup)| {
             let point = state(cgroup)?;
             let who = self.who(path);
-            let limits = Limits { cgroup: nearest(path, &rooms), available };
+            let limits = Bounds { cgroup: nearest(path, &rooms), available };
             let limit = limits.cgroup.map(|(_, limit)| limit as u64);
             let first = limits.tightest(point.unreclaimable.map(|unreclaimable| unreclaimable as f64));
             let part = |value: Option<u64>| value.zip(limit).map(|(value, limit)| value as f64 / limit.max(1) as f64);
@@ -239,7 +239,7 @@ impl Board {
             let minute = reported().filter(|(time, _, _)| at_us - time <= 60_000_000).map(|(_, _, stall)| *stall).sum();
             Some(Line {
                 name: who.as_ref().and_then(Identity::title).unwrap_or_else(|| path.clone()),
-                container: who.as_ref().is_some_and(|who| who.container.is_some() && who.inner.is_none()),
+                container: who.as_ref().is_some_and(Identity::is_container),
                 runtime: who.map(|who| who.runtime),
                 path: path.clone(),
                 current: point.current,

@@ -13,18 +13,18 @@ use std::fmt;
 use serde::Serialize;
 
 use self::keys::{GONE, Key, table};
-use self::scan::{Entry, Setting, What, Why, scan};
+use self::scan::{Entry, LineKind, Setting, Why, scan};
 use crate::model::units::printable;
 
 pub use self::change::Change;
 pub use self::value::{Takes, Value};
 
-/// What is wrong with a line, or with the file.
+/// LineKind is wrong with a line, or with the file.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Problem {
     /// Line, from 1; absent for the whole file.
     pub line: Option<usize>,
-    /// What, and what to do.
+    /// LineKind, and what to do.
     pub what: String,
     /// The line to write instead, where that is plain.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -54,11 +54,11 @@ pub struct Config {
     pub kind: Kind,
     /// How it is encoded.
     pub encoding: Encoding,
-    /// What is in force: `section.key`, as the table of keys spells them.
+    /// LineKind is in force: `section.key`, as the table of keys spells them.
     pub effective: BTreeMap<String, Value>,
     /// The lines that do nothing, from 1.
     pub ineffective: Vec<usize>,
-    /// What is to be said, by line.
+    /// LineKind is to be said, by line.
     pub problems: Vec<Problem>,
     #[serde(skip)]
     text: Vec<char>,
@@ -167,7 +167,7 @@ impl Reading {
 
     fn entry(&mut self, entry: &Entry, text: &[char]) {
         if let Some(stopped) = self.stopped {
-            if let What::Setting(setting) = &entry.what {
+            if let LineKind::Setting(setting) = &entry.what {
                 let what = format!(
                     "{}: WSL stops to read {} at line {stopped}, which is invalid",
                     printable(&setting.key),
@@ -178,18 +178,18 @@ impl Reading {
             return;
         }
         match &entry.what {
-            What::Section(name) => {
+            LineKind::Section(name) => {
                 self.sections();
                 self.section = Some((entry.line, name.clone(), 0));
             }
-            What::Setting(setting) => {
+            LineKind::Setting(setting) => {
                 if let Some((_, _, settings)) = &mut self.section {
                     *settings += 1;
                 }
                 self.setting(entry.line, setting);
                 self.joined(entry, setting, text);
             }
-            What::Invalid(why) => self.invalid(entry, *why, text),
+            LineKind::Invalid(why) => self.invalid(entry, *why, text),
         }
     }
 
@@ -241,12 +241,12 @@ impl Reading {
         let value = text.get(setting.span.clone()).unwrap_or_default();
         for (at, line) in value.split(|c| *c == '\n').enumerate().skip(1) {
             let is_own = scan(line, self.kind).iter().any(|own| match &own.what {
-                What::Section(name) => mend::section(name, self.kind).is_some(),
-                What::Setting(own) => {
+                LineKind::Section(name) => mend::section(name, self.kind).is_some(),
+                LineKind::Setting(own) => {
                     let name = format!("{}.{}", setting.section, own.key);
                     table(self.kind).iter().any(|known| known.is(&name))
                 }
-                What::Invalid(_) => false,
+                LineKind::Invalid(_) => false,
             });
             if is_own {
                 let shown = printable(line.iter().collect::<String>().trim());
@@ -260,7 +260,7 @@ impl Reading {
         }
     }
 
-    /// What a key is that WSL does not know where it stands.
+    /// LineKind a key is that WSL does not know where it stands.
     fn unknown(&self, setting: &Setting) -> (String, Option<String>) {
         let (key, section) = (printable(&setting.key), printable(&setting.section));
         let meant = mend::meant(&setting.section, &setting.key, self.kind);
@@ -324,7 +324,7 @@ impl Reading {
     }
 }
 
-/// What is to be said of a line that is in force but says something else than it seems.
+/// LineKind is to be said of a line that is in force but says something else than it seems.
 fn remark(known: &Key, setting: &Setting, value: &Value, kind: Kind) -> Option<(String, Option<String>)> {
     let name = known.name;
     if setting.is_escaped && matches!(known.takes, Takes::Path) {

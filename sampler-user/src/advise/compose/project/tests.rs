@@ -6,7 +6,7 @@ use std::process::Command;
 use serde_json::Value;
 
 use crate::advise::compose::error::Error;
-use crate::advise::compose::overriding::{Limits, text};
+use crate::advise::compose::overriding::{ServiceLimits, text};
 use crate::advise::compose::project::*;
 use crate::advise::compose::{File, Placement};
 
@@ -282,8 +282,8 @@ fn kinds() -> String {
     out
 }
 
-fn wanted(service: &str, limit: u64, with_swap: Option<u64>) -> Limits {
-    Limits {
+fn wanted(service: &str, limit: u64, with_swap: Option<u64>) -> ServiceLimits {
+    ServiceLimits {
         service: service.to_owned(),
         limit: Some(limit),
         reservation: Some(limit / 2).filter(|_| with_swap.is_some()),
@@ -315,7 +315,7 @@ fn an_override_of_each_kind_of_service_is_accepted() {
     let file = project(&[("c.yml", &user)], &["c.yml"], &[]).unwrap();
     assert!(file.services.len() > 40, "{}", file.services.len());
     for with_swap in [None, Some(300u64 << 20)] {
-        let list: Vec<Limits> = file.services.iter().map(|s| wanted(&s.name, 200 << 20, with_swap)).collect();
+        let list: Vec<ServiceLimits> = file.services.iter().map(|s| wanted(&s.name, 200 << 20, with_swap)).collect();
         let over = text(&file, &["c.yml"], &list);
         assert!(!over.contains("container_name"), "{over}");
         let files: BTreeMap<&str, &str> = [("c.yml", user.as_str()), ("o.yml", &over)].into();
@@ -374,7 +374,8 @@ fn cases() {
                 wrong.push(format!("{name}: {service}: {found:?} for {}", of["limit_bytes"]));
             }
         }
-        let list: Vec<Limits> = file.services.iter().map(|s| wanted(&s.name, 200 << 20, Some(300 << 20))).collect();
+        let list: Vec<ServiceLimits> =
+            file.services.iter().map(|s| wanted(&s.name, 200 << 20, Some(300 << 20))).collect();
         let target = std::env::temp_dir().join(format!("sampler-override-{}.yml", std::process::id()));
         std::fs::write(&target, text(&file, &[name], &list)).unwrap();
         let merged = load(&sources(vec![path.clone(), target.clone()])).unwrap();
