@@ -64,6 +64,35 @@ fn is_above(path: &str, other: &str) -> bool {
 }
 
 /// The groups among the cgroups of one host. An ancestor rises with what is in it and is no member.
+///
+/// ```
+/// use std::sync::Arc;
+///
+/// use sampler::analysis::groups::{GroupKind, groups};
+/// use sampler::analysis::rises::Rises;
+/// use sampler::model::fields::{FieldId, Table};
+/// use sampler::model::recording::{Series, Subject};
+/// use sampler::model::sample::Row;
+///
+/// // Health checks: 40 MiB for five seconds, each minute, at the same time.
+/// let checked = |path: &str| {
+///     let subject = Subject { cgroup: path.into(), id: 1, process: None };
+///     let mut series = Series::new(Arc::new(subject), Table::Samples);
+///     for second in 0..1800 {
+///         let mut row = Row::new(1);
+///         let checks = (7..12).contains(&(second % 60));
+///         row.put(FieldId::Current.field(), if checks { 140 << 20 } else { 100 << 20 });
+///         series.push(second * 1_000_000, &row);
+///     }
+///     let mut rises = Rises::default();
+///     rises.feed(&series);
+///     rises
+/// };
+/// let (a, b) = (checked("/a"), checked("/b"));
+/// let found = groups(&[("/a", &a), ("/b", &b)]);
+/// assert_eq!((found[0].kind, found[0].members.len()), (GroupKind::Periodic, 2));
+/// assert_eq!(found[0].period_s.map(f64::round), Some(60.0));
+/// ```
 pub fn groups(cgroups: &[(&str, &Rises)]) -> Vec<Group> {
     let mut found = periodic(cgroups);
     found.extend(started(cgroups));

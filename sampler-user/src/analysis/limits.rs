@@ -29,7 +29,7 @@ pub struct Bounds<'a> {
 }
 
 impl<'a> Bounds<'a> {
-    /// The limit that is reached first by what cannot be reclaimed of a cgroup, of which it holds `unreclaimable` bytes; and whose it
+    /// The limit, bytes, that is reached first by what cannot be reclaimed of a cgroup, of which it holds `unreclaimable` bytes; and whose it
     /// is. Page cache is no part of `unreclaimable`: the kernel counts it as available already.
     pub fn tightest(&self, unreclaimable: Option<f64>) -> Option<(&'a str, f64)> {
         let machine = unreclaimable
@@ -45,7 +45,20 @@ impl<'a> From<Option<(&'a str, f64)>> for Bounds<'a> {
     }
 }
 
-/// The limit as the cgroup sees it, and whose it is; `None` when nobody has one.
+/// The limit as the cgroup sees it, bytes, and whose it is: that of an ancestor less what others hold of it. `None` when nobody has
+/// one, or where the cgroup itself is not in `rooms`.
+///
+/// ```
+/// use sampler::analysis::limits::{Headroom, nearest};
+///
+/// let rooms = [
+///     ("/pod".to_owned(), Headroom { current: 90.0, limit: 100.0 }),
+///     ("/pod/a".to_owned(), Headroom { current: 30.0, limit: 64.0 }),
+///     ("/pod/b".to_owned(), Headroom { current: 60.0, limit: f64::INFINITY }),
+/// ];
+/// // The pod has 100, of which others hold 60: 40 are left to /pod/a, less than its own 64.
+/// assert_eq!(nearest("/pod/a", &rooms.into()), Some(("/pod", 40.0)));
+/// ```
 pub fn nearest<'a>(path: &'a str, rooms: &BTreeMap<String, Headroom>) -> Option<(&'a str, f64)> {
     let own = rooms.get(path)?.current;
     let mut best: Option<(&str, f64)> = None;

@@ -37,6 +37,33 @@ struct Followed {
 }
 
 /// What was seen of the cgroups of one host. Its memory is bounded by their number, not by that of the rows.
+///
+/// ```
+/// use std::sync::Arc;
+///
+/// use sampler::analysis::leak::detectors::Class;
+/// use sampler::analysis::survey::Survey;
+/// use sampler::model::fields::{FieldId, Table};
+/// use sampler::model::recording::{Series, Subject};
+/// use sampler::model::sample::Row;
+///
+/// let web = Subject { cgroup: "/web".into(), id: 1, process: None };
+/// let mut series = Series::new(Arc::new(web), Table::Samples);
+/// for second in 0..3600 {
+///     let mut row = Row::new(1);
+///     let anon = (64 << 20) + second * 50_000;
+///     for (id, bytes) in [(FieldId::Current, anon), (FieldId::Anon, anon), (FieldId::Max, 1 << 30)] {
+///         row.put(id.field(), bytes);
+///     }
+///     series.push(second as i64 * 1_000_000, &row);
+/// }
+/// let mut survey = Survey::default();
+/// survey.push(&series);
+/// let findings = survey.finish(&[], &|_| true, &|_| None);
+/// let verdict = &findings.verdicts["/web"];
+/// assert_eq!(verdict.verdict, Class::Leak, "{:?}", verdict.evidence);
+/// assert!((verdict.rate_bytes_per_s.unwrap() - 50_000.0).abs() < 500.0);
+/// ```
 #[derive(Default)]
 pub struct Survey {
     cgroups: BTreeMap<String, Followed>,

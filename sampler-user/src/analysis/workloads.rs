@@ -27,6 +27,19 @@ const BY_CHANCE: f64 = 0.05;
 
 /// What a cgroup is called without what is another at each start: by the names that its runtime gave, or else by its path.
 /// `None` when nothing but ids is left.
+///
+/// ```
+/// use sampler::analysis::workloads::workload;
+/// use sampler::model::identity::Identity;
+///
+/// let web = Identity {
+///     project: Some("shop".into()),
+///     service: Some("web".into()),
+///     ..Identity::container("docker", "c401884006")
+/// };
+/// assert_eq!(workload("/docker/c401884006", Some(&web)).as_deref(), Some("shop/web"));
+/// assert_eq!(workload("/system.slice/nginx.service", None).as_deref(), Some("/system.slice/nginx.service"));
+/// ```
 pub fn workload(path: &str, who: Option<&Identity>) -> Option<String> {
     who.and_then(by_name).or_else(|| by_path(path))
 }

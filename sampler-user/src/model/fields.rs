@@ -495,6 +495,15 @@ pub fn count(table: Table) -> usize {
 }
 
 /// The field with this column or full name, if any.
+///
+/// ```
+/// use sampler::model::fields::{FieldId, Table, Unit, find};
+///
+/// let anon = find(Table::Samples, "anon").unwrap();
+/// assert_eq!((anon.name, anon.unit), ("memory.stat.anon", Unit::Bytes));
+/// assert_eq!(anon.column, FieldId::Anon.field().column);
+/// assert!(find(Table::Host, "anon_of_nobody").is_none());
+/// ```
 pub fn find(table: Table, name: &str) -> Option<&'static Field> {
     of(table).find(|field| field.column == name || field.name == name)
 }

@@ -54,7 +54,26 @@ pub struct Verdict {
     pub needs_s: Option<f64>,
 }
 
-/// Judges what was tracked of a cgroup.
+/// Judges what was tracked of a cgroup; `None` before it has a row with memory in it.
+///
+/// ```
+/// use sampler::analysis::leak::detectors::Class;
+/// use sampler::analysis::leak::track::Track;
+/// use sampler::analysis::leak::verdict::judge;
+/// use sampler::model::fields::FieldId;
+///
+/// let mut track = Track::default();
+/// assert!(judge(&mut track, None).is_none());
+/// // 1 MiB a minute, a row a second; only its size was read.
+/// for second in 0..3600_u64 {
+///     let held = (100 << 20) + second * (1 << 20) / 60;
+///     track.row(second as i64 * 1_000_000, false, |id| (id == FieldId::Current).then_some(held));
+/// }
+/// let verdict = judge(&mut track, Some(("/web", 256e6))).unwrap();
+/// assert_eq!(verdict.verdict, Class::Leak);
+/// // It holds 160 MiB of 256 MB, and 17 476 bytes come each second.
+/// assert!((verdict.time_to_limit_s.unwrap() / 5049.0 - 1.0).abs() < 0.05);
+/// ```
 ///
 /// The detectors do not know the machine's end: what is left of it is left to all, and one that empties it is not yet one
 /// that grows. It counts for the time that is left, and it makes an alarm earlier, never later.

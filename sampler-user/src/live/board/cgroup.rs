@@ -31,7 +31,7 @@ pub struct Point {
     pub file: Option<u64>,
     /// Swap in use.
     pub swap: Option<u64>,
-    /// Its own limit; [`UNLIMITED`] is none.
+    /// Its own limit; [`UNLIMITED`](crate::model::fields::UNLIMITED) is none.
     pub max: Option<u64>,
     /// Total time of waiting for memory, microseconds.
     pub stalled_us: Option<u64>,

@@ -19,12 +19,12 @@ use crate::model::units::printable;
 pub use self::change::Change;
 pub use self::value::{Takes, Value};
 
-/// LineKind is wrong with a line, or with the file.
+/// What is wrong with a line, or with the file.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Problem {
     /// Line, from 1; absent for the whole file.
     pub line: Option<usize>,
-    /// LineKind, and what to do.
+    /// What, and what to do.
     pub what: String,
     /// The line to write instead, where that is plain.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -54,11 +54,11 @@ pub struct Config {
     pub kind: Kind,
     /// How it is encoded.
     pub encoding: Encoding,
-    /// LineKind is in force: `section.key`, as the table of keys spells them.
+    /// What is in force: `section.key`, as the table of keys spells them.
     pub effective: BTreeMap<String, Value>,
     /// The lines that do nothing, from 1.
     pub ineffective: Vec<usize>,
-    /// LineKind is to be said, by line.
+    /// What is to be said, by line.
     pub problems: Vec<Problem>,
     #[serde(skip)]
     text: Vec<char>,
@@ -73,7 +73,15 @@ impl Default for Config {
 }
 
 impl Config {
-    /// Reads any bytes.
+    /// Reads any bytes; what WSL would not understand is a problem of the result, no error.
+    ///
+    /// ```
+    /// use sampler::model::wslconfig::{Config, Kind};
+    ///
+    /// let config = Config::read(b"[wsl2]\nmemory=6GB\nswap\n", Kind::Wslconfig);
+    /// assert_eq!(config.ineffective, [3]);
+    /// assert!(config.get("wsl2", "memory").is_some() && config.get("wsl2", "swap").is_none());
+    /// ```
     pub fn read(bytes: &[u8], kind: Kind) -> Config {
         let (encoding, text) = decode(bytes);
         let text: Vec<char> = text.chars().collect();
@@ -260,7 +268,7 @@ impl Reading {
         }
     }
 
-    /// LineKind a key is that WSL does not know where it stands.
+    /// What a key is that WSL does not know where it stands.
     fn unknown(&self, setting: &Setting) -> (String, Option<String>) {
         let (key, section) = (printable(&setting.key), printable(&setting.section));
         let meant = mend::meant(&setting.section, &setting.key, self.kind);
@@ -324,7 +332,7 @@ impl Reading {
     }
 }
 
-/// LineKind is to be said of a line that is in force but says something else than it seems.
+/// What is to be said of a line that is in force but says something else than it seems.
 fn remark(known: &Key, setting: &Setting, value: &Value, kind: Kind) -> Option<(String, Option<String>)> {
     let name = known.name;
     if setting.is_escaped && matches!(known.takes, Takes::Path) {

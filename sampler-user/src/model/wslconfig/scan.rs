@@ -12,11 +12,11 @@ pub struct Entry {
     pub line: usize,
     /// Where the line begins, chars.
     pub start: usize,
-    /// LineKind it is.
+    /// What it is.
     pub what: LineKind,
 }
 
-/// LineKind a line is to WSL.
+/// What a line is to WSL.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum LineKind {
     /// `[name]`.
@@ -30,7 +30,7 @@ pub enum LineKind {
 /// A `key=value`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Setting {
-    /// LineKind WSL holds for the section.
+    /// What WSL holds for the section.
     pub section: String,
     /// The key.
     pub key: String,
