@@ -102,9 +102,9 @@ fn step(text: &str) -> Result<Step, String> {
 }
 
 /// Runs the command.
-pub fn run(args: Args) -> anyhow::Result<ExitCode> {
+pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let layout = Layout::detect()?;
-    let out = args.out.unwrap_or_else(data_folder);
+    let out = args.out.clone().unwrap_or_else(data_folder);
     let selection = Selection::new(&args.cgroup, &args.exclude).context("read --cgroup and --exclude")?;
     let reserve = match args.reserve {
         Some(reserve) => reserve,
@@ -137,7 +137,7 @@ pub fn run(args: Args) -> anyhow::Result<ExitCode> {
             // Of all cgroups: who pushed whom has to be seen.
             protect: !args.no_protect,
             probe: args.probe,
-            names: NameSources { ask: true, docker_socket: args.docker_socket },
+            names: NameSources { ask: true, docker_socket: args.docker_socket.clone() },
             ..Config::new(layout)
         },
         rotation: Rotation::default(),

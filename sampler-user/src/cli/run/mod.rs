@@ -59,7 +59,7 @@ pub struct Args {
 const INTERVAL: Duration = Duration::from_millis(10);
 
 /// Runs the command.
-pub fn run(args: Args) -> anyhow::Result<ExitCode> {
+pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let out = args.out.clone().unwrap_or_else(|| fresh_folder("run"));
     let ending = caged(args, &out)?;
     say(&report(&out, Some(&ending))?);
@@ -73,7 +73,7 @@ pub fn code(status: ExitStatus) -> u8 {
 }
 
 /// Runs a command in its cgroup under the recorder; returns how it ended.
-pub fn caged(mut args: Args, out: &Path) -> anyhow::Result<Ending> {
+pub fn caged(args: &Args, out: &Path) -> anyhow::Result<Ending> {
     let layout = Layout::detect()?;
     let paper = args.report.as_deref().map(Paper::open).transpose()?;
     let cage = match Cage::new(&layout, &CageLimits { max: args.memory_max, high: args.memory_high }) {
@@ -90,10 +90,11 @@ pub fn caged(mut args: Args, out: &Path) -> anyhow::Result<Ending> {
         None => own_cgroup(&layout)?,
     };
     let escaped = globset::escape(&cgroup);
-    args.what.cgroup = vec![escaped.clone(), format!("{escaped}/**")];
+    let mut what = args.what.clone();
+    what.cgroup = vec![escaped.clone(), format!("{escaped}/**")];
     let agent = Agent {
         out: out.to_owned(),
-        config: args.what.config(layout.clone(), false, INTERVAL)?,
+        config: what.config(layout.clone(), false, INTERVAL)?,
         rotation: Rotation::default(),
         retention: Retention::default(),
         on_oom: None,
@@ -102,7 +103,7 @@ pub fn caged(mut args: Args, out: &Path) -> anyhow::Result<Ending> {
         guard: None,
     };
     let doors = cage.as_ref().map(|cage| cage.doors(&layout)).unwrap_or_default();
-    let (command, recording) = (args.command, out.to_owned());
+    let (command, recording) = (args.command.clone(), out.to_owned());
     let ending = runtime()?.block_on(async {
         let (ended_in, ending_out) = tokio::sync::oneshot::channel();
         // Polled first when the recorder listens: a kill in the first microsecond is seen.
