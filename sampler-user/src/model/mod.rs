@@ -9,6 +9,7 @@ pub mod paths;
 pub mod recording;
 pub mod sample;
 pub mod sink;
+pub mod table;
 pub mod time;
 pub mod units;
 pub mod word;
