@@ -63,8 +63,8 @@ fn a_working_set_that_was_killed_is_raised_and_a_leak_never() {
         let cause = truth(&folder, "cause").unwrap();
         let limited = truth(&folder, "limit_cgroup");
         let suspect = truth(&folder, "suspect");
-        let told = limits(&advise(&[folder.to_str().unwrap(), "--all"]));
-        for (path, state, before, after) in &told {
+        let advice = limits(&advise(&[folder.to_str().unwrap(), "--all"]));
+        for (path, state, before, after) in &advice {
             let is_limited = limited.as_ref() == Some(path);
             let rose = before.zip(*after).is_some_and(|(before, after)| after > before);
             if matches!(&*cause, "limit-too-low" | "burst" | "load-spike") && is_limited {
@@ -96,15 +96,15 @@ fn limits_fit_the_budget_or_it_says_what_is_missing() {
         let sum = |document: &Value| document["totals"]["after"].as_u64().unwrap();
         let asked = sum(&free) - sum(&free) / 50;
         let output = sampler(&[folder, "--all", "--min-watch", "1s", "--json", "--budget", &asked.to_string()]);
-        let told: Value = serde_json::from_slice(&output.stdout).unwrap();
-        match told["budget"]["missing"].as_u64() {
+        let advice: Value = serde_json::from_slice(&output.stdout).unwrap();
+        match advice["budget"]["missing"].as_u64() {
             Some(missing) => {
                 assert_eq!(output.status.code(), Some(1), "{folder}");
-                assert_eq!(missing, told["budget"]["needed"].as_u64().unwrap() - asked);
+                assert_eq!(missing, advice["budget"]["needed"].as_u64().unwrap() - asked);
             }
             None => {
                 fitted += 1;
-                assert!(output.status.success() && sum(&told) <= asked, "{folder}: {} of {asked}", sum(&told));
+                assert!(output.status.success() && sum(&advice) <= asked, "{folder}: {} of {asked}", sum(&advice));
             }
         }
     }
@@ -128,14 +128,14 @@ fn shop(swap: u64) -> (tempfile::TempDir, String, String) {
 #[test]
 fn a_stack_is_cut_to_what_it_needs() {
     let (_dir, home, compose) = shop(2 << 30);
-    let told = advise(&[&[&*home, "--compose", &compose], &ENOUGH[..]].concat());
-    assert_eq!(told["format"], "sampler.advise.v1");
-    for ((path, state, before, after), most) in limits(&told).iter().zip([840, 425, 208, 205, 104]) {
+    let advice = advise(&[&[&*home, "--compose", &compose], &ENOUGH[..]].concat());
+    assert_eq!(advice["format"], "sampler.advise.v1");
+    for ((path, state, before, after), most) in limits(&advice).iter().zip([840, 425, 208, 205, 104]) {
         let (before, after) = (before.unwrap(), after.unwrap());
         assert_eq!(state, "too-high", "{path}");
         assert!(after > most * MIB && after < most * MIB * 5 / 4 + 4 * MIB && after < before, "{path}: {after}");
     }
-    assert_eq!(told["totals"]["before"], (2048 + 1024 + 1024 + 512 + 256) * MIB);
+    assert_eq!(advice["totals"]["before"], (2048 + 1024 + 1024 + 512 + 256) * MIB);
     let page = text(&[&[&*home, "--compose", &compose, "--why"], &ENOUGH[..]].concat());
     for part in [
         "shop/backend",
@@ -148,22 +148,22 @@ fn a_stack_is_cut_to_what_it_needs() {
     ] {
         assert!(page.contains(part), "{part}: {page}");
     }
-    let checks: Vec<&str> = told["checks"].as_array().unwrap().iter().map(|c| c["check"].as_str().unwrap()).collect();
+    let checks: Vec<&str> = advice["checks"].as_array().unwrap().iter().map(|c| c["check"].as_str().unwrap()).collect();
     for check in ["health-checks", "settings", "image"] {
         assert!(checks.contains(&check), "{check}: {checks:?}");
     }
     assert!(!checks.contains(&"no-swap") && !checks.contains(&"total"), "{checks:?}");
     let postgres =
-        told["checks"].as_array().unwrap().iter().find(|c| c["evidence"].as_str().unwrap().contains("PostgreSQL"));
+        advice["checks"].as_array().unwrap().iter().find(|c| c["evidence"].as_str().unwrap().contains("PostgreSQL"));
     assert!(postgres.unwrap()["change"][0].as_str().unwrap().contains("shared_buffers=64MB"), "{postgres:?}");
     // Without swap it says so, and gives none.
     let (_dir, home, compose) = shop(0);
-    let told = advise(&[&[&*home, "--compose", &compose], &ENOUGH[..]].concat());
-    assert!(told["checks"].as_array().unwrap().iter().any(|c| c["check"] == "no-swap"), "{}", told["checks"]);
+    let advice = advise(&[&[&*home, "--compose", &compose], &ENOUGH[..]].concat());
+    assert!(advice["checks"].as_array().unwrap().iter().any(|c| c["check"] == "no-swap"), "{}", advice["checks"]);
     assert!(
-        told["docker_update"][0].as_str().unwrap().contains("--memory 1024m --memory-swap 1024m"),
+        advice["docker_update"][0].as_str().unwrap().contains("--memory 1024m --memory-swap 1024m"),
         "{}",
-        told["docker_update"]
+        advice["docker_update"]
     );
 }
 
@@ -240,9 +240,9 @@ fn the_override_is_a_new_file_and_the_users_stays() {
     fs::write(folder.join(".env"), "REDIS=300m\n").unwrap();
     fs::write(folder.join("other.env"), "REDIS=400m\n").unwrap();
     let redis = |more: &[&str]| {
-        let told = advise(&[&[home.as_str(), "--compose", project], more].concat());
-        assert_eq!(told["compose"]["files"].as_array().unwrap().len(), 2);
-        let services = told["compose"]["services"].as_array().unwrap().clone();
+        let advice = advise(&[&[home.as_str(), "--compose", project], more].concat());
+        assert_eq!(advice["compose"]["files"].as_array().unwrap().len(), 2);
+        let services = advice["compose"]["services"].as_array().unwrap().clone();
         services.iter().find(|service| service["name"] == "redis").unwrap()["limit_bytes"].as_u64().unwrap() / MIB
     };
     let other = folder.join("other.env");
@@ -320,9 +320,9 @@ fn wslconfig_and_drop_ins_are_written_down() {
     ] {
         assert!(page.contains(part), "{part}: {page}");
     }
-    let told = advise(&[&[&*home, "--wslconfig", file.to_str().unwrap()], &ENOUGH[..]].concat());
-    assert_eq!(told["wslconfig"]["effective"]["wsl2.memory"], 6u64 << 30);
-    assert_eq!(told["wslconfig"]["ineffective"][0], 3);
+    let advice = advise(&[&[&*home, "--wslconfig", file.to_str().unwrap()], &ENOUGH[..]].concat());
+    assert_eq!(advice["wslconfig"]["effective"]["wsl2.memory"], 6u64 << 30);
+    assert_eq!(advice["wslconfig"]["ineffective"][0], 3);
     // The new one is written in the encoding of the old one, and never over a file.
     let new = dir.path().join("new.wslconfig");
     let args = [&home, "--wslconfig", file.to_str().unwrap(), "--new-wslconfig", new.to_str().unwrap()];
@@ -363,7 +363,7 @@ fn wslconfig_and_drop_ins_are_written_down() {
 }
 
 #[test]
-fn what_docker_keeps_is_told_and_removed_only_after_a_yes() {
+fn what_docker_keeps_is_listed_and_removed_only_after_a_yes() {
     use std::io::{Read, Write};
     let (dir, home, _) = shop(2 << 30);
     let socket = dir.path().join("docker.sock");
@@ -381,7 +381,7 @@ fn what_docker_keeps_is_told_and_removed_only_after_a_yes() {
             stream.write_all((head + body).as_bytes()).unwrap();
         }
     });
-    // A docker that writes down what it was told.
+    // A docker that writes down its arguments.
     let (bin, log) = (dir.path().join("bin"), dir.path().join("log"));
     fs::create_dir(&bin).unwrap();
     fs::write(bin.join("docker"), format!("#!/bin/sh\necho \"$@\" >> '{}'\n", log.display())).unwrap();
@@ -407,8 +407,8 @@ fn what_docker_keeps_is_told_and_removed_only_after_a_yes() {
     run(&["--apply"], "n\n\n");
     assert!(!log.exists(), "nor after a no");
     run(&["--apply"], "n\nyes\n");
-    let told = format!("--host unix://{} builder prune --force\n", socket.display());
-    assert_eq!(fs::read_to_string(&log).unwrap(), told, "of the daemon that was asked");
+    let arguments = format!("--host unix://{} builder prune --force\n", socket.display());
+    assert_eq!(fs::read_to_string(&log).unwrap(), arguments, "of the daemon that was asked");
     run(&["--apply", "--yes"], "");
     assert_eq!(fs::read_to_string(&log).unwrap().lines().count(), 3);
 }

@@ -1,85 +1,27 @@
 //! `sampler advise` by how long it watched: seconds, a week, and what was killed while it grew.
 #![allow(clippy::unwrap_used, reason = "a test panics")]
 
+#[path = "support/journal.rs"]
+mod journal;
+#[path = "support/stack.rs"]
+mod stack;
+
 use std::fs;
 use std::path::Path;
 use std::process::Command;
 
-use sampler::model::event::{Event, EventKind};
-use sampler::model::fields::{FieldId, UNLIMITED};
-use sampler::model::identity::Identity;
-use sampler::model::recording::Subject;
-use sampler::model::sample::{PassHead, PassKind, Row};
-use sampler::model::sink::Sink;
 use serde_json::Value;
 
-#[path = "support/journal.rs"]
-mod journal;
+use self::stack::{Container, MIB, Machine};
 
-const MIB: u64 = 1 << 20;
-
-/// A container: name, image, limit in MiB (0 is none), and what it holds at a second, bytes.
-struct Fake {
-    name: String,
-    image: &'static str,
-    limit: u64,
-    holds: Box<dyn Fn(u64) -> u64>,
-}
-
-fn fake(name: impl Into<String>, image: &'static str, limit: u64, holds: impl Fn(u64) -> u64 + 'static) -> Fake {
-    Fake { name: name.into(), image, limit, holds: Box::new(holds) }
+fn fake(name: impl Into<String>, image: &'static str, limit: u64, holds: impl Fn(u64) -> u64 + 'static) -> Container {
+    Container { name: name.into(), image, compose: None, limit, cache: 8, holds: Box::new(holds) }
 }
 
 /// Writes a recording of all of them at once on a machine with 16 GiB.
-fn write(dir: &Path, fakes: &[Fake], seconds: u64, step: u64) {
-    let mut origin = journal::origin();
-    origin.host = "shop".into();
-    let begin = origin.anchor.mono_ns;
-    let mut writer = journal::create(dir);
-    let path = |n: usize| format!("/docker/{}", format!("{:02x}", n + 17).repeat(32));
-    writer.subject(0, &Subject::host());
-    for (n, fake) in fakes.iter().enumerate() {
-        writer.subject(n as u32 + 1, &Subject { cgroup: path(n), id: n as u64 + 100, process: None });
-        let mut who = Identity::container("docker", &path(n)[8..]);
-        who.name = Some(fake.name.clone());
-        who.image = Some(fake.image.into());
-        writer.event(&Event { mono_ns: begin, cgroup: Some(path(n)), what: EventKind::Named(Box::new(who)) });
-    }
-    for second in (0..=seconds).step_by(step as usize) {
-        let mono_ns = begin + second * 1_000_000_000;
-        let head = PassHead { kind: PassKind::Full, mono_ns, rows: fakes.len() as u32 };
-        writer.pass(head);
-        for (n, fake) in fakes.iter().enumerate() {
-            let anon = (fake.holds)(second);
-            let mut row = Row::new(n as u32 + 1);
-            for (id, value) in [
-                (FieldId::Current, anon + 8 * MIB),
-                (FieldId::Anon, anon),
-                (FieldId::File, 8 * MIB),
-                (FieldId::InactiveFile, 8 * MIB),
-                (FieldId::ActiveFile, 0),
-                (FieldId::Max, if fake.limit == 0 { UNLIMITED } else { fake.limit * MIB }),
-                (FieldId::EventsMax, 0),
-                (FieldId::EventsOomKill, 0),
-            ] {
-                row.put(id.field(), value);
-            }
-            writer.row(head, &row);
-        }
-        let head = PassHead { kind: PassKind::Host, mono_ns, rows: 1 };
-        writer.pass(head);
-        let mut row = Row::new(0);
-        for (id, mib) in [
-            (FieldId::MemTotal, 16384),
-            (FieldId::MemAvailable, 9000),
-            (FieldId::SwapTotal, 2048),
-            (FieldId::SwapFree, 2048),
-        ] {
-            row.put(id.field(), mib * MIB);
-        }
-        writer.row(head, &row);
-    }
-    writer.flush(true);
+fn write(dir: &Path, fakes: &[Container], seconds: u64, step: u64) {
+    let machine = Machine { total: 16384 * MIB, available: 9000 * MIB, swap: 2048 * MIB };
+    stack::record(dir, &machine, fakes, (0..=seconds).step_by(step as usize));
 }
 
 fn sampler(args: &[&str]) -> String {
@@ -127,7 +69,7 @@ const WEEK_S: u64 = 7 * 86_400;
 fn after_85_seconds_of_a_healthy_stack_no_limit_is_lowered_and_no_setting_made() {
     let dir = tempfile::tempdir().unwrap();
     let images = ["postgres:15", "redis:7", "node:20", "eclipse-temurin:21", "nginx:1.25", "busybox"];
-    let fakes: Vec<Fake> = (0..18)
+    let fakes: Vec<Container> = (0..18)
         .map(|n| {
             let name = format!("shop-with-a-rather-long-name-for-a-service-{n}");
             fake(name, images[n % images.len()], [0, 64, 512][n / 6], move |s| (10 + n as u64) * MIB + s % 7 * 4096)
@@ -136,15 +78,15 @@ fn after_85_seconds_of_a_healthy_stack_no_limit_is_lowered_and_no_setting_made()
     let home = dir.path().join("rec");
     write(&home, &fakes, 85, 1);
     let home = home.to_str().unwrap();
-    let told = json(&["advise", home]);
-    for container in list(&told["containers"]) {
+    let advice = json(&["advise", home]);
+    for container in list(&advice["containers"]) {
         assert!(container["after"].is_null() && container["target"].is_null(), "{container}");
         assert_eq!(container["state"], "watch", "{container}");
         let until = container["watch_until"].as_str().unwrap();
-        assert!(until > told["to"].as_str().unwrap(), "{until}");
+        assert!(until > advice["to"].as_str().unwrap(), "{until}");
     }
-    assert!(!list(&told["checks"]).iter().any(|check| check["check"] == "settings"), "{}", told["checks"]);
-    assert!(list(&told["docker_update"]).is_empty() && list(&told["systemd"]).is_empty());
+    assert!(!list(&advice["checks"]).iter().any(|check| check["check"] == "settings"), "{}", advice["checks"]);
+    assert!(list(&advice["docker_update"]).is_empty() && list(&advice["systemd"]).is_empty());
     let page = sampler(&["advise", home]);
     assert!(page.contains("watch until") && page.contains("8 others: 8 to be watched for longer"), "{page}");
     assert!(page.lines().all(|line| line.chars().count() <= 80 && !line.contains("\u{1b}")), "{page}");
@@ -156,8 +98,8 @@ fn after_85_seconds_of_a_healthy_stack_no_limit_is_lowered_and_no_setting_made()
         .map(|fake| format!("  {0}:\n    image: {1}\n    container_name: {0}\n", fake.name, fake.image))
         .collect();
     fs::write(&compose, format!("services:\n{services}")).unwrap();
-    let told = json(&["advise", home, "--compose", compose.to_str().unwrap()]);
-    let text = told["compose"]["text"].as_str().unwrap();
+    let advice = json(&["advise", home, "--compose", compose.to_str().unwrap()]);
+    let text = advice["compose"]["text"].as_str().unwrap();
     assert!(!text.contains("mem_"), "{text}");
     let enough = json(&["advise", home, "--min-watch", "1m"]);
     assert!(list(&enough["containers"]).iter().any(|container| container["state"] == "too-high"), "{enough}");
@@ -166,7 +108,7 @@ fn after_85_seconds_of_a_healthy_stack_no_limit_is_lowered_and_no_setting_made()
 #[test]
 fn a_week_of_many_containers_gives_limits_that_hold_next_week_and_waste_little() {
     let dir = tempfile::tempdir().unwrap();
-    let mut fakes: Vec<Fake> =
+    let mut fakes: Vec<Container> =
         (0..24).map(|n| fake(format!("w{n}"), "busybox", [0, 4096][n as usize % 2], move |s| shape(n, 1, s))).collect();
     let at_rest = [
         ("postgres:15", 30, 192),
@@ -184,8 +126,8 @@ fn a_week_of_many_containers_gives_limits_that_hold_next_week_and_waste_little()
     }
     let home = dir.path().join("rec");
     write(&home, &fakes, WEEK_S, 120);
-    let told = json(&["advise", home.to_str().unwrap()]);
-    let of = |name: &str| list(&told["containers"]).iter().find(|container| container["title"] == name).unwrap();
+    let advice = json(&["advise", home.to_str().unwrap()]);
+    let of = |name: &str| list(&advice["containers"]).iter().find(|container| container["title"] == name).unwrap();
     let mut slacks = Vec::new();
     for n in 0..24 {
         let container = of(&format!("w{n}"));
@@ -216,8 +158,8 @@ fn a_week_of_many_containers_gives_limits_that_hold_next_week_and_waste_little()
 #[test]
 fn the_demo_is_growing_and_never_too_low() {
     let demo = Path::new(env!("CARGO_MANIFEST_DIR")).join("../data/recordings/demo");
-    let told = json(&["advise", demo.to_str().unwrap(), "--all"]);
-    let killed = list(&told["containers"]).iter().find(|container| container["kills"].as_u64() > Some(0)).unwrap();
+    let advice = json(&["advise", demo.to_str().unwrap(), "--all"]);
+    let killed = list(&advice["containers"]).iter().find(|container| container["kills"].as_u64() > Some(0)).unwrap();
     assert_eq!((&killed["state"], &killed["after"]), (&"growing".into(), &Value::Null), "{killed}");
     let page = sampler(&["advise", demo.to_str().unwrap(), "--all"]);
     let third = page.lines().nth(2).unwrap();
@@ -228,7 +170,7 @@ fn the_demo_is_growing_and_never_too_low() {
 fn a_leak_without_a_limit_knows_the_machines_end_as_analyze_does() {
     let dir = tempfile::tempdir().unwrap();
     let home = dir.path().join("rec");
-    let mut fakes: Vec<Fake> =
+    let mut fakes: Vec<Container> =
         (0..6).map(|n| fake(format!("calm{n}"), "busybox", 0, move |_| (20 + n) * MIB)).collect();
     fakes.push(fake("leaky", "busybox", 0, |s| 50 * MIB + s * 50_000));
     // A limit that the machine cannot fill any more is not what ends it.
@@ -240,11 +182,11 @@ fn a_leak_without_a_limit_knows_the_machines_end_as_analyze_does() {
     assert_eq!((&verdict["verdict"], &verdict["limit_owner"]), (&"leak".into(), &"".into()), "{verdict}");
     let left = verdict["time_to_limit_s"].as_f64().unwrap();
     let left = sampler::model::units::micros((left * 1e6) as u64);
-    let told = json(&["advise", home]);
-    let leaky = list(&told["containers"]).iter().find(|container| container["title"] == "leaky").unwrap();
+    let advice = json(&["advise", home]);
+    let leaky = list(&advice["containers"]).iter().find(|container| container["title"] == "leaky").unwrap();
     let why = leaky["reasons"][0].as_str().unwrap();
     assert!(leaky["state"] == "leak" && why.contains(&format!("fills the machine in {left}:")), "{why}, {left}");
-    let roomy = list(&told["containers"]).iter().find(|container| container["title"] == "roomy").unwrap();
+    let roomy = list(&advice["containers"]).iter().find(|container| container["title"] == "roomy").unwrap();
     let why = roomy["reasons"][0].as_str().unwrap();
     assert!(roomy["state"] == "leak" && why.contains("it fills the machine in"), "{why}");
     assert_eq!(roomy["after"], roomy["limit"]);

@@ -22,7 +22,7 @@ fn recordings() -> PathBuf {
 /// A row of a cgroup (path and number), or of the host, and its time.
 type At = (i64, Option<(String, u64)>, Row);
 
-/// What `record` would have told while this was recorded.
+/// What `record` would have announced while this was recorded.
 fn alerts(dir: &Path) -> Vec<Alert> {
     let mut recording = Recording::open(dir).unwrap();
     let mut rows: Vec<At> = Vec::new();
@@ -51,7 +51,7 @@ fn alerts(dir: &Path) -> Vec<Alert> {
     // As the recorder does it: its detectors read along, and what they say is an event.
     let mut live = Live::new(&[]);
     let mut numbers = BTreeMap::new();
-    let (mut told, mut next) = (Vec::new(), i64::MIN);
+    let (mut announced, mut next) = (Vec::new(), i64::MIN);
     for (time, subject, row) in &rows {
         while let Some(event) = events.next_if(|event| event.time_us <= *time) {
             board.hear(event.time_us, &event.event);
@@ -80,12 +80,12 @@ fn alerts(dir: &Path) -> Vec<Alert> {
         board.feed(subject.as_ref().map(|(path, id)| (path.as_str(), *id)), *time, row);
         if *time >= next {
             next = time + 5_000_000;
-            told.extend(watch.look(&board, &board.lines(board.now_us)));
+            announced.extend(watch.look(&board, &board.lines(board.now_us)));
         }
     }
     events.for_each(|event| board.hear(event.time_us, &event.event));
-    told.extend(watch.look(&board, &board.lines(board.now_us)));
-    told
+    announced.extend(watch.look(&board, &board.lines(board.now_us)));
+    announced
 }
 
 #[test]
@@ -104,16 +104,16 @@ fn spoken(name: &str) -> (Vec<String>, Vec<String>, (usize, usize)) {
     let text = std::fs::read_to_string(folder.join("corpus.json")).unwrap();
     let document: serde_json::Value = serde_json::from_str(&text).unwrap();
     let all = alerts(&folder);
-    let told = |truth: &&serde_json::Value| {
+    let announced = |truth: &&serde_json::Value| {
         let of_it = |alert: &&Alert| alert.raised && alert.cgroup == truth["cgroup"].as_str().unwrap();
         let line = |alert: &Alert| format!("{} {}", truth["name"].as_str().unwrap(), alert.kind);
         all.iter().filter(of_it).map(line).collect::<Vec<_>>()
     };
     let truths = document["traces"].as_array().unwrap();
     let (leaks, others): (Vec<_>, Vec<_>) = truths.iter().partition(|truth| truth["class"] == "leak");
-    let silent = leaks.iter().filter(|truth| told(truth).is_empty());
+    let silent = leaks.iter().filter(|truth| announced(truth).is_empty());
     let silent = silent.map(|truth| truth["name"].as_str().unwrap().to_owned()).collect();
-    (others.iter().flat_map(told).collect(), silent, (leaks.len(), others.len()))
+    (others.iter().flat_map(announced).collect(), silent, (leaks.len(), others.len()))
 }
 
 #[test]
@@ -137,7 +137,7 @@ fn few_alerts_come_of_services_that_do_not_leak() {
 }
 
 #[test]
-fn a_kill_is_told() {
-    let told = alerts(&recordings().join("demo"));
-    assert!(told.iter().any(|alert| alert.kind == "oom_kill" && alert.raised), "{told:?}");
+fn a_kill_is_announced() {
+    let announced = alerts(&recordings().join("demo"));
+    assert!(announced.iter().any(|alert| alert.kind == "oom_kill" && alert.raised), "{announced:?}");
 }

@@ -55,7 +55,7 @@ fn recording(dir: &std::path::Path, seconds: u64, cgroups: &[Cgroup<'_>]) -> Str
 }
 
 #[test]
-fn a_leak_is_told_from_cache_garbage_and_rest() {
+fn a_leak_differs_from_cache_garbage_and_rest() {
     let dir = tempfile::tempdir().unwrap();
     let out = recording(
         dir.path(),
@@ -282,7 +282,7 @@ fn what_rises_together_is_a_group() {
 }
 
 #[test]
-fn hosts_are_told_apart_in_one_folder_and_their_restarts_are_one_workload() {
+fn hosts_are_kept_apart_in_one_folder_and_their_restarts_are_one_workload() {
     let dir = tempfile::tempdir().unwrap();
     let out = dir.path().join("fleet").to_str().unwrap().to_owned();
     let other = dir.path().join("other").to_str().unwrap().to_owned();
@@ -378,16 +378,16 @@ mod foreign {
         assert!(say().contains("there is no column `time`"), "{}", say());
         write(&file, "cgroup", "time", "99");
         assert!(say().contains("have version 99"), "{}", say());
-        // A page of the file changed: a sentence, or other numbers where nothing can tell; never a panic.
-        let mut told = 0;
+        // A page of the file changed: a sentence, or other numbers where nothing can detect it; never a panic.
+        let mut detected = 0;
         for at in (4..good.len() - 8).step_by(good.len() / 40) {
             let mut bytes = good.clone();
             bytes[at] ^= 0x55;
             std::fs::write(&file, &bytes).unwrap();
             let output = sampler(&["analyze", file.to_str().unwrap()]);
             assert!(output.status.code().is_some(), "{}", text(&output.stderr));
-            told += usize::from(text(&output.stdout).contains("the file is damaged; copy it again"));
+            detected += usize::from(text(&output.stdout).contains("the file is damaged; copy it again"));
         }
-        assert!(told > 10, "{told} of 40 were told");
+        assert!(detected > 10, "{detected} of 40 were detected");
     }
 }

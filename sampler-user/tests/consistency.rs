@@ -213,7 +213,7 @@ impl Said {
                 }
             }
             let advised = find(&self.advise["containers"], path);
-            // A service is told once, by its last container.
+            // A service is named once, by its last container.
             if let Some(advised) = advised {
                 if advised["limit"] != *limit {
                     wrong.push(format!("{path}: its limit is {limit}, advise says {}", advised["limit"]));
@@ -288,7 +288,7 @@ fn untrue(said: &Said) -> Vec<String> {
                 ));
             }
             if page["loop"]["brief"] == true && page["confidence"].as_f64().unwrap() > 0.6 {
-                wrong.push(format!("{name}: too sure of what cannot be told apart: {}", page["confidence"]));
+                wrong.push(format!("{name}: too sure of what cannot be distinguished: {}", page["confidence"]));
             }
         }
     }
@@ -397,7 +397,7 @@ fn a_page_made_right_after_the_first_kill_says_that_one_life_is_not_enough() {
         assert!(page["confidence"].as_f64().unwrap() < 0.8, "{name}: {}", page["confidence"]);
         let unknown = page["unknown"].to_string();
         assert!(
-            unknown.contains("is not enough to tell a leak"),
+            unknown.contains("is not enough to distinguish a leak"),
             "{name}: {} {} {unknown}",
             page["cause"],
             page["verdict"]
@@ -417,9 +417,9 @@ fn a_page_made_right_after_the_second_kill_says_leak_and_is_not_sure() {
     for (name, kill) in [("shop/worker", 700 + 150 + 133), ("shop/backend", 50 + 1310 + 1235)] {
         let dir = tempfile::tempdir().unwrap();
         loops::write(dir.path(), kill + 5);
-        let told = json(&["postmortem", dir.path().to_str().unwrap(), "--all", "--json"]);
+        let pages = json(&["postmortem", dir.path().to_str().unwrap(), "--all", "--json"]);
         let of = |page: &&Value| page["names"][page["victims"][0]["cgroup"].as_str().unwrap()] == name;
-        let page = list(&told["incidents"]).iter().rfind(of).unwrap();
+        let page = list(&pages["incidents"]).iter().rfind(of).unwrap();
         assert_eq!((&page["loop"]["kills"], &page["cause"]), (&2.into(), &"leak".into()), "{}", page["verdict"]);
         assert!(page["confidence"].as_f64().unwrap() < 0.8, "two lives are no certainty: {}", page["confidence"]);
     }

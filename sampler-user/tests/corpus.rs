@@ -11,25 +11,26 @@ use sampler::analysis::leak::verdict::judge;
 use sampler::model::fields::Table;
 use sampler::store::scan::{Query, Recording};
 
-/// Known defects of a recording: what is called a leak and is none, and leaks that are not told.
+/// Known defects of a recording: what is called a leak and is none, and leaks that are not found.
 struct Known {
-    told: &'static [&'static str],
+    false_alarms: &'static [&'static str],
     missed: &'static [&'static str],
 }
 
 #[test]
-fn programs_that_leak_are_told_and_others_are_not() {
-    // A kernel that does not tell slab apart (cgroup v1) cannot tell names that it remembers from memory that is lost; V8 grows its
+fn programs_that_leak_are_found_and_others_are_not() {
+    // A kernel that does not split slab (cgroup v1) cannot distinguish names that it remembers from memory that is lost; V8 grows its
     // heap for longer than the half hour that was recorded.
-    let known = Known { told: &["c-dentries-1", "node-steady-1", "node-steady-2"], missed: &[] };
+    let known = Known { false_alarms: &["c-dentries-1", "node-steady-1", "node-steady-2"], missed: &[] };
     assert_eq!(judged("corpus", &known), (24, 24));
 }
 
 #[test]
-fn services_that_leak_are_told_and_others_are_not() {
+fn services_that_leak_are_found_and_others_are_not() {
     // Heaps that no collection has reached in half an hour, and shared buffers that were not full at its end; heaps of Java that grow
     // by stairs to their largest size, and lose all at once.
-    let known = Known { told: &["jvm-idle-1", "jvm-idle-2", "sql-sort-1"], missed: &["jvm-map-1", "jvm-classes-1"] };
+    let known =
+        Known { false_alarms: &["jvm-idle-1", "jvm-idle-2", "sql-sort-1"], missed: &["jvm-map-1", "jvm-classes-1"] };
     assert_eq!(judged("services", &known), (26, 22));
 }
 
@@ -49,7 +50,7 @@ fn judged(name: &str, known: &Known) -> (usize, usize) {
         let limit = truth["limit_bytes"].as_f64().map(|bytes| (path, bytes));
         let verdict = judge(tracks.get_mut(path).unwrap(), limit).unwrap();
         let says = verdict.verdict == Class::Leak;
-        let is_known = if says { known.told } else { known.missed }.contains(&name);
+        let is_known = if says { known.false_alarms } else { known.missed }.contains(&name);
         let right = says == (truth["class"] == "leak");
         assert!(
             right != is_known,

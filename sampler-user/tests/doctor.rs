@@ -1,4 +1,4 @@
-//! `sampler doctor` on hosts that are laid out as files: what each is told, word for word. `SAMPLER_BLESS=1` writes it again.
+//! `sampler doctor` on hosts that are laid out as files: the report of each, word for word. `SAMPLER_BLESS=1` writes it again.
 #![allow(clippy::unwrap_used, reason = "a test panics")]
 
 use std::fs;
@@ -24,7 +24,7 @@ fn check(root: &Path, name: &str) -> Value {
 }
 
 #[test]
-fn each_host_is_told_what_it_is_and_what_it_lacks() {
+fn each_host_is_shown_what_it_is_and_what_it_lacks() {
     for host in ["wsl-hybrid", "wsl-v2", "debian"] {
         let (text, code) = doctor(&hosts().join(host), &[]);
         let kept = hosts().join(format!("{host}.txt"));

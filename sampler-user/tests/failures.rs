@@ -96,7 +96,7 @@ fn a_full_disk_is_a_gap_and_what_was_written_stays() {
     assert_eq!(gaps, [lost]);
     let mut rows = 0;
     recording.series(Table::Samples, &Query::all(), |series| rows += series.len() as u64);
-    assert_eq!(rows + lost, 500 + 430_000 + 500, "every pass is written or told as lost");
+    assert_eq!(rows + lost, 500 + 430_000 + 500, "every pass is written or reported as lost");
     assert!(recording.problems.is_empty(), "{:?}", recording.problems);
 }
 

@@ -239,7 +239,7 @@ fn a_limit_that_somebody_else_sets_is_theirs() {
     let mut world = World::new(policy(100), max(100));
     world.go((0.0, 6.0), 10_000, |t, l| reading("/a", rise(t, 20, 20.0, 130), l));
     assert!(world.guard.given() > 0);
-    // Docker writes what it was told before: for a moment that is no other hand.
+    // Docker writes the limit that it got before: for a moment that is no other hand.
     let old = Reading { settling: true, ..reading("/a", 60, max(111)) };
     world.guard.look(6_100_000, &[old], 10_000 * MIB);
     assert!(world.guard.given() > 0);

@@ -1,19 +1,22 @@
-//! As an OOM kill happens: its page lies beside the recording, and the user's command is told, without stopping the sampling.
+//! As an OOM kill happens: its page lies beside the recording, and the user's command gets it, without stopping the sampling.
 #![allow(clippy::unwrap_used, clippy::print_stderr, reason = "a test panics and says why it skips")]
 
+#[path = "support/agent.rs"]
+mod agent;
 #[path = "support/cgroups.rs"]
 mod cgroups;
 
 use std::fs;
 use std::path::Path;
-use std::process::{Child, Command};
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
+use self::agent::Agent;
 use self::cgroups::Cgroup;
 
-/// The host's count of kills does not tell whose they are: the tests take turns.
+/// The host's count of kills does not show whose they are: the tests take turns.
 static TURN: std::sync::Mutex<()> = std::sync::Mutex::new(());
 
 /// A cgroup with a limit of 24 MiB.
@@ -35,25 +38,25 @@ fn leak(cgroup: &Cgroup) {
     assert!(!status.success(), "it was not killed");
 }
 
-fn record(out: &Path, cgroup: &str, command: &str) -> Child {
-    Command::new(env!("CARGO_BIN_EXE_sampler"))
-        .args([
-            "record",
-            "--no-protect",
-            "--probe",
-            "off",
-            "--interval",
-            "20ms",
-            "--cgroup",
-            cgroup,
-            "--on-oom",
-            command,
-            "--out",
-        ])
-        .arg(out)
-        .stderr(fs::File::create(out.with_file_name("said")).unwrap())
-        .spawn()
-        .unwrap()
+fn record(out: &Path, cgroup: &str, command: &str) -> Agent {
+    Agent::start(
+        Command::new(env!("CARGO_BIN_EXE_sampler"))
+            .args([
+                "record",
+                "--no-protect",
+                "--probe",
+                "off",
+                "--interval",
+                "20ms",
+                "--cgroup",
+                cgroup,
+                "--on-oom",
+                command,
+                "--out",
+            ])
+            .arg(out)
+            .stderr(fs::File::create(out.with_file_name("said")).unwrap()),
+    )
 }
 
 fn until(what: &str, holds: impl Fn() -> bool) {
@@ -70,37 +73,35 @@ fn files(folder: &Path, ending: &str) -> Vec<std::path::PathBuf> {
 }
 
 #[test]
-fn the_page_is_there_and_the_command_is_told_while_the_sampling_goes_on() {
+fn the_page_is_there_and_the_command_gets_it_while_the_sampling_goes_on() {
     let _turn = TURN.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
     let Some(cgroup) = limited("hook", "page") else { return };
     let dir = tempfile::tempdir().unwrap();
-    let (out, told) = (dir.path().join("rec"), dir.path().join("told.json"));
+    let (out, given) = (dir.path().join("rec"), dir.path().join("given.json"));
     // A command that never ends by itself must cost nothing.
-    let command = format!("cat > {0}.tmp && mv {0}.tmp {0}; sleep 1000.25", told.display());
+    let hangs = format!("sleep 1000.{}", std::process::id());
+    let command = format!("cat > {0}.tmp && mv {0}.tmp {0}; {hangs}", given.display());
     let agent = record(&out, &cgroup.path, &command);
     until("the recording", || !files(&out.join("journal"), ".journal").is_empty());
     std::thread::sleep(Duration::from_secs(1));
     leak(&cgroup);
-    until("the command", || told.exists());
-    let page: Value = serde_json::from_slice(&fs::read(&told).unwrap()).unwrap();
+    until("the command", || given.exists());
+    let page: Value = serde_json::from_slice(&fs::read(&given).unwrap()).unwrap();
     assert_eq!(page["format"], "sampler.incident.v1");
     assert_eq!(page["limit"]["cgroup"], cgroup.path.as_str(), "{page}");
     assert_eq!(page["limit"]["owner"], "own");
     let pages = out.join("incidents");
     let (text, json) = (files(&pages, ".txt"), files(&pages, ".json"));
     assert_eq!((text.len(), json.len()), (1, 1));
-    assert_eq!(fs::read(&json[0]).unwrap(), fs::read(&told).unwrap());
+    assert_eq!(fs::read(&json[0]).unwrap(), fs::read(&given).unwrap());
     let page = fs::read_to_string(&text[0]).unwrap();
     // Lines are 80 columns wide.
     assert!(page.split_whitespace().collect::<Vec<_>>().join(" ").contains("its own limit of 24 MiB"), "{page}");
 
     // The command still hangs; a second passes, and its rows are there.
     std::thread::sleep(Duration::from_secs(3));
-    let pid = rustix::process::Pid::from_child(&agent);
-    rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
-    let mut agent = agent;
     let begun = Instant::now();
-    assert!(agent.wait().unwrap().success());
+    agent.stop();
     // By how long the recording takes to end, sealing included, and 3 s.
     assert!(begun.elapsed() < Duration::from_secs(12), "stopping waited {:?} for the command", begun.elapsed());
     let said = fs::read_to_string(dir.path().join("said")).unwrap();
@@ -108,7 +109,7 @@ fn the_page_is_there_and_the_command_is_told_while_the_sampling_goes_on() {
         said.contains("the command of --on-oom: it still ran 3 s after the recording ended and was killed"),
         "{said}"
     );
-    let sleeps = Command::new("pgrep").args(["-f", "sleep 1000.25"]).output().unwrap();
+    let sleeps = Command::new("pgrep").args(["-f", &hangs]).output().unwrap();
     assert_eq!(String::from_utf8_lossy(&sleeps.stdout), "", "what the command started ended with it");
     let info = Command::new(env!("CARGO_BIN_EXE_sampler")).args(["info", "--json"]).arg(&out).output().unwrap();
     let info: Value = serde_json::from_slice(&info.stdout).unwrap();
@@ -118,7 +119,7 @@ fn the_page_is_there_and_the_command_is_told_while_the_sampling_goes_on() {
     assert_eq!(info["events"]["gap"], Value::Null, "and nothing was missed");
 }
 
-/// Kills something in it again and again until it is told to stop; gives the number of kills.
+/// Kills something in it again and again until it is asked to stop; gives the number of kills.
 fn storm(cgroup: Cgroup, stop: std::sync::Arc<std::sync::atomic::AtomicBool>) -> std::thread::JoinHandle<u64> {
     std::thread::spawn(move || {
         let mut kills = 0;
@@ -137,10 +138,10 @@ fn containers_killed_within_seconds_beside_kills_that_never_pause_have_a_page_a_
     let name = format!("sampler-test-{}-many", std::process::id());
     let Some(busy) = limited("many", "storm") else { return };
     let dir = tempfile::tempdir().unwrap();
-    let (out, told) = (dir.path().join("rec"), dir.path().join("told"));
-    fs::create_dir(&told).unwrap();
-    let command = format!("cat > {0}/$$.tmp && mv {0}/$$.tmp {0}/$$.json; sleep 1", told.display());
-    let mut agent = record(&out, &format!("/{name}*"), &command);
+    let (out, given) = (dir.path().join("rec"), dir.path().join("given"));
+    fs::create_dir(&given).unwrap();
+    let command = format!("cat > {0}/$$.tmp && mv {0}/$$.tmp {0}/$$.json; sleep 1", given.display());
+    let agent = record(&out, &format!("/{name}*"), &command);
     until("the recording", || !files(&out.join("journal"), ".journal").is_empty());
     std::thread::sleep(Duration::from_secs(1));
     let stop = std::sync::Arc::new(std::sync::atomic::AtomicBool::new(false));
@@ -154,15 +155,14 @@ fn containers_killed_within_seconds_beside_kills_that_never_pause_have_a_page_a_
         leak(&cgroup);
         drop(cgroup);
     }
-    until("a hook for each", || files(&told, ".json").len() >= 4);
+    until("a hook for each", || files(&given, ".json").len() >= 4);
     stop.store(true, std::sync::atomic::Ordering::Relaxed);
     let kills = kills.join().unwrap();
     std::thread::sleep(Duration::from_secs(3));
-    rustix::process::kill_process(rustix::process::Pid::from_child(&agent), rustix::process::Signal::TERM).unwrap();
-    assert!(agent.wait().unwrap().success());
+    agent.stop();
 
     let said = fs::read_to_string(dir.path().join("said")).unwrap();
-    let hooks: Vec<(Value, std::time::SystemTime)> = files(&told, ".json")
+    let hooks: Vec<(Value, std::time::SystemTime)> = files(&given, ".json")
         .iter()
         .map(|file| {
             (serde_json::from_slice(&fs::read(file).unwrap()).unwrap(), fs::metadata(file).unwrap().modified().unwrap())

@@ -40,7 +40,7 @@ fn every_kill_in_the_logs_of_real_kernels_is_reported_once() {
             merge.witness(Witness::Kmsg { time_ns: i as u64, report: Box::new(report.clone()) });
         }
         let kills = merge.poll(u64::MAX).kills;
-        let mut told: Vec<(String, Constraint, Option<&str>, Option<&str>)> = kills
+        let mut found: Vec<(String, Constraint, Option<&str>, Option<&str>)> = kills
             .iter()
             .map(|kill| {
                 let comm = kill.victim.as_ref().unwrap().comm.clone();
@@ -48,7 +48,7 @@ fn every_kill_in_the_logs_of_real_kernels_is_reported_once() {
             })
             .collect();
         // The members of a group die in any order.
-        told.sort_by(|a, b| (a.3, &a.0).cmp(&(b.3, &b.0)));
+        found.sort_by(|a, b| (a.3, &a.0).cmp(&(b.3, &b.0)));
         let web = |comm: &str| (comm.to_owned(), Constraint::Memcg, Some("/web"), Some("/web"));
         let mut want = Vec::new();
         if is_v2 {
@@ -57,7 +57,7 @@ fn every_kill_in_the_logs_of_real_kernels_is_reported_once() {
             want.push(("sleep".to_owned(), Constraint::Memcg, Some("/group"), Some("/group")));
         }
         want.extend([web("a b) total-vm:1"), web("hog"), web("x\u{1b}[31m\n(y")]);
-        assert_eq!(told, want, "{}", path.display());
+        assert_eq!(found, want, "{}", path.display());
 
         let first = &reports[0];
         assert_eq!(first.memory.as_ref().unwrap().limit, Some(24 << 20), "{}", path.display());
@@ -71,7 +71,7 @@ fn every_kill_in_the_logs_of_real_kernels_is_reported_once() {
 }
 
 #[test]
-fn a_log_cut_anywhere_tells_no_kill_that_was_not() {
+fn a_log_cut_anywhere_reports_no_kill_that_was_not() {
     let log = fs::read(fixtures("v2")[0].join("kmsg")).unwrap();
     let all: BTreeSet<i32> = reports(&log).iter().map(|report| report.victim.pid).collect();
     for cut in (0..log.len()).step_by(61) {

@@ -17,7 +17,7 @@ fn parse(log: &[u8]) -> TextLog {
 }
 
 /// What a log says, in the words of a truth.
-fn told(log: &TextLog) -> Value {
+fn as_truth(log: &TextLog) -> Value {
     let kills: Vec<Value> = (0..log.kills.len())
         .map(|at| {
             let facts = log.facts(at);
@@ -50,13 +50,13 @@ fn compare(folder: &Path) -> Vec<String> {
     let mut faults = Vec::new();
     for case in &truth {
         let file = case["file"].as_str().unwrap();
-        let told = told(&parse(&fs::read(folder.join(file)).unwrap()));
+        let found = as_truth(&parse(&fs::read(folder.join(file)).unwrap()));
         let mut differs = |what: String, want: &Value, is: &Value| {
             if want != is {
                 faults.push(format!("{file}: {what}: {is}, not {want}"));
             }
         };
-        let (want, is) = (case["kills"].as_array().unwrap(), told["kills"].as_array().unwrap());
+        let (want, is) = (case["kills"].as_array().unwrap(), found["kills"].as_array().unwrap());
         differs("kills".into(), &json!(want.len()), &json!(is.len()));
         for (at, (want, is)) in want.iter().zip(is).enumerate() {
             for (key, value) in want.as_object().unwrap() {
@@ -65,7 +65,7 @@ fn compare(folder: &Path) -> Vec<String> {
         }
         for key in ["userspace", "no_victim"] {
             if let Some(value) = case.get(key) {
-                differs(key.into(), value, &told[key]);
+                differs(key.into(), value, &found[key]);
             }
         }
     }
@@ -97,13 +97,13 @@ fn a_log_that_is_cut_anywhere_says_nothing_that_the_whole_does_not() {
     for case in truth.iter().filter(|case| !case["kills"].as_array().unwrap().is_empty()) {
         let file = case["file"].as_str().unwrap();
         let log = fs::read(own().join(file)).unwrap();
-        let whole = told(&parse(&log))["kills"].as_array().unwrap().clone();
+        let whole = as_truth(&parse(&log))["kills"].as_array().unwrap().clone();
         for (cut, is_tail) in (1..log.len()).step_by(97).flat_map(|cut| [(cut, false), (cut, true)]) {
             if is_tail && ["interleaved.log", "two-hosts.log"].contains(&file) {
-                // Of two reports that are written at the same time the lines are told apart by their beginnings.
+                // Of two reports that are written at the same time the lines are distinguished by their beginnings.
                 continue;
             }
-            let part = told(&parse(if is_tail { &log[cut..] } else { &log[..cut] }));
+            let part = as_truth(&parse(if is_tail { &log[cut..] } else { &log[..cut] }));
             for kill in part["kills"].as_array().unwrap() {
                 let same = whole.iter().find(|other| other["pid"] == kill["pid"]);
                 let Some(same) = same else {
@@ -140,11 +140,11 @@ fn a_log_of_which_lines_are_missing_says_nothing_false() {
         ["storm-lone.log", "dmesg-uptime.log", "group-first-twice.log", "copy-dmesg-syslog.log", "two-reports.log"]
     {
         let log = fs::read_to_string(own().join(file)).unwrap();
-        let whole = told(&parse(log.as_bytes()))["kills"].as_array().unwrap().clone();
+        let whole = as_truth(&parse(log.as_bytes()))["kills"].as_array().unwrap().clone();
         for _ in 0..400 {
             let part: String = log.split_inclusive('\n').filter(|_| next(3) > 0).collect();
             let killed = |pid: i64| part.contains(&format!("Killed process {pid} "));
-            let is = told(&parse(part.as_bytes()));
+            let is = as_truth(&parse(part.as_bytes()));
             let is = is["kills"].as_array().unwrap();
             let pids: Vec<i64> = is.iter().map(|kill| kill["pid"].as_i64().unwrap()).collect();
             let want: Vec<i64> =

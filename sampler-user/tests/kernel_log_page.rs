@@ -89,18 +89,18 @@ fn what_is_no_log_gets_no_all_clear() {
 
 #[test]
 fn json_has_each_kill_once_and_null_where_nothing_is_known() {
-    let told: Value = serde_json::from_str(&text(&[&path("storm-lone.log"), "--json"], b"")).unwrap();
-    assert_eq!((&told["format"], &told["source"]), (&"sampler.postmortem.v1".into(), &"kernel-log".into()));
-    let kills = told["kills"].as_array().unwrap();
-    assert_eq!(kills.len(), 14, "all of them, although one incident is told");
-    assert_eq!(told["incidents"].as_array().unwrap().len(), 1);
+    let shown: Value = serde_json::from_str(&text(&[&path("storm-lone.log"), "--json"], b"")).unwrap();
+    assert_eq!((&shown["format"], &shown["source"]), (&"sampler.postmortem.v1".into(), &"kernel-log".into()));
+    let kills = shown["kills"].as_array().unwrap();
+    assert_eq!(kills.len(), 14, "all of them, although one incident is shown");
+    assert_eq!(shown["incidents"].as_array().unwrap().len(), 1);
     assert_eq!(kills[0]["limit"], 268_435_456);
     let lone = kills[1].as_object().unwrap();
     for key in ["limit_cgroup", "victim_cgroup", "usage", "limit", "trigger", "tasks_rows", "time_us"] {
         assert!(lone.contains_key(key) && lone[key].is_null(), "{key}: {}", kills[1]);
     }
-    assert_eq!(told["log"]["suppressed"], 31);
-    let incident = &told["incidents"][0];
+    assert_eq!(shown["log"]["suppressed"], 31);
+    let incident = &shown["incidents"][0];
     assert_eq!((&incident["limit"]["owner"], &incident["victims"][0]["pid"]), (&"own".into(), &5000.into()));
 }
 
@@ -111,8 +111,8 @@ fn other_killers_and_reports_without_a_victim_are_shown_as_what_they_are() {
         page.contains("no kill by the kernel's OOM killer") && page.contains("systemd-oomd killed /user.slice"),
         "{page}"
     );
-    let told: Value = serde_json::from_str(&text(&[&path("panic-on-oom.log"), "--json"], b"")).unwrap();
-    assert_eq!((&told["kills"], &told["no_victim"][0]["end"]), (&Value::Array(Vec::new()), &"panic".into()));
+    let shown: Value = serde_json::from_str(&text(&[&path("panic-on-oom.log"), "--json"], b"")).unwrap();
+    assert_eq!((&shown["kills"], &shown["no_victim"][0]["end"]), (&Value::Array(Vec::new()), &"panic".into()));
 }
 
 /// Kills of a container by its own limit, 60 s apart.

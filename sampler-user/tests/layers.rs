@@ -106,6 +106,12 @@ fn paths(code: &str, root: &str) -> Vec<String> {
     found
 }
 
+/// Whether a line of a table begins with this module: the macro of the table makes uses of it.
+fn is_row(code: &str, module: &str) -> bool {
+    let rows = code.lines().map(|line| line.rsplit_once("] ").map_or(line, |(_, row)| row));
+    rows.filter_map(|row| row.split_whitespace().next()).any(|word| word == module)
+}
+
 /// The modules that each module imports; its own children too, if it uses more of them than that they are there.
 fn imports(modules: &BTreeMap<String, String>) -> BTreeMap<&str, BTreeSet<&str>> {
     let resolve = |path: &str| {
@@ -125,7 +131,7 @@ fn imports(modules: &BTreeMap<String, String>) -> BTreeMap<&str, BTreeSet<&str>>
         let parent = module.rsplit_once("::").map_or("", |(parent, _)| parent);
         named.extend(paths(code, "super::").into_iter().map(|path| format!("{parent}::{path}")));
         for child in modules.keys().filter_map(|other| other.strip_prefix(&format!("{module}::"))) {
-            if !child.contains("::") && !paths(code, &format!("{child}::")).is_empty() {
+            if !child.contains("::") && (!paths(code, &format!("{child}::")).is_empty() || is_row(code, child)) {
                 named.push(format!("{module}::{child}"));
             }
         }

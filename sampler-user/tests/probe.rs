@@ -1,6 +1,8 @@
 //! The probe on the live kernel. Where the kernel refuses it, the tests say so loudly and end.
 #![allow(clippy::unwrap_used, clippy::print_stderr, reason = "a test panics and says why it skips")]
 
+#[path = "support/agent.rs"]
+mod agent;
 #[path = "support/cgroups.rs"]
 mod cgroups;
 
@@ -19,6 +21,7 @@ use sampler::model::evidence::SignalOrigin;
 use sampler::model::fields::{FieldId, Kind, UNLIMITED};
 use sampler::model::sample::{PassKind, Row};
 
+use self::agent::Agent;
 use self::cgroups::Cgroup;
 
 fn load() -> Option<(Layout, Probe)> {
@@ -310,7 +313,7 @@ fn a_signal_is_seen_with_who_sent_it_and_how() {
 }
 
 #[test]
-fn each_death_of_a_busy_machine_is_told_with_who_did_it_and_no_healthy_end_is() {
+fn each_death_of_a_busy_machine_is_reported_with_who_did_it_and_no_healthy_end_is() {
     let Some((layout, probe)) = load() else { return };
     if !["signal_sent", "process_exit", "oom_victim"].iter().all(|feature| probe.has(feature)) {
         return eprintln!("SKIPPED: signals and ends are not seen here");
@@ -322,14 +325,7 @@ fn each_death_of_a_busy_machine_is_told_with_who_did_it_and_no_healthy_end_is() 
     let out = tempfile::tempdir().unwrap();
     let programs = tempfile::tempdir().unwrap();
     let sampler = env!("CARGO_BIN_EXE_sampler");
-    let mut agent = Command::new(sampler)
-        .args(["record", "--interval", "100ms", "--probe", "require", "--out"])
-        .arg(out.path())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let said = std::io::BufRead::lines(std::io::BufReader::new(agent.stderr.take().unwrap()));
-    assert!(said.map_while(Result::ok).any(|line| line.contains("probe is in place")));
+    let agent = Agent::with_probe(out.path());
     let make = |name: &str| Cgroup::make("deaths", name.as_bytes()).unwrap();
     let begin = |name: &str, line: &str| {
         let mut cgroup = make(name);
@@ -374,16 +370,14 @@ fn each_death_of_a_busy_machine_is_told_with_who_did_it_and_no_healthy_end_is() 
         let _ = fs::remove_dir(folder);
     }
     drop(whole);
-    // SAFETY: sends a signal to a child that was not waited for.
-    unsafe { libc::kill(agent.id() as i32, libc::SIGTERM) };
-    assert!(agent.wait().unwrap().success());
+    agent.stop();
 
     let postmortem =
         Command::new(sampler).arg("postmortem").arg(out.path()).args(["--all", "--json"]).output().unwrap();
-    let told: serde_json::Value = serde_json::from_slice(&postmortem.stdout).unwrap();
+    let shown: serde_json::Value = serde_json::from_slice(&postmortem.stdout).unwrap();
     let prefix = format!("/sampler-test-{}-deaths-", std::process::id());
     let mut got: Vec<(String, String, String)> = Vec::new();
-    for incident in told["incidents"].as_array().unwrap() {
+    for incident in shown["incidents"].as_array().unwrap() {
         let path =
             incident["death"]["cgroup"].as_str().or(incident["victims"][0]["cgroup"].as_str()).unwrap_or_default();
         eprintln!("{} {}", incident["cause"], incident["verdict"]);
@@ -429,14 +423,7 @@ fn a_recording_knows_who_was_in_a_cgroup_of_a_moment() {
     }
     let out = tempfile::tempdir().unwrap();
     let sampler = env!("CARGO_BIN_EXE_sampler");
-    let mut agent = Command::new(sampler)
-        .args(["record", "--interval", "100ms", "--probe", "require", "--out"])
-        .arg(out.path())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let said = std::io::BufRead::lines(std::io::BufReader::new(agent.stderr.take().unwrap()));
-    assert!(said.map_while(Result::ok).any(|line| line.contains("probe is in place")));
+    let agent = Agent::with_probe(out.path());
     let above = Cgroup::make("probe", b"above").unwrap();
     let mut guest = Command::new("sleep").arg("60").spawn().unwrap();
     let moves = |to: &PathBuf| fs::write(to.join("cgroup.procs"), guest.id().to_string()).unwrap();
@@ -453,9 +440,7 @@ fn a_recording_knows_who_was_in_a_cgroup_of_a_moment() {
     guest.wait().unwrap();
     drop(above);
     std::thread::sleep(Duration::from_millis(500));
-    // SAFETY: sends a signal to a child that was not waited for.
-    unsafe { libc::kill(agent.id() as i32, libc::SIGTERM) };
-    assert!(agent.wait().unwrap().success());
+    agent.stop();
     let mut export = Command::new(sampler);
     let export = export.args(["export", "--table", "events", "--format", "jsonl"]).arg(out.path()).output().unwrap();
     let events: Vec<serde_json::Value> =

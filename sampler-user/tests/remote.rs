@@ -30,9 +30,9 @@ fn text(bytes: &[u8]) -> String {
 fn an_address_says_what_it_needs() {
     for address in ["s3://bucket/recordings", "az://container", "file:///var/lib/sampler"] {
         let output = sampler(&["analyze", address], &[]).output().unwrap();
-        let told = text(&output.stderr);
+        let shown = text(&output.stderr);
         assert_eq!(output.status.code(), Some(1));
-        assert!(told.contains(address) && told.contains("--features object-store"), "{told}");
+        assert!(shown.contains(address) && shown.contains("--features object-store"), "{shown}");
     }
     let dir = tempfile::tempdir().unwrap();
     for odd in ["s3:", "s3:/bucket", "odd://x"] {
@@ -104,7 +104,7 @@ mod with {
     }
 
     #[test]
-    fn addresses_tell_what_their_folders_do() {
+    fn addresses_show_what_their_folders_do() {
         let unsealed = tempfile::tempdir().unwrap();
         stack::write(unsealed.path(), &[("web", "web:1", 512, 100), ("db", "db:1", 512, 90)], 0);
         let (unsealed, sibling) = (unsealed.path().to_owned(), recorded("sibling"));
@@ -176,13 +176,13 @@ mod with {
             all.push((name.into(), b"PAR1".to_vec()));
             let bucket = Bucket::with(all);
             let output = bucket.run(&["analyze", "s3://bucket/vm"]);
-            let told = text(&output.stderr);
-            assert!(!output.status.success() && told.contains("s3://bucket/vm"), "{told}");
+            let shown = text(&output.stderr);
+            assert!(!output.status.success() && shown.contains("s3://bucket/vm"), "{shown}");
             assert!(!bucket.copies.path().parent().unwrap().join("escaped.parquet").exists());
         }
         let bucket = Bucket::with(vec![("vm/samples/h/d/.. %2e%2e\u{202e}\\x.parquet".into(), b"PAR1".to_vec())]);
-        let told = text(&bucket.run(&["analyze", "s3://bucket/vm"]).stdout);
-        assert!(told.contains("s3://bucket/vm/samples/h/d/.. %2e%2e\\u{202e}\\x.parquet"), "{told}");
+        let shown = text(&bucket.run(&["analyze", "s3://bucket/vm"]).stdout);
+        assert!(shown.contains("s3://bucket/vm/samples/h/d/.. %2e%2e\\u{202e}\\x.parquet"), "{shown}");
     }
 
     #[test]
@@ -201,29 +201,29 @@ mod with {
             ("file://elsewhere/var", 1, "it has a host"),
         ] {
             let output = bucket.run(&["analyze", address]);
-            let told = text(&output.stderr);
-            assert!(told.contains(sentence) && told.lines().count() == 1, "{address}: {told}");
-            assert_eq!(output.status.code(), Some(code), "{told}");
-            assert!(!told.contains('\x1b') && told.len() < 400, "{told}");
+            let shown = text(&output.stderr);
+            assert!(shown.contains(sentence) && shown.lines().count() == 1, "{address}: {shown}");
+            assert_eq!(output.status.code(), Some(code), "{shown}");
+            assert!(!shown.contains('\x1b') && shown.len() < 400, "{shown}");
         }
         let begun = Instant::now();
         let mut command = bucket.command(&["analyze", "s3://bucket/vm"]);
         // A port that nobody listens on.
         let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
         let output = command.env("AWS_ENDPOINT", format!("http://{free}")).output().unwrap();
-        let told = text(&output.stderr);
-        assert!(told.contains("open s3://bucket/vm: its server was not reached: Connection refused"), "{told}");
+        let shown = text(&output.stderr);
+        assert!(shown.contains("open s3://bucket/vm: its server was not reached: Connection refused"), "{shown}");
         assert!(begun.elapsed() < Duration::from_secs(30), "a person waits");
     }
 
     #[test]
-    fn a_damaged_object_is_told_by_its_address() {
+    fn a_damaged_object_is_named_by_its_address() {
         let mut all = objects("vm", &recorded("sibling"));
         all.iter_mut().filter(|(name, _)| name.starts_with("vm/host/")).for_each(|(_, content)| content.truncate(1000));
         let bucket = Bucket::with(all);
         let run = || text(&bucket.run(&["analyze", "--json", "s3://bucket/vm"]).stdout);
-        let told: serde_json::Value = serde_json::from_str(&run()).unwrap();
-        let source = told["problems"][0]["source"].as_str().unwrap();
+        let shown: serde_json::Value = serde_json::from_str(&run()).unwrap();
+        let source = shown["problems"][0]["source"].as_str().unwrap();
         assert!(source.starts_with("s3://bucket/vm/host/host=vm/date="), "{source}");
         assert!(!run().contains(bucket.copies.path().to_str().unwrap()));
         assert_eq!(run(), run(), "the same recording, the same findings");

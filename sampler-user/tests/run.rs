@@ -55,7 +55,7 @@ fn a_kill_before_the_command_has_begun_is_seen() {
 }
 
 #[test]
-fn the_kill_of_a_grandchild_is_told_although_the_command_goes_on() {
+fn the_kill_of_a_grandchild_is_reported_although_the_command_goes_on() {
     let _quiet = cgroups::quiet();
     let Some(_cgroups) = Cgroup::make("grandchild", b"probe") else { return };
     let dir = tempfile::tempdir().unwrap();

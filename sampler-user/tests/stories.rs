@@ -33,7 +33,7 @@ fn words(truth: &BTreeMap<String, Value>, key: &str) -> Vec<String> {
 }
 
 #[test]
-fn each_story_is_told_as_it_was() {
+fn each_story_is_reported_as_it_was() {
     let mut wrong = Vec::new();
     let mut stories = 0;
     for folder in fs::read_dir(recordings()).unwrap().map(|entry| entry.unwrap().path()) {
@@ -43,8 +43,8 @@ fn each_story_is_told_as_it_was() {
         }
         stories += 1;
         let truth = truth(&path);
-        let told: Value = serde_json::from_str(&postmortem(&[folder.to_str().unwrap(), "--json"])).unwrap();
-        let page = &told["incidents"][0];
+        let shown: Value = serde_json::from_str(&postmortem(&[folder.to_str().unwrap(), "--json"])).unwrap();
+        let page = &shown["incidents"][0];
         let name = folder.file_name().unwrap().to_str().unwrap();
         let mut check = |what: &str, got: &Value, want: Option<&Value>| {
             // The id of a container is another one in each recording.
@@ -94,8 +94,8 @@ fn each_story_is_told_as_it_was() {
         {
             wrong.push(format!("{name}: the text has no verdict or no advice:\n{text}"));
         }
-        if told["problems"] != Value::Array(Vec::new()) && name != "vm-killed" {
-            wrong.push(format!("{name}: {}", told["problems"]));
+        if shown["problems"] != Value::Array(Vec::new()) && name != "vm-killed" {
+            wrong.push(format!("{name}: {}", shown["problems"]));
         }
     }
     assert!(stories >= 12, "{stories} stories");
@@ -151,16 +151,16 @@ fn list_of(value: &Value) -> &[Value] {
 }
 
 #[test]
-fn incidents_are_listed_found_by_time_and_told_all() {
+fn incidents_are_listed_found_by_time_and_shown_all() {
     let folder = recordings().join("sum-of-limits");
     let folder = folder.to_str().unwrap();
     let list = postmortem(&[folder, "--list"]);
     assert_eq!(list.lines().count(), 2);
     let first = list.split_whitespace().next().unwrap().to_owned();
-    let told: Value = serde_json::from_str(&postmortem(&[folder, "--json", "--at", &first])).unwrap();
-    assert_eq!(told["incidents"].as_array().unwrap().len(), 1);
-    assert_eq!(told["incidents"][0]["time"], first.as_str());
-    assert_eq!(told["incidents"][0]["cause"], "limits-exceed", "also while the others still live");
+    let shown: Value = serde_json::from_str(&postmortem(&[folder, "--json", "--at", &first])).unwrap();
+    assert_eq!(shown["incidents"].as_array().unwrap().len(), 1);
+    assert_eq!(shown["incidents"][0]["time"], first.as_str());
+    assert_eq!(shown["incidents"][0]["cause"], "limits-exceed", "also while the others still live");
     let all: Value = serde_json::from_str(&postmortem(&[folder, "--json", "--all"])).unwrap();
     assert_eq!(all["incidents"].as_array().unwrap().len(), 2);
 }

@@ -127,7 +127,7 @@ fn nothing_reaches_a_terminal_unescaped() {
         );
     }
     let page = sampler(&["postmortem", dir]);
-    assert!(page.contains("\\u{1b}[2J") && page.contains("leak"), "it is told all the same: {page}");
+    assert!(page.contains("\\u{1b}[2J") && page.contains("leak"), "it is reported all the same: {page}");
 }
 
 #[test]

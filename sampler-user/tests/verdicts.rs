@@ -7,7 +7,7 @@ use sampler::analysis::leak::detectors::Class;
 use sampler::analysis::leak::signal::Signal;
 use sampler::analysis::leak::track::Track;
 use sampler::analysis::leak::verdict::{Verdict, judge};
-use sampler::analysis::limits::Limits;
+use sampler::analysis::limits::Bounds;
 use sampler::model::fields::{FieldId, Table};
 use sampler::model::recording::{Series, Subject};
 use sampler::model::sample::Row;
@@ -76,7 +76,7 @@ fn an_id_that_is_another_begins_anew() {
 }
 
 #[test]
-fn a_leak_whose_only_life_was_ended_by_a_kill_is_still_told() {
+fn a_leak_whose_only_life_was_ended_by_a_kill_is_still_found() {
     let kills = |mut at: At, n: u64| {
         at.1.extend([(FieldId::EventsOomKill, n), (FieldId::PidsCurrent, 1 - n)]);
         at
@@ -142,7 +142,7 @@ fn the_end_of_the_machine_makes_an_alarm_earlier_and_never_later() {
     let judged = |pace: u64, cgroup: Option<(&str, f64)>, available: Option<u64>| {
         let mut track = Track::default();
         track.feed(&series(1, (0..1800).map(|t| (t, anon(t, 50 * MIB + pace * t as u64)))));
-        let got = judge(&mut track, Limits { cgroup, available }).unwrap();
+        let got = judge(&mut track, Bounds { cgroup, available }).unwrap();
         assert_eq!(got.verdict, Class::Leak, "{:?}", got.evidence);
         (got.alarm, got.limit_owner, got.time_to_limit_s.map(|left| (left / 60.0).round() as u64))
     };
@@ -170,7 +170,7 @@ fn a_life_that_grew_and_ended_without_a_kill_is_over() {
 }
 
 #[test]
-fn a_cgroup_that_a_kill_emptied_is_told_by_tasks_or_by_size() {
+fn a_cgroup_that_a_kill_emptied_is_known_by_tasks_or_by_size() {
     let alive = |kills: &dyn Fn(i64) -> Vec<(FieldId, u64)>| {
         let rows: Vec<At> = (0..1000).map(|t| (t, [leak(t).1, kills(t)].concat())).collect();
         rows

@@ -133,7 +133,7 @@ fn advised(docker: &Docker, sampler: &Path, out: &Path) -> anyhow::Result<[(&'st
     let taken = taken.unwrap_or_else(|error| format!("{error:#}"));
     let checks = advice["checks"].as_array().into_iter().flatten();
     let kept_by_docker: Vec<&Value> = checks.filter(|check| check["check"] == "leftovers").collect();
-    let told = kept_by_docker.iter().any(|check| check["change"][0] == "docker container prune");
+    let listed = kept_by_docker.iter().any(|check| check["change"][0] == "docker container prune");
     Ok([
         ("a kill is answered within a bound", kept, format!("{} {}", leak["state"], leak["after"])),
         (
@@ -141,7 +141,7 @@ fn advised(docker: &Docker, sampler: &Path, out: &Path) -> anyhow::Result<[(&'st
             busy["after"].as_u64().is_some_and(|after| taken.parse() == Ok(after)),
             format!("{line}: {taken}"),
         ),
-        ("containers that ended are told", told, format!("{kept_by_docker:?}")),
+        ("containers that ended are listed", listed, format!("{kept_by_docker:?}")),
     ])
 }
 
@@ -291,8 +291,8 @@ fn guard(docker: &Docker, sampler: &Path, check: &mut impl FnMut(&str, bool, Str
     let limit = fs::read_to_string(&path).with_context(|| format!("read {}", path.display()))?;
     let limit: u64 = limit.trim().parse().with_context(|| format!("read a number in {}", path.display()))?;
     check("the guard has kept it alive", running == "true" && limit > 32 << 20, format!("{running}, limit {limit}"));
-    let told = memory()?;
-    check("Docker knows its limit", told == format!("{limit} {}", limit + (16 << 20)), told);
+    let known = memory()?;
+    check("Docker knows its limit", known == format!("{limit} {}", limit + (16 << 20)), known);
     sh::stop(agent)?;
     let mut export = Command::new(sampler);
     export.args(["export", "--table", "events", "--format", "jsonl"]).arg(&out);
@@ -302,7 +302,11 @@ fn guard(docker: &Docker, sampler: &Path, check: &mut impl FnMut(&str, bool, Str
             |line: &&str| line.contains("\"kind\":\"guard\"") && line.contains(&format!("\"action\":\"{action}\""));
         events.lines().filter(named).count()
     };
-    let (raised, docker_told) = (of("raise"), of("tell_runtime"));
-    check("all of it is recorded", raised > 0 && docker_told > 0, format!("{raised} raises, {docker_told} times told"));
+    let (raised, notified) = (of("raise"), of("tell_runtime"));
+    check(
+        "all of it is recorded",
+        raised > 0 && notified > 0,
+        format!("{raised} raises, Docker notified {notified} times"),
+    );
     Ok(())
 }

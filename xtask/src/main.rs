@@ -8,6 +8,7 @@ mod docker;
 mod docs;
 mod ebpf;
 mod field;
+mod fmt;
 mod fuzz;
 mod lab;
 mod sh;
@@ -39,6 +40,8 @@ enum Task {
     Eval(lab::eval::Args),
     /// Many real containers with trouble at the same time, and whether each is reported as it is (root, cgroup v1)
     Field(field::Args),
+    /// Format all Rust files, also those that `cargo fmt` does not find
+    Fmt(fmt::Args),
     /// Fuzz every reader, bounded
     Fuzz(fuzz::Args),
     /// Write the recordings that no alert may come of
@@ -65,6 +68,7 @@ fn main() -> anyhow::Result<()> {
         Task::Ebpf(args) => ebpf::run(&args),
         Task::Eval(args) => lab::eval::run(&args),
         Task::Field(args) => field::run(&args),
+        Task::Fmt(args) => fmt::run(&args),
         Task::Fuzz(args) => fuzz::run(&args),
         Task::BrowserTest(args) => browser_test::run(&args),
         Task::Replay(args) => lab::replay::run(&args),

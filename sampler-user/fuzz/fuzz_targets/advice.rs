@@ -2,9 +2,9 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use sampler::advise::wslconfig;
 use sampler::advise::compose::File;
 use sampler::advise::compose::overriding::{Limits, text};
+use sampler::advise::wslconfig;
 use sampler::model::wslconfig::{Config, Kind};
 
 fuzz_target!(|bytes: &[u8]| {
@@ -28,11 +28,6 @@ fuzz_target!(|bytes: &[u8]| {
     let limits: Vec<Limits> = file.services.iter().map(limits).collect();
     let again = File::read(text(&file, &["docker-compose.yml"], &limits).as_bytes()).expect("the override is YAML");
     assert_eq!(again.version, file.version);
-    let names = |file: &File| {
-        file.services
-            .iter()
-            .map(|service| service.name.clone())
-            .collect::<Vec<_>>()
-    };
+    let names = |file: &File| file.services.iter().map(|service| service.name.clone()).collect::<Vec<_>>();
     assert_eq!(names(&again), names(&file));
 });

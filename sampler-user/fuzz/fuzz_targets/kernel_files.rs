@@ -9,13 +9,7 @@ use sampler::kernel::cgroupfs::plan::Plan;
 use sampler::model::sample::{PassKind, Row};
 
 fuzz_target!(|bytes: &[u8]| {
-    let layout = |version| Layout {
-        version,
-        memory: PathBuf::new(),
-        unified: None,
-        cpuacct: None,
-        pids: None,
-    };
+    let layout = |version| Layout { version, memory: PathBuf::new(), unified: None, cpuacct: None, pids: None };
     let (first, second) = bytes.split_at(bytes.iter().position(|&b| b == 0).unwrap_or(bytes.len()));
     let plans = [Version::V1, Version::V2].map(|version| Plan::cgroups(PassKind::Full, &layout(version), &[]));
     for mut file in plans.into_iter().chain([Plan::host()]).flat_map(|plan| plan.files) {

@@ -5,11 +5,11 @@ use serde::Serialize;
 use crate::advise::leftovers::Leftovers;
 use crate::advise::server::settings;
 use crate::advise::{Container, Machine, compose, image, stagger, wslconfig};
-use crate::analysis::groups::{Group, Kind};
+use crate::analysis::groups::{Group, GroupKind};
 use crate::model::units::{bytes, printable};
 
 /// What is looked at.
-pub struct Scene<'a> {
+pub struct CheckInput<'a> {
     /// The containers with their limits.
     pub containers: &'a [Container],
     /// Who rises together.
@@ -24,7 +24,7 @@ pub struct Scene<'a> {
 
 /// What a check found.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Finding {
+pub struct CheckFinding {
     /// The check.
     pub check: &'static str,
     /// Whom it is about; nobody is the machine.
@@ -42,7 +42,7 @@ pub struct Check {
     /// What it looks for.
     pub about: &'static str,
     /// Looks; without a name, which the table gives.
-    look: fn(&Scene<'_>) -> Vec<Seen>,
+    look: fn(&CheckInput<'_>) -> Vec<Seen>,
 }
 
 /// Whom, what was seen, what to change.
@@ -70,10 +70,10 @@ pub static TABLE: [Check; 9] = [
 ];
 
 /// All findings, in the order of the table.
-pub fn run(scene: &Scene<'_>) -> Vec<Finding> {
+pub fn run(input: &CheckInput<'_>) -> Vec<CheckFinding> {
     let named = |check: &'static Check| {
-        let found = (check.look)(scene).into_iter();
-        found.map(|(who, evidence, change)| Finding { check: check.name, who, evidence, change })
+        let found = (check.look)(input).into_iter();
+        found.map(|(who, evidence, change)| CheckFinding { check: check.name, who, evidence, change })
     };
     TABLE.iter().flat_map(named).collect()
 }
@@ -87,9 +87,9 @@ const STARTED: f64 = 0.05;
 /// Starts within an hour that are a loop.
 const LOOP: usize = 4;
 
-fn total(scene: &Scene<'_>) -> Vec<Seen> {
-    let Some(memory) = scene.machine.total else { return Vec::new() };
-    let sum: u64 = scene.containers.iter().filter(|c| !c.nested).filter_map(Container::expected).sum();
+fn total(input: &CheckInput<'_>) -> Vec<Seen> {
+    let Some(memory) = input.machine.total else { return Vec::new() };
+    let sum: u64 = input.containers.iter().filter(|c| !c.nested).filter_map(Container::expected).sum();
     let room = (memory as f64 * (1.0 - OUTSIDE)) as u64;
     if sum <= room {
         return Vec::new();
@@ -101,12 +101,12 @@ fn total(scene: &Scene<'_>) -> Vec<Seen> {
     vec![(Vec::new(), format!("the limits add up to {}, the machine has {}", bytes(sum), bytes(memory)), change)]
 }
 
-fn health_checks(scene: &Scene<'_>) -> Vec<Seen> {
-    let groups = scene.groups.iter().filter(|group| group.kind == Kind::Periodic);
+fn health_checks(input: &CheckInput<'_>) -> Vec<Seen> {
+    let groups = input.groups.iter().filter(|group| group.kind == GroupKind::Periodic);
     groups
         .filter_map(|group| {
             let period = group.period_s.filter(|period| *period <= PERIOD_S)?;
-            let who: Vec<String> = group.members.iter().map(|path| scene.title(path)).collect();
+            let who: Vec<String> = group.members.iter().map(|path| input.title(path)).collect();
             let evidence = format!(
                 "{} rise together every {period:.0} s, by {} in all, {} times",
                 who.len(),
@@ -123,14 +123,14 @@ fn health_checks(scene: &Scene<'_>) -> Vec<Seen> {
         .collect()
 }
 
-fn starts(scene: &Scene<'_>) -> Vec<Seen> {
-    let Some(machine) = scene.machine.total else { return Vec::new() };
-    let groups = scene.groups.iter().filter(|group| group.kind == Kind::Start);
+fn starts(input: &CheckInput<'_>) -> Vec<Seen> {
+    let Some(machine) = input.machine.total else { return Vec::new() };
+    let groups = input.groups.iter().filter(|group| group.kind == GroupKind::Start);
     groups
         .filter_map(|group| {
             // Nobody starts the cgroups of a login or of a unit in an order of their own.
             let is_container = |c: &&Container| c.who.as_ref().is_some_and(|who| who.container.is_some());
-            let of = |path: &String| scene.containers.iter().find(|c| c.path == *path).filter(is_container);
+            let of = |path: &String| input.containers.iter().find(|c| c.path == *path).filter(is_container);
             let members: Vec<&Container> = group.members.iter().filter_map(of).collect();
             let held = members.iter().fold(0, |sum: u64, c| sum.saturating_add(c.advice.highest));
             let took = group.rise_bytes.min(held);
@@ -153,9 +153,9 @@ fn starts(scene: &Scene<'_>) -> Vec<Seen> {
         .collect()
 }
 
-fn restart_loop(scene: &Scene<'_>) -> Vec<Seen> {
+fn restart_loop(input: &CheckInput<'_>) -> Vec<Seen> {
     let often = |container: &&Container| container.starts_in_an_hour >= LOOP;
-    scene
+    input
         .containers
         .iter()
         .filter(often)
@@ -174,12 +174,12 @@ fn restart_loop(scene: &Scene<'_>) -> Vec<Seen> {
         .collect()
 }
 
-fn no_swap(scene: &Scene<'_>) -> Vec<Seen> {
-    if scene.machine.swap_total != Some(0) {
+fn no_swap(input: &CheckInput<'_>) -> Vec<Seen> {
+    if input.machine.swap_total != Some(0) {
         return Vec::new();
     }
-    let size = scene.machine.total.map_or(1 << 30, |total| (total / 4).next_multiple_of(1 << 30));
-    let set = if scene.machine.wsl.is_some() {
+    let size = input.machine.total.map_or(1 << 30, |total| (total / 4).next_multiple_of(1 << 30));
+    let set = if input.machine.wsl.is_some() {
         format!(".wslconfig: [wsl2] swap={}GB", size >> 30)
     } else {
         format!(
@@ -190,15 +190,15 @@ fn no_swap(scene: &Scene<'_>) -> Vec<Seen> {
     vec![(Vec::new(), format!("the machine has no swap. {}", wslconfig::NO_SWAP), vec![set])]
 }
 
-fn swap_full(scene: &Scene<'_>) -> Vec<Seen> {
-    let machine = scene.machine;
+fn swap_full(input: &CheckInput<'_>) -> Vec<Seen> {
+    let machine = input.machine;
     let (Some(total), Some(free)) = (machine.swap_total.filter(|total| *total > 0), machine.swap_free_least) else {
         return Vec::new();
     };
     if free > total / 20 {
         return Vec::new();
     }
-    let most = scene.containers.iter().filter(|c| c.advice.swap > 0).max_by_key(|c| c.advice.swap);
+    let most = input.containers.iter().filter(|c| c.advice.swap > 0).max_by_key(|c| c.advice.swap);
     let who: Vec<String> = most.map(|c| c.title.clone()).into_iter().collect();
     let by = most.map_or_else(String::new, |c| format!("; {} had most of it, {}", c.title, bytes(c.advice.swap)));
     let change = vec![
@@ -208,49 +208,49 @@ fn swap_full(scene: &Scene<'_>) -> Vec<Seen> {
     vec![(who, format!("of {} of swap {} were left{by}", bytes(total), bytes(free)), change)]
 }
 
-fn server_settings(scene: &Scene<'_>) -> Vec<Seen> {
+fn server_settings(input: &CheckInput<'_>) -> Vec<Seen> {
     let of = |container: &Container| {
         // Settings go with a new limit; those of a limit that stays are the user's.
         if !container.is_advised() {
             return None;
         }
-        let seen = container.seen(scene.compose);
+        let seen = container.seen(input.compose);
         let (server, settings) = settings(&seen)?;
         let wrong: Vec<_> = settings.into_iter().filter(|setting| setting.out_of_proportion).collect();
         if wrong.is_empty() {
             return None;
         }
         let limit = bytes(seen.limit);
-        let told = |setting: &crate::advise::server::Setting| match &setting.seen {
+        let shown = |setting: &crate::advise::server::Setting| match &setting.seen {
             Some(now) => format!("{} is {}", setting.key, printable(now)),
             None => format!("{} was not seen to be set", setting.key),
         };
-        let list: Vec<String> = wrong.iter().map(told).collect();
+        let list: Vec<String> = wrong.iter().map(shown).collect();
         let evidence = format!("{server} with {limit}: {}", list.join(", "));
         let change = wrong.iter().map(|setting| format!("{} ({})", setting.line, setting.because)).collect();
         Some((vec![container.title.clone()], evidence, change))
     };
-    scene.containers.iter().filter_map(of).collect()
+    input.containers.iter().filter_map(of).collect()
 }
 
-fn images(scene: &Scene<'_>) -> Vec<Seen> {
+fn images(input: &CheckInput<'_>) -> Vec<Seen> {
     let of = |container: &Container| {
-        let image = container.seen(scene.compose).image?;
+        let image = container.seen(input.compose).image?;
         let slim = image::slim(&image)?;
         let evidence = format!("its image is {}; a smaller one saves disk, little memory", printable(&image));
         Some((vec![container.title.clone()], evidence, vec![format!("image: {slim}")]))
     };
-    scene.containers.iter().filter_map(of).collect()
+    input.containers.iter().filter_map(of).collect()
 }
 
-fn leftovers(scene: &Scene<'_>) -> Vec<Seen> {
-    let list = scene.leftovers.map_or_else(Vec::new, Leftovers::cleanings);
+fn leftovers(input: &CheckInput<'_>) -> Vec<Seen> {
+    let list = input.leftovers.map_or_else(Vec::new, Leftovers::cleanings);
     list.into_iter()
         .map(|cleaning| (Vec::new(), format!("{}: disk, not memory", cleaning.what), vec![cleaning.command.join(" ")]))
         .collect()
 }
 
-impl Scene<'_> {
+impl CheckInput<'_> {
     fn title(&self, path: &str) -> String {
         let known = self.containers.iter().find(|container| container.path == path);
         known.map_or_else(|| printable(crate::model::paths::name(path)), |container| container.title.clone())
@@ -282,7 +282,7 @@ mod tests {
         }
     }
 
-    fn group(kind: Kind, period_s: Option<f64>) -> Group {
+    fn group(kind: GroupKind, period_s: Option<f64>) -> Group {
         let members = vec!["/docker/a".to_owned(), "/docker/b".to_owned(), "/other/c".to_owned()];
         let time_us = (0, 3_000_000);
         Group { kind, members, period_s, phase_s: period_s, times: 9, rise_bytes: 90 * MIB, time_us }
@@ -293,24 +293,24 @@ mod tests {
         Machine { total: Some(total * MIB), swap_total, swap_free_least, ..Machine::default() }
     }
 
-    fn told(containers: &[Container], groups: &[Group], machine: &Machine, leftovers: &Leftovers) -> Vec<String> {
-        let scene = Scene { containers, groups, machine, compose: None, leftovers: Some(leftovers) };
-        run(&scene).into_iter().map(|f| format!("{} {:?} {} {:?}", f.check, f.who, f.evidence, f.change)).collect()
+    fn found(containers: &[Container], groups: &[Group], machine: &Machine, leftovers: &Leftovers) -> Vec<String> {
+        let input = CheckInput { containers, groups, machine, compose: None, leftovers: Some(leftovers) };
+        run(&input).into_iter().map(|f| format!("{} {:?} {} {:?}", f.check, f.who, f.evidence, f.change)).collect()
     }
 
     #[test]
-    fn starts_that_took_nothing_or_are_no_containers_are_not_told_to_wait() {
+    fn starts_that_took_nothing_or_are_no_containers_need_not_wait() {
         let (machine, none) = (machine(1024, None), Leftovers::default());
         let calm = [container("a", 400), container("b", 400)];
-        let start = |rise| [Group { rise_bytes: rise * MIB, ..group(Kind::Start, None) }];
-        assert_eq!(told(&calm, &start(90), &machine, &none).len(), 1);
+        let start = |rise| [Group { rise_bytes: rise * MIB, ..group(GroupKind::Start, None) }];
+        assert_eq!(found(&calm, &start(90), &machine, &none).len(), 1);
         assert!(
-            told(&calm, &start(0), &machine, &none).is_empty() && told(&calm, &start(50), &machine, &none).is_empty()
+            found(&calm, &start(0), &machine, &none).is_empty() && found(&calm, &start(50), &machine, &none).is_empty()
         );
         let mut units = calm.clone();
         units.iter_mut().for_each(|c| c.who = Some(Identity::of("systemd")));
-        assert!(told(&units, &start(90), &machine, &none).is_empty());
-        assert!(told(&calm[..1], &start(90), &machine, &none).is_empty(), "one container and two cgroups");
+        assert!(found(&units, &start(90), &machine, &none).is_empty());
+        assert!(found(&calm[..1], &start(90), &machine, &none).is_empty(), "one container and two cgroups");
     }
 
     #[test]
@@ -318,18 +318,18 @@ mod tests {
         let mut java = [container("a", 400)];
         java[0].processes = vec![("java".into(), 1)];
         let (roomy, none) = (machine(1024, None), Leftovers::default());
-        assert_eq!(told(&java, &[], &roomy, &none).len(), 1);
+        assert_eq!(found(&java, &[], &roomy, &none).len(), 1);
         java[0].advice.limit = Some(400 * MIB);
-        assert!(told(&java, &[], &roomy, &none).is_empty());
+        assert!(found(&java, &[], &roomy, &none).is_empty());
         (java[0].advice.limit, java[0].after) = (Some(300 * MIB), None);
-        assert!(told(&java, &[], &roomy, &none).is_empty(), "watched too briefly");
+        assert!(found(&java, &[], &roomy, &none).is_empty(), "watched too briefly");
     }
 
     #[test]
     fn each_check_speaks_of_its_sign_and_is_silent_without() {
         let calm = [container("a", 400), container("b", 400)];
         let (roomy, clean) = (machine(1024, Some((512, 400))), Leftovers::default());
-        assert_eq!(told(&calm, &[], &roomy, &clean), Vec::<String>::new());
+        assert_eq!(found(&calm, &[], &roomy, &clean), Vec::<String>::new());
 
         let mut looping = calm.clone();
         (looping[1].starts_in_an_hour, looping[1].kills) = (LOOP, 3);
@@ -343,37 +343,37 @@ mod tests {
         let some = Leftovers { dangling: (3, MIB), ..clean.clone() };
         let table: [(Vec<String>, &str, &[&str]); 9] = [
             (
-                told(&[container("a", 900), container("b", 400)], &[], &roomy, &clean),
+                found(&[container("a", 900), container("b", 400)], &[], &roomy, &clean),
                 "total",
                 &["add up to 1.3 GiB", "--budget 921M"],
             ),
             (
-                told(&calm, &[group(Kind::Periodic, Some(30.0))], &roomy, &clean),
+                found(&calm, &[group(GroupKind::Periodic, Some(30.0))], &roomy, &clean),
                 "health-checks",
                 &["every 30 s", "a: healthcheck: interval: 45s", "c: healthcheck: interval: 55s"],
             ),
             (
-                told(&calm, &[group(Kind::Start, None)], &roomy, &clean),
+                found(&calm, &[group(GroupKind::Start, None)], &roomy, &clean),
                 "starts",
                 &["within 3 s and took 90 MiB", "service_healthy"],
             ),
-            (told(&looping, &[], &roomy, &clean), "restart-loop", &["[\"b\"]", "4 times within an hour, 3 processes"]),
-            (told(&calm, &[], &machine(6144, Some((0, 0))), &clean), "no-swap", &["folklore", "fallocate -l 2G"]),
+            (found(&looping, &[], &roomy, &clean), "restart-loop", &["[\"b\"]", "4 times within an hour, 3 processes"]),
+            (found(&calm, &[], &machine(6144, Some((0, 0))), &clean), "no-swap", &["folklore", "fallocate -l 2G"]),
             (
-                told(&swapped, &[], &machine(1024, Some((512, 5))), &clean),
+                found(&swapped, &[], &machine(1024, Some((512, 5))), &clean),
                 "swap-full",
                 &["of 512 MiB of swap 5 MiB", "a had most of it, 300 MiB"],
             ),
-            (told(&java, &[], &roomy, &clean), "settings", &["JVM with 400 MiB", "MaxRAMPercentage=70"]),
-            (told(&calm, &[], &roomy, &some), "leftovers", &["3 images without a name", "docker image prune"]),
-            (told(&nested, &[], &machine(800, Some((512, 400))), &clean), "total", &["add up to 900 MiB"]),
+            (found(&java, &[], &roomy, &clean), "settings", &["JVM with 400 MiB", "MaxRAMPercentage=70"]),
+            (found(&calm, &[], &roomy, &some), "leftovers", &["3 images without a name", "docker image prune"]),
+            (found(&nested, &[], &machine(800, Some((512, 400))), &clean), "total", &["add up to 900 MiB"]),
         ];
-        for (told, check, parts) in table {
-            assert!(told.len() == 1 && told[0].starts_with(check), "{check}: {told:?}");
-            assert!(parts.iter().all(|part| told[0].contains(part)), "{parts:?}: {told:?}");
+        for (found, check, parts) in table {
+            assert!(found.len() == 1 && found[0].starts_with(check), "{check}: {found:?}");
+            assert!(parts.iter().all(|part| found[0].contains(part)), "{parts:?}: {found:?}");
         }
-        let weekly = told(&calm, &[group(Kind::Periodic, Some(3600.0))], &roomy, &clean);
+        let weekly = found(&calm, &[group(GroupKind::Periodic, Some(3600.0))], &roomy, &clean);
         assert!(weekly.is_empty(), "a job by the clock is no health check: {weekly:?}");
-        assert!(told(&calm, &[], &machine(1024, None), &clean).is_empty(), "swap that was not read is not off");
+        assert!(found(&calm, &[], &machine(1024, None), &clean).is_empty(), "swap that was not read is not off");
     }
 }

@@ -93,8 +93,8 @@ impl Segment {
 }
 
 impl Demand {
-    /// What a kill told of the limit that was hit, at a time: the limit where no row has it, and what was held where there is no row.
-    pub fn told(&mut self, time_us: i64, limit: u64, usage: Option<u64>) {
+    /// Takes a kill by its own limit: the limit where no row has it, and the memory that was held where no row was read; bytes.
+    pub fn limit_hit(&mut self, time_us: i64, limit: u64, usage: Option<u64>) {
         if self.limit.is_none_or(|known| known == UNLIMITED) {
             self.limit = Some(limit);
         }
@@ -331,7 +331,7 @@ mod tests {
 
     #[test]
     fn a_cache_that_fills_is_seen_late_and_is_not_needed() {
-        // memory.stat tells of the file two seconds later.
+        // memory.stat shows the file two seconds later.
         let rows = [stat(20, 20, 0, 0), stat(120, 20, 0, 0), stat(120, 20, 100, 0), stat(120, 20, 100, 0)];
         let rows: Vec<(i64, &[(FieldId, u64)])> =
             rows.iter().enumerate().map(|(n, row)| (n as i64 * SECOND, &row[..])).collect();
@@ -346,7 +346,7 @@ mod tests {
     }
 
     #[test]
-    fn a_limit_that_is_none_is_told_from_one_that_was_not_read() {
+    fn a_limit_that_is_none_differs_from_one_that_was_not_read() {
         let mut demand = Demand::default();
         assert_eq!(demand.limit(), None);
         demand.feed(&series(&[(0, &[(FieldId::Max, 0x7fff_ffff_ffff_f000)])]));

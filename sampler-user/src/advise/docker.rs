@@ -4,7 +4,7 @@ use crate::advise::Container;
 
 /// The line that sets the limits of a container, if it is Docker's and its name or id can stand in a command.
 pub fn update(container: &Container) -> Option<String> {
-    let who = container.who.as_ref().filter(|who| who.runtime == "docker" && who.inner.is_none())?;
+    let who = container.who.as_ref().filter(|who| who.runtime == "docker" && who.is_container())?;
     let name = [who.name.as_deref(), who.container.as_deref()].into_iter().flatten().find(|name| is_plain(name))?;
     let limit = container.after.filter(|limit| Some(*limit) != container.advice.limit)?;
     let mib = |bytes: u64| bytes.div_ceil(1 << 20);

@@ -75,8 +75,8 @@ mod tests {
         for value in [MIB / 2, 3 * MIB, 100 * MIB, 3 << 30, 40 << 40] {
             let mut one = Histogram::default();
             one.add(0, value);
-            let told = one.quantile(1.0).unwrap();
-            assert!(told >= value && (told - value) as f64 <= 0.05 * value as f64 + FIRST, "{value}: {told}");
+            let upper = one.quantile(1.0).unwrap();
+            assert!(upper >= value && (upper - value) as f64 <= 0.05 * value as f64 + FIRST, "{value}: {upper}");
         }
         assert_eq!(Histogram::default().quantile(0.5), None);
     }

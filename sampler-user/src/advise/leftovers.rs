@@ -51,9 +51,12 @@ mod tests {
     fn only_what_is_there_is_cleaned() {
         assert!(Leftovers::default().cleanings().is_empty());
         let some = Leftovers { stopped: (2, 5 << 20), build_cache: (7, 1 << 30), ..Leftovers::default() };
-        let told: Vec<String> =
+        let shown: Vec<String> =
             some.cleanings().into_iter().map(|c| format!("{}: {}", c.command.join(" "), c.what)).collect();
-        assert!(told[0].starts_with("docker container prune: 2 containers") && told[0].ends_with("5 MiB"), "{told:?}");
-        assert!(told.len() == 2 && told[1].starts_with("docker builder prune: 7 unused"), "{told:?}");
+        assert!(
+            shown[0].starts_with("docker container prune: 2 containers") && shown[0].ends_with("5 MiB"),
+            "{shown:?}"
+        );
+        assert!(shown.len() == 2 && shown[1].starts_with("docker builder prune: 7 unused"), "{shown:?}");
     }
 }

@@ -38,7 +38,7 @@ pub struct Advice {
     pub state: State,
     /// The limit now; absent when there is none or none was read.
     pub limit: Option<u64>,
-    /// What it should be; absent when too little was seen to tell it by.
+    /// What it should be; absent when too little was seen to judge it.
     pub target: Option<u64>,
     /// Below this what was seen does not fit.
     pub lower: Option<u64>,
@@ -207,7 +207,7 @@ fn grows(advice: &mut Advice, growth: Growth, facts: &Facts) {
     let at = pace.map_or_else(String::new, |pace| format!(", {} a second", bytes(pace as u64)));
     let until = if growth.killed { "until it was OOM-killed" } else { "to the end" };
     advice.reasons.push(format!(
-        "it grew {until}{at}: a leak or a start that needs more is not told apart yet; look what it does, or give it twice as much once and watch"
+        "it grew {until}{at}: a leak cannot be distinguished from a start that needs more yet; look at what it does, or double its limit once and watch"
     ));
 }
 
@@ -334,7 +334,7 @@ mod tests {
         Facts { demand, ..Facts::default() }
     }
 
-    fn told(facts: &Facts, profile: &Profile) -> (State, Option<u64>) {
+    fn advised(facts: &Facts, profile: &Profile) -> (State, Option<u64>) {
         let advice = advise(facts, profile);
         assert!(!advice.reasons.is_empty());
         if let (Some(lower), Some(target), Some(upper)) = (advice.lower, advice.target, advice.upper) {
@@ -357,15 +357,15 @@ mod tests {
             (1, 1, None, 60, State::Missing, 16),
         ] {
             let facts = facts(size, peak, limit, hours);
-            assert_eq!(told(&facts, &TABLE[0]), (state, Some(target)), "{size} {peak} {limit:?} {hours}");
+            assert_eq!(advised(&facts, &TABLE[0]), (state, Some(target)), "{size} {peak} {limit:?} {hours}");
         }
-        assert_eq!(told(&Facts::default(), &TABLE[0]), (State::Right, None), "nothing seen, nothing said");
+        assert_eq!(advised(&Facts::default(), &TABLE[0]), (State::Right, None), "nothing seen, nothing said");
     }
 
     #[test]
     fn a_profile_says_how_much_room_there_is() {
         let facts = facts(100, 236, None, 60);
-        let targets: Vec<_> = TABLE.iter().map(|profile| told(&facts, profile).1.unwrap()).collect();
+        let targets: Vec<_> = TABLE.iter().map(|profile| advised(&facts, profile).1.unwrap()).collect();
         assert_eq!(targets, [256, 256, 112], "a test need not fit its peak");
     }
 
@@ -373,7 +373,7 @@ mod tests {
     fn an_old_spike_is_no_reason_and_a_recent_one_is() {
         let mut old = facts(100, 900, None, 0);
         let later = facts(100, 100, None, 80);
-        assert_eq!(told(&old, &TABLE[0]).1, Some(1024));
+        assert_eq!(advised(&old, &TABLE[0]).1, Some(1024));
         // The same cgroup four days on.
         let subject = Subject { cgroup: "/x".into(), id: 1, process: None };
         let mut series = Series::new(Arc::new(subject), Table::Samples);
@@ -384,7 +384,7 @@ mod tests {
         }
         old.demand.feed(&series);
         old.demand.end();
-        assert_eq!(told(&old, &TABLE[0]).1, told(&later, &TABLE[0]).1);
+        assert_eq!(advised(&old, &TABLE[0]).1, advised(&later, &TABLE[0]).1);
     }
 
     #[test]
@@ -402,17 +402,17 @@ mod tests {
         // Without a limit it gets one, so that it takes nobody with it.
         let mut free = facts(100, 127, None, 30);
         free.leak = Some(Leak::default());
-        assert_eq!(told(&free, &TABLE[0]), (State::Leak, Some(160)));
+        assert_eq!(advised(&free, &TABLE[0]), (State::Leak, Some(160)));
     }
 
     #[test]
     fn a_kill_for_the_working_set_raises_and_another_does_not() {
         let mut killed = facts(60, 96, Some(96), 1);
         killed.killed_at = vec![96 * MIB];
-        assert_eq!(told(&killed, &TABLE[0]), (State::TooLow, Some(160)));
+        assert_eq!(advised(&killed, &TABLE[0]), (State::TooLow, Some(160)));
         let mut since = facts(60, 100, Some(150), 1);
         since.killed_at = vec![96 * MIB];
-        assert_eq!(told(&since, &TABLE[0]), (State::Right, Some(150)), "it was raised already");
+        assert_eq!(advised(&since, &TABLE[0]), (State::Right, Some(150)), "it was raised already");
         let mut forks = facts(20, 64, Some(64), 1);
         forks.other_kills = vec![OtherKill { cause: "forks".into(), instead: Some("pids_limit".into()) }];
         forks.pressed = Some(Pressed { hits: 1000, stall_s: Some(9.0) });
@@ -439,7 +439,7 @@ mod tests {
         }
         let mut begun = Facts { min_watch_s: 3600.0, ..facts(100, 100, Some(512), 0) };
         begun.killed_at = vec![100 * MIB];
-        assert_eq!(told(&begun, &TABLE[0]).1, Some(512), "a kill is a reason, however early");
+        assert_eq!(advised(&begun, &TABLE[0]).1, Some(512), "a kill is a reason, however early");
         let half = Facts { min_watch_s: 7200.0, ..facts(100, 100, Some(512), 1) };
         let shifted = advise(&half, &TABLE[0]);
         assert_eq!(shifted.watch_until.as_deref(), Some("1970-01-01T02:00:00.000Z"));
@@ -453,7 +453,7 @@ mod tests {
         assert_eq!((advice.state, advice.target, advice.trouble), (State::Growing, None, true));
         assert!(advice.reasons[0].contains("28.6 MiB a second"), "{advice:?}");
         demo.killed_at = vec![64 * MIB];
-        assert_eq!(told(&demo, &TABLE[0]), (State::TooLow, Some(96)), "another kill was of what stood there");
+        assert_eq!(advised(&demo, &TABLE[0]), (State::TooLow, Some(96)), "another kill was of what stood there");
     }
 
     #[test]
@@ -475,7 +475,7 @@ mod tests {
             (Some(128), State::Right, None),
         ] {
             let facts = Facts { floor, ..facts(30, 30, limit, 60) };
-            assert_eq!(told(&facts, &TABLE[0]), (state, target), "{limit:?}");
+            assert_eq!(advised(&facts, &TABLE[0]), (state, target), "{limit:?}");
             let advice = advise(&facts, &TABLE[0]);
             assert!(advice.lower.is_none_or(|lower| lower >= 192 * MIB), "a budget takes no more: {advice:?}");
         }

@@ -31,7 +31,7 @@ pub struct Container {
     pub path: String,
     /// What it is called, safe to show.
     pub title: String,
-    /// Who it is, if somebody told.
+    /// Who it is, if that is known.
     #[serde(skip)]
     pub who: Option<Identity>,
     /// The service of the user's Compose file.
@@ -55,7 +55,7 @@ pub struct Container {
     pub machine_swaps: bool,
 }
 
-/// The machine, as its rows tell. Bytes; what was not read is absent.
+/// The machine, as its rows show it. Bytes; what was not read is absent.
 #[derive(Clone, Debug, Default, Serialize)]
 pub struct Machine {
     /// Memory.

@@ -51,14 +51,14 @@ pub(super) async fn alert(board: LiveBoard, rules: Rules) {
         };
         for alert in alerts {
             say(&words(&alert));
-            tell(&hook, alert);
+            notify(&hook, alert);
         }
     }
 }
 
-pub(super) fn tell(hook: &Sender<Alert>, alert: Alert) {
+pub(super) fn notify(hook: &Sender<Alert>, alert: Alert) {
     if let Err(tokio::sync::mpsc::error::TrySendError::Full(alert)) = hook.try_send(alert) {
-        say(&format!("sampler: the hook is behind; not told: {} of {}", alert.kind, printable(&alert.name)));
+        say(&format!("sampler: the hook is behind; not sent: {} of {}", alert.kind, printable(&alert.name)));
     }
 }
 

@@ -1,4 +1,4 @@
-//! The journal with somebody who reads along: what is recorded goes through the detectors, and a leak is told while it happens.
+//! The journal with somebody who reads along: what is recorded goes through the detectors, and a leak is reported while it happens.
 
 use crate::analysis::live::{Live, News};
 use crate::model::event::{Event, EventKind};
@@ -20,7 +20,7 @@ impl LeakWatch {
         LeakWatch { journal, live: Live::new(fields) }
     }
 
-    fn tell(&mut self, news: News) {
+    fn report(&mut self, news: News) {
         let v = &news.verdict;
         let what = EventKind::Leak {
             leaks: news.leaks,
@@ -62,7 +62,7 @@ impl Sink for LeakWatch {
 
     fn flush(&mut self, sync: bool) {
         for news in self.live.look() {
-            self.tell(news);
+            self.report(news);
         }
         self.journal.flush(sync);
     }
@@ -77,9 +77,9 @@ mod tests {
     use crate::model::sample::{HOST, PassKind};
 
     /// Keeps the events.
-    struct Told(Arc<Mutex<Vec<Event>>>);
+    struct Collector(Arc<Mutex<Vec<Event>>>);
 
-    impl Sink for Told {
+    impl Sink for Collector {
         fn subject(&mut self, _: SubjectRef, _: &Subject) {}
         fn forget(&mut self, _: SubjectRef) {}
         fn pass(&mut self, _: PassHead) {}
@@ -91,9 +91,9 @@ mod tests {
     }
 
     #[test]
-    fn a_leak_without_a_limit_is_told_with_the_time_until_the_machine_is_full() {
-        let told = Arc::new(Mutex::new(Vec::new()));
-        let mut watch = LeakWatch::new(Box::new(Told(told.clone())), &[]);
+    fn a_leak_without_a_limit_is_reported_with_the_time_until_the_machine_is_full() {
+        let events = Arc::new(Mutex::new(Vec::new()));
+        let mut watch = LeakWatch::new(Box::new(Collector(events.clone())), &[]);
         watch.subject(HOST, &Subject::host());
         watch.subject(1, &Subject { cgroup: "/a".into(), id: 1, process: None });
         for t in 0..1500u64 {
@@ -109,9 +109,9 @@ mod tests {
             put(PassKind::Host, HOST, &[(FieldId::MemAvailable, (1 << 30) - t * 100_000)]);
             watch.flush(false);
         }
-        let told = told.lock().unwrap();
-        let [Event { what: EventKind::Leak { leaks: true, time_to_limit_s: Some(left), .. }, .. }] = &told[..] else {
-            panic!("{told:?}")
+        let events = events.lock().unwrap();
+        let [Event { what: EventKind::Leak { leaks: true, time_to_limit_s: Some(left), .. }, .. }] = &events[..] else {
+            panic!("{events:?}")
         };
         assert!((9_000.0..10_700.0).contains(left), "a GiB at a tenth of a megabyte a second: {left}");
     }

@@ -14,7 +14,7 @@ use crate::model::recording::Origin;
 use crate::ui::terminal::say;
 
 /// Which rules, and where metrics are served.
-#[derive(Debug, Default, clap::Args)]
+#[derive(Clone, Debug, Default, clap::Args)]
 pub struct LiveOptions {
     /// Rules of the alerts, a TOML file; without it the defaults.
     #[arg(long, value_name = "FILE")]

@@ -10,7 +10,7 @@ use crate::analysis::rises::{Rise, Rises};
 /// What the members have in common.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum Kind {
+pub enum GroupKind {
     /// They rise at the same moments, again and again.
     Periodic,
     /// They were started within seconds.
@@ -21,7 +21,7 @@ pub enum Kind {
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Group {
     /// What they have in common.
-    pub kind: Kind,
+    pub kind: GroupKind,
     /// Paths, sorted.
     pub members: Vec<String>,
     /// Seconds from a rise to the next; absent for a start.
@@ -64,6 +64,35 @@ fn is_above(path: &str, other: &str) -> bool {
 }
 
 /// The groups among the cgroups of one host. An ancestor rises with what is in it and is no member.
+///
+/// ```
+/// use std::sync::Arc;
+///
+/// use sampler::analysis::groups::{GroupKind, groups};
+/// use sampler::analysis::rises::Rises;
+/// use sampler::model::fields::{FieldId, Table};
+/// use sampler::model::recording::{Series, Subject};
+/// use sampler::model::sample::Row;
+///
+/// // Health checks: 40 MiB for five seconds, each minute, at the same time.
+/// let checked = |path: &str| {
+///     let subject = Subject { cgroup: path.into(), id: 1, process: None };
+///     let mut series = Series::new(Arc::new(subject), Table::Samples);
+///     for second in 0..1800 {
+///         let mut row = Row::new(1);
+///         let checks = (7..12).contains(&(second % 60));
+///         row.put(FieldId::Current.field(), if checks { 140 << 20 } else { 100 << 20 });
+///         series.push(second * 1_000_000, &row);
+///     }
+///     let mut rises = Rises::default();
+///     rises.feed(&series);
+///     rises
+/// };
+/// let (a, b) = (checked("/a"), checked("/b"));
+/// let found = groups(&[("/a", &a), ("/b", &b)]);
+/// assert_eq!((found[0].kind, found[0].members.len()), (GroupKind::Periodic, 2));
+/// assert_eq!(found[0].period_s.map(f64::round), Some(60.0));
+/// ```
 pub fn groups(cgroups: &[(&str, &Rises)]) -> Vec<Group> {
     let mut found = periodic(cgroups);
     found.extend(started(cgroups));
@@ -103,7 +132,7 @@ fn periodic(cgroups: &[(&str, &Rises)]) -> Vec<Group> {
         let mut paths: Vec<String> = members.iter().map(|n| beats[*n].0.to_owned()).collect();
         paths.sort();
         found.push(Group {
-            kind: Kind::Periodic,
+            kind: GroupKind::Periodic,
             members: paths,
             period_s: Some(period_s),
             phase_s: Some(beat.at_s.rem_euclid(period_s)),
@@ -131,7 +160,7 @@ fn started(cgroups: &[(&str, &Rises)]) -> Vec<Group> {
         let mut paths: Vec<String> = members.iter().map(|(_, path, _)| (*path).to_owned()).collect();
         paths.sort();
         (members.len() >= LEAST_STARTED).then(|| Group {
-            kind: Kind::Start,
+            kind: GroupKind::Start,
             members: paths,
             period_s: None,
             phase_s: None,
@@ -221,7 +250,7 @@ mod tests {
         assert!((58..=60).contains(&web.times) && web.rise_bytes.abs_diff(46 * MIB) < 3 * MIB, "{web:?}");
         let cron = of(&["/cron/0", "/cron/1", "/cron/2"]).unwrap();
         assert!((cron.period_s.unwrap() - 300.0).abs() < 0.5 && (cron.phase_s.unwrap() - 100.0).abs() < 2.0);
-        assert_eq!(cron.kind, Kind::Periodic);
+        assert_eq!(cron.kind, GroupKind::Periodic);
     }
 
     #[test]
@@ -264,7 +293,7 @@ mod tests {
         assert_eq!(found.len(), 1, "{found:#?}");
         assert_eq!(
             (found[0].kind, &*found[0].members),
-            (Kind::Start, &["/up/a", "/up/b", "/up/c"].map(String::from)[..])
+            (GroupKind::Start, &["/up/a", "/up/b", "/up/c"].map(String::from)[..])
         );
         assert!(found[0].rise_bytes.abs_diff(120 * MIB) < 2 * MIB && found[0].period_s.is_none());
         assert_eq!(found[0].time_us, (100_000_000, 105_000_000));

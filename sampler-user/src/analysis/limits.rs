@@ -20,7 +20,7 @@ pub const MACHINE: &str = "";
 
 /// What bounds a cgroup, bytes.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub struct Limits<'a> {
+pub struct Bounds<'a> {
     /// The first of the limits of cgroups, and whose it is.
     pub cgroup: Option<(&'a str, f64)>,
     /// What the kernel says anybody could still have at the end (MemAvailable). Swap is not in it: from there on the machine
@@ -28,8 +28,8 @@ pub struct Limits<'a> {
     pub available: Option<u64>,
 }
 
-impl<'a> Limits<'a> {
-    /// The limit that is reached first by what cannot be reclaimed of a cgroup, of which it holds `unreclaimable` bytes; and whose it
+impl<'a> Bounds<'a> {
+    /// The limit, bytes, that is reached first by what cannot be reclaimed of a cgroup, of which it holds `unreclaimable` bytes; and whose it
     /// is. Page cache is no part of `unreclaimable`: the kernel counts it as available already.
     pub fn tightest(&self, unreclaimable: Option<f64>) -> Option<(&'a str, f64)> {
         let machine = unreclaimable
@@ -39,13 +39,26 @@ impl<'a> Limits<'a> {
     }
 }
 
-impl<'a> From<Option<(&'a str, f64)>> for Limits<'a> {
-    fn from(cgroup: Option<(&'a str, f64)>) -> Limits<'a> {
-        Limits { cgroup, available: None }
+impl<'a> From<Option<(&'a str, f64)>> for Bounds<'a> {
+    fn from(cgroup: Option<(&'a str, f64)>) -> Bounds<'a> {
+        Bounds { cgroup, available: None }
     }
 }
 
-/// The limit as the cgroup sees it, and whose it is; `None` when nobody has one.
+/// The limit as the cgroup sees it, bytes, and whose it is: that of an ancestor less what others hold of it. `None` when nobody has
+/// one, or where the cgroup itself is not in `rooms`.
+///
+/// ```
+/// use sampler::analysis::limits::{Headroom, nearest};
+///
+/// let rooms = [
+///     ("/pod".to_owned(), Headroom { current: 90.0, limit: 100.0 }),
+///     ("/pod/a".to_owned(), Headroom { current: 30.0, limit: 64.0 }),
+///     ("/pod/b".to_owned(), Headroom { current: 60.0, limit: f64::INFINITY }),
+/// ];
+/// // The pod has 100, of which others hold 60: 40 are left to /pod/a, less than its own 64.
+/// assert_eq!(nearest("/pod/a", &rooms.into()), Some(("/pod", 40.0)));
+/// ```
 pub fn nearest<'a>(path: &'a str, rooms: &BTreeMap<String, Headroom>) -> Option<(&'a str, f64)> {
     let own = rooms.get(path)?.current;
     let mut best: Option<(&str, f64)> = None;
@@ -66,7 +79,7 @@ mod tests {
 
     #[test]
     fn the_machine_is_a_limit_where_it_ends_first() {
-        let of = |cgroup, available| Limits { cgroup, available };
+        let of = |cgroup, available| Bounds { cgroup, available };
         let own = Some(("/a", 1000.0));
         assert_eq!(of(own, Some(300)).tightest(Some(500.0)), Some((MACHINE, 800.0)));
         assert_eq!(of(own, Some(600)).tightest(Some(500.0)), own);
@@ -74,7 +87,7 @@ mod tests {
         assert_eq!(of(own, None).tightest(Some(500.0)), own, "a host that was not read is no limit");
         assert_eq!(of(own, Some(0)).tightest(None), own);
         assert_eq!(of(None, Some(600)).tightest(None), None, "what is held is not known");
-        assert_eq!(Limits::from(own), of(own, None));
+        assert_eq!(Bounds::from(own), of(own, None));
     }
 
     #[test]

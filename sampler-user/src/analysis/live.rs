@@ -9,14 +9,14 @@ use std::iter::successors;
 use crate::analysis::leak::detectors::Class;
 use crate::analysis::leak::track::Track;
 use crate::analysis::leak::verdict::{Verdict, judge};
-use crate::analysis::limits::{Headroom, Limits, nearest};
+use crate::analysis::limits::{Bounds, Headroom, nearest};
 use crate::model::fields::FieldId;
 use crate::model::paths::parent;
 use crate::model::recording::Subject;
 use crate::model::sample::{HOST, Row, SubjectRef};
 use crate::model::shrink::shrink;
 
-/// Blocks of a signal: 40 KiB a cgroup with all its signals. Offline has eight times as many, and so tells finer teeth from
+/// Blocks of a signal: 40 KiB a cgroup with all its signals. Offline has eight times as many, and so distinguishes finer teeth from
 /// their mean; whether it leaks is the same.
 pub const BLOCKS: usize = 128;
 /// Lives kept of a cgroup that is killed again and again.
@@ -156,7 +156,7 @@ impl Live {
             rooms.extend(room.map(|room| (path.to_owned(), room)));
         }
         // The verdict fits the blocks to the data, which goes on here.
-        let limits = Limits { cgroup: nearest(&follow.path, &rooms), available: self.available };
+        let limits = Bounds { cgroup: nearest(&follow.path, &rooms), available: self.available };
         judge(&mut follow.track.clone(), limits)
     }
 }
@@ -319,7 +319,7 @@ mod tests {
     }
 
     #[test]
-    fn three_looks_announce_and_what_cannot_be_told_takes_nothing_back() {
+    fn three_looks_announce_and_an_unknown_verdict_takes_nothing_back() {
         let mut live = Live::new(&[]);
         live.subject(1, &subject("/a"));
         let feed = |live: &mut Live, from: u64, to: u64| {
@@ -328,8 +328,8 @@ mod tests {
             });
             live.look().iter().map(|news| news.leaks).collect::<Vec<_>>()
         };
-        let told = [(0, 900), (900, 1000), (1000, 1100)].map(|(from, to)| feed(&mut live, from, to));
-        assert_eq!(told, [vec![], vec![], vec![true]]);
+        let announced = [(0, 900), (900, 1000), (1000, 1100)].map(|(from, to)| feed(&mut live, from, to));
+        assert_eq!(announced, [vec![], vec![], vec![true]]);
         // Of three weeks nearly nothing was seen.
         for looks in 0..5 {
             let at = 2_000_000 + looks * 200_000;

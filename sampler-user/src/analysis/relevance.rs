@@ -60,7 +60,7 @@ impl Standing {
         let name = paths::name(&self.path);
         let is_service =
             name.ends_with(".service") && !name.starts_with("user@") && !name.starts_with("user-runtime-dir@");
-        self.is_named = who.is_some_and(|who| who.container.is_some() && who.inner.is_none()) || is_service;
+        self.is_named = who.is_some_and(Identity::is_container) || is_service;
     }
 
     /// Part of its own limit that it holds.

@@ -67,10 +67,10 @@ pub fn killed(events: &[TimedEvent]) -> impl Iterator<Item = (i64, &OomKill)> {
     })
 }
 
-/// What kills told of cgroups that hit their own limit: path; time, limit and usage.
+/// What kills report of cgroups that hit their own limit: path; time, limit and usage.
 pub fn facts_of(events: &[TimedEvent]) -> impl Iterator<Item = (&str, (i64, u64, Option<u64>))> {
     killed(events).filter_map(|(time_us, kill)| {
-        let told = kill.usage()?;
-        Some((kill.limit_cgroup.as_deref()?, (time_us, told.limit?, Some(told.usage))))
+        let usage = kill.usage()?;
+        Some((kill.limit_cgroup.as_deref()?, (time_us, usage.limit?, Some(usage.usage))))
     })
 }

@@ -7,9 +7,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::analysis::groups::{Group, groups};
 use crate::analysis::leak::track::{self, Track};
 use crate::analysis::leak::verdict::{Verdict, judge_among};
-use crate::analysis::limits::{Headroom, Limits, nearest};
+use crate::analysis::limits::{Bounds, Headroom, nearest};
 use crate::analysis::pressure::neighbour::attribute;
-use crate::analysis::pressure::{self, Episode, HostWatch, Watch};
+use crate::analysis::pressure::{self, CgroupWatch, Episode, HostWatch};
 use crate::analysis::restart_loops::{Loops, facts_of};
 use crate::analysis::rises::Rises;
 use crate::analysis::workloads::{Course, course};
@@ -32,11 +32,38 @@ pub fn fields() -> Vec<FieldId> {
 #[derive(Default)]
 struct Followed {
     track: Track,
-    watch: Watch,
+    watch: CgroupWatch,
     rises: Rises,
 }
 
 /// What was seen of the cgroups of one host. Its memory is bounded by their number, not by that of the rows.
+///
+/// ```
+/// use std::sync::Arc;
+///
+/// use sampler::analysis::leak::detectors::Class;
+/// use sampler::analysis::survey::Survey;
+/// use sampler::model::fields::{FieldId, Table};
+/// use sampler::model::recording::{Series, Subject};
+/// use sampler::model::sample::Row;
+///
+/// let web = Subject { cgroup: "/web".into(), id: 1, process: None };
+/// let mut series = Series::new(Arc::new(web), Table::Samples);
+/// for second in 0..3600 {
+///     let mut row = Row::new(1);
+///     let anon = (64 << 20) + second * 50_000;
+///     for (id, bytes) in [(FieldId::Current, anon), (FieldId::Anon, anon), (FieldId::Max, 1 << 30)] {
+///         row.put(id.field(), bytes);
+///     }
+///     series.push(second as i64 * 1_000_000, &row);
+/// }
+/// let mut survey = Survey::default();
+/// survey.push(&series);
+/// let findings = survey.finish(&[], &|_| true, &|_| None);
+/// let verdict = &findings.verdicts["/web"];
+/// assert_eq!(verdict.verdict, Class::Leak, "{:?}", verdict.evidence);
+/// assert!((verdict.rate_bytes_per_s.unwrap() - 50_000.0).abs() < 500.0);
+/// ```
 #[derive(Default)]
 pub struct Survey {
     cgroups: BTreeMap<String, Followed>,
@@ -77,7 +104,7 @@ impl Survey {
         self.machine.feed(series);
     }
 
-    /// Judges all cgroups. `events` are those of the surveyed time; kills among them tell limits that no row has, of cgroups that
+    /// Judges all cgroups. `events` are those of the surveyed time; kills among them report limits that no row has, of cgroups that
     /// `is_wanted`. `who` names a cgroup.
     pub fn finish(
         mut self,
@@ -86,7 +113,7 @@ impl Survey {
         who: &dyn Fn(&str) -> Option<Identity>,
     ) -> Findings {
         for (path, (time_us, limit, usage)) in facts_of(events).filter(|(path, _)| is_wanted(path)) {
-            self.cgroups.entry(path.to_owned()).or_default().track.told(time_us, limit, usage);
+            self.cgroups.entry(path.to_owned()).or_default().track.limit_hit(time_us, limit, usage);
         }
         let tracks = self.cgroups.iter().map(|(path, followed)| (path.as_str(), &followed.track));
         let loops = Loops::of(tracks, events, who);
@@ -99,7 +126,7 @@ impl Survey {
         let (mut verdicts, mut courses) = (BTreeMap::new(), BTreeMap::new());
         for (path, one) in &mut self.cgroups {
             courses.insert(path.clone(), one.track.lives.iter().filter_map(course).collect());
-            let limits = Limits { cgroup: nearest(path, &rooms), available };
+            let limits = Bounds { cgroup: nearest(path, &rooms), available };
             if let Some(verdict) = judge_among(&mut one.track, limits, loops.of_path(path)) {
                 verdicts.insert(path.clone(), verdict);
             }

@@ -25,8 +25,21 @@ const LEAST_PART: f64 = 0.015;
 const MOST_RISE: f64 = 0.8;
 const BY_CHANCE: f64 = 0.05;
 
-/// What a cgroup is called without what is another at each start: by the names that its runtime told, or else by its path.
+/// What a cgroup is called without what is another at each start: by the names that its runtime gave, or else by its path.
 /// `None` when nothing but ids is left.
+///
+/// ```
+/// use sampler::analysis::workloads::workload;
+/// use sampler::model::identity::Identity;
+///
+/// let web = Identity {
+///     project: Some("shop".into()),
+///     service: Some("web".into()),
+///     ..Identity::container("docker", "c401884006")
+/// };
+/// assert_eq!(workload("/docker/c401884006", Some(&web)).as_deref(), Some("shop/web"));
+/// assert_eq!(workload("/system.slice/nginx.service", None).as_deref(), Some("/system.slice/nginx.service"));
+/// ```
 pub fn workload(path: &str, who: Option<&Identity>) -> Option<String> {
     who.and_then(by_name).or_else(|| by_path(path))
 }
@@ -183,7 +196,7 @@ pub struct Workload {
 
 /// Judges a workload of several lives; `None` of a single one, which speaks for itself.
 ///
-/// `restarts`: what the lives that kills ended say; they are told apart better there, and short ones count.
+/// `restarts`: what the lives that kills ended say; they are distinguished better there, and short ones count.
 pub fn roll_up(name: &str, lives: &[(String, Course)], restarts: Option<&Loop>) -> Option<Workload> {
     let n = lives.len();
     let restarts = restarts.filter(|said| said.lives >= n.min(2) && (said.brief || said.course.is_some()));
@@ -297,7 +310,7 @@ mod tests {
         ] {
             assert_eq!(workload(&path, Some(&who)).as_deref(), Some(want), "{who:?}");
         }
-        assert_eq!(workload(&path, Some(&container())), None, "nobody told a name");
+        assert_eq!(workload(&path, Some(&container())), None, "nobody gave a name");
         let unit = Identity::named("systemd", "nginx.service");
         assert_eq!(
             workload("/system.slice/nginx.service", Some(&unit)).as_deref(),

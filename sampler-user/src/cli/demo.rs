@@ -89,7 +89,7 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
         },
         command: vec![program.display().to_string(), "demo".into(), "--leak".into(), "512".into()],
     };
-    let ending = run::caged(child, &out)?;
+    let ending = run::caged(&child, &out)?;
     say(&run::report(&out, Some(&ending))?);
     let status = ending.status;
     if run::code(status) != exit::SIGNAL + 9 {

@@ -26,7 +26,7 @@ use crate::cli::record::{stopped, use_probe};
 /// Record, and keep containers off the limit that would kill them, within a budget.
 ///
 /// A dry run unless --apply is given: it says and records what it would do, and writes nothing. With --apply a limit that
-/// is about to be reached is raised step by step, and Docker is told so; page cache is reclaimed before it is in the way; a
+/// is about to be reached is raised step by step, and Docker is notified; page cache is reclaimed before it is in the way; a
 /// container that has been calm gets its old limit back, and so does each one when the guard ends. A leak gets two raises
 /// and no more. Every action is an event of the recording.
 #[derive(Debug, clap::Args)]
@@ -76,7 +76,7 @@ pub struct Args {
     /// Leave priority, memory locking and the OOM score as they are.
     #[arg(long)]
     no_protect: bool,
-    /// Print paths, each thing that is missing on this machine, and what Docker is told.
+    /// Print paths, each thing that is missing on this machine, and each limit sent to Docker.
     #[arg(long, short)]
     verbose: bool,
 }
@@ -102,9 +102,9 @@ fn step(text: &str) -> Result<Step, String> {
 }
 
 /// Runs the command.
-pub fn run(args: Args) -> anyhow::Result<ExitCode> {
+pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let layout = Layout::detect()?;
-    let out = args.out.unwrap_or_else(data_folder);
+    let out = args.out.clone().unwrap_or_else(data_folder);
     let selection = Selection::new(&args.cgroup, &args.exclude).context("read --cgroup and --exclude")?;
     let reserve = match args.reserve {
         Some(reserve) => reserve,
@@ -137,7 +137,7 @@ pub fn run(args: Args) -> anyhow::Result<ExitCode> {
             // Of all cgroups: who pushed whom has to be seen.
             protect: !args.no_protect,
             probe: args.probe,
-            names: NameSources { ask: true, docker_socket: args.docker_socket },
+            names: NameSources { ask: true, docker_socket: args.docker_socket.clone() },
             ..Config::new(layout)
         },
         rotation: Rotation::default(),

@@ -139,7 +139,7 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
         print(&(serde_json::to_string_pretty(&imported).context("write JSON")? + "\n"))?;
     }
     for one in &imported.files {
-        tell(one);
+        show_file(one);
     }
     let [first, ..] = args.files.as_slice() else { bail!("no file") };
     if imported.doubled_values > 0 {
@@ -173,7 +173,7 @@ fn import(args: &Args) -> anyhow::Result<Imported> {
         read(file, args, &mut notes, &mut counted).map_err(|stop| explain(stop, file, args))?;
         if counted.points.taken == before {
             files.push(OneFile { file: file.display().to_string(), notes });
-            files.iter().for_each(tell);
+            files.iter().for_each(show_file);
             bail!("import {}: no row has a time and a value that is known", file.display());
         }
         files.push(OneFile { file: file.display().to_string(), notes });
@@ -265,7 +265,7 @@ fn quoted(word: &str) -> String {
 }
 
 /// Prints what was understood of a file, guessed and left out.
-fn tell(one: &OneFile) {
+fn show_file(one: &OneFile) {
     const MOST: usize = 20;
     let (file, notes) = (printable(&one.file), &one.notes);
     let line = |text: String| say(&format!("sampler: {file}: {text}"));

@@ -1,4 +1,4 @@
-//! `sampler install` and `sampler uninstall`
+//! `sampler install`
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
@@ -22,17 +22,9 @@ pub struct Args {
     record: Vec<String>,
 }
 
-/// Undo what `install` did; recordings stay.
-#[derive(Debug, clap::Args)]
-pub struct UninstallArgs {
-    /// Remove below this folder and stop nothing.
-    #[arg(long, value_name = "DIR")]
-    root: Option<PathBuf>,
-}
-
-const UNIT: &str = "etc/systemd/system/sampler.service";
-const SLICE: &str = "etc/systemd/system/sampler.slice";
-const WSL: &str = "etc/wsl.conf";
+pub(super) const UNIT: &str = "etc/systemd/system/sampler.service";
+pub(super) const SLICE: &str = "etc/systemd/system/sampler.slice";
+pub(super) const WSL: &str = "etc/wsl.conf";
 /// The unit, also for the Debian package.
 const UNIT_TEXT: &str = include_str!("../../dist/sampler.service");
 const SLICE_TEXT: &str = include_str!("../../dist/sampler.slice");
@@ -76,46 +68,14 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// Uninstalls.
-pub fn remove(args: &UninstallArgs) -> anyhow::Result<ExitCode> {
-    let root = args.root.clone().unwrap_or_else(|| "/".into());
-    let unit = root.join(UNIT);
-    let live = args.root.is_none() && Path::new("/run/systemd/system").exists();
-    if live && unit.exists() {
-        systemctl(&["disable", "--now", "sampler.service"])?;
-    }
-    let mut found = false;
-    for path in [unit, root.join(SLICE)] {
-        match fs::remove_file(&path) {
-            Ok(()) => found = true,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
-            Err(error) => return Err(error).with_context(|| format!("remove {}; run as root", path.display())),
-        }
-        say(&format!("removed {}", path.display()));
-    }
-    if live && found {
-        systemctl(&["daemon-reload"])?;
-    }
-    let wsl = root.join(WSL);
-    let old = read(&wsl)?;
-    let new = remove_boot_command(&old);
-    if new != old {
-        fs::write(&wsl, new).with_context(|| format!("write {}; run as root", wsl.display()))?;
-        say(&format!("took the boot command out of {}", wsl.display()));
-        found = true;
-    }
-    say(if found { "recordings stay in /var/lib/sampler" } else { "nothing was installed" });
-    Ok(ExitCode::SUCCESS)
-}
-
-fn read(path: &Path) -> anyhow::Result<String> {
+pub(super) fn read(path: &Path) -> anyhow::Result<String> {
     match fs::read_to_string(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(String::new()),
         text => text.with_context(|| format!("read {}", path.display())),
     }
 }
 
-fn systemctl(arguments: &[&str]) -> anyhow::Result<()> {
+pub(super) fn systemctl(arguments: &[&str]) -> anyhow::Result<()> {
     let status = Command::new("systemctl").args(arguments).status().context("start systemctl")?;
     if !status.success() {
         bail!("systemctl {} ended with {status}", arguments.join(" "));
@@ -157,7 +117,7 @@ fn add_boot_command(old: &str, command: &str) -> anyhow::Result<String> {
     })
 }
 
-fn remove_boot_command(old: &str) -> String {
+pub(super) fn remove_boot_command(old: &str) -> String {
     let mut out = String::with_capacity(old.len());
     let mut lines = old.split_inclusive('\n');
     while let Some(line) = lines.next() {

@@ -1,33 +1,15 @@
 //! The command line: arguments, exit codes, and one file a command.
 
-mod advise;
-mod analyze;
-mod completions;
-mod demo;
-mod doctor;
 mod excerpt;
 mod exit;
-mod export;
-mod fields;
 mod findings;
 mod folders;
-mod guard;
-mod import;
 mod incident_list;
-mod info;
 mod input;
-mod install;
 mod kernel_log;
 mod output;
 mod overview;
-mod pages;
-mod postmortem;
-mod record;
 mod remote;
-mod report;
-mod run;
-mod seal;
-mod top;
 
 use std::io;
 use std::process::ExitCode;
@@ -43,46 +25,57 @@ struct Args {
     command: Command,
 }
 
-#[derive(Debug, Subcommand)]
-enum Command {
-    Record(record::Args),
-    Top(top::Args),
-    Guard(guard::Args),
-    Run(run::Args),
-    Demo(demo::Args),
-    Info(info::Args),
-    Analyze(analyze::Args),
-    Advise(advise::Args),
-    Postmortem(postmortem::Args),
-    Report(report::Args),
-    Export(export::Args),
-    Import(import::Args),
-    Fields(fields::Args),
-    Doctor(doctor::Args),
-    Install(install::Args),
-    Uninstall(install::UninstallArgs),
-    Completions(completions::Completions),
-    #[command(hide = true)]
-    Man(completions::Man),
-    #[command(hide = true)]
-    Seal(seal::Args),
-    #[command(hide = true)]
-    Pages(pages::Args),
+/// Declares the commands: a file, a variant of [`Command`], and one arm that runs it.
+macro_rules! commands {
+    ($($(#[$meta:meta])* $module:ident $name:ident $($long:ident)? $(= $run:expr)?;)+) => {
+        $(mod $module;)+
+
+        #[derive(Debug, Subcommand)]
+        enum Command {
+            $($(#[$meta])* $name($module::Args),)+
+        }
+
+        impl Command {
+            /// What may take seconds, in a word; not what runs until it is stopped or has a screen of its own.
+            fn takes_long(&self) -> Option<&'static str> {
+                match self {
+                    $(Command::$name(_) => [$((stringify!($long), stringify!($module)).1)?].first().copied(),)+
+                }
+            }
+
+            fn run(&self) -> anyhow::Result<ExitCode> {
+                match self {
+                    $(Command::$name(args) => commands!(@run $module args $($run)?),)+
+                }
+            }
+        }
+    };
+    (@run $module:ident $args:ident) => { $module::run($args) };
+    (@run $module:ident $args:ident $run:expr) => { ($run)($args) };
 }
 
-impl Command {
-    /// What may take seconds, in a word; not what runs until it is stopped or has a screen of its own.
-    fn takes_long(&self) -> Option<&'static str> {
-        match self {
-            Command::Info(_) => Some("info"),
-            Command::Analyze(_) => Some("analyze"),
-            Command::Advise(_) => Some("advise"),
-            Command::Postmortem(_) => Some("postmortem"),
-            Command::Report(_) => Some("report"),
-            Command::Import(_) => Some("import"),
-            _ => None,
-        }
-    }
+// One a line: its file, its name, whether it may take long.
+commands! {
+    record Record;
+    top Top;
+    guard Guard;
+    run Run;
+    demo Demo;
+    info Info long;
+    analyze Analyze long;
+    advise Advise long;
+    postmortem Postmortem long;
+    report Report long;
+    export Export;
+    import Import long;
+    fields Fields;
+    doctor Doctor;
+    install Install;
+    uninstall Uninstall;
+    completions Completions = |args| completions::run(args, Args::command());
+    #[command(hide = true)] man Man = |args| man::run(args, Args::command());
+    #[command(hide = true)] seal Seal;
+    #[command(hide = true)] pages Pages;
 }
 
 /// Runs the command; prints its error once.
@@ -95,28 +88,7 @@ pub fn main() -> ExitCode {
     if let Some(what) = command.takes_long() {
         sampler::ui::progress::begin(what);
     }
-    let result = match command {
-        Command::Record(args) => record::run(args),
-        Command::Top(args) => top::run(&args),
-        Command::Guard(args) => guard::run(args),
-        Command::Run(args) => run::run(args),
-        Command::Demo(args) => demo::run(&args),
-        Command::Info(args) => info::run(&args),
-        Command::Analyze(args) => analyze::run(&args),
-        Command::Advise(args) => advise::run(&args),
-        Command::Postmortem(args) => postmortem::run(&args),
-        Command::Report(args) => report::run(&args),
-        Command::Export(args) => export::run(&args),
-        Command::Import(args) => import::run(&args),
-        Command::Fields(args) => fields::run(&args),
-        Command::Doctor(args) => doctor::run(&args),
-        Command::Install(args) => install::run(&args),
-        Command::Uninstall(args) => install::remove(&args),
-        Command::Completions(args) => completions::completions(&args, Args::command()),
-        Command::Man(args) => completions::man(&args, Args::command()),
-        Command::Seal(args) => seal::run(&args),
-        Command::Pages(args) => pages::run(&args),
-    };
+    let result = command.run();
     sampler::ui::progress::end();
     match result {
         Ok(code) => code,

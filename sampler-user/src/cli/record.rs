@@ -61,7 +61,7 @@ pub struct Args {
 }
 
 /// What to record: shared by `record` and `run`.
-#[derive(Debug, clap::Args)]
+#[derive(Clone, Debug, clap::Args)]
 pub struct RecordOptions {
     /// Interval of the fast files, 1 ms to 1 min; also as a rate (10Hz) [default: 100ms; of `run` 10ms]
     #[arg(long, value_name = "TIME", value_parser = interval)]
@@ -153,7 +153,7 @@ fn percent(text: &str) -> Result<f64, String> {
 }
 
 /// Runs the command.
-pub fn run(args: Args) -> anyhow::Result<ExitCode> {
+pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let layout = Layout::detect()?;
     let out = args.out.clone().unwrap_or_else(data_folder);
     let config = args.what.config(layout, !args.no_protect, Config::INTERVAL)?;
@@ -169,11 +169,12 @@ pub fn run(args: Args) -> anyhow::Result<ExitCode> {
             max_disk: args.max_disk.or(Retention::AGENT.max_disk),
         },
         on_oom: args.on_oom.clone(),
-        live: args.live,
+        live: args.live.clone(),
         verbose: args.verbose,
         guard: None,
     };
-    runtime()?.block_on(async move { agent.run(stopped(args.duration)?).await })?;
+    let stop = args.duration;
+    runtime()?.block_on(async move { agent.run(stopped(stop)?).await })?;
     say(&format!("recorded; look at it with: sampler info {}", out.display()));
     Ok(ExitCode::SUCCESS)
 }

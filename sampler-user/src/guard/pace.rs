@@ -20,7 +20,7 @@ pub struct Pace {
 impl Pace {
     /// Takes a size.
     pub fn push(&mut self, time_us: i64, bytes: u64) {
-        // A time that was not looked at tells nothing of the pace.
+        // A time that was not looked at shows nothing of the pace.
         if self.points.back().is_some_and(|(last, _)| time_us - last > SPAN_US) {
             self.points.clear();
         }

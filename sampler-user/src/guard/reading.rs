@@ -45,7 +45,7 @@ pub struct Reading {
     pub limits: Limits,
     /// How often its own memory.max was hit so far.
     pub hits: u64,
-    /// Whether the detectors call it a leak; absent when they told nothing.
+    /// Whether the detectors call it a leak; absent when they reported nothing.
     pub leaks: Option<bool>,
     /// The ancestor's limit that leaves it least.
     pub above: Option<Above>,

@@ -13,7 +13,7 @@ pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; cha
 
 /// What a family is.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Kind {
+enum MetricType {
     /// Its samples end in `_total`.
     Counter,
     Gauge,
@@ -22,7 +22,7 @@ enum Kind {
 /// A family: name, kind, unit that the name ends in, help, and its value for a cgroup in that unit.
 struct Family {
     name: &'static str,
-    kind: Kind,
+    kind: MetricType,
     unit: &'static str,
     help: &'static str,
     value: fn(&Cgroup) -> Option<f64>,
@@ -44,105 +44,105 @@ fn seconds(cgroup: &Cgroup, id: FieldId) -> Option<f64> {
 const CGROUPS: [Family; 15] = [
     Family {
         name: "container_memory_usage_bytes",
-        kind: Kind::Gauge,
+        kind: MetricType::Gauge,
         unit: "bytes",
         help: "Memory in use, page cache included",
         value: |c| whole(c, FieldId::Current),
     },
     Family {
         name: "container_memory_working_set_bytes",
-        kind: Kind::Gauge,
+        kind: MetricType::Gauge,
         unit: "bytes",
         help: "Memory in use less inactive page cache",
         value: |c| Some(memory::kubernetes_working_set(|field| c.get(field))? as f64),
     },
     Family {
         name: "container_memory_rss",
-        kind: Kind::Gauge,
+        kind: MetricType::Gauge,
         unit: "",
         help: "Anonymous memory, bytes",
         value: |c| whole(c, FieldId::Anon),
     },
     Family {
         name: "container_memory_cache",
-        kind: Kind::Gauge,
+        kind: MetricType::Gauge,
         unit: "",
         help: "Page cache, bytes",
         value: |c| whole(c, FieldId::File),
     },
     Family {
         name: "container_memory_swap",
-        kind: Kind::Gauge,
+        kind: MetricType::Gauge,
         unit: "",
         help: "Swap in use, bytes",
         value: |c| whole(c, FieldId::SwapCurrent),
     },
     Family {
         name: "container_memory_kernel_usage",
-        kind: Kind::Gauge,
+        kind: MetricType::Gauge,
         unit: "",
         help: "Kernel memory, bytes",
         value: |c| whole(c, FieldId::Kernel),
     },
     Family {
         name: "container_memory_max_usage_bytes",
-        kind: Kind::Gauge,
+        kind: MetricType::Gauge,
         unit: "bytes",
         help: "Highest memory in use so far",
         value: |c| whole(c, FieldId::Peak),
     },
     Family {
         name: "container_spec_memory_limit_bytes",
-        kind: Kind::Gauge,
+        kind: MetricType::Gauge,
         unit: "bytes",
         help: "Hard limit",
         value: |c| limit(c, FieldId::Max),
     },
     Family {
         name: "container_memory_failcnt",
-        kind: Kind::Counter,
+        kind: MetricType::Counter,
         unit: "",
         help: "Charges that hit the limit",
         value: |c| whole(c, FieldId::EventsMax),
     },
     Family {
         name: "container_oom_events",
-        kind: Kind::Counter,
+        kind: MetricType::Counter,
         unit: "",
         help: "Processes killed by the OOM killer",
         value: |c| whole(c, FieldId::EventsOomKill),
     },
     Family {
         name: "container_pressure_memory_waiting_seconds",
-        kind: Kind::Counter,
+        kind: MetricType::Counter,
         unit: "seconds",
         help: "Time in which some task waited for memory",
         value: |c| seconds(c, FieldId::PressureSome),
     },
     Family {
         name: "container_pressure_memory_stalled_seconds",
-        kind: Kind::Counter,
+        kind: MetricType::Counter,
         unit: "seconds",
         help: "Time in which all tasks waited for memory",
         value: |c| seconds(c, FieldId::PressureFull),
     },
     Family {
         name: "container_cpu_usage_seconds",
-        kind: Kind::Counter,
+        kind: MetricType::Counter,
         unit: "seconds",
         help: "CPU time used",
         value: |c| seconds(c, FieldId::CpuUsage),
     },
     Family {
         name: "container_processes",
-        kind: Kind::Gauge,
+        kind: MetricType::Gauge,
         unit: "",
         help: "Tasks",
         value: |c| whole(c, FieldId::PidsCurrent),
     },
     Family {
         name: "container_last_seen",
-        kind: Kind::Gauge,
+        kind: MetricType::Gauge,
         unit: "",
         help: "When it was sampled last, seconds since 1970",
         value: |c| Some(c.time_us as f64 / 1e6),
@@ -152,77 +152,77 @@ const CGROUPS: [Family; 15] = [
 const HOST: [Family; 11] = [
     Family {
         name: "machine_memory_bytes",
-        kind: Kind::Gauge,
+        kind: MetricType::Gauge,
         unit: "bytes",
         help: "Memory of the machine or of the WSL2 VM",
         value: |c| whole(c, FieldId::MemTotal),
     },
     Family {
         name: "machine_memory_available_bytes",
-        kind: Kind::Gauge,
+        kind: MetricType::Gauge,
         unit: "bytes",
         help: "Memory available without swapping",
         value: |c| whole(c, FieldId::MemAvailable),
     },
     Family {
         name: "machine_swap_bytes",
-        kind: Kind::Gauge,
+        kind: MetricType::Gauge,
         unit: "bytes",
         help: "Swap",
         value: |c| whole(c, FieldId::SwapTotal),
     },
     Family {
         name: "machine_swap_free_bytes",
-        kind: Kind::Gauge,
+        kind: MetricType::Gauge,
         unit: "bytes",
         help: "Swap that is free",
         value: |c| whole(c, FieldId::SwapFree),
     },
     Family {
         name: "machine_oom_kills",
-        kind: Kind::Counter,
+        kind: MetricType::Counter,
         unit: "",
         help: "Processes killed by any OOM killer since boot",
         value: |c| whole(c, FieldId::VmOomKill),
     },
     Family {
         name: "machine_pressure_memory_waiting_seconds",
-        kind: Kind::Counter,
+        kind: MetricType::Counter,
         unit: "seconds",
         help: "Time in which some task of the machine waited for memory",
         value: |c| seconds(c, FieldId::HostPressureSome),
     },
     Family {
         name: "sampler_cpu_seconds",
-        kind: Kind::Counter,
+        kind: MetricType::Counter,
         unit: "seconds",
         help: "CPU time of the recorder",
         value: |c| seconds(c, FieldId::AgentCpu),
     },
     Family {
         name: "sampler_sampling_cpu_seconds",
-        kind: Kind::Counter,
+        kind: MetricType::Counter,
         unit: "seconds",
         help: "CPU time of its sampling threads",
         value: |c| seconds(c, FieldId::AgentSamplingCpu),
     },
     Family {
         name: "sampler_resident_memory_bytes",
-        kind: Kind::Gauge,
+        kind: MetricType::Gauge,
         unit: "bytes",
         help: "Resident memory of the recorder",
         value: |c| whole(c, FieldId::AgentRss),
     },
     Family {
         name: "sampler_missed_ticks",
-        kind: Kind::Counter,
+        kind: MetricType::Counter,
         unit: "",
         help: "Ticks that came too late to be kept",
         value: |c| whole(c, FieldId::AgentMissedTicks),
     },
     Family {
         name: "sampler_lost_passes",
-        kind: Kind::Counter,
+        kind: MetricType::Counter,
         unit: "",
         help: "Passes that were taken but lost",
         value: |c| whole(c, FieldId::AgentLostPasses),
@@ -253,7 +253,7 @@ pub fn render(board: &Board) -> String {
 }
 
 fn head(out: &mut String, family: &Family) {
-    let kind = if family.kind == Kind::Counter { "counter" } else { "gauge" };
+    let kind = if family.kind == MetricType::Counter { "counter" } else { "gauge" };
     let _ = writeln!(out, "# TYPE {} {kind}", family.name);
     if !family.unit.is_empty() {
         let _ = writeln!(out, "# UNIT {} {}", family.name, family.unit);
@@ -264,7 +264,7 @@ fn head(out: &mut String, family: &Family) {
 /// A value that is not known has no sample.
 fn sample(out: &mut String, family: &Family, labels: &str, value: Option<f64>) {
     let Some(value) = value else { return };
-    let total = if family.kind == Kind::Counter { "_total" } else { "" };
+    let total = if family.kind == MetricType::Counter { "_total" } else { "" };
     let _ = match value {
         v if v == f64::INFINITY => writeln!(out, "{}{total}{labels} +Inf", family.name),
         v => writeln!(out, "{}{total}{labels} {v}", family.name),

@@ -41,7 +41,7 @@ pub struct Victim {
     pub comm: String,
     /// Owner.
     pub uid: u32,
-    /// Virtual size, bytes; 0 where no witness told any of the sizes, as no process that is killed has none.
+    /// Virtual size, bytes; 0 where no witness reported any of the sizes, as no process that is killed has none.
     pub total_vm: u64,
     /// Resident anonymous memory, bytes.
     pub anon_rss: u64,

@@ -244,7 +244,7 @@ fields! {
     SwapEventsFail = 30, "memory.swap.events.fail" as "swap_fail": Samples Counter Count, flat("memory.swap.events", "fail"), NONE, "4.18";
     /// Swap charges that hit memory.swap.max.
     SwapEventsMax = 31, "memory.swap.events.max" as "swap_events_max": Samples Counter Count, flat("memory.swap.events", "max"), whole("memory.memsw.failcnt"), "4.18";
-    /// CPU time used: the work proxy without which growth under load cannot be told from a leak.
+    /// CPU time used: the work proxy without which growth under load cannot be distinguished from a leak.
     CpuUsage = 32, "cpu.stat.usage_usec" as "cpu_usage_us": Samples Counter Micros, flat("cpu.stat", "usage_usec"), Some(Source { file: "cpuacct.usage", key: Key::Whole, mul: 1, div: 1000 }), "4.15";
     /// Time throttled by the CPU quota.
     CpuThrottled = 33, "cpu.stat.throttled_usec" as "cpu_throttled_us": Samples Counter Micros, flat("cpu.stat", "throttled_usec"), NONE, "4.15";
@@ -495,6 +495,15 @@ pub fn count(table: Table) -> usize {
 }
 
 /// The field with this column or full name, if any.
+///
+/// ```
+/// use sampler::model::fields::{FieldId, Table, Unit, find};
+///
+/// let anon = find(Table::Samples, "anon").unwrap();
+/// assert_eq!((anon.name, anon.unit), ("memory.stat.anon", Unit::Bytes));
+/// assert_eq!(anon.column, FieldId::Anon.field().column);
+/// assert!(find(Table::Host, "anon_of_nobody").is_none());
+/// ```
 pub fn find(table: Table, name: &str) -> Option<&'static Field> {
     of(table).find(|field| field.column == name || field.name == name)
 }

@@ -49,12 +49,26 @@ pub struct Identity {
     /// Labels, the first [`LABELS`] by name.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub labels: BTreeMap<String, String>,
-    /// Who told the name, when it is not the path.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub told_by: Option<String>,
+    /// Which source gave the name, when it was not the path.
+    #[serde(rename = "told_by", default, skip_serializing_if = "Option::is_none")]
+    pub named_by: Option<String>,
 }
 
 impl Identity {
+    /// Whether it is a container itself: it has an id, and is no cgroup inside one.
+    ///
+    /// ```
+    /// use sampler::model::identity::Identity;
+    ///
+    /// let container = Identity::container("docker", "c401884006");
+    /// assert!(container.is_container());
+    /// let inside = Identity { inner: Some("init.scope".into()), ..container };
+    /// assert!(!inside.is_container());
+    /// ```
+    pub fn is_container(&self) -> bool {
+        self.container.is_some() && self.inner.is_none()
+    }
+
     /// Of a runtime, nothing else known.
     pub fn of(runtime: &str) -> Identity {
         Identity { runtime: runtime.into(), ..Identity::default() }
@@ -108,7 +122,7 @@ impl Identity {
         fill(&mut self.namespace, &other.namespace);
         fill(&mut self.pod, &other.pod);
         fill(&mut self.pod_id, &other.pod_id);
-        fill(&mut self.told_by, &other.told_by);
+        fill(&mut self.named_by, &other.named_by);
         if self.labels.is_empty() {
             self.labels.clone_from(&other.labels);
         }
@@ -161,39 +175,39 @@ pub fn cut(text: &str) -> String {
 /// The names that a recording holds, by path of the cgroup; a path without one is asked what it says itself.
 #[derive(Clone, Debug, Default)]
 pub struct Names {
-    told: HashMap<String, Identity>,
+    known: HashMap<String, Identity>,
 }
 
 impl Names {
     /// Takes a name that was recorded.
     pub fn learn(&mut self, cgroup: &str, identity: &Identity) {
-        self.told.insert(cgroup.to_owned(), identity.clone());
+        self.known.insert(cgroup.to_owned(), identity.clone());
     }
 
     /// Forgets the names of cgroups that `keeps` is false for.
     pub fn retain(&mut self, keeps: impl Fn(&str) -> bool) {
-        self.told.retain(|path, _| keeps(path));
-        shrink(&mut self.told);
+        self.known.retain(|path, _| keeps(path));
+        shrink(&mut self.known);
     }
 
-    /// Who a cgroup is. `by_path` says what a path tells by itself (`runtime::identify`).
+    /// Who a cgroup is. `by_path` gives what a path shows by itself (`runtime::identify`).
     pub fn of(&self, cgroup: &str, by_path: impl Fn(&str) -> Option<Identity>) -> Option<Identity> {
         let mut own = by_path(cgroup);
-        if let Some(told) = self.told.get(cgroup) {
-            let mut told = told.clone();
+        if let Some(known) = self.known.get(cgroup) {
+            let mut known = known.clone();
             if let Some(own) = &own {
-                told.complete(own);
-                told.distro = told.distro.or_else(|| own.distro.clone());
+                known.complete(own);
+                known.distro = known.distro.or_else(|| own.distro.clone());
             }
-            return Some(told);
+            return Some(known);
         }
         // A cgroup inside a container has the name of the container.
         if let Some(own) = own.as_mut()
             && let Some(inner) = &own.inner
-            && let Some(told) =
-                cgroup.strip_suffix(inner.as_str()).and_then(|outer| self.told.get(outer.trim_end_matches('/')))
+            && let Some(known) =
+                cgroup.strip_suffix(inner.as_str()).and_then(|outer| self.known.get(outer.trim_end_matches('/')))
         {
-            own.complete(told);
+            own.complete(known);
         }
         own.or_else(|| self.around(cgroup))
     }
@@ -201,9 +215,9 @@ impl Names {
     /// The container that a cgroup is inside of, by its name alone.
     fn around(&self, cgroup: &str) -> Option<Identity> {
         let ends = cgroup.match_indices('/').map(|(at, _)| at).filter(|at| *at > 0);
-        let mut outer = ends.rev().filter_map(|at| Some((at, self.told.get(&cgroup[..at])?)));
-        let (at, told) = outer.find(|(_, told)| told.container.is_some())?;
-        Some(Identity { inner: Some(cgroup[at + 1..].to_owned()), ..told.clone() })
+        let mut outer = ends.rev().filter_map(|at| Some((at, self.known.get(&cgroup[..at])?)));
+        let (at, known) = outer.find(|(_, known)| known.container.is_some())?;
+        Some(Identity { inner: Some(cgroup[at + 1..].to_owned()), ..known.clone() })
     }
 }
 

@@ -22,7 +22,7 @@ pub struct Parts {
     pub shmem: Option<u64>,
     /// Kernel memory beside slab, page tables and stacks.
     pub kernel: Option<u64>,
-    /// Slab that cannot be reclaimed; all slab where the kernel does not tell them apart (before 4.18).
+    /// Slab that cannot be reclaimed; all slab where the kernel does not separate them (before 4.18).
     pub slab: Option<u64>,
     /// Buffers of sockets.
     pub sock: Option<u64>,

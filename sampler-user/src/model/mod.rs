@@ -10,6 +10,7 @@ pub mod recording;
 pub mod sample;
 pub mod shrink;
 pub mod sink;
+pub mod table;
 pub mod time;
 pub mod units;
 pub mod word;

@@ -35,6 +35,15 @@ pub fn from_bytes(bytes: &[u8]) -> String {
 }
 
 /// The name or path as the file system has it.
+///
+/// ```
+/// use std::os::unix::ffi::OsStrExt;
+///
+/// use sampler::model::paths::{from_bytes, to_os};
+///
+/// let name = from_bytes(b"a\xffb");
+/// assert_eq!(to_os(&name).as_bytes(), b"a\xffb");
+/// ```
 pub fn to_os(path: &str) -> Cow<'_, OsStr> {
     if !path.chars().any(|c| raw_byte(c).is_some()) {
         return Cow::Borrowed(OsStr::new(path));

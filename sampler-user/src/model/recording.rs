@@ -35,7 +35,7 @@ impl Subject {
 pub struct ProcessKey {
     /// Pid, in the pid namespace of the agent.
     pub pid: i32,
-    /// Start time in clock ticks since boot: tells a used-again pid apart.
+    /// Start time in clock ticks since boot: distinguishes processes that had the same pid.
     pub start: u64,
     /// Name; hostile.
     pub comm: String,
@@ -153,6 +153,27 @@ impl Column {
 }
 
 /// The rows of one subject in time order.
+///
+/// ```
+/// use std::sync::Arc;
+///
+/// use sampler::model::fields::{FieldId, Table};
+/// use sampler::model::recording::{Series, Subject};
+/// use sampler::model::sample::Row;
+///
+/// let mut series = Series::new(Arc::new(Subject::host()), Table::Host);
+/// for (second, available) in [(0, None), (1, Some(512 << 20))] {
+///     let mut row = Row::new(0);
+///     if let Some(bytes) = available {
+///         row.put(FieldId::MemAvailable.field(), bytes);
+///     }
+///     series.push(second * 1_000_000, &row);
+/// }
+/// // What was not read is absent, not 0.
+/// let column = series.column(FieldId::MemAvailable.field()).unwrap();
+/// assert_eq!((column.get(0), column.get(1)), (None, Some(512 << 20)));
+/// assert!(series.column(FieldId::MemTotal.field()).is_none());
+/// ```
 #[derive(Clone, Debug, PartialEq)]
 pub struct Series {
     /// Whose.

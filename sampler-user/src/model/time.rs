@@ -89,6 +89,19 @@ pub fn date_of_us(wall_us: i64) -> String {
 
 /// Reads a time as a person writes it: RFC 3339, `2026-11-24 14:03` (local), `14:03:22` (today, local), `-10m` (ago), or
 /// Unix seconds. Returns wall-clock microseconds.
+///
+/// # Errors
+///
+/// What a time looks like, for anything else.
+///
+/// ```
+/// use sampler::model::time::{format_us, parse_time};
+///
+/// let time = parse_time("2026-11-24T14:03:22Z")?;
+/// assert_eq!((time, format_us(time).as_str()), (1_795_529_002_000_000, "2026-11-24T14:03:22.000Z"));
+/// assert!(parse_time("soon").is_err());
+/// # Ok::<(), String>(())
+/// ```
 pub fn parse_time(text: &str) -> Result<i64, String> {
     let text = text.trim();
     let wanted = || format!("`{text}` is not a time: try 2026-11-24T14:03:22Z, 14:03:22, -10m or Unix seconds");

@@ -68,7 +68,19 @@ pub fn value(unit: Unit, v: u64) -> String {
     }
 }
 
-/// Reads a size: `256M`, `1.5GiB`, `1000000`, `max`. Prefixes are binary, as in Docker and systemd.
+/// Reads a size, in bytes: `256M`, `1.5GiB`, `1000000`, `max`. Prefixes are binary, as in Docker and systemd.
+///
+/// # Errors
+///
+/// What a size looks like, for anything else.
+///
+/// ```
+/// use sampler::model::units::{bytes, parse_bytes};
+///
+/// assert_eq!(parse_bytes("1.5GiB"), Ok(1_610_612_736));
+/// assert_eq!(bytes(1_610_612_736), "1.5 GiB");
+/// assert!(parse_bytes("a lot").is_err());
+/// ```
 pub fn parse_bytes(text: &str) -> Result<u64, String> {
     let text = text.trim();
     if text == "max" {
@@ -90,6 +102,10 @@ pub fn parse_bytes(text: &str) -> Result<u64, String> {
 }
 
 /// Reads a duration: `100ms`, `1.5s`, `10m`, `2h`, `7d`, `500us`, `10Hz` (its period).
+///
+/// # Errors
+///
+/// What a duration looks like, for anything else, and for one that is too long.
 pub fn parse_duration(text: &str) -> Result<Duration, String> {
     let text = text.trim();
     let end = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
@@ -112,6 +128,13 @@ pub fn parse_duration(text: &str) -> Result<Duration, String> {
 
 /// Makes text from outside (paths, names, kernel lines) safe for a terminal or a log line: control and formatting characters
 /// are shown as escapes, and bytes that are not UTF-8 (see [`crate::model::paths::from_bytes`]) as `\xff`.
+///
+/// ```
+/// use sampler::model::units::printable;
+///
+/// assert_eq!(printable("a\u{1b}[2J"), "a\\u{1b}[2J");
+/// assert_eq!(printable("café"), "café");
+/// ```
 pub fn printable(text: &str) -> String {
     let hostile = |c: char| {
         c.is_control()

@@ -10,7 +10,7 @@ use crate::analysis::groups::Group;
 use crate::analysis::leak::detectors::Class;
 use crate::analysis::leak::verdict::Verdict;
 use crate::analysis::lives::Loop;
-use crate::analysis::pressure::{Episode, Kind as Felt};
+use crate::analysis::pressure::{Episode, EpisodeKind};
 use crate::analysis::relevance::Standing;
 use crate::analysis::restart_loops::Loops;
 use crate::analysis::workloads::{Course, Workload, roll_up, workload};
@@ -168,7 +168,7 @@ impl Analysis {
         let mut stalled: BTreeMap<String, f64> = BTreeMap::new();
         for episode in &findings.episodes {
             // At a limit that page cache fills nobody waits.
-            if !matches!(episode.kind, Felt::Reclaimed | Felt::LimitHits | Felt::Refaults) {
+            if !matches!(episode.kind, EpisodeKind::Reclaimed | EpisodeKind::LimitHits | EpisodeKind::Refaults) {
                 *stalled.entry(episode.path.clone()).or_default() += episode.stall_s.unwrap_or(episode.duration_s);
             }
         }

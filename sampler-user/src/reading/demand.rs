@@ -82,7 +82,7 @@ pub fn gather(dir: &Path, is_wanted: &dyn Fn(&str) -> bool, time: &Range<i64>) -
     let surveyed = survey(&mut recording, is_wanted, time, &demand::FIELDS, |named, series| {
         let path = &series.subject.cgroup;
         let Some(&last_us) = series.time_us.last() else { return };
-        let workload = workloads.entry(key(named, path)).or_default();
+        let workload = workloads.entry(limited(named, path)).or_default();
         workload.demand.feed(series);
         if last_us >= workload.last_us {
             (workload.path, workload.last_us) = (path.clone(), last_us);
@@ -90,8 +90,8 @@ pub fn gather(dir: &Path, is_wanted: &dyn Fn(&str) -> bool, time: &Range<i64>) -
     });
     let Surveyed { findings, named, events } = surveyed;
     for (path, (time_us, limit, usage)) in facts_of(&events).filter(|(path, _)| is_wanted(path)) {
-        let workload = workloads.entry(key(&named, path)).or_default();
-        workload.demand.told(time_us, limit, usage);
+        let workload = workloads.entry(limited(&named, path)).or_default();
+        workload.demand.limit_hit(time_us, limit, usage);
         if workload.path.is_empty() {
             (workload.path, workload.last_us) = (path.to_owned(), time_us);
         }
@@ -119,9 +119,10 @@ pub fn gather(dir: &Path, is_wanted: &dyn Fn(&str) -> bool, time: &Range<i64>) -
     Ok(all)
 }
 
-/// What names a workload: its name, which a new container of it has again, or its path.
-pub fn key(named: &Named, path: &str) -> String {
-    let who = named.who(path).filter(|who| who.container.is_some() && who.inner.is_none() && who.pod.is_none());
+/// What a limit is set for: a container by its name, which its next life has again, else a path. Replicas of a service are apart here,
+/// as each has a limit of its own; [`workloads::key`](crate::analysis::workloads::key) joins them.
+pub fn limited(named: &Named, path: &str) -> String {
+    let who = named.who(path).filter(|who| who.is_container() && who.pod.is_none());
     who.and_then(|who| who.name).unwrap_or_else(|| path.to_owned())
 }
 
@@ -149,7 +150,7 @@ fn processes(recording: &mut Recording, time: &Range<i64>, all: &mut Gathered) {
     let query = Query { cgroups: &|_| true, time: time.clone(), fields: &[FieldId::ProcessAnon], lags: false };
     recording.series(Table::Processes, &query, |series| {
         let Some(process) = &series.subject.process else { return };
-        let Some(workload) = all.workloads.get_mut(&key(&all.named, &series.subject.cgroup)) else { return };
+        let Some(workload) = all.workloads.get_mut(&limited(&all.named, &series.subject.cgroup)) else { return };
         let anon = series.column(FieldId::ProcessAnon.field()).and_then(|c| c.values.iter().copied().max());
         let most = workload.processes.entry(process.comm.clone()).or_default();
         *most = (*most).max(anon.unwrap_or(0));
@@ -160,7 +161,7 @@ fn starts(events: &[TimedEvent], all: &mut Gathered) {
     for event in events {
         let Some(path) = &event.event.cgroup else { continue };
         if matches!(event.event.what, EventKind::CgroupCreated)
-            && let Some(workload) = all.workloads.get_mut(&key(&all.named, path))
+            && let Some(workload) = all.workloads.get_mut(&limited(&all.named, path))
         {
             workload.starts.push(event.time_us);
         }

@@ -8,7 +8,7 @@ use crate::advise::facts::OtherKill;
 use crate::analysis::incident::cause::{self, CauseClass, HigherLimit};
 use crate::analysis::incident::{Incident, Owner};
 use crate::analysis::leak::linear::median;
-use crate::reading::demand::key;
+use crate::reading::demand::limited;
 use crate::reading::incidents::Incidents;
 use crate::reading::names::Named;
 
@@ -21,18 +21,18 @@ pub struct Killed {
     pub other: Vec<OtherKill>,
     /// Whether it leaked.
     pub leaks: bool,
-    /// Whether it was killed while it grew, and was not seen for long enough to tell why.
+    /// Whether it was killed while it grew, and was not seen for long enough to know why.
     pub grows: bool,
     /// Processes of it that were killed.
     pub victims: u64,
 }
 
-/// Pages that are told at most, the last of each limit: each reads an hour of the recording.
+/// Pages that are shown at most, the last of each limit: each reads an hour of the recording.
 const MOST: usize = 12;
 
-/// By workload, as [`key`] has it. The last kill of each limit is looked into.
+/// By workload, as [`limited`] has it. The last kill of each limit is looked into.
 pub fn kills(dir: &Path, range: &Range<i64>, named: &Named) -> anyhow::Result<BTreeMap<String, Killed>> {
-    let key = |path: &str| key(named, path);
+    let key = |path: &str| limited(named, path);
     let mut incidents = Incidents::of(dir)?;
     let mut of: BTreeMap<String, Killed> = BTreeMap::new();
     let all: Vec<_> =

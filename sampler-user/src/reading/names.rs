@@ -6,7 +6,7 @@ use crate::model::identity::{Identity, Names};
 use crate::model::recording::TimedEvent;
 use crate::store::scan::Recording;
 
-/// Takes the names that events tell.
+/// Takes the names in events.
 pub fn learn(names: &mut Names, events: &[TimedEvent]) {
     for event in events {
         if let (EventKind::Named(identity), Some(cgroup)) = (&event.event.what, &event.event.cgroup) {
@@ -20,7 +20,7 @@ pub fn learn(names: &mut Names, events: &[TimedEvent]) {
 pub struct Named(Names);
 
 impl Named {
-    /// Of one recording, of all its time: a name was told when its cgroup appeared, which may be before the part that is asked for.
+    /// Of one recording, of all its time: a name was recorded when its cgroup appeared, which may be before the part that is asked for.
     pub fn read(recording: &mut Recording) -> Named {
         let mut named = Named::default();
         named.add(recording);
@@ -32,12 +32,12 @@ impl Named {
         self.learn(&recording.events(i64::MIN..i64::MAX));
     }
 
-    /// Takes those that events tell.
+    /// Takes those in events.
     pub fn learn(&mut self, events: &[TimedEvent]) {
         learn(&mut self.0, events);
     }
 
-    /// Who a cgroup is, as far as its path or its runtime told.
+    /// Who a cgroup is, as far as its path or its runtime shows it.
     pub fn who(&self, cgroup: &str) -> Option<Identity> {
         self.0.of(cgroup, identify)
     }

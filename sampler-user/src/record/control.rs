@@ -411,7 +411,7 @@ mod tests {
     }
 
     #[test]
-    fn a_loaded_probe_is_told_the_cgroups_and_resolves_their_ids() {
+    fn a_loaded_probe_gets_the_cgroups_and_resolves_their_ids() {
         let (mut control, _) = begun(None);
         created(&mut control, "/a/x", 5);
         created(&mut control, "/b", 6);

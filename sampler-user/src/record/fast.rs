@@ -59,9 +59,15 @@ impl ThreadState {
         u64::from(self.slowdown.load(Ordering::Relaxed).max(1))
     }
 
-    /// Whether to end.
-    pub fn stops(&self) -> bool {
-        self.stop.load(Ordering::Relaxed)
+    /// Takes turns until it is to stop: `turn` gets the time and returns when to come again, monotonic nanoseconds.
+    pub fn turns(&self, mut turn: impl FnMut(u64) -> u64) {
+        while !self.stop.load(Ordering::Relaxed) {
+            let next = turn(mono_ns());
+            let now = mono_ns();
+            if next > now {
+                thread::park_timeout(Duration::from_nanos(next - now));
+            }
+        }
     }
 }
 
@@ -169,13 +175,8 @@ impl Fast {
     pub fn run(mut self) {
         // Wake within a microsecond of the tick, not the default 50.
         let _ = rustix::thread::set_current_timer_slack(std::num::NonZeroU64::new(1));
-        while !self.shared.stops() {
-            let next = self.turn(mono_ns());
-            let now = mono_ns();
-            if next > now {
-                thread::park_timeout(Duration::from_nanos(next - now));
-            }
-        }
+        let shared = self.shared.clone();
+        shared.turns(|now| self.turn(now));
         self.obey();
         self.tick(mono_ns());
     }

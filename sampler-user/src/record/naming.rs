@@ -204,9 +204,7 @@ impl Names {
 
     async fn seen(&mut self, cgroup: &str) {
         // Of a cgroup inside a container the container's name is enough; a unit's name is in the path.
-        let Some(identity) =
-            identify(cgroup).filter(|who| who.container.is_some() && who.name.is_none() && who.inner.is_none())
-        else {
+        let Some(identity) = identify(cgroup).filter(|who| who.is_container() && who.name.is_none()) else {
             return;
         };
         self.ask(Open { cgroup: cgroup.to_owned(), identity, tries: 0, at: Instant::now() }).await;

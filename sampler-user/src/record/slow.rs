@@ -6,7 +6,6 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::mpsc::Sender;
-use std::thread;
 use std::time::Duration;
 
 use rtrb::{Consumer, Producer};
@@ -121,13 +120,8 @@ impl Slow {
 
     /// Runs until it is to stop; then takes one last pass.
     pub fn run(mut self) {
-        while !self.shared.stops() {
-            let next = self.turn(mono_ns());
-            let now = mono_ns();
-            if next > now {
-                thread::park_timeout(Duration::from_nanos(next - now));
-            }
-        }
+        let shared = self.shared.clone();
+        shared.turns(|now| self.turn(now));
         self.obey();
         self.tick(mono_ns());
     }

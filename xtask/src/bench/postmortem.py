@@ -14,8 +14,8 @@ def run(*args):
         if status:
             sys.exit(f"{args} ended with {status}")
         out.seek(0)
-        told = out.read()
-    return seconds, usage.ru_maxrss / 1024, usage.ru_utime + usage.ru_stime, told
+        printed = out.read()
+    return seconds, usage.ru_maxrss / 1024, usage.ru_utime + usage.ru_stime, printed
 
 
 missed = []

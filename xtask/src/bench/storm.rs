@@ -220,11 +220,11 @@ fn one(args: &Args, sampler: &Path, layout: &Layout, rate: f64, seconds: u64) ->
     let mut delays = ear.join().map_err(|_| anyhow::anyhow!("the thread that follows the journal panicked"))?;
     sh::stop(agent)?;
 
-    let mut told: BTreeMap<String, u64> = truth.keys().map(|path| (path.clone(), 0)).collect();
+    let mut recorded: BTreeMap<String, u64> = truth.keys().map(|path| (path.clone(), 0)).collect();
     let mut unplaced = 0;
     for event in Recording::open(&out)?.events(i64::MIN..i64::MAX) {
         let kills = stands_for(&event.event.what);
-        match event.event.cgroup.and_then(|path| told.get_mut(&path)) {
+        match event.event.cgroup.and_then(|path| recorded.get_mut(&path)) {
             Some(sum) => *sum += kills,
             None => unplaced += kills,
         }
@@ -237,9 +237,9 @@ fn one(args: &Args, sampler: &Path, layout: &Layout, rate: f64, seconds: u64) ->
         took.as_secs_f64(),
         sum(&truth) as f64 / took.as_secs_f64(),
     );
-    println!("  recorded in their cgroups {} of {}; elsewhere or unplaced {unplaced}", sum(&told), sum(&truth));
-    for (path, kills) in truth.iter().filter(|(path, kills)| told.get(*path) != Some(kills)) {
-        println!("  {path}: the kernel counts {kills}, the recording {}", told[path]);
+    println!("  recorded in their cgroups {} of {}; elsewhere or unplaced {unplaced}", sum(&recorded), sum(&truth));
+    for (path, kills) in truth.iter().filter(|(path, kills)| recorded.get(*path) != Some(kills)) {
+        println!("  {path}: the kernel counts {kills}, the recording {}", recorded[path]);
     }
     println!("  agent's resident memory {before} KiB before, {highest} KiB at most meanwhile, {after} KiB after");
     delays.sort_by(f64::total_cmp);
@@ -250,5 +250,5 @@ fn one(args: &Args, sampler: &Path, layout: &Layout, rate: f64, seconds: u64) ->
         delays.len()
     );
     let _ = fs::remove_dir_all(&out);
-    Ok(told == truth && after - before <= BAR_KIB && delays.last().is_none_or(|longest| *longest <= 3000.0))
+    Ok(recorded == truth && after - before <= BAR_KIB && delays.last().is_none_or(|longest| *longest <= 3000.0))
 }

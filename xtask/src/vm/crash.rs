@@ -12,12 +12,12 @@ use serde_json::Value;
 
 use super::{MEMORY, image};
 
-/// The guest tells its clock this often, so a moment is known to this much.
+/// The guest prints its clock this often, so a moment is known to this much.
 const BEAT_S: f64 = 0.1;
 /// What may be lost.
 const BAR_S: f64 = 1.0;
 
-/// What one life of the VM told on its console.
+/// What one life of the VM printed on its console.
 #[derive(Debug, Default)]
 struct Life {
     /// Unix seconds of the guest at its last beat.
@@ -49,9 +49,9 @@ pub fn run(
         let moment = Duration::from_millis(500 + random % 7000);
         let log = home.join(format!("{name}-crash-{life}.log"));
         let moment = if life < times { moment } else { Duration::ZERO };
-        let told = super::until_up(name, &log, || live(vmlinuz, initrd, &disk, &log, moment))?;
+        let now = super::until_up(name, &log, || live(vmlinuz, initrd, &disk, &log, moment))?;
         if let Some(before) = before {
-            let verdict = told.failure.clone().map_or_else(|| judge(&before, &told, &mut rows), Err);
+            let verdict = now.failure.clone().map_or_else(|| judge(&before, &now, &mut rows), Err);
             match verdict {
                 Ok(lost) => {
                     worst = worst.max(lost);
@@ -63,7 +63,7 @@ pub fn run(
                 }
             }
         }
-        before = Some(told);
+        before = Some(now);
     }
     let _ = fs::remove_file(&disk);
     println!("{name:<5} {times} hard kills, {failed} failed, at most {worst:.2} s lost (bar {BAR_S} s)");
@@ -74,9 +74,9 @@ pub fn run(
 }
 
 /// Seconds lost at most, or what is wrong.
-fn judge(before: &Life, told: &Life, rows_before: &mut u64) -> Result<f64, String> {
-    let info = told.recovered.as_ref().ok_or("the VM said nothing of the recording")?;
-    // A write that was under way is a torn tail: cut, counted and told. Anything else is damage.
+fn judge(before: &Life, now: &Life, rows_before: &mut u64) -> Result<f64, String> {
+    let info = now.recovered.as_ref().ok_or("the VM said nothing of the recording")?;
+    // A write that was under way is a torn tail: cut, counted and reported. Anything else is damage.
     let torn = |problem: &Value| problem["what"].as_str().is_some_and(|what| what.starts_with("torn tail"));
     if !info["problems"].as_array().is_some_and(|problems| problems.iter().all(torn)) {
         return Err(format!("problems: {}", info["problems"]));
@@ -95,7 +95,7 @@ fn judge(before: &Life, told: &Life, rows_before: &mut u64) -> Result<f64, Strin
 }
 
 /// One life: from power on until `moment` after the recording runs, or to its own end when it only looks back. Whether the
-/// kernel came up, and what was told.
+/// kernel came up, and what was printed.
 fn live(vmlinuz: &Path, initrd: &Path, disk: &Path, log: &Path, moment: Duration) -> anyhow::Result<(bool, Life)> {
     let mut vm = super::qemu(MEMORY, vmlinuz, initrd, disk)
         .stdin(Stdio::null())

@@ -174,8 +174,8 @@ fn qemu(memory: u32, vmlinuz: &Path, initrd: &Path, disk: &Path) -> Command {
 /// and then trips over a kernel that patches itself while it boots, which says nothing of us.
 fn until_up<T>(name: &str, log: &Path, mut boot: impl FnMut() -> anyhow::Result<(bool, T)>) -> anyhow::Result<T> {
     for _ in 0..2 {
-        if let (true, told) = boot()? {
-            return Ok(told);
+        if let (true, result) = boot()? {
+            return Ok(result);
         }
         println!("{name:<5} the kernel did not come up (console in {}); again", log.display());
     }

@@ -19,7 +19,7 @@ await() {
     done
 }
 events() { sampler export /var/lib/sampler --table events --format jsonl; }
-told() { events | grep -q "$1"; }
+has_event() { events | grep -q "$1"; }
 
 package() {
     mkdir -p /var/lib/dpkg/info
@@ -29,9 +29,9 @@ package() {
 }
 starts() {
     systemctl start sampler || return 1
-    await told agent_start || return 1
+    await has_event agent_start || return 1
     [ "$(systemctl show -p Slice --value sampler)" = sampler.slice ] || { echo "not in its slice"; return 1; }
-    await told probe_attached || { events | cut -c1-300; return 1; }
+    await has_event probe_attached || { events | cut -c1-300; return 1; }
     journalctl -u sampler -o cat | grep -v '^recording to' | head -n 1
 }
 # It has the rights it needs and no others; what it lacks it says in a degraded event.
@@ -40,20 +40,20 @@ confined() {
     has "$(grep CapEff /proc/$pid/status)" '[0-9a-f]*' || return 1
     [ "$(awk '/CapEff/ {print $2}' /proc/$pid/status)" != 000001ffffffffff ] || { echo "it has all rights"; return 1; }
     [ "$(cat /proc/$pid/oom_score_adj)" = -1000 ] || { echo "not protected from the OOM killer"; return 1; }
-    if told degraded; then events | grep degraded | cut -c1-300; return 1; fi
+    if has_event degraded; then events | grep degraded | cut -c1-300; return 1; fi
     awk '/CapEff/ {print "capabilities " $2}' /proc/$pid/status
 }
 kill_one() {
     systemd-run --unit=leak -p MemoryMax=48M -p MemorySwapMax=0 \
         perl -e 'while (1) { push @a, "x" x 1048576; select undef, undef, undef, 0.05 }' || return 1
-    await told '"oom_kill"' || { events | tail -n 5 | cut -c1-300; return 1; }
+    await has_event '"oom_kill"' || { events | tail -n 5 | cut -c1-300; return 1; }
     page=$(COLUMNS=200 sampler postmortem /var/lib/sampler --last) || return 1
     has "$page" 'was OOM-killed at .* by its own limit of 48 MiB' || return 1
     echo "$page" | grep 'was OOM-killed at'
 }
 stops() {
     systemctl stop sampler || return 1
-    told agent_stop || { echo "no goodbye"; return 1; }
+    has_event agent_stop || { echo "no clean stop"; return 1; }
     sampler info /var/lib/sampler | head -n 1
 }
 install() {

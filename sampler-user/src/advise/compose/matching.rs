@@ -8,17 +8,17 @@ use crate::model::paths::name;
 
 /// What a container is known by.
 #[derive(Clone, Copy, Debug)]
-pub struct Known<'a> {
+pub struct NamedCgroup<'a> {
     /// Path of its cgroup.
     pub path: &'a str,
-    /// Who it is, if somebody told.
+    /// Who it is, if that is known.
     pub who: Option<&'a Identity>,
 }
 
 /// For each container the service it is, or none. By the labels that Compose sets, else by name. Where several projects were
 /// recorded with the same services, the one that the file or its folder is called after counts; a file that was taken elsewhere
-/// is called after neither, and then the one project that the names tell of counts.
-pub fn services<'a>(file: &'a File, folder: Option<&str>, containers: &[Known<'_>]) -> Vec<Option<&'a str>> {
+/// is called after neither, and then the one project that the names show counts.
+pub fn services<'a>(file: &'a File, folder: Option<&str>, containers: &[NamedCgroup<'_>]) -> Vec<Option<&'a str>> {
     let project = file.name.clone().or_else(|| folder.map(project_name));
     let projects: Vec<&str> = containers.iter().filter_map(|known| known.who?.project.as_deref()).collect();
     let is_recorded = project.as_deref().is_some_and(|project| projects.contains(&project));
@@ -31,9 +31,9 @@ pub fn services<'a>(file: &'a File, folder: Option<&str>, containers: &[Known<'_
             _ => Some(name(known.path).to_owned()),
         })
         .collect();
-    let told: BTreeSet<&str> = wanted.iter().flatten().filter_map(|name| project_of(file, name)).collect();
-    let named = match (&project, told.first()) {
-        (Some(project), Some(only)) if !is_recorded && told.len() == 1 && *project != *only => Some(*only),
+    let shown: BTreeSet<&str> = wanted.iter().flatten().filter_map(|name| project_of(file, name)).collect();
+    let named = match (&project, shown.first()) {
+        (Some(project), Some(only)) if !is_recorded && shown.len() == 1 && *project != *only => Some(*only),
         (project, _) => project.as_deref(),
     };
     wanted.iter().map(|wanted| by_name(file, named, wanted.as_deref()?)).collect()
@@ -100,7 +100,7 @@ mod tests {
     #[test]
     fn labels_come_first_then_names_and_the_project_decides() {
         let file = File::read(b"services: {web: {image: a, container_name: front}, db: {image: b}}").unwrap();
-        let told = [
+        let identities = [
             who(Some("shop"), Some("web"), Some("shop-web-1")),
             who(Some("other"), Some("web"), None),
             who(None, None, Some("shop_db_2")),
@@ -112,8 +112,9 @@ mod tests {
             who(None, None, Some("shop-db-run-0123456789ab")),
             who(None, None, Some("shop_web.x.1")),
         ];
-        let mut known: Vec<Known<'_>> = told.iter().map(|who| Known { path: "/docker/x", who: Some(who) }).collect();
-        known.push(Known { path: "/docker/db", who: None });
+        let mut known: Vec<NamedCgroup<'_>> =
+            identities.iter().map(|who| NamedCgroup { path: "/docker/x", who: Some(who) }).collect();
+        known.push(NamedCgroup { path: "/docker/db", who: None });
         let of_shop = [
             Some("web"),
             None,
@@ -133,7 +134,8 @@ mod tests {
         let moved = File::read(b"services: {web: {image: a}, my-web: {image: b}}").unwrap();
         let taken = |names: &[&str]| {
             let whos: Vec<Identity> = names.iter().map(|name| who(None, None, Some(name))).collect();
-            let known: Vec<Known<'_>> = whos.iter().map(|who| Known { path: "/docker/x", who: Some(who) }).collect();
+            let known: Vec<NamedCgroup<'_>> =
+                whos.iter().map(|who| NamedCgroup { path: "/docker/x", who: Some(who) }).collect();
             services(&moved, Some("backup"), &known)
                 .into_iter()
                 .map(|service| service.map(str::to_owned))

@@ -7,7 +7,7 @@ use crate::advise::compose::{File, Placement, Service};
 
 /// What is set for one service, bytes.
 #[derive(Clone, Debug)]
-pub struct Limits {
+pub struct ServiceLimits {
     /// The service.
     pub service: String,
     /// Hard limit.
@@ -24,7 +24,7 @@ pub struct Limits {
 
 /// The text of the override. A limit goes where the user's service has it, or has a block for it: Compose refuses `mem_limit` and
 /// `deploy.resources.limits.memory` that differ, and takes a block without memory for one with 0. A reservation likewise. `version` is the user's, because older programs refuse to mix two.
-pub fn text(file: &File, from: &[&str], limits: &[Limits]) -> String {
+pub fn text(file: &File, from: &[&str], limits: &[ServiceLimits]) -> String {
     let files: String = from.iter().map(|from| format!("-f {} ", comment(from))).collect();
     let mut out = format!(
         "# Memory limits from measured use, by `sampler advise`. Your own file is not changed; give both:\n#   docker compose {files}-f THIS up -d\n"
@@ -53,7 +53,7 @@ pub fn text(file: &File, from: &[&str], limits: &[Limits]) -> String {
     out
 }
 
-fn body(service: &Service, of: &Limits) -> String {
+fn body(service: &Service, of: &ServiceLimits) -> String {
     let mut out = String::new();
     if let Some(limit) = of.limit {
         let (mut limits, mut reservations) = (None, None);
@@ -140,8 +140,8 @@ mod tests {
 
     const MIB: u64 = 1 << 20;
 
-    fn of(service: &str) -> Limits {
-        Limits {
+    fn of(service: &str) -> ServiceLimits {
+        ServiceLimits {
             service: service.into(),
             limit: Some(128 * MIB),
             reservation: Some(64 * MIB),
@@ -155,11 +155,11 @@ mod tests {
     fn a_limit_goes_where_the_user_has_it() {
         let user = b"version: '2.4'\nservices:\n  a: {image: x}\n  b: {deploy: {resources: {limits: {memory: 1g}}}}\n  c: {mem_limit: 1g, deploy: {resources: {limits: {memory: 1g}}}}\n  d: {memswap_limit: 3g, deploy: {resources: {limits: {memory: 1g}}}}\n";
         let file = File::read(user).unwrap();
-        let mut all: Vec<Limits> = ["a", "b", "c", "d", "gone"].map(of).into();
+        let mut all: Vec<ServiceLimits> = ["a", "b", "c", "d", "gone"].map(of).into();
         all[0].interval = Some(Duration::from_secs(45));
-        let told: Value = serde_saphyr::from_str(&text(&file, &["x.yml"], &all)).unwrap();
-        assert_eq!(told["version"], "2.4");
-        let services = &told["services"];
+        let parsed: Value = serde_saphyr::from_str(&text(&file, &["x.yml"], &all)).unwrap();
+        assert_eq!(parsed["version"], "2.4");
+        let services = &parsed["services"];
         assert_eq!(services["a"]["mem_limit"], "128m");
         assert_eq!(
             (&services["a"]["mem_reservation"], &services["a"]["memswap_limit"]),
@@ -178,8 +178,8 @@ mod tests {
     #[test]
     fn nothing_to_say_is_still_a_compose_file() {
         let file = File::read(b"services: {a: {image: x}}").unwrap();
-        let told: Value = serde_saphyr::from_str(&text(&file, &["x"], &[])).unwrap();
-        assert!(told["services"].as_object().unwrap().is_empty() && told.get("version").is_none());
+        let parsed: Value = serde_saphyr::from_str(&text(&file, &["x"], &[])).unwrap();
+        assert!(parsed["services"].as_object().unwrap().is_empty() && parsed.get("version").is_none());
     }
 
     proptest! {
@@ -188,10 +188,10 @@ mod tests {
             let user = serde_json::json!({"services": {name.clone(): {"image": "x"}}, "version": line.clone()}).to_string();
             let file = File::read(user.as_bytes());
             prop_assume!(file.is_ok());
-            let limits = Limits { because: vec![line], ..of(&name) };
+            let limits = ServiceLimits { because: vec![line], ..of(&name) };
             let written = text(&file.unwrap(), &["a\nb"], &[limits]);
-            let told: Value = serde_saphyr::from_str(&written).map_err(|e| TestCaseError::fail(format!("{e}: {written}")))?;
-            prop_assert_eq!(&told["services"][name.as_str()]["mem_limit"], "128m", "{}", written);
+            let parsed: Value = serde_saphyr::from_str(&written).map_err(|e| TestCaseError::fail(format!("{e}: {written}")))?;
+            prop_assert_eq!(&parsed["services"][name.as_str()]["mem_limit"], "128m", "{}", written);
         }
     }
 }

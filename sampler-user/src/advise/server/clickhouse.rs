@@ -21,13 +21,13 @@ const LEAST_MARKS: u64 = 64 << 20;
 fn settings(seen: &Seen) -> Vec<Setting> {
     let one = |key: &str, part: f64, least: u64, because: &str| {
         let value = ((seen.limit as f64 * part) as u64).max(least);
-        let told = seen.option(key);
-        let now = told.as_deref().and_then(|text| text.parse::<u64>().ok());
+        let given = seen.option(key);
+        let now = given.as_deref().and_then(|text| text.parse::<u64>().ok());
         Setting {
             key: key.into(),
             line: format!("config.d/memory.xml: <clickhouse><{key}>{value}</{key}></clickhouse>"),
             out_of_proportion: now.is_none_or(|now| now > value + value / 8),
-            seen: told,
+            seen: given,
             value: value.to_string(),
             because: because.into(),
         }

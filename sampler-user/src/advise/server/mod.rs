@@ -38,7 +38,7 @@ mod tests {
     }
 
     /// Each setting as `key=value`, with a `!` where what was seen does not go with the limit.
-    fn told(seen: &Seen) -> (&'static str, Vec<String>) {
+    fn advised(seen: &Seen) -> (&'static str, Vec<String>) {
         let (name, settings) = settings(seen).unwrap();
         let mark = |s: &Setting| if s.out_of_proportion { "!" } else { "" };
         (name, settings.iter().map(|s| format!("{}={}{}", s.key, s.value, mark(s))).collect())
@@ -88,7 +88,7 @@ mod tests {
             (seen("python:3", "gunicorn -w 4 app", &[], 256), "Python", &[]),
         ];
         for (seen, name, settings) in table {
-            let (got, list) = told(&seen);
+            let (got, list) = advised(&seen);
             assert_eq!(
                 (got, list.iter().map(String::as_str).collect::<Vec<_>>()),
                 (name, settings.to_vec()),
@@ -100,7 +100,7 @@ mod tests {
 
     #[test]
     fn settings_are_never_below_what_the_server_needs_to_work() {
-        let settings = |image, limit| told(&seen(image, "", &[], limit)).1;
+        let settings = |image, limit| advised(&seen(image, "", &[], limit)).1;
         assert_eq!(settings("postgres:15", 30), ["shared_buffers=32MB!", "max_connections=20!", "work_mem=1MB!"]);
         assert_eq!(settings("redis:7", 8)[0], "maxmemory=16mb!");
         assert_eq!(settings("node:20", 16), ["--max-old-space-size=48!"]);
@@ -111,8 +111,8 @@ mod tests {
     fn workers_are_counted_by_what_one_was_seen_to_hold() {
         let mut python = seen("my/api", "gunicorn app", &[("WEB_CONCURRENCY", "8")], 512);
         python.processes = vec![("gunicorn".into(), 100 * MIB), ("gunicorn".into(), 120 * MIB)];
-        assert_eq!(told(&python), ("Python", vec!["WEB_CONCURRENCY=3!".to_owned()]));
+        assert_eq!(advised(&python), ("Python", vec!["WEB_CONCURRENCY=3!".to_owned()]));
         python.environment.insert("WEB_CONCURRENCY".into(), "2".into());
-        assert_eq!(told(&python).1, ["WEB_CONCURRENCY=3"]);
+        assert_eq!(advised(&python).1, ["WEB_CONCURRENCY=3"]);
     }
 }

@@ -31,13 +31,13 @@ fn settings(seen: &Seen) -> Vec<Setting> {
     let connections = ((mib as f64 * CONNECTIONS / CONNECTION_MIB) as u64).clamp(LEAST_CONNECTIONS, 100);
     let work = (mib.saturating_sub(buffers) / (connections * SORTS)).clamp(1, 64);
     let one = |key: &str, value: String, usual: u64, most: u64, read: fn(&str) -> Option<u64>, because: String| {
-        let told = seen.option(key);
-        let now = told.as_deref().map_or(Some(usual), read);
+        let given = seen.option(key);
+        let now = given.as_deref().map_or(Some(usual), read);
         Setting {
             key: key.into(),
             line: format!("command: postgres -c {key}={value}"),
             out_of_proportion: now.is_some_and(|now| now > most),
-            seen: told,
+            seen: given,
             value,
             because,
         }

@@ -22,17 +22,17 @@ pub struct Applier {
     pub apply: bool,
     /// Where events go.
     pub events: Sender<Event>,
-    /// Who tells Docker.
+    /// Who notifies Docker.
     pub docker: UnboundedSender<LimitChange>,
-    /// Whom it is telling of.
+    /// Containers that it is notifying Docker of.
     pub settling: Settling,
-    /// cgroups whose runtime cannot be told, which is event once.
-    pub untold: HashSet<String>,
+    /// cgroups whose runtime cannot be notified, which is recorded once.
+    pub not_notified: HashSet<String>,
 }
 
 impl Applier {
     /// Records an event.
-    pub fn tell(&self, event: Event) {
+    pub fn record(&self, event: Event) {
         let _ = self.events.send(event);
     }
 
@@ -40,7 +40,7 @@ impl Applier {
     pub fn act(&mut self, action: &Action) -> Result<(), Error> {
         let Action { path, kind, reason } = action;
         match kind {
-            ActionKind::Hold => self.tell(event(path, "hold", false, reason.clone(), None)),
+            ActionKind::Hold => self.record(event(path, "hold", false, reason.clone(), None)),
             ActionKind::Raise { from, to } => self.limit("raise", action, *from, *to)?,
             ActionKind::Restore { from, to } => self.limit("restore", action, *from, *to)?,
             ActionKind::Reclaim { bytes } => {
@@ -76,9 +76,9 @@ impl Applier {
             reason: action.reason.clone(),
             error: done.as_ref().err().map(words),
         };
-        self.tell(Event::of(&action.path, what));
+        self.record(Event::of(&action.path, what));
         if self.apply && done.is_ok() && from.max != to.max {
-            self.tell_runtime(&action.path, to.max);
+            self.notify_runtime(&action.path, to.max);
         }
         done
     }
@@ -90,17 +90,16 @@ impl Applier {
         if to.max >= from.max { max().and_then(|()| high()) } else { high().and_then(|()| max()) }
     }
 
-    fn tell_runtime(&mut self, path: &str, to: u64) {
+    fn notify_runtime(&mut self, path: &str, to: u64) {
         let Some(who) = identify(path) else { return };
-        match who.container {
-            Some(id) if who.runtime == "docker" && who.inner.is_none() => {
+        match who.container.as_ref() {
+            Some(id) if who.runtime == "docker" && who.is_container() => {
                 self.settling.begin(path);
-                let _ = self.docker.send(LimitChange { path: path.to_owned(), id, to });
+                let _ = self.docker.send(LimitChange { path: path.to_owned(), id: id.clone(), to });
             }
-            _ if self.untold.insert(path.to_owned()) => {
-                let why =
-                    format!("there is no way to tell {}: it shows the old limit, and may set it again", who.runtime);
-                self.tell(event(path, "tell_runtime", false, "a limit was changed".into(), Some(why)));
+            _ if self.not_notified.insert(path.to_owned()) => {
+                let why = format!("{} cannot be notified: it shows the old limit, and may set it again", who.runtime);
+                self.record(event(path, "tell_runtime", false, "a limit was changed".into(), Some(why)));
             }
             _ => {}
         }

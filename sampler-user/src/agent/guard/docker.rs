@@ -1,4 +1,4 @@
-//! Docker hears of each limit that was changed, one after the other, so that what it shows is what there is.
+//! Passes each changed limit on to Docker, one after the other, so that it shows the true limits.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::mpsc::Sender;
@@ -23,7 +23,7 @@ pub struct LimitChange {
     pub to: u64,
 }
 
-/// Containers whose limits Docker has not all been told yet. It writes what it is told to the cgroup itself, so that for a
+/// Containers with limits that Docker does not know yet. It writes each limit that it gets to the cgroup itself, so that for a
 /// moment an older limit may stand there again.
 #[derive(Clone, Default)]
 pub struct Settling(Arc<Mutex<HashMap<String, usize>>>);
@@ -33,12 +33,12 @@ impl Settling {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Docker will be told.
+    /// Docker will be notified.
     pub fn begin(&self, path: &str) {
         *self.lock().entry(path.to_owned()).or_default() += 1;
     }
 
-    /// Whether Docker is being told.
+    /// Whether Docker is being notified.
     pub fn has(&self, path: &str) -> bool {
         self.lock().contains_key(path)
     }
@@ -54,8 +54,8 @@ impl Settling {
     }
 }
 
-/// Tells Docker until nobody sends orders any more.
-pub async fn tell(
+/// Notifies Docker until nobody sends orders any more.
+pub async fn notify(
     api: Api,
     layout: Layout,
     mut inbox: UnboundedReceiver<LimitChange>,

@@ -26,13 +26,13 @@ pub struct Wanted {
 
 impl Wanted {
     fn wants(&self, path: &str) -> bool {
-        let container = || identify(path).is_some_and(|who| who.container.is_some() && who.inner.is_none());
+        let container = || identify(path).is_some_and(|who| who.is_container());
         self.selection.wants(path) && (!self.containers || container())
     }
 }
 
 /// A cgroup of the board: its number, and its descriptors when it is guarded.
-struct Known {
+struct Followed {
     id: u64,
     files: Option<Files>,
 }
@@ -53,7 +53,7 @@ pub struct Observer {
     near: Plan,
     stat: Plan,
     buffer: Box<[u8]>,
-    known: HashMap<String, Known>,
+    known: HashMap<String, Followed>,
 }
 
 impl Observer {
@@ -66,7 +66,7 @@ impl Observer {
         Observer { layout, wanted, near, stat, buffer: vec![0; BUFFER].into(), known: HashMap::new() }
     }
 
-    /// All guarded cgroups that have a limit. `settling` tells whose limit is being written by its runtime.
+    /// All guarded cgroups that have a limit. `settling` knows whose limit is being written by its runtime.
     pub fn look(&mut self, board: &LiveBoard, guard: &Guard, settling: impl Fn(&str) -> bool) -> Vec<Reading> {
         let guarded = self.guarded(board);
         guarded.into_iter().filter_map(|(path, leaks)| self.read(path, leaks, guard, &settling)).collect()
@@ -84,7 +84,7 @@ impl Observer {
                     stat: Handle::cgroup(&self.stat, &self.layout, path),
                     can_reclaim: can_reclaim(&self.layout, path),
                 });
-                self.known.insert(path.clone(), Known { id: cgroup.id, files });
+                self.known.insert(path.clone(), Followed { id: cgroup.id, files });
             }
             if self.known.get(path).is_some_and(|known| known.files.is_some()) {
                 guarded.push((path.clone(), cgroup.leaks));

@@ -64,7 +64,7 @@ impl Running {
 }
 
 impl Runner {
-    /// Starts the thread, which ends when it is told to, or with whom it was started by.
+    /// Starts the thread, which ends on request, or with whom it was started by.
     pub fn begin(self, board: LiveBoard, events: Sender<Event>) -> anyhow::Result<Running> {
         let (stop, stopped) = oneshot::channel();
         let (ended, done) = oneshot::channel();
@@ -84,20 +84,20 @@ impl Runner {
         let settling = Settling::default();
         let (orders, inbox) = unbounded_channel();
         let api = Api::new(self.docker_socket.as_deref());
-        let teller = tokio::spawn(docker::tell(api, self.layout.clone(), inbox, settling.clone(), events.clone()));
+        let notifier = tokio::spawn(docker::notify(api, self.layout.clone(), inbox, settling.clone(), events.clone()));
         let mut hands = Applier {
             layout: self.layout.clone(),
             apply: self.policy.apply,
             events,
             docker: orders,
             settling: settling.clone(),
-            untold: HashSet::new(),
+            not_notified: HashSet::new(),
         };
-        hands.tell(Event::now(begin(self.policy.apply, self.about)));
+        hands.record(Event::now(begin(self.policy.apply, self.about)));
         if self.layout.version == Version::V1 {
             let what = "memory is on cgroup v1: no cache is reclaimed early (memory.force_empty would take all of it, and \
                         memory.reclaim is of v2), and memory.high cannot be raised";
-            hands.tell(Event::now(EventKind::Degraded { what: what.into() }));
+            hands.record(Event::now(EventKind::Degraded { what: what.into() }));
         }
         let mut guard = Guard::new(self.policy);
         let mut eyes = Observer::new(self.layout, self.wanted);
@@ -126,7 +126,7 @@ impl Runner {
             let _ = hands.act(&action);
         }
         drop(hands);
-        if timeout(LAST_ORDERS, teller).await.is_err() {
+        if timeout(LAST_ORDERS, notifier).await.is_err() {
             say("sampler: Docker does not answer; `docker inspect` may show limits of the guard that stand no more");
         }
     }

@@ -20,6 +20,7 @@ use crate::model::fields::FieldId;
 use crate::model::identity::Names;
 use crate::model::paths::is_below;
 use crate::model::recording::{Origin, ProcessKey, TimedEvent};
+use crate::model::word::word;
 use crate::model::{evidence, memory};
 
 /// A life up to this long may be all start, seconds: services take minutes to warm up.
@@ -226,7 +227,7 @@ impl IncidentContext {
         let mut all: Vec<_> = self.kills.iter().flat_map(|(_, kill)| kill.witnesses.iter().copied()).collect();
         all.sort();
         all.dedup();
-        all.iter().filter_map(|w| serde_json::to_value(w).ok()?.as_str().map(str::to_owned)).collect()
+        all.iter().map(word).collect()
     }
 
     /// The kernel's table of tasks.
@@ -347,7 +348,7 @@ impl IncidentContext {
         })
     }
 
-    /// Start of the hour before, or of what there is of it.
+    /// Start of the hour before, or of its recorded part.
     pub fn since_us(&self) -> i64 {
         let first = self.cgroups.values().map(|trace| trace.from_us).min().unwrap_or(self.at_us);
         first.max(self.at_us - HOUR_US)

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::model::evidence::{Constraint, OomKill};
+use crate::model::evidence::{Constraint, OomKill, OomReport, Usage};
 
 /// Whose limit an incident hit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -69,17 +69,23 @@ impl Limit {
     /// # Ok::<(), serde_json::Error>(())
     /// ```
     pub fn of(kill: &OomKill) -> Limit {
-        let owner = Owner::of(kill.constraint, kill.limit_cgroup.as_deref(), kill.victim_cgroup.as_deref());
+        Limit::seen(kill.constraint, kill.limit_cgroup.as_deref(), kill.victim_cgroup.as_deref(), kill.usage())
+    }
+
+    /// The same by one report of the kernel's log.
+    pub fn of_report(report: &OomReport) -> Limit {
+        Limit::seen(report.constraint, report.oom_memcg.as_deref(), report.task_memcg.as_deref(), report.memory)
+    }
+
+    fn seen(constraint: Constraint, cgroup: Option<&str>, victim_cgroup: Option<&str>, usage: Option<Usage>) -> Limit {
+        let owner = Owner::of(constraint, cgroup, victim_cgroup);
         match owner {
-            Owner::Own | Owner::Ancestor | Owner::WslUser => {
-                let usage = kill.usage();
-                Limit {
-                    owner,
-                    cgroup: kill.limit_cgroup.clone(),
-                    limit: usage.and_then(|usage| usage.limit),
-                    usage: usage.map(|usage| usage.usage),
-                }
-            }
+            Owner::Own | Owner::Ancestor | Owner::WslUser => Limit {
+                owner,
+                cgroup: cgroup.map(str::to_owned),
+                limit: usage.and_then(|usage| usage.limit),
+                usage: usage.map(|usage| usage.usage),
+            },
             Owner::Machine | Owner::Unknown => Limit { owner, ..Limit::unknown() },
         }
     }

@@ -76,7 +76,7 @@ pub fn of(context: &IncidentContext, cause: CauseClass) -> Vec<String> {
                 && (context.is_one_short_life() || context.is_one_start())
             {
                 all.push(format!(
-                    "one life of {who}, of {}, is not enough to tell a leak from a start that needs more than the limit: its next lives would show it",
+                    "one life of {who}, of {}, is not enough to distinguish a leak from a start that needs more than the limit: its next lives would show it",
                     micros((context.history_s * 1e6) as u64)
                 ));
             }

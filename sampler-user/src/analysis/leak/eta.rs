@@ -55,7 +55,7 @@ fn what_work_leaves(facts: &Facts) -> Option<Residual> {
 /// A growth that ends at twice the pace it began with is no line.
 const BENT: f64 = 0.3;
 
-/// The curve `pace * t + gain * t * t` at the end of `z`, where it became ever faster and a parabola tells that far better than a line.
+/// The curve `pace * t + gain * t * t` at the end of `z`, where it became ever faster and a parabola describes that far better than a line.
 fn ever_faster(z: &[f64]) -> Option<(f64, f64)> {
     let n = z.len() as f64;
     let one = vec![1.0; z.len()];

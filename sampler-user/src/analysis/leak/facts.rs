@@ -357,7 +357,7 @@ fn link(z: &[f64], x: &[f64], ramps: bool) -> Option<(f64, f64)> {
         }
     }
     if let Some((c, r)) = &mut best {
-        // Noise in the work makes the slope of the changes too small, by r squared at most; the levels tell within that.
+        // Noise in the work makes the slope of the changes too small, by r squared at most; the levels decide within that.
         *c = follows(z, x).0.clamp(*c, (*c / (*r * *r)).max(*c));
     }
     if best.is_none() {

@@ -90,7 +90,7 @@ mod tests {
     }
 
     #[test]
-    fn a_cache_that_fills_is_told_from_a_leak() {
+    fn a_cache_that_fills_is_no_leak() {
         let wiggle = |t: usize| ((t * 7919) % 13) as f64 / 13.0;
         let fills: Vec<f64> = (0..200).map(|t| 100.0 * (1.0 - (-(t as f64) / 50.0).exp()) + wiggle(t)).collect();
         let leaks: Vec<f64> = (0..200).map(|t| t as f64 + wiggle(t)).collect();

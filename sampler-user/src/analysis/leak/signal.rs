@@ -18,7 +18,7 @@ pub enum Signal {
     Shmem,
     /// Kernel memory that is not slab, page tables or stacks.
     Kernel,
-    /// Slab that cannot be reclaimed, or all of it where the kernel does not tell.
+    /// Slab that cannot be reclaimed, or all of it where the kernel does not distinguish.
     Slab,
     /// Sockets.
     Sock,

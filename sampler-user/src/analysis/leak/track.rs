@@ -183,7 +183,7 @@ impl Track {
         }
     }
 
-    /// Takes a row, whose fields `value` tells. `has_parts`: whether what the memory is made of is read, in this row or others.
+    /// Takes a row, whose fields `value` gives. `has_parts`: whether what the memory is made of is read, in this row or others.
     pub fn row(&mut self, time_us: i64, has_parts: bool, value: impl Fn(FieldId) -> Option<u64>) {
         let get = |id| value(id).map(|v| if v == UNLIMITED { f64::INFINITY } else { v as f64 });
         let current = get(FieldId::Current);
@@ -242,7 +242,7 @@ impl Track {
         push(Signal::Pids, get(FieldId::PidsCurrent));
     }
 
-    /// An OOM kill that no counter of the rows tells of: it ends the life if memory falls after it.
+    /// An OOM kill that no counter of the rows shows: it ends the life if memory falls after it.
     pub fn killed(&mut self, time_us: i64) {
         if !self.lives.is_empty() {
             self.life(time_us).kills += 1;
@@ -250,8 +250,8 @@ impl Track {
         }
     }
 
-    /// What a kill told of a cgroup that was killed by its own limit: the limit where none was read, and its size where no row was.
-    pub fn told(&mut self, time_us: i64, limit: u64, usage: Option<u64>) {
+    /// Takes a kill by its own limit: the limit where none was read, and its size where no row was; bytes.
+    pub fn limit_hit(&mut self, time_us: i64, limit: u64, usage: Option<u64>) {
         let is_unread = self.lives.is_empty();
         let life = match self.lives.iter_mut().rev().find(|life| life.from_us <= time_us) {
             Some(life) => life,
@@ -466,7 +466,7 @@ mod tests {
     }
 
     #[test]
-    fn the_limit_of_the_end_counts_and_slab_that_is_not_told_apart_is_held() {
+    fn the_limit_of_the_end_counts_and_slab_that_the_kernel_does_not_split_is_held() {
         use FieldId::*;
         let rows: [&[(FieldId, u64)]; 3] =
             [&[(Current, 9), (Max, UNLIMITED)], &[(Current, 9), (Max, 500)], &[(Anon, 5), (Slab, 40)]];

@@ -7,7 +7,7 @@ use crate::analysis::leak::eta::{eta, growing_part, onset, rate};
 use crate::analysis::leak::facts::{Facts, facts};
 use crate::analysis::leak::signal::Signal;
 use crate::analysis::leak::track::{Life, Track};
-use crate::analysis::limits::Limits;
+use crate::analysis::limits::Bounds;
 use crate::analysis::lives::{Loop, loop_of, of_tracks};
 
 /// What is said of one cgroup. Times are seconds, sizes bytes; what is not known is absent.
@@ -21,7 +21,7 @@ pub struct Verdict {
     pub component: Option<Signal>,
     /// How likely it grows without bound, 0 to 1.
     pub probability: f64,
-    /// Whether somebody should be told now: a leak that has grown for long enough to be drawn on to its limit.
+    /// Whether to raise an alarm now: a leak that has grown for long enough to be drawn on to its limit.
     pub alarm: bool,
     /// Whether a leak has doubled what was there.
     #[serde(skip)]
@@ -54,13 +54,32 @@ pub struct Verdict {
     pub needs_s: Option<f64>,
 }
 
-/// Judges what was tracked of a cgroup.
+/// Judges what was tracked of a cgroup; `None` before it has a row with memory in it.
 ///
-/// The detectors are not told of the machine's end: what is left of it is left to all, and one that empties it is not yet one
+/// ```
+/// use sampler::analysis::leak::detectors::Class;
+/// use sampler::analysis::leak::track::Track;
+/// use sampler::analysis::leak::verdict::judge;
+/// use sampler::model::fields::FieldId;
+///
+/// let mut track = Track::default();
+/// assert!(judge(&mut track, None).is_none());
+/// // 1 MiB a minute, a row a second; only its size was read.
+/// for second in 0..3600_u64 {
+///     let held = (100 << 20) + second * (1 << 20) / 60;
+///     track.row(second as i64 * 1_000_000, false, |id| (id == FieldId::Current).then_some(held));
+/// }
+/// let verdict = judge(&mut track, Some(("/web", 256e6))).unwrap();
+/// assert_eq!(verdict.verdict, Class::Leak);
+/// // It holds 160 MiB of 256 MB, and 17 476 bytes come each second.
+/// assert!((verdict.time_to_limit_s.unwrap() / 5049.0 - 1.0).abs() < 0.05);
+/// ```
+///
+/// The detectors do not know the machine's end: what is left of it is left to all, and one that empties it is not yet one
 /// that grows. It counts for the time that is left, and it makes an alarm earlier, never later.
 ///
 /// Its lives are those of the track; see [`judge_among`] for a workload whose lives have paths of their own.
-pub fn judge<'a>(track: &mut Track, limits: impl Into<Limits<'a>>) -> Option<Verdict> {
+pub fn judge<'a>(track: &mut Track, limits: impl Into<Bounds<'a>>) -> Option<Verdict> {
     let restarts = own_loop(track);
     judge_among(track, limits, restarts.as_ref())
 }
@@ -74,7 +93,7 @@ fn own_loop(track: &Track) -> Option<Loop> {
 }
 
 /// As [`judge`], of a cgroup that is one of the lives of a workload: `restarts` is what all of these say.
-pub fn judge_among<'a>(track: &mut Track, limits: impl Into<Limits<'a>>, restarts: Option<&Loop>) -> Option<Verdict> {
+pub fn judge_among<'a>(track: &mut Track, limits: impl Into<Bounds<'a>>, restarts: Option<&Loop>) -> Option<Verdict> {
     let limits = limits.into();
     let restarts = restarts.filter(|said| track.lives.last().is_some_and(|life| said.is_on(life.to_us)));
     for life in &mut track.lives {
@@ -214,9 +233,10 @@ fn is_empty(life: &Life) -> bool {
 fn alone(life: &Life) -> Option<(f64, &'static str)> {
     let has = |signal: Signal| !life.blocks.signal(signal as usize).is_empty();
     match (has(Signal::Current), has(Signal::Anon)) {
-        (true, false) => {
-            Some((0.75, "only its size was recorded: page cache in it cannot be told from memory that it holds"))
-        }
+        (true, false) => Some((
+            0.75,
+            "only its size was recorded: page cache in it cannot be distinguished from memory that it holds",
+        )),
         (false, true) => {
             Some((0.85, "only anonymous memory was recorded: nothing confirms that the whole grew with it"))
         }

@@ -19,7 +19,7 @@
 //! let restarts = loop_of(&lives, &kills_us, kills_us[2]).expect("three kills");
 //! assert!(restarts.leaks() && restarts.kills == 3);
 //! assert_eq!(restarts.words(), "3rd OOM kill since 00:01, one every 61 s; each life leaks 120 MiB/min from its start");
-//! // One life is not enough to tell.
+//! // One life is not enough.
 //! assert_eq!(loop_of(&lives[..1], &kills_us[..1], kills_us[0]), None);
 //! ```
 

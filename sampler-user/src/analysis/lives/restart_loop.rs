@@ -40,7 +40,7 @@ pub struct Loop {
     /// How nearly all of them went; absent where they differ.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub course: Option<Course>,
-    /// Whether nearly all of them were too short to tell a leak from a start that needs more than the limit.
+    /// Whether nearly all of them were too short to distinguish a leak from a start that needs more than the limit.
     pub brief: bool,
     /// Median pace of those that rise, bytes a second.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -90,7 +90,7 @@ impl Loop {
         let n = self.lives;
         match self.course {
             _ if self.brief => format!(
-                "{n} lives were each killed within {} of their start: a need that is above the limit cannot be told from a fast leak",
+                "{n} lives were each killed within {} of their start: a need that is above the limit cannot be distinguished from a fast leak",
                 micros(START_US as u64)
             ),
             Some(Course::Rises) => format!(

@@ -53,10 +53,10 @@ fn a_leak_that_a_kill_cuts_every_14_or_130_seconds_is_a_leak_from_the_second_lif
 }
 
 #[test]
-fn what_is_killed_at_each_start_needs_more_or_leaks_and_nobody_can_tell() {
+fn what_is_killed_at_each_start_needs_more_or_leaks_and_nobody_knows_which() {
     let found = restart_loop(&vec![life(2.5, |t| 5.0 + 36.0 * t); 8], 96).unwrap();
     assert!(found.brief && !found.leaks() && found.confidence < 0.6, "{found:?}");
-    assert!(found.evidence().contains("cannot be told"), "{}", found.evidence());
+    assert!(found.evidence().contains("cannot be distinguished"), "{}", found.evidence());
 }
 
 #[test]

@@ -10,7 +10,7 @@ pub(super) const MOST: usize = 256;
 /// What an episode is made of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum Kind {
+pub enum EpisodeKind {
     /// Tasks stalled (PSI).
     Stall,
     /// memory.high was exceeded: the kernel slowed the tasks down.
@@ -35,7 +35,7 @@ pub struct Episode {
     /// The cgroup.
     pub path: String,
     /// What it shows.
-    pub kind: Kind,
+    pub kind: EpisodeKind,
     /// Begin and end, microseconds since 1970.
     #[serde(skip)]
     pub time_us: (i64, i64),
@@ -63,7 +63,7 @@ pub struct Episode {
 
 impl Episode {
     /// One that begins.
-    pub fn new(path: &str, kind: Kind, time_us: (i64, i64)) -> Episode {
+    pub fn new(path: &str, kind: EpisodeKind, time_us: (i64, i64)) -> Episode {
         Episode {
             path: path.to_owned(),
             kind,

@@ -1,6 +1,6 @@
 //! When the machine had nearly nothing left.
 
-use crate::analysis::pressure::episode::{CALM_US, Episode, Kind, MOST};
+use crate::analysis::pressure::episode::{CALM_US, Episode, EpisodeKind, MOST};
 use crate::model::fields::FieldId;
 use crate::model::recording::Series;
 
@@ -36,7 +36,7 @@ impl HostWatch {
                 self.close();
             }
             if self.open.is_none() && (left as f64) < LEAST_AVAILABLE * total {
-                self.open = Some(Episode::new("", Kind::HostExhausted, (time_us, time_us)));
+                self.open = Some(Episode::new("", EpisodeKind::HostExhausted, (time_us, time_us)));
             }
             if let Some(episode) = &mut self.open {
                 episode.time_us.1 = time_us;

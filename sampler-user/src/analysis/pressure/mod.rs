@@ -8,13 +8,13 @@ use crate::analysis::pressure::episode::{CALM_US, MOST};
 use crate::model::fields::FieldId;
 use crate::model::recording::{Column, Series};
 
-pub use self::episode::{Cause, Episode, Kind};
+pub use self::episode::{Cause, Episode, EpisodeKind};
 pub use self::host::{HOST_FIELDS, HostWatch};
 
 /// An episode begins when some task stalls this part of a second (lmkd's partial stall), or all do `FULL`.
 const SOME: f64 = 0.07;
 const FULL: f64 = 0.02;
-/// Hits in a second that are worth telling without PSI.
+/// Hits in a second that are worth a finding without PSI.
 const HITS_A_SECOND: f64 = 1.0;
 /// A MiB a second that is read again, goes to swap and comes back, or is taken back on demand.
 const PAGES_A_SECOND: f64 = 256.0;
@@ -40,7 +40,7 @@ const COUNTERS: usize = FIELDS.len() - 2;
 
 /// Follows one cgroup.
 #[derive(Clone, Debug, Default)]
-pub struct Watch {
+pub struct CgroupWatch {
     last: [Option<f64>; FIELDS.len()],
     rises: [f64; COUNTERS],
     /// Begin of the second that is summed.
@@ -59,7 +59,7 @@ struct Open {
     swaps: bool,
 }
 
-impl Watch {
+impl CgroupWatch {
     /// Takes rows, which follow those taken before.
     pub fn feed(&mut self, series: &Series) {
         if self.id != series.subject.id {
@@ -97,23 +97,23 @@ impl Watch {
         let [some_us, full_us, hits, throttles, refaults, refaults_anon, swap_in, swap_out, stolen, asked] = self.rises;
         let psi = self.last[0].is_some();
         let (some, full) = (some_us / 1e6 / seconds, full_us / 1e6 / seconds);
-        // Out alone is healthy. Where the kernel does not count pages of swap, anonymous ones that come back tell.
+        // Out alone is healthy. Where the kernel does not count pages of swap, anonymous ones that come back show it.
         let knows_swap = self.last[6].is_some();
         let back = if knows_swap { swap_in.min(swap_out) } else { refaults_anon };
         let swaps = back / seconds >= PAGES_A_SECOND;
         let on_demand = asked / seconds >= PAGES_A_SECOND && asked >= 0.8 * stolen;
         let kind = if psi && (some >= SOME || full >= FULL) {
-            Some(Kind::Stall)
+            Some(EpisodeKind::Stall)
         } else if swaps {
-            Some(Kind::SwapStorm)
+            Some(EpisodeKind::SwapStorm)
         } else if throttles / seconds >= HITS_A_SECOND {
-            Some(Kind::Throttled)
+            Some(EpisodeKind::Throttled)
         } else if hits / seconds >= HITS_A_SECOND {
-            Some(Kind::LimitHits)
+            Some(EpisodeKind::LimitHits)
         } else if refaults / seconds >= PAGES_A_SECOND && !(psi && on_demand) {
-            Some(Kind::Refaults)
+            Some(EpisodeKind::Refaults)
         } else {
-            on_demand.then_some(Kind::Reclaimed)
+            on_demand.then_some(EpisodeKind::Reclaimed)
         };
         let goes_on = kind.is_some() || some >= SOME / 2.0 || full >= FULL / 2.0;
         // A gap is one long second: what rose in it is a pace of all of it.
@@ -147,10 +147,10 @@ impl Watch {
             episode.swapped += (swap_in + swap_out) as u64;
             episode.reclaimed += asked as u64;
             // The strongest that was seen names it.
-            let rank = |kind: Kind| match kind {
-                Kind::Stall => 3,
-                Kind::Throttled | Kind::SwapStorm => 2,
-                Kind::LimitHits | Kind::Refaults => 1,
+            let rank = |kind: EpisodeKind| match kind {
+                EpisodeKind::Stall => 3,
+                EpisodeKind::Throttled | EpisodeKind::SwapStorm => 2,
+                EpisodeKind::LimitHits | EpisodeKind::Refaults => 1,
                 _ => 0,
             };
             episode.kind = kind.filter(|kind| rank(*kind) > rank(episode.kind)).unwrap_or(episode.kind);
@@ -164,11 +164,14 @@ impl Watch {
         let again = episode.refaults as f64 * PAGE;
         let held = if cache.1 > 0 { cache.0 / f64::from(cache.1) } else { f64::INFINITY };
         let stalls = episode.peak_some.is_none_or(|peak| peak >= SOME);
-        if matches!(episode.kind, Kind::Stall | Kind::LimitHits | Kind::Throttled | Kind::Refaults) {
+        if matches!(
+            episode.kind,
+            EpisodeKind::Stall | EpisodeKind::LimitHits | EpisodeKind::Throttled | EpisodeKind::Refaults
+        ) {
             if swaps {
-                episode.kind = Kind::SwapStorm;
+                episode.kind = EpisodeKind::SwapStorm;
             } else if stalls && again >= held.max(4.0 * PAGES_A_SECOND * PAGE) {
-                episode.kind = Kind::Thrashing;
+                episode.kind = EpisodeKind::Thrashing;
             }
         }
         if self.done.len() < MOST {
@@ -208,7 +211,7 @@ mod tests {
             at(tick).into_iter().for_each(|(field, value)| row.put(field.field(), value));
             series.push(tick as i64 * 100_000, &row);
         }
-        let mut watch = Watch::default();
+        let mut watch = CgroupWatch::default();
         watch.feed(&series);
         watch.end()
     }
@@ -219,7 +222,7 @@ mod tests {
         let got =
             watched(|tick| vec![(FieldId::PressureSome, total(tick)), (FieldId::EventsMax, tick.clamp(300, 400))]);
         assert_eq!(got.len(), 1);
-        assert_eq!((got[0].kind, got[0].limit_hits), (Kind::Stall, 100));
+        assert_eq!((got[0].kind, got[0].limit_hits), (EpisodeKind::Stall, 100));
         assert!((got[0].stall_s.unwrap() - 2.0).abs() < 1e-6 && (got[0].peak_some.unwrap() - 0.2).abs() < 1e-6);
         assert!((9.0..12.0).contains(&got[0].duration_s), "{}", got[0].duration_s);
         assert!((29_000_000..=30_000_000).contains(&got[0].time_us.0));
@@ -230,7 +233,7 @@ mod tests {
         assert!(watched(|tick| vec![(FieldId::PressureSome, tick * 1000)]).is_empty(), "1 % is no episode");
         let hits = |tick: u64| tick.min(100) + tick.clamp(500, 600) - 500;
         let got = watched(|tick| vec![(FieldId::EventsMax, hits(tick))]);
-        assert_eq!(got.iter().map(|e| (e.kind, e.stall_s)).collect::<Vec<_>>(), [(Kind::LimitHits, None); 2]);
+        assert_eq!(got.iter().map(|e| (e.kind, e.stall_s)).collect::<Vec<_>>(), [(EpisodeKind::LimitHits, None); 2]);
     }
 
     #[test]
@@ -243,8 +246,8 @@ mod tests {
             ]
         };
         // 20 s: 62 MiB of a cache of 32 MiB; then 23 MiB.
-        assert_eq!(watched(|tick| at(tick, 80)).iter().map(|e| e.kind).collect::<Vec<_>>(), [Kind::Thrashing]);
-        assert_eq!(watched(|tick| at(tick, 30)).iter().map(|e| e.kind).collect::<Vec<_>>(), [Kind::Refaults]);
+        assert_eq!(watched(|tick| at(tick, 80)).iter().map(|e| e.kind).collect::<Vec<_>>(), [EpisodeKind::Thrashing]);
+        assert_eq!(watched(|tick| at(tick, 30)).iter().map(|e| e.kind).collect::<Vec<_>>(), [EpisodeKind::Refaults]);
     }
 
     #[test]
@@ -254,7 +257,10 @@ mod tests {
         };
         assert!(watched(|tick| at(tick, 1)).is_empty());
         let storm = watched(|tick| at(tick, 90));
-        assert_eq!(storm.iter().map(|e| (e.kind, e.swapped)).collect::<Vec<_>>(), [(Kind::SwapStorm, 190 * 200)]);
+        assert_eq!(
+            storm.iter().map(|e| (e.kind, e.swapped)).collect::<Vec<_>>(),
+            [(EpisodeKind::SwapStorm, 190 * 200)]
+        );
     }
 
     #[test]
@@ -264,7 +270,7 @@ mod tests {
             vec![(FieldId::PgstealProactive, asked), (FieldId::Pgsteal, asked * all), (FieldId::PressureSome, 0)]
         };
         let got = watched(|tick| at(tick, 1));
-        assert_eq!(got.iter().map(|e| (e.kind, e.reclaimed)).collect::<Vec<_>>(), [(Kind::Reclaimed, 20_000)]);
+        assert_eq!(got.iter().map(|e| (e.kind, e.reclaimed)).collect::<Vec<_>>(), [(EpisodeKind::Reclaimed, 20_000)]);
         assert!(watched(|tick| at(tick, 3)).is_empty(), "most was freed because the kernel had to");
     }
 
@@ -284,7 +290,7 @@ mod tests {
         assert_eq!(got.len(), 1);
         assert_eq!(
             (got[0].kind, got[0].time_us, got[0].least_available),
-            (Kind::HostExhausted, (40_000_000, 59_000_000), Some(30 << 20))
+            (EpisodeKind::HostExhausted, (40_000_000, 59_000_000), Some(30 << 20))
         );
     }
 
@@ -292,7 +298,7 @@ mod tests {
     type At = (u64, u64, Vec<(FieldId, u64)>);
 
     fn fed(rows: impl IntoIterator<Item = At>) -> Vec<Episode> {
-        let mut watch = Watch::default();
+        let mut watch = CgroupWatch::default();
         for (id, second, values) in rows {
             let subject = Subject { cgroup: "/a".into(), id, process: None };
             let mut series = Series::new(Arc::new(subject), Table::Samples);
@@ -329,18 +335,25 @@ mod tests {
         let rise = |t: u64, each: u64| t.clamp(300, 500) * each;
         let kinds = |at: &dyn Fn(u64) -> Vec<(FieldId, u64)>| watched(at).iter().map(|e| e.kind).collect::<Vec<_>>();
         // All stall for 3 % of the time, which is less than some of them may.
-        assert_eq!(kinds(&|t| vec![(PressureSome, rise(t, 3000)), (PressureFull, rise(t, 3000))]), [Kind::Stall]);
-        assert_eq!(kinds(&|t| vec![(EventsHigh, rise(t, 1))]), [Kind::Throttled]);
-        assert_eq!(kinds(&|t| vec![(RefaultAnon, rise(t, 100))]), [Kind::SwapStorm], "pages of swap are not counted");
+        assert_eq!(
+            kinds(&|t| vec![(PressureSome, rise(t, 3000)), (PressureFull, rise(t, 3000))]),
+            [EpisodeKind::Stall]
+        );
+        assert_eq!(kinds(&|t| vec![(EventsHigh, rise(t, 1))]), [EpisodeKind::Throttled]);
+        assert_eq!(
+            kinds(&|t| vec![(RefaultAnon, rise(t, 100))]),
+            [EpisodeKind::SwapStorm],
+            "pages of swap are not counted"
+        );
         let out_only = |t| vec![(RefaultAnon, rise(t, 100)), (Pswpout, rise(t, 100)), (Pswpin, 0)];
         assert_eq!(kinds(&out_only), [], "they are, and none came back");
         // The strongest of what was seen names it: hits of the limit, then stalls.
         assert_eq!(
             kinds(&|t| vec![(EventsMax, rise(t, 1)), (PressureSome, t.clamp(400, 500) * 20_000)]),
-            [Kind::Stall]
+            [EpisodeKind::Stall]
         );
         let asked = |t| vec![(PgstealProactive, rise(t, 100)), (Pgsteal, rise(t, 100)), (RefaultFile, rise(t, 100))];
-        assert_eq!(kinds(&|t| [asked(t), vec![(PressureSome, 0)]].concat()), [Kind::Reclaimed], "nobody waited");
+        assert_eq!(kinds(&|t| [asked(t), vec![(PressureSome, 0)]].concat()), [EpisodeKind::Reclaimed], "nobody waited");
     }
 
     #[test]

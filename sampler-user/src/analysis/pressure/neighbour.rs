@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use crate::analysis::leak::signal::Signal;
 use crate::analysis::leak::track::Track;
-use crate::analysis::pressure::episode::{Cause, Episode, Kind};
+use crate::analysis::pressure::episode::{Cause, Episode, EpisodeKind};
 use crate::model::paths::{is_below, parent};
 
 /// Growth is looked for from this long before an episode on, microseconds.
@@ -17,7 +17,10 @@ const LEAST: f64 = 16.0 * 1024.0 * 1024.0;
 /// are those of one host, by path.
 pub fn attribute<'a>(episodes: impl IntoIterator<Item = &'a mut Episode>, tracks: &BTreeMap<&str, &Track>) {
     for episode in episodes {
-        let suffers = matches!(episode.kind, Kind::Stall | Kind::Refaults | Kind::Thrashing | Kind::SwapStorm);
+        let suffers = matches!(
+            episode.kind,
+            EpisodeKind::Stall | EpisodeKind::Refaults | EpisodeKind::Thrashing | EpisodeKind::SwapStorm
+        );
         if !suffers || episode.limit_hits > 0 || episode.throttles > 0 {
             continue;
         }
@@ -78,7 +81,7 @@ mod tests {
         let victim = track("/pod/victim", |_| 50);
         let tracks =
             BTreeMap::from([("/pod/hog", &hog), ("/pod/calm", &calm), ("/other", &far), ("/pod/victim", &victim)]);
-        let mut episodes = vec![Episode::new("/pod/victim", Kind::Stall, (180_000_000, 220_000_000)); 2];
+        let mut episodes = vec![Episode::new("/pod/victim", EpisodeKind::Stall, (180_000_000, 220_000_000)); 2];
         episodes[1].limit_hits = 3;
         attribute(&mut episodes, &tracks);
         let cause = episodes[0].cause.as_ref().unwrap();
@@ -86,7 +89,7 @@ mod tests {
         assert!(cause.share > 0.95 && cause.share < 1.0, "{}", cause.share);
         assert_eq!(episodes[1].cause, None);
         // Before the neighbour grew, the nearest that did is asked for further out.
-        let mut early = vec![Episode::new("/pod/victim", Kind::Stall, (100_000_000, 120_000_000))];
+        let mut early = vec![Episode::new("/pod/victim", EpisodeKind::Stall, (100_000_000, 120_000_000))];
         attribute(&mut early, &tracks);
         assert_eq!(early[0].cause.as_ref().map(|c| c.path.as_str()), Some("/other"));
     }
@@ -111,7 +114,7 @@ mod tests {
         let blamed = |others: &[(&str, Track)]| {
             let tracks: BTreeMap<&str, &Track> =
                 others.iter().map(|(path, track)| (*path, track)).chain([("/pod/victim", &victim)]).collect();
-            let mut episodes = vec![Episode::new("/pod/victim", Kind::Stall, (200_000_000, 220_000_000)); 2];
+            let mut episodes = vec![Episode::new("/pod/victim", EpisodeKind::Stall, (200_000_000, 220_000_000)); 2];
             episodes[1].throttles = 5;
             attribute(&mut episodes, &tracks);
             assert_eq!(episodes[1].cause, None, "memory.high of its own");

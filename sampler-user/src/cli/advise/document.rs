@@ -1,6 +1,6 @@
 //! The document `sampler.advise.v1`.
 
-use sampler::advise::checks::Finding;
+use sampler::advise::checks::CheckFinding;
 use sampler::advise::profile::Profile;
 use sampler::advise::systemd::DropIn;
 use sampler::advise::{Container, Machine};
@@ -23,7 +23,7 @@ pub struct Document {
     pub containers: Vec<Container>,
     pub totals: Totals,
     pub budget: Option<Budget>,
-    pub checks: Vec<Finding>,
+    pub checks: Vec<CheckFinding>,
     pub docker_update: Vec<String>,
     pub compose: Option<files::Override>,
     pub systemd: Vec<DropIn>,

@@ -7,17 +7,17 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context, bail};
-use sampler::advise::compose::matching::{Known, services};
-use sampler::advise::compose::overriding::{self, Limits};
+use sampler::advise::compose::matching::{NamedCgroup, services};
+use sampler::advise::compose::overriding::{self, ServiceLimits};
 use sampler::advise::compose::project::Sources;
 use sampler::advise::compose::{File, Placement, Service};
 use sampler::advise::limit::State;
 use sampler::advise::systemd::{DropIn, drop_in, unit};
 use sampler::advise::wslconfig::{self, Wanted};
 use sampler::advise::{Container, Machine, stagger};
-use sampler::analysis::groups::{Group, Kind};
+use sampler::analysis::groups::{Group, GroupKind};
 use sampler::model::units::printable;
-use sampler::model::wslconfig::{Config, Kind as Of, Problem, Value};
+use sampler::model::wslconfig::{Config, Kind, Problem, Value};
 use serde::Serialize;
 
 /// The first line of what is ours, so that it may be written again.
@@ -77,8 +77,8 @@ pub fn read_compose(given: &[PathBuf], env_files: &[PathBuf], containers: &mut [
     let first = &files[0];
     let whole = fs::canonicalize(first).unwrap_or_else(|_| first.clone());
     let folder = whole.parent().and_then(Path::file_name).map(|name| name.to_string_lossy().into_owned());
-    let known: Vec<Known<'_>> =
-        containers.iter().map(|container| Known { path: &container.path, who: container.who.as_ref() }).collect();
+    let known: Vec<NamedCgroup<'_>> =
+        containers.iter().map(|container| NamedCgroup { path: &container.path, who: container.who.as_ref() }).collect();
     let found: Vec<Option<String>> =
         services(&project, folder.as_deref(), &known).into_iter().map(|service| service.map(str::to_owned)).collect();
     containers.iter_mut().zip(found).for_each(|(container, service)| container.service = service);
@@ -139,10 +139,10 @@ fn remarks(project: &File) -> Vec<String> {
 pub fn override_of(compose: &Compose, containers: &[Container], groups: &[Group]) -> Override {
     let file = &compose.project;
     let intervals = health_intervals(file, containers, groups);
-    let mut limits: BTreeMap<&str, Limits> = BTreeMap::new();
+    let mut limits: BTreeMap<&str, ServiceLimits> = BTreeMap::new();
     for container in containers {
         let Some(service) = container.service.as_deref() else { continue };
-        let new = Limits {
+        let new = ServiceLimits {
             service: service.to_owned(),
             limit: container.after,
             reservation: container.advice.reservation,
@@ -155,7 +155,7 @@ pub fn override_of(compose: &Compose, containers: &[Container], groups: &[Group]
             _ => drop(limits.insert(service, new)),
         }
     }
-    let list: Vec<Limits> = limits.into_values().collect();
+    let list: Vec<ServiceLimits> = limits.into_values().collect();
     let recorded = |name: &String| !list.iter().any(|limits| limits.service == *name);
     let paths: Vec<String> = compose.files.iter().map(|path| path.display().to_string()).collect();
     let of_service = |service: &Service| OfService {
@@ -180,7 +180,7 @@ pub fn override_of(compose: &Compose, containers: &[Container], groups: &[Group]
 /// New intervals for services whose health checks run in step.
 fn health_intervals<'a>(file: &File, containers: &'a [Container], groups: &[Group]) -> BTreeMap<&'a str, Duration> {
     let mut intervals = BTreeMap::new();
-    for group in groups.iter().filter(|group| group.kind == Kind::Periodic) {
+    for group in groups.iter().filter(|group| group.kind == GroupKind::Periodic) {
         let member = |path: &String| containers.iter().find(|c| c.path == *path)?.service.as_deref();
         let checked = |service: &&str| file.service(service).is_some_and(|service| service.health.is_some());
         let mut services: Vec<&str> = group.members.iter().filter_map(member).filter(checked).collect();
@@ -256,7 +256,7 @@ const OUTSIDE: u64 = 512 << 20;
 pub fn wsl(path: Option<&Path>, to: Option<&Path>, containers: &[Container], machine: &Machine) -> anyhow::Result<Wsl> {
     let is_there = path.filter(|path| path.exists());
     let bytes = is_there.map(|path| crate::cli::input::read_file(path, LARGEST)).transpose()?.unwrap_or_default();
-    let kind = path.map_or(Of::Wslconfig, |path| Of::of(&path.to_string_lossy()));
+    let kind = path.map_or(Kind::Wslconfig, |path| Kind::of(&path.to_string_lossy()));
     let old = Config::read(&bytes, kind);
     let counted = || containers.iter().filter(|container| !container.nested);
     let limits = counted().filter_map(|container| container.after).fold(0, u64::saturating_add);
@@ -264,7 +264,7 @@ pub fn wsl(path: Option<&Path>, to: Option<&Path>, containers: &[Container], mac
     let outside = machine.used_most.map_or(0, |used| used.saturating_sub(held)).max(OUTSIDE);
     let wanted = wslconfig::wanted(limits, outside, &machine.kernel);
     // A distribution's wsl.conf does not say how large the machine is.
-    let base = if kind == Of::WslConf { Config::default() } else { old.clone() };
+    let base = if kind == Kind::WslConf { Config::default() } else { old.clone() };
     let text = wslconfig::text(&base, &wanted);
     if let Some(to) = to {
         write_new(&base.encode(&text), to)?;

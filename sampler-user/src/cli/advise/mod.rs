@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use anyhow::Context;
 use sampler::advise::budget::{Claim, Fit, fit};
-use sampler::advise::checks::{self, Scene};
+use sampler::advise::checks::{self, CheckInput};
 use sampler::advise::facts::{Facts, Growth, Leak, Pressed};
 use sampler::advise::limit::advise;
 use sampler::advise::profile::{self, Profile};
@@ -22,7 +22,7 @@ use sampler::advise::server::Seen;
 use sampler::advise::server::floors::floor;
 use sampler::advise::{Container, compose, docker};
 use sampler::analysis::leak::detectors::Class;
-use sampler::analysis::pressure::{Episode, Kind};
+use sampler::analysis::pressure::{Episode, EpisodeKind};
 use sampler::model::paths::is_below;
 use sampler::model::time::format_us;
 use sampler::model::units::{parse_bytes, parse_duration, printable};
@@ -120,7 +120,7 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let is_here = rustix::system::uname().nodename().to_str().is_ok_and(|name| name == gathered.host);
     let ask = is_here || args.apply || args.docker_socket.is_some();
     let leftovers = if ask { cleaning::ask(args.docker_socket.as_deref())? } else { None };
-    let scene = Scene {
+    let scene = CheckInput {
         containers: &containers,
         groups: &gathered.groups,
         machine: &gathered.machine,
@@ -199,7 +199,7 @@ fn containers(all: &mut Gathered, kills: &BTreeMap<String, Killed>, args: &Args)
     let workloads = std::mem::take(&mut all.workloads);
     let is_container = |workload: &Workload| {
         let who = all.named.who(&workload.path);
-        who.is_some_and(|who| who.container.is_some() && who.inner.is_none())
+        who.is_some_and(|who| who.is_container())
     };
     let are_containers = !args.all && workloads.values().any(is_container);
     let is_wanted = |workload: &Workload| {
@@ -249,7 +249,7 @@ fn set_by_image(
     project: &compose::File,
 ) {
     let floor = floor(&container.seen(Some(project)));
-    let key = demand::key(&all.named, &container.path);
+    let key = demand::limited(&all.named, &container.path);
     if let Some(workload) = all.workloads.get(&key).filter(|_| floor != container.advice.floor) {
         container.advice = advise(&Facts { floor, ..facts(workload, all, kills, args) }, &args.profile);
         container.after = container.advice.target;
@@ -259,7 +259,7 @@ fn set_by_image(
 /// What is known of a workload.
 fn facts(workload: &Workload, all: &Gathered, kills: &BTreeMap<String, Killed>, args: &Args) -> Facts {
     let path = &workload.path;
-    let killed = kills.get(&demand::key(&all.named, path));
+    let killed = kills.get(&demand::limited(&all.named, path));
     let min_watch_s = args.min_watch.as_secs_f64();
     let verdict = all.verdicts.get(path);
     let bytes_per_s = verdict.and_then(|verdict| verdict.rate_bytes_per_s);
@@ -308,7 +308,7 @@ fn container(
     args: &Args,
 ) -> Container {
     let path = &workload.path;
-    let killed = kills.get(&demand::key(&all.named, path));
+    let killed = kills.get(&demand::limited(&all.named, path));
     let who = all.named.who(path);
     let title =
         who.as_ref().and_then(|who| who.title()).unwrap_or_else(|| sampler::model::paths::name(path).to_owned());
@@ -337,8 +337,8 @@ const STALL_S: f64 = 1.0;
 /// Stalls at the limit: what is needed did not fit, and was read or swapped in again.
 fn pressed(episodes: &[Episode]) -> Option<Pressed> {
     let hard = |episode: &&Episode| {
-        let felt = matches!(episode.kind, Kind::Thrashing | Kind::SwapStorm)
-            || episode.kind == Kind::Stall && episode.stall_s.is_some_and(|stall| stall >= STALL_S);
+        let felt = matches!(episode.kind, EpisodeKind::Thrashing | EpisodeKind::SwapStorm)
+            || episode.kind == EpisodeKind::Stall && episode.stall_s.is_some_and(|stall| stall >= STALL_S);
         felt && episode.limit_hits > 0
     };
     episodes.iter().filter(hard).fold(None, |sum: Option<Pressed>, episode| {

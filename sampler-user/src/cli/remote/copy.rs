@@ -25,7 +25,7 @@ use crate::cli::{exit, record};
 
 /// Objects that are fetched at the same time.
 const AT_ONCE: usize = 8;
-/// Tables with rows of a time. The others are small, and tell of what is older than they are asked for.
+/// Tables with rows of a time. The others are small, and hold what is older than they are asked for.
 const WIDE: [&str; 3] = ["samples", "host", "processes"];
 const OTHERS: [&str; 3] = ["cgroups", "events", store::JOURNAL];
 const DAY_US: i64 = 86_400_000_000;

@@ -9,7 +9,7 @@ use sampler::store;
 
 use crate::cli::remote::copy::provider;
 
-/// Characters of an answer that are told.
+/// Characters of an answer that are shown.
 const MOST: usize = 300;
 
 /// An error of an operation on what is at an address.

@@ -11,7 +11,7 @@ use sampler::model::fields::UNLIMITED;
 
 /// Limits of a cage, bytes; absent or unlimited is not set.
 #[derive(Clone, Copy, Debug)]
-pub struct Limits {
+pub struct CageLimits {
     /// memory.max.
     pub max: Option<u64>,
     /// memory.high; on v1 the soft limit.
@@ -29,7 +29,7 @@ pub struct Cage {
 
 impl Cage {
     /// Makes it and sets the limits.
-    pub fn new(layout: &Layout, limits: &Limits) -> anyhow::Result<Cage> {
+    pub fn new(layout: &Layout, limits: &CageLimits) -> anyhow::Result<Cage> {
         let name = format!("sampler-run-{}", std::process::id());
         let path = format!("/{name}");
         let controllers = match layout.version {

@@ -13,7 +13,7 @@ use sampler::analysis::incident::{Limit, Owner};
 use sampler::kernel::cgroupfs::layout::{Layout, Version, at};
 use sampler::kernel::cgroupfs::tree::{Change, Tree};
 use sampler::kernel::oom::log::{Log, count};
-use sampler::model::evidence::{Constraint, OomReport, Victim};
+use sampler::model::evidence::{OomReport, Victim};
 use sampler::model::fields::UNLIMITED;
 use sampler::model::paths::is_below;
 use sampler::model::time::{format_us, wall_ns};
@@ -111,7 +111,7 @@ impl Ending {
     }
 }
 
-/// What there was before the command began.
+/// The state before the command began.
 pub struct Before {
     layout: Layout,
     cgroup: String,
@@ -238,35 +238,13 @@ impl Before {
 
     /// Whose limit was hit, in the words of the post-mortem.
     fn limit(&self, report: Option<&OomReport>) -> Limit {
-        let of = |owner, cgroup: Option<&str>, limit, usage| Limit {
-            owner,
-            cgroup: cgroup.map(str::to_owned),
-            limit,
-            usage,
-        };
-        match report.map(|report| (report, report.constraint, report.oom_memcg.as_deref())) {
-            Some((_, Constraint::None | Constraint::Cpuset | Constraint::MemoryPolicy, _)) => {
-                of(Owner::Machine, None, None, None)
-            }
-            Some((report, _, Some(path))) => {
-                let owner = match path {
-                    path if report.task_memcg.as_deref() == Some(path) => Owner::Own,
-                    "/wsl-user" => Owner::WslUser,
-                    _ => Owner::Ancestor,
-                };
-                of(owner, Some(path), report.memory.and_then(|m| m.limit), report.memory.map(|m| m.usage))
-            }
-            _ => {
-                let local = at(&self.layout.memory, &self.cgroup).join("memory.events.local");
-                match count(&local, "oom") {
-                    Some(ooms) if ooms > 0 && self.own => {
-                        let limit = self.number("memory.limit_in_bytes", "memory.max");
-                        of(Owner::Own, Some(&self.cgroup), limit.filter(|limit| *limit != UNLIMITED), None)
-                    }
-                    _ => of(Owner::Unknown, None, None, None),
-                }
-            }
+        let hit = report.map_or_else(Limit::unknown, Limit::of_report);
+        let local = at(&self.layout.memory, &self.cgroup).join("memory.events.local");
+        if hit.owner != Owner::Unknown || !self.own || count(&local, "oom").is_none_or(|ooms| ooms == 0) {
+            return hit;
         }
+        let limit = self.number("memory.limit_in_bytes", "memory.max").filter(|limit| *limit != UNLIMITED);
+        Limit { owner: Owner::Own, cgroup: Some(self.cgroup.clone()), limit, usage: None }
     }
 
     fn number(&self, v1: &str, v2: &str) -> Option<u64> {

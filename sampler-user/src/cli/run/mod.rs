@@ -23,7 +23,7 @@ use tokio::process::Command;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc::UnboundedReceiver;
 
-use self::cage::{Cage, Limits};
+use self::cage::{Cage, CageLimits};
 use self::ending::{Before, Ending, Paper};
 use crate::cli::exit;
 use crate::cli::folders::fresh_folder;
@@ -59,7 +59,7 @@ pub struct Args {
 const INTERVAL: Duration = Duration::from_millis(10);
 
 /// Runs the command.
-pub fn run(args: Args) -> anyhow::Result<ExitCode> {
+pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let out = args.out.clone().unwrap_or_else(|| fresh_folder("run"));
     let ending = caged(args, &out)?;
     say(&report(&out, Some(&ending))?);
@@ -73,10 +73,10 @@ pub fn code(status: ExitStatus) -> u8 {
 }
 
 /// Runs a command in its cgroup under the recorder; returns how it ended.
-pub fn caged(mut args: Args, out: &Path) -> anyhow::Result<Ending> {
+pub fn caged(args: &Args, out: &Path) -> anyhow::Result<Ending> {
     let layout = Layout::detect()?;
     let paper = args.report.as_deref().map(Paper::open).transpose()?;
-    let cage = match Cage::new(&layout, &Limits { max: args.memory_max, high: args.memory_high }) {
+    let cage = match Cage::new(&layout, &CageLimits { max: args.memory_max, high: args.memory_high }) {
         Ok(cage) => Some(cage),
         // Without root the command runs where it is, if that can be read; a limit cannot be had, so it is not ignored.
         Err(error) if args.memory_max.is_none() && args.memory_high.is_none() => {
@@ -90,10 +90,11 @@ pub fn caged(mut args: Args, out: &Path) -> anyhow::Result<Ending> {
         None => own_cgroup(&layout)?,
     };
     let escaped = globset::escape(&cgroup);
-    args.what.cgroup = vec![escaped.clone(), format!("{escaped}/**")];
+    let mut what = args.what.clone();
+    what.cgroup = vec![escaped.clone(), format!("{escaped}/**")];
     let agent = Agent {
         out: out.to_owned(),
-        config: args.what.config(layout.clone(), false, INTERVAL)?,
+        config: what.config(layout.clone(), false, INTERVAL)?,
         rotation: Rotation::default(),
         retention: Retention::default(),
         on_oom: None,
@@ -102,9 +103,9 @@ pub fn caged(mut args: Args, out: &Path) -> anyhow::Result<Ending> {
         guard: None,
     };
     let doors = cage.as_ref().map(|cage| cage.doors(&layout)).unwrap_or_default();
-    let (command, recording) = (args.command, out.to_owned());
+    let (command, recording) = (args.command.clone(), out.to_owned());
     let ending = runtime()?.block_on(async {
-        let (tell, told) = tokio::sync::oneshot::channel();
+        let (ended_in, ending_out) = tokio::sync::oneshot::channel();
         // Polled first when the recorder listens: a kill in the first microsecond is seen.
         let stop = async move {
             let before = Before::now(layout, cgroup, cage.is_some());
@@ -117,11 +118,11 @@ pub fn caged(mut args: Args, out: &Path) -> anyhow::Result<Ending> {
                 ending
             });
             let reason = if ended.is_ok() { "the command ended" } else { "the command did not start" };
-            let _ = tell.send(ended.map(|ending| (ending, cage)));
+            let _ = ended_in.send(ended.map(|ending| (ending, cage)));
             reason.to_owned()
         };
         agent.run(stop).await?;
-        told.await.context("wait for the command")?
+        ending_out.await.context("wait for the command")?
     });
     // The recorder has read the last counters: now the cgroup may go.
     ending.map(|(ending, _cage)| ending)
@@ -173,28 +174,28 @@ fn signals() -> io::Result<UnboundedReceiver<SignalKind>> {
         SignalKind::user_defined1(),
         SignalKind::user_defined2(),
     ];
-    let (tell, told) = tokio::sync::mpsc::unbounded_channel();
+    let (sender, received) = tokio::sync::mpsc::unbounded_channel();
     for kind in kinds {
         let mut signals = signal(kind)?;
-        let tell = tell.clone();
+        let sender = sender.clone();
         tokio::spawn(async move {
             while signals.recv().await.is_some() {
-                let _ = tell.send(kind);
+                let _ = sender.send(kind);
             }
         });
     }
-    Ok(told)
+    Ok(received)
 }
 
 /// Waits for the command; signals that come meanwhile go to it.
 async fn pass_signals(
     child: &mut tokio::process::Child,
-    told: &mut UnboundedReceiver<SignalKind>,
+    received: &mut UnboundedReceiver<SignalKind>,
 ) -> io::Result<ExitStatus> {
     loop {
         tokio::select! {
             status = child.wait() => return status,
-            Some(kind) = told.recv() => {
+            Some(kind) = received.recv() => {
                 let pid = child.id().and_then(|pid| rustix::process::Pid::from_raw(pid as i32));
                 let signal = rustix::process::Signal::from_named_raw(kind.as_raw_value());
                 if let (Some(pid), Some(signal)) = (pid, signal) {

@@ -1,4 +1,4 @@
-//! Docker over its unix socket: the list of containers, one container, and the stream of events, which tells of a container
+//! Docker over its unix socket: the list of containers, one container, and the stream of events, which announces a container
 //! before its cgroup exists.
 
 use std::collections::HashMap;
@@ -19,7 +19,7 @@ use crate::containers::names::docker_files::Container;
 use crate::containers::names::is_plain;
 use crate::model::identity::{Identity, cut};
 
-/// Name in `told_by`.
+/// Name in `named_by`.
 pub const NAME: &str = "docker";
 
 /// An answer that takes longer will not come.
@@ -48,7 +48,7 @@ struct Listed {
 }
 
 #[derive(Deserialize)]
-struct Told {
+struct DockerEvent {
     #[serde(rename = "Action", default)]
     action: String,
     #[serde(rename = "Actor")]
@@ -125,7 +125,7 @@ impl Api {
             identity.name = name.map(cut);
             identity.image = listed.image.as_deref().map(cut);
             identity.label(listed.labels.unwrap_or_default());
-            told(identity)
+            from_docker(identity)
         };
         Ok(all.into_iter().map(identity).collect())
     }
@@ -136,7 +136,7 @@ impl Api {
             return None;
         }
         let container: Container = self.read(&format!("/containers/{id}/json")).await.ok()?;
-        Some(told(container.identity(id)))
+        Some(from_docker(container.identity(id)))
     }
 
     /// The daemon's data folder, as the daemon sees it.
@@ -144,7 +144,7 @@ impl Api {
         Some(self.read::<Daemon>("/info").await.ok()?.root)
     }
 
-    /// Follows what happens to containers. Returns once the daemon has begun to tell; the stream follows.
+    /// Follows what happens to containers. Returns once the daemon has begun to report; the stream follows.
     pub async fn follow(&self) -> io::Result<Stream> {
         let filter = "/events?filters=%7B%22type%22%3A%5B%22container%22%5D%7D";
         let response = timeout(PATIENCE, self.ask(filter)).await.map_err(|_| io::ErrorKind::TimedOut)??;
@@ -203,8 +203,8 @@ impl Api {
     }
 }
 
-fn told(identity: Identity) -> Identity {
-    Identity { told_by: Some(NAME.into()), ..identity }
+fn from_docker(identity: Identity) -> Identity {
+    Identity { named_by: Some(NAME.into()), ..identity }
 }
 
 /// Something that happened to a container.
@@ -227,7 +227,7 @@ pub struct End {
     pub code: Option<u8>,
 }
 
-/// What happens to containers, as the daemon tells it.
+/// What happens to containers, as the daemon reports it.
 pub struct Stream {
     body: Incoming,
     line: Vec<u8>,
@@ -256,7 +256,7 @@ impl Stream {
 
 /// An event: the name of the container, its image and its labels are all attributes.
 fn parse_event(line: &[u8]) -> Option<Happening> {
-    let Told { action, actor } = serde_json::from_slice::<Told>(line).ok()?;
+    let DockerEvent { action, actor } = serde_json::from_slice::<DockerEvent>(line).ok()?;
     let Actor { id, mut attributes } = actor;
     let mut identity = Identity::container("docker", &cut(&id));
     identity.name = Some(cut(&attributes.remove("name")?));
@@ -269,7 +269,7 @@ fn parse_event(line: &[u8]) -> Option<Happening> {
         attributes.remove(own);
     }
     identity.label(attributes);
-    Some(Happening { who: told(identity), end })
+    Some(Happening { who: from_docker(identity), end })
 }
 
 #[cfg(test)]
@@ -296,7 +296,7 @@ mod tests {
     }
 
     #[test]
-    fn an_event_tells_who_it_is_about() {
+    fn an_event_names_who_it_is_about() {
         let line =
             br#"{"status":"create","id":"ab12","Type":"container","Action":"create","Actor":{"ID":"ab12","Attributes":
             {"image":"box","name":"brief","com.docker.compose.project":"p","exitCode":"137"}},"time":1}"#;

@@ -19,7 +19,7 @@ pub struct Usage {
 
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
-struct Told {
+struct SystemDf {
     containers: Option<Vec<Container>>,
     images: Option<Vec<Image>>,
     build_cache: Option<Vec<Layer>>,
@@ -52,11 +52,11 @@ struct Layer {
 impl Api {
     /// What could be removed; only asks.
     pub async fn usage(&self) -> io::Result<Usage> {
-        Ok(self.read::<Told>("/system/df").await?.usage())
+        Ok(self.read::<SystemDf>("/system/df").await?.usage())
     }
 }
 
-impl Told {
+impl SystemDf {
     fn usage(self) -> Usage {
         let add = |(count, bytes): (usize, u64), size: Option<i64>| {
             (count + 1, bytes.saturating_add(u64::try_from(size.unwrap_or(0)).unwrap_or(0)))
@@ -89,8 +89,8 @@ mod tests {
             "Images":[{"RepoTags":["a:1"],"Containers":0,"Size":3},{"RepoTags":null,"Containers":0,"Size":11},
             {"RepoTags":["<none>:<none>"],"Containers":1,"Size":2},{"RepoTags":["<none>:<none>"],"Containers":-1,"Size":4}],
             "BuildCache":[{"InUse":true,"Size":1},{"InUse":false,"Size":13}],"Volumes":null}"#;
-        let usage = serde_json::from_str::<Told>(json).unwrap().usage();
+        let usage = serde_json::from_str::<SystemDf>(json).unwrap().usage();
         assert_eq!(usage, Usage { stopped: (2, 5), dangling: (2, 15), build_cache: (1, 13) });
-        assert_eq!(serde_json::from_str::<Told>("{}").unwrap().usage(), Usage::default());
+        assert_eq!(serde_json::from_str::<SystemDf>("{}").unwrap().usage(), Usage::default());
     }
 }

@@ -18,12 +18,12 @@ pub use self::source::{Roots, Source};
 pub static FILES: [Source; 4] =
     [docker_files::SOURCE, oci_state::SOURCE, kubernetes_files::SOURCE, podman_files::SOURCE];
 
-/// What the files know of a container whose path told the rest.
+/// What the files know of a container whose path shows the rest.
 pub fn from_files(roots: &Roots, identity: &Identity) -> Option<Identity> {
     let id = identity.container.as_deref().filter(|id| is_plain(id))?;
     FILES.iter().filter(|source| source.runtimes.contains(&&*identity.runtime)).find_map(|source| {
-        let told = (source.read)(roots, id)?;
-        Some(Identity { told_by: Some(source.name.into()), ..told })
+        let found = (source.read)(roots, id)?;
+        Some(Identity { named_by: Some(source.name.into()), ..found })
     })
 }
 
@@ -42,7 +42,7 @@ mod tests {
 
     const ID: &str = "5da01ff6c9b04d3f1e2a7b8c9d0e1f2a3b4c5d6e7f8091a2b3c4d5e6f7081929";
 
-    fn told(runtime: &str, files: &[(String, &str)]) -> Option<Identity> {
+    fn read(runtime: &str, files: &[(String, &str)]) -> Option<Identity> {
         let dir = tempfile::tempdir().unwrap();
         for (path, text) in files {
             let path = dir.path().join(path);
@@ -56,12 +56,12 @@ mod tests {
     fn docker_writes_down_what_it_calls_a_container() {
         let json = r#"{"ID":"x","Name":"/web","Config":{"Image":"nginx:1","Labels":{"com.docker.compose.project":"shop",
             "com.docker.compose.service":"front","tier":"a"}},"State":{"Pid":7}}"#;
-        let who = told("docker", &[(format!("var/lib/docker/containers/{ID}/config.v2.json"), json)]).unwrap();
+        let who = read("docker", &[(format!("var/lib/docker/containers/{ID}/config.v2.json"), json)]).unwrap();
         assert_eq!((who.name.as_deref(), who.image.as_deref()), (Some("web"), Some("nginx:1")));
         assert_eq!((who.project.as_deref(), who.service.as_deref()), (Some("shop"), Some("front")));
-        assert_eq!((who.labels["tier"].as_str(), who.told_by.as_deref()), ("a", Some("config.v2.json")));
-        assert_eq!(told("docker", &[(format!("var/lib/docker/containers/{ID}/config.v2.json"), "{half")]), None);
-        assert_eq!(told("docker", &[]), None);
+        assert_eq!((who.labels["tier"].as_str(), who.named_by.as_deref()), ("a", Some("config.v2.json")));
+        assert_eq!(read("docker", &[(format!("var/lib/docker/containers/{ID}/config.v2.json"), "{half")]), None);
+        assert_eq!(read("docker", &[]), None);
     }
 
     #[test]
@@ -69,16 +69,16 @@ mod tests {
         let cri = r#"{"annotations":{"io.kubernetes.cri.container-name":"app","io.kubernetes.cri.sandbox-name":"web-5d",
             "io.kubernetes.cri.sandbox-namespace":"prod","io.kubernetes.cri.image-name":"app:2"}}"#;
         let path = format!("run/containerd/io.containerd.runtime.v2.task/k8s.io/{ID}/config.json");
-        let who = told("containerd", &[(path, cri)]).unwrap();
+        let who = read("containerd", &[(path, cri)]).unwrap();
         assert_eq!((who.title().as_deref(), who.image.as_deref()), (Some("prod/web-5d/app"), Some("app:2")));
         let crio = r#"{"annotations":{"io.kubernetes.container.name":"app","io.kubernetes.pod.name":"web-5d","io.kubernetes.pod.namespace":"prod"}}"#;
         let path = format!("run/containers/storage/overlay-containers/{ID}/userdata/config.json");
-        assert_eq!(told("crio", &[(path, crio)]).unwrap().title().as_deref(), Some("prod/web-5d/app"));
+        assert_eq!(read("crio", &[(path, crio)]).unwrap().title().as_deref(), Some("prod/web-5d/app"));
         let log = format!("var/log/containers/web-5d_prod_app-{ID}.log");
         for runtime in ["containerd", "crio", "docker", "kubernetes"] {
-            let who = told(runtime, &[(log.clone(), "")]).unwrap();
+            let who = read(runtime, &[(log.clone(), "")]).unwrap();
             assert_eq!(
-                (who.title().as_deref(), who.told_by.as_deref()),
+                (who.title().as_deref(), who.named_by.as_deref()),
                 (Some("prod/web-5d/app"), Some("/var/log/containers"))
             );
         }
@@ -90,7 +90,7 @@ mod tests {
             r#"[{{"id":"other","names":["a"]}},{{"id":"{ID}","names":["db"],"metadata":"{{\"image-name\":\"pg:15\",\"name\":\"db\"}}"}}]"#
         );
         let who =
-            told("podman", &[("var/lib/containers/storage/overlay-containers/containers.json".into(), &json)]).unwrap();
+            read("podman", &[("var/lib/containers/storage/overlay-containers/containers.json".into(), &json)]).unwrap();
         assert_eq!((who.name.as_deref(), who.image.as_deref()), (Some("db"), Some("pg:15")));
     }
 

@@ -8,7 +8,7 @@ use crate::model::identity::Identity;
 
 /// State files that hold names.
 pub struct Source {
-    /// Name, as in `told_by`.
+    /// Name, as in `named_by`.
     pub name: &'static str,
     /// Runtimes whose containers it knows.
     pub runtimes: &'static [&'static str],

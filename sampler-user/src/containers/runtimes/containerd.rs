@@ -2,7 +2,7 @@
 //! `<slice>:cri-containerd:<id>` where the drivers of kubelet and containerd differ.
 
 use crate::containers::runtimes::kubernetes::slice_and_id;
-use crate::containers::runtimes::own_names::tells;
+use crate::containers::runtimes::own_names::names_its_runtime;
 use crate::containers::runtimes::place::{Place, id_after, is_id};
 use crate::model::identity::Identity;
 
@@ -30,7 +30,7 @@ pub fn claim(place: Place<'_>) -> Option<Identity> {
 /// is one.
 pub fn namespace(place: Place<'_>) -> bool {
     match place.above {
-        [namespace] => NAMESPACES.contains(namespace) && !tells(place.leaf),
+        [namespace] => NAMESPACES.contains(namespace) && !names_its_runtime(place.leaf),
         [.., "k8s.io" | "moby"] => is_id(place.leaf),
         _ => false,
     }

@@ -2,7 +2,7 @@
 //! ECS too. Builds are `/docker/buildkit/<id>`, `/docker/buildx/<id>`, and `system.slice:docker:<id>` with systemd.
 
 use crate::containers::runtimes::kubernetes::slice_and_id;
-use crate::containers::runtimes::own_names::tells;
+use crate::containers::runtimes::own_names::names_its_runtime;
 use crate::containers::runtimes::place::{Place, id_after, is_id};
 use crate::model::identity::Identity;
 
@@ -23,7 +23,7 @@ pub fn claim(place: Place<'_>) -> Option<Identity> {
     {
         return Some(build(id));
     }
-    let is_build = matches!(place.above, [.., "docker", "buildkit" | "buildx"]) && !tells(place.leaf);
+    let is_build = matches!(place.above, [.., "docker", "buildkit" | "buildx"]) && !names_its_runtime(place.leaf);
     is_build.then(|| build(place.leaf))
 }
 

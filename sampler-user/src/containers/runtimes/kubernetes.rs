@@ -1,5 +1,5 @@
 //! Kubernetes: the slices and folders of its pods, and bare ids below them (`/kubepods/burstable/pod<uid>/<id>`), whose runtime the
-//! path does not tell.
+//! path does not show.
 
 use crate::containers::runtimes::place::{Place, is_id};
 use crate::model::identity::Identity;

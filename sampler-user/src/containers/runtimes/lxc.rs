@@ -11,7 +11,7 @@ pub fn claim(place: Place<'_>) -> Option<Identity> {
     let text = |name: &str| (!name.is_empty()).then(|| name.to_owned());
     // Older versions have a folder for all.
     let of = |folder: &str| match place.parent() == Some(folder) {
-        true => text(place.leaf).filter(|name| !crate::containers::runtimes::own_names::tells(name)),
+        true => text(place.leaf).filter(|name| !crate::containers::runtimes::own_names::names_its_runtime(name)),
         false => place.leaf.strip_prefix(folder)?.strip_prefix('.').and_then(text),
     };
     if let Some(name) = of("lxc.payload") {
@@ -20,7 +20,7 @@ pub fn claim(place: Place<'_>) -> Option<Identity> {
     if let Some(name) = of("lxc.monitor") {
         return Some(Identity::named(NAME, &format!("{name} (monitor)")));
     }
-    (is_below(place.above) && !crate::containers::runtimes::own_names::tells(place.leaf))
+    (is_below(place.above) && !crate::containers::runtimes::own_names::names_its_runtime(place.leaf))
         .then(|| Identity { name: text(place.leaf), ..Identity::container(NAME, place.leaf) })
 }
 

@@ -23,7 +23,7 @@ pub mod wsl;
 
 use crate::model::identity::Identity;
 
-pub use self::own_names::tells;
+pub use self::own_names::names_its_runtime;
 pub use self::place::{Place, Runtime, id_after, is_id, is_uuid};
 pub use self::table::{TABLE, claimants};
 
@@ -148,10 +148,10 @@ mod tests {
             let text = |key: &str| case[key].as_str().map(str::to_owned);
             let got = identify(path).unwrap_or_default();
             let shown = got.title().unwrap_or_default();
-            let told = (Some(got.runtime), got.container, got.name, got.pod_id);
+            let found = (Some(got.runtime), got.container, got.name, got.pod_id);
             let wanted = (text("runtime"), text("container"), text("name"), text("pod"));
-            if told != wanted {
-                wrong.push(format!("{path}:\n  {told:?} ({shown})\n  {wanted:?}"));
+            if found != wanted {
+                wrong.push(format!("{path}:\n  {found:?} ({shown})\n  {wanted:?}"));
             }
         }
         assert!(!truth.is_empty());

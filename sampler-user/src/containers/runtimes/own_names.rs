@@ -3,8 +3,8 @@
 use crate::containers::runtimes::place::{Place, id_after};
 use crate::containers::runtimes::{kata, nspawn, podman};
 
-/// Whether a name tells its runtime by itself, whatever folder it is in.
-pub fn tells(leaf: &str) -> bool {
+/// Whether a name shows its runtime by itself, whatever folder it is in.
+pub fn names_its_runtime(leaf: &str) -> bool {
     const PREFIXES: [&str; 7] =
         ["docker", "nerdctl", "libpod", "libpod-payload", "crio", "cri-containerd", "containerd"];
     PREFIXES.iter().any(|prefix| id_after(leaf, prefix).is_some())

@@ -386,21 +386,9 @@ impl Merge {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::evidence::Victim;
+    use crate::kernel::oom::tests::kmsg;
 
     const SECOND: u64 = 1_000_000_000;
-
-    fn kmsg(time_ns: u64, pid: i32, cgroup: &str) -> Witness {
-        let victim = Victim { pid, comm: "hog".into(), ..Victim::default() };
-        let report = OomReport {
-            victim,
-            task_memcg: Some(cgroup.into()),
-            oom_memcg: Some(cgroup.into()),
-            constraint: Constraint::Memcg,
-            ..OomReport::default()
-        };
-        Witness::Kmsg { time_ns, report: Box::new(report) }
-    }
 
     #[test]
     fn a_storm_takes_a_bounded_memory_and_gives_it_back() {

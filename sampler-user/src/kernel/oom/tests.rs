@@ -7,7 +7,8 @@ use crate::kernel::oom::pending::{LOOK_NS, SETTLE_NS};
 use crate::kernel::oom::witness::{Expected, Witness};
 use crate::model::evidence::{Constraint, OomKill, OomReport, ProbeReport, Usage, Victim, WitnessKind};
 
-fn kmsg(time_ns: u64, pid: i32, cgroup: &str) -> Witness {
+/// The kernel's log of a kill by a cgroup's own limit.
+pub(super) fn kmsg(time_ns: u64, pid: i32, cgroup: &str) -> Witness {
     let victim = Victim { pid, comm: "hog".into(), ..Victim::default() };
     let report = OomReport {
         victim,

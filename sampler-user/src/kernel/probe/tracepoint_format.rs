@@ -45,7 +45,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_format_file_tells_where_values_are() {
+    fn a_format_file_shows_where_values_are() {
         let text = "name: mark_victim\nformat:\n\tfield:unsigned short common_type;\toffset:0;\tsize:2;\tsigned:0;\n\n\
             \tfield:int pid;\toffset:8;\tsize:4;\tsigned:1;\n\tfield:__data_loc char[] comm;\toffset:12;\tsize:4;\tsigned:0;\n";
         let format = Format(text.into());

@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-/// Something to tell: a rule began to hold, or ended.
+/// Something to announce: a rule began to hold, or ended.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Alert {
     /// The rule's kind.

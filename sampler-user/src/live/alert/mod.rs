@@ -7,7 +7,7 @@ pub mod rules;
 use std::collections::{BTreeMap, VecDeque};
 
 use self::kills::Kills;
-use self::rules::{Kind, Look, OOM_KILL, RESTART_LOOP, Rule, Rules, TABLE};
+use self::rules::{Look, OOM_KILL, RESTART_LOOP, Rule, RuleKind, Rules, TABLE};
 use crate::analysis::leak::detectors::Class;
 use crate::analysis::leak::track::Track;
 use crate::analysis::leak::verdict::{Verdict, judge};
@@ -64,7 +64,7 @@ impl Watch {
         Watch { rules, states: BTreeMap::new(), growth: BTreeMap::new(), kills: Kills::default() }
     }
 
-    /// Looks at the board as it is now. What begins and what ends is told once.
+    /// Looks at the board as it is now. What begins and what ends is announced once.
     pub fn look(&mut self, board: &Board, lines: &[Line]) -> Vec<Alert> {
         let now = board.now_us;
         let mut alerts = Vec::new();
@@ -114,7 +114,7 @@ impl Watch {
 
 impl State {
     /// Why, when the rule began to hold or ended now.
-    fn step(&mut self, rule: &Rule, kind: &Kind, look: &Look<'_>, now: i64) -> Option<String> {
+    fn step(&mut self, rule: &Rule, kind: &RuleKind, look: &Look<'_>, now: i64) -> Option<String> {
         let threshold = if self.raised { rule.clear } else { rule.threshold };
         let holds = (kind.holds)(look, threshold);
         // `holds` turned: from now on it counts until the other side has lasted long enough.
@@ -205,7 +205,7 @@ mod tests {
     ) -> Vec<(&'static str, bool, i64)> {
         let mut board = Board::new(depth, Anchor { mono_ns: 0, wall_ns: 0 }, ("h".into(), None));
         let mut watch = Watch::new(Rules::parse(rules).unwrap());
-        let mut told = Vec::new();
+        let mut announced = Vec::new();
         for t in 0..seconds {
             let (anon, file) = size(t);
             let mut row = Row::new(1);
@@ -221,29 +221,33 @@ mod tests {
             board.feed(Some(("/docker/a", 1)), t * S, &row);
             if t % 5 == 0 {
                 let lines = board.lines(board.now_us);
-                told.extend(watch.look(&board, &lines).into_iter().map(|alert| (alert.kind, alert.raised, t)));
+                announced.extend(watch.look(&board, &lines).into_iter().map(|alert| (alert.kind, alert.raised, t)));
             }
         }
-        told
+        announced
     }
 
     #[test]
-    fn a_leak_is_told_in_time_and_once() {
-        let told = run("", 1500, |t| ((100 + t as u64 / 2) * MIB, 0));
+    fn a_leak_is_announced_in_time_and_once() {
+        let announced = run("", 1500, |t| ((100 + t as u64 / 2) * MIB, 0));
         let at = |kind: &str| {
-            told.iter().filter(|(k, raised, _)| *k == kind && *raised).map(|(_, _, t)| *t).collect::<Vec<_>>()
+            announced.iter().filter(|(k, raised, _)| *k == kind && *raised).map(|(_, _, t)| *t).collect::<Vec<_>>()
         };
         let (growth, left) = (at("growth"), at("time_to_limit"));
-        assert!(growth.len() == 1 && left.len() == 1, "{told:?}");
-        // The limit is reached after half an hour; two fifths of the room are left when it is told first.
-        assert!(growth[0] < 1400 && left[0] < 1300, "{told:?}");
+        assert!(growth.len() == 1 && left.len() == 1, "{announced:?}");
+        // The limit is reached after half an hour; two fifths of the room are left when it is announced first.
+        assert!(growth[0] < 1400 && left[0] < 1300, "{announced:?}");
     }
 
     #[test]
-    fn a_board_of_ten_minutes_tells_a_growth_as_well() {
+    fn a_board_of_ten_minutes_shows_a_growth_as_well() {
         let screen = Depth { step_us: 900_000, points: 600 };
-        let told = run_with(screen, "", 1500, |t| ((100 + t as u64 / 2) * MIB, 0));
-        assert_eq!(told.iter().filter(|(kind, raised, _)| *kind == "growth" && *raised).count(), 1, "{told:?}");
+        let announced = run_with(screen, "", 1500, |t| ((100 + t as u64 / 2) * MIB, 0));
+        assert_eq!(
+            announced.iter().filter(|(kind, raised, _)| *kind == "growth" && *raised).count(),
+            1,
+            "{announced:?}"
+        );
     }
 
     #[test]
@@ -256,7 +260,7 @@ mod tests {
 
     #[test]
     fn what_swings_around_the_threshold_does_not_flap() {
-        let told = run("", 1800, |t| {
+        let announced = run("", 1800, |t| {
             (
                 if t < 300 {
                     500
@@ -268,25 +272,26 @@ mod tests {
                 0,
             )
         });
-        assert_eq!(told.iter().filter(|(kind, _, _)| *kind == "near_limit").count(), 1, "{told:?}");
-        let told = run("", 1200, |t| (if (300..600).contains(&t) { 990 } else { 300 } * MIB, 0));
+        assert_eq!(announced.iter().filter(|(kind, _, _)| *kind == "near_limit").count(), 1, "{announced:?}");
+        let announced = run("", 1200, |t| (if (300..600).contains(&t) { 990 } else { 300 } * MIB, 0));
         let near: Vec<_> =
-            told.iter().filter(|(kind, _, _)| *kind == "near_limit").map(|(_, raised, _)| *raised).collect();
-        assert_eq!(near, [true, false], "{told:?}");
+            announced.iter().filter(|(kind, _, _)| *kind == "near_limit").map(|(_, raised, _)| *raised).collect();
+        assert_eq!(near, [true, false], "{announced:?}");
     }
 
     #[test]
     fn what_gets_worse_is_announced_again_and_what_stays_is_not() {
-        let near = |told: &[(&str, bool, i64)]| told.iter().filter(|(kind, _, _)| *kind == "near_limit").count();
+        let near =
+            |announced: &[(&str, bool, i64)]| announced.iter().filter(|(kind, _, _)| *kind == "near_limit").count();
         assert_eq!(near(&run("", 1200, |_| (930 * MIB, 0))), 1);
-        let told = run("", 1200, |t| (if t < 600 { 930 } else { 990 } * MIB, 0));
-        assert_eq!(near(&told), 2, "from a sixth to a thirtieth of its room: {told:?}");
+        let announced = run("", 1200, |t| (if t < 600 { 930 } else { 990 } * MIB, 0));
+        assert_eq!(near(&announced), 2, "from a sixth to a thirtieth of its room: {announced:?}");
     }
 
     #[test]
     fn a_file_changes_the_rules_and_mistakes_are_said() {
-        let told = run("[near_limit]\nabove = \"40%\"\nfor = \"10s\"\n", 100, |_| (500 * MIB, 0));
-        assert_eq!(told, [("near_limit", true, 10)]);
+        let announced = run("[near_limit]\nabove = \"40%\"\nfor = \"10s\"\n", 100, |_| (500 * MIB, 0));
+        assert_eq!(announced, [("near_limit", true, 10)]);
         assert_eq!(run("[near_limit]\non = false\n[time_to_limit]\non = false", 400, |_| (1000 * MIB, 0)), []);
         assert_eq!(run("[near_limit]\nabove = \"40%\"\ncgroup = \"/other/**\"", 400, |_| (500 * MIB, 0)), []);
         for (text, word) in [

@@ -36,7 +36,7 @@ pub enum Measure {
 }
 
 /// A kind of rule.
-pub struct Kind {
+pub struct RuleKind {
     /// Name in the file and in alerts.
     pub name: &'static str,
     /// What it says.
@@ -57,9 +57,22 @@ pub struct Kind {
     pub severity: fn(&Look<'_>) -> Option<f64>,
 }
 
+/// Announced from events as they come, not by a look at the board.
+const FROM_EVENTS: RuleKind = RuleKind {
+    name: "",
+    about: "",
+    of_machine: false,
+    on: true,
+    measure: Measure::Fact,
+    threshold: (0.0, 0.0),
+    after_s: (0, 300),
+    holds: |_, _| None,
+    severity: |_| None,
+};
+
 /// The kinds.
-pub static TABLE: [Kind; 8] = [
-    Kind {
+pub static TABLE: [RuleKind; 8] = [
+    RuleKind {
         name: "near_limit",
         about: "what reclaim cannot take is above this part of the limit",
         of_machine: false,
@@ -79,7 +92,7 @@ pub static TABLE: [Kind; 8] = [
         },
         severity: |look| Some(1.0 / (1.0 - look.line?.unreclaimable_used?).max(0.001)),
     },
-    Kind {
+    RuleKind {
         name: "time_to_limit",
         about: "at its pace it reaches its limit within this time",
         of_machine: false,
@@ -98,7 +111,7 @@ pub static TABLE: [Kind; 8] = [
         },
         severity: |look| Some(1.0 / look.line?.time_to_limit_s?.max(1.0)),
     },
-    Kind {
+    RuleKind {
         name: "growth",
         about: "it grows without bound: the analysis calls it a leak three times in a row",
         of_machine: false,
@@ -113,7 +126,7 @@ pub static TABLE: [Kind; 8] = [
         },
         severity: |look| Some(look.line?.unreclaimable? as f64),
     },
-    Kind {
+    RuleKind {
         name: "pressure",
         about: "tasks wait for memory for more than this part of the time",
         of_machine: false,
@@ -127,31 +140,13 @@ pub static TABLE: [Kind; 8] = [
         },
         severity: |look| look.line?.pressure,
     },
-    Kind {
-        name: OOM_KILL,
-        about: "the OOM killer killed a process of it",
-        of_machine: false,
-        on: true,
-        measure: Measure::Fact,
-        threshold: (0.0, 0.0),
-        after_s: (0, 300),
-        // Kills are announced from events, as they come.
-        holds: |_, _| None,
-        severity: |_| None,
-    },
-    Kind {
+    RuleKind { name: OOM_KILL, about: "the OOM killer killed a process of it", ..FROM_EVENTS },
+    RuleKind {
         name: RESTART_LOOP,
         about: "a workload was killed by the OOM killer in three lives: what they have in common",
-        of_machine: false,
-        on: true,
-        measure: Measure::Fact,
-        threshold: (0.0, 0.0),
-        after_s: (0, 300),
-        // Kills are announced from events, as they come.
-        holds: |_, _| None,
-        severity: |_| None,
+        ..FROM_EVENTS
     },
-    Kind {
+    RuleKind {
         name: "limit_missing",
         about: "a container has no limit",
         of_machine: false,
@@ -165,7 +160,7 @@ pub static TABLE: [Kind; 8] = [
         },
         severity: |look| Some(look.line?.current? as f64),
     },
-    Kind {
+    RuleKind {
         name: "limits_above_machine",
         about: "the limits of all containers together are above this part of the memory of the machine or the WSL2 VM",
         of_machine: true,
@@ -267,7 +262,7 @@ impl Default for Rules {
     }
 }
 
-fn rule(at: usize, kind: &Kind) -> Rule {
+fn rule(at: usize, kind: &RuleKind) -> Rule {
     let us = |seconds: u64| seconds as i64 * 1_000_000;
     Rule {
         kind: at,

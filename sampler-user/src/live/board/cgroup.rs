@@ -31,7 +31,7 @@ pub struct Point {
     pub file: Option<u64>,
     /// Swap in use.
     pub swap: Option<u64>,
-    /// Its own limit; [`UNLIMITED`] is none.
+    /// Its own limit; [`UNLIMITED`](crate::model::fields::UNLIMITED) is none.
     pub max: Option<u64>,
     /// Total time of waiting for memory, microseconds.
     pub stalled_us: Option<u64>,
@@ -54,26 +54,26 @@ pub struct Cgroup {
     pub gone: bool,
     /// Points, oldest first.
     pub history: VecDeque<Point>,
-    /// Whether the recorder's detectors call it a leak; absent when they told nothing.
+    /// Whether the recorder's detectors call it a leak; absent when they reported nothing.
     pub leaks: Option<bool>,
     /// What people call it, once that was asked.
     pub(super) title: Option<String>,
-    /// Kills and stalls that events told: time, kills, microseconds.
-    pub(super) told: VecDeque<(i64, u64, u64)>,
+    /// Kills and stalls that events reported: time, kills, microseconds.
+    pub(super) reported: VecDeque<(i64, u64, u64)>,
 }
 
 /// Growth is measured over this time.
 const GROWTH_US: i64 = 5 * 60 * 1_000_000;
 /// And at most by this many points.
 const GROWTH_POINTS: usize = 24;
-/// Growth over less time is not told.
+/// Growth over less time is not shown.
 const LEAST_US: i64 = 20 * 1_000_000;
 /// Pressure is of this time.
 const PRESSURE_US: i64 = 10 * 1_000_000;
 
 impl Cgroup {
     pub(super) fn new(id: u64) -> Cgroup {
-        let (history, told) = (VecDeque::new(), VecDeque::new());
+        let (history, reported) = (VecDeque::new(), VecDeque::new());
         Cgroup {
             id,
             latest: Box::new(Row::new(0)),
@@ -83,11 +83,11 @@ impl Cgroup {
             history,
             leaks: None,
             title: None,
-            told,
+            reported,
         }
     }
 
-    /// Takes the number of the cgroup of the path now: another one begins anew, one that only events told of gets its number.
+    /// Takes the number of the cgroup of the path now: another one begins anew, one that only events named gets its number.
     pub(super) fn become_one(&mut self, id: u64) {
         if self.id == 0 {
             self.id = id;

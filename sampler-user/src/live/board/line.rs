@@ -45,7 +45,7 @@ pub struct Line {
     pub pressure: Option<f64>,
     /// Time in which tasks reclaimed memory themselves in the last minute, microseconds, by the probe.
     pub stall_us: Option<u64>,
-    /// Whether the recorder's detectors call it a leak; absent when they told nothing.
+    /// Whether the recorder's detectors call it a leak; absent when they reported nothing.
     pub leaks: Option<bool>,
     /// OOM kills since the board began.
     pub oom_kills: u64,

@@ -8,7 +8,7 @@ mod line;
 
 use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 
-use crate::analysis::limits::{Headroom, Limits, MACHINE, nearest};
+use crate::analysis::limits::{Bounds, Headroom, MACHINE, nearest};
 use crate::analysis::lives::{Lives, Loop};
 use crate::containers::runtimes::identify;
 use crate::model::event::{Event, EventKind};
@@ -35,7 +35,7 @@ pub struct Board {
     pub cgroups: BTreeMap<String, Cgroup>,
     /// The host.
     pub host: Cgroup,
-    /// Names that were told.
+    /// Names from events.
     pub names: Names,
     /// Host name and WSL version.
     pub origin: (String, Option<String>),
@@ -55,7 +55,7 @@ const GONE: usize = 64;
 /// The lives of a workload that is gone are kept for this time after its last kill.
 const LOOP_US: i64 = 60 * 60 * 1_000_000;
 /// Events of a cgroup that are kept.
-const TOLD: usize = 64;
+const REPORTED: usize = 64;
 /// Kills that are kept: each is looked at within a moment.
 const KILLS: usize = 256;
 
@@ -161,10 +161,10 @@ impl Board {
                     _ => (1, 0),
                 };
                 let cgroup = self.cgroups.entry(path.clone()).or_insert_with(|| Cgroup::new(0));
-                cgroup.told.push_back((time_us, kills, stall));
+                cgroup.reported.push_back((time_us, kills, stall));
                 cgroup.time_us = cgroup.time_us.max(time_us);
-                if cgroup.told.len() > TOLD {
-                    cgroup.told.pop_front();
+                if cgroup.reported.len() > REPORTED {
+                    cgroup.reported.pop_front();
                 }
             }
             _ => {}
@@ -236,7 +236,7 @@ impl Board {
         let line = |(path, cgroup): (&String, &Cgroup)| {
             let point = state(cgroup)?;
             let who = self.who(path);
-            let limits = Limits { cgroup: nearest(path, &rooms), available };
+            let limits = Bounds { cgroup: nearest(path, &rooms), available };
             let limit = limits.cgroup.map(|(_, limit)| limit as u64);
             let first = limits.tightest(point.unreclaimable.map(|unreclaimable| unreclaimable as f64));
             let part = |value: Option<u64>| value.zip(limit).map(|(value, limit)| value as f64 / limit.max(1) as f64);
@@ -246,11 +246,11 @@ impl Board {
                 .map(|((_, limit), unreclaimable)| (limit - unreclaimable as f64).max(0.0));
             let begun = cgroup.history.iter().find_map(|point| point.kills);
             let counted = point.kills.zip(begun).map_or(0, |(last, first)| last.saturating_sub(first));
-            let told = || cgroup.told.iter().filter(|(time, _, _)| *time <= at_us);
-            let minute = told().filter(|(time, _, _)| at_us - time <= 60_000_000).map(|(_, _, stall)| *stall).sum();
+            let reported = || cgroup.reported.iter().filter(|(time, _, _)| *time <= at_us);
+            let minute = reported().filter(|(time, _, _)| at_us - time <= 60_000_000).map(|(_, _, stall)| *stall).sum();
             Some(Line {
                 name: who.as_ref().and_then(Identity::title).unwrap_or_else(|| path.clone()),
-                container: who.as_ref().is_some_and(|who| who.container.is_some() && who.inner.is_none()),
+                container: who.as_ref().is_some_and(Identity::is_container),
                 runtime: who.map(|who| who.runtime),
                 path: path.clone(),
                 current: point.current,
@@ -270,9 +270,9 @@ impl Board {
                     .map(|(growth, left)| 60.0 * left / growth),
                 machine_first: first.is_some_and(|(owner, _)| owner == MACHINE),
                 pressure: cgroup.pressure(at_us),
-                stall_us: if cgroup.told.is_empty() { None } else { Some(minute) },
+                stall_us: if cgroup.reported.is_empty() { None } else { Some(minute) },
                 leaks: cgroup.leaks,
-                oom_kills: counted.max(told().map(|(_, kills, _)| kills).sum()),
+                oom_kills: counted.max(reported().map(|(_, kills, _)| kills).sum()),
                 gone: cgroup.gone,
             })
         };
@@ -448,7 +448,7 @@ mod tests {
     }
 
     #[test]
-    fn a_kill_counts_once_whether_the_counter_or_the_event_tells_it() {
+    fn a_kill_counts_once_whether_the_counter_or_the_event_reports_it() {
         let mut board = board();
         board.feed(Some(("/a", 1)), 0, &row(&[(FieldId::LocalOomKill, 5)]));
         board.feed(Some(("/a", 1)), S, &row(&[(FieldId::LocalOomKill, 6)]));

@@ -9,7 +9,7 @@ use crate::model::wslconfig::value::Takes;
 pub struct Key {
     /// Its sections: the one to write, and an older one that is read too.
     pub sections: &'static [&'static str],
-    /// Its name; WSL does not tell capitals from others.
+    /// Its name; WSL ignores the case of letters.
     pub name: &'static str,
     /// What it takes.
     pub takes: Takes,

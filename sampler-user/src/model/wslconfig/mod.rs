@@ -13,7 +13,7 @@ use std::fmt;
 use serde::Serialize;
 
 use self::keys::{GONE, Key, table};
-use self::scan::{Entry, Setting, What, Why, scan};
+use self::scan::{Entry, LineKind, Setting, Why, scan};
 use crate::model::units::printable;
 
 pub use self::change::Change;
@@ -73,7 +73,15 @@ impl Default for Config {
 }
 
 impl Config {
-    /// Reads any bytes.
+    /// Reads any bytes; what WSL would not understand is a problem of the result, no error.
+    ///
+    /// ```
+    /// use sampler::model::wslconfig::{Config, Kind};
+    ///
+    /// let config = Config::read(b"[wsl2]\nmemory=6GB\nswap\n", Kind::Wslconfig);
+    /// assert_eq!(config.ineffective, [3]);
+    /// assert!(config.get("wsl2", "memory").is_some() && config.get("wsl2", "swap").is_none());
+    /// ```
     pub fn read(bytes: &[u8], kind: Kind) -> Config {
         let (encoding, text) = decode(bytes);
         let text: Vec<char> = text.chars().collect();
@@ -167,7 +175,7 @@ impl Reading {
 
     fn entry(&mut self, entry: &Entry, text: &[char]) {
         if let Some(stopped) = self.stopped {
-            if let What::Setting(setting) = &entry.what {
+            if let LineKind::Setting(setting) = &entry.what {
                 let what = format!(
                     "{}: WSL stops to read {} at line {stopped}, which is invalid",
                     printable(&setting.key),
@@ -178,18 +186,18 @@ impl Reading {
             return;
         }
         match &entry.what {
-            What::Section(name) => {
+            LineKind::Section(name) => {
                 self.sections();
                 self.section = Some((entry.line, name.clone(), 0));
             }
-            What::Setting(setting) => {
+            LineKind::Setting(setting) => {
                 if let Some((_, _, settings)) = &mut self.section {
                     *settings += 1;
                 }
                 self.setting(entry.line, setting);
                 self.joined(entry, setting, text);
             }
-            What::Invalid(why) => self.invalid(entry, *why, text),
+            LineKind::Invalid(why) => self.invalid(entry, *why, text),
         }
     }
 
@@ -241,12 +249,12 @@ impl Reading {
         let value = text.get(setting.span.clone()).unwrap_or_default();
         for (at, line) in value.split(|c| *c == '\n').enumerate().skip(1) {
             let is_own = scan(line, self.kind).iter().any(|own| match &own.what {
-                What::Section(name) => mend::section(name, self.kind).is_some(),
-                What::Setting(own) => {
+                LineKind::Section(name) => mend::section(name, self.kind).is_some(),
+                LineKind::Setting(own) => {
                     let name = format!("{}.{}", setting.section, own.key);
                     table(self.kind).iter().any(|known| known.is(&name))
                 }
-                What::Invalid(_) => false,
+                LineKind::Invalid(_) => false,
             });
             if is_own {
                 let shown = printable(line.iter().collect::<String>().trim());

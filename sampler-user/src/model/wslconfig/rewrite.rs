@@ -3,7 +3,7 @@
 use crate::model::wslconfig::Config;
 use crate::model::wslconfig::change::Change;
 use crate::model::wslconfig::encoding::encode;
-use crate::model::wslconfig::scan::{Entry, What, Why};
+use crate::model::wslconfig::scan::{Entry, LineKind, Why};
 
 /// The first words of a comment of ours, which is written anew with its line.
 const OURS: &str = "# sampler advise: ";
@@ -46,7 +46,7 @@ impl Config {
         let mut text: String = text.into_iter().collect();
         for (_, lines) in added {
             // A backslash at the very end must not join the next line to the last one.
-            if matches!(self.entries.last(), Some(Entry { what: What::Invalid(Why::Escape(None)), .. }))
+            if matches!(self.entries.last(), Some(Entry { what: LineKind::Invalid(Why::Escape(None)), .. }))
                 && text.ends_with('\\')
             {
                 text.push(' ');
@@ -75,7 +75,7 @@ impl Config {
             .iter()
             .find(|key| key.name == change.key && key.is_under(change.section))?;
         self.entries.iter().find_map(|entry| match &entry.what {
-            What::Setting(setting) if known.is(&setting.name) => Some((entry.start, setting.span.clone())),
+            LineKind::Setting(setting) if known.is(&setting.name) => Some((entry.start, setting.span.clone())),
             _ => None,
         })
     }
@@ -94,7 +94,7 @@ impl Config {
 
     /// Behind the last header of a section that WSL takes; `None` where there is none, or no line end behind it.
     fn header_end(&self, section: &str) -> Option<usize> {
-        let is = |what: &What| matches!(what, What::Section(name) if name.eq_ignore_ascii_case(section));
+        let is = |what: &LineKind| matches!(what, LineKind::Section(name) if name.eq_ignore_ascii_case(section));
         let header = self.entries.iter().rev().find(|entry| is(&entry.what))?;
         let rest = self.text.get(header.start..)?;
         // Of a comment only a newline is the end.

@@ -13,12 +13,12 @@ pub struct Entry {
     /// Where the line begins, chars.
     pub start: usize,
     /// What it is.
-    pub what: What,
+    pub what: LineKind,
 }
 
 /// What a line is to WSL.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum What {
+pub enum LineKind {
     /// `[name]`.
     Section(String),
     /// `key=value`.
@@ -145,7 +145,7 @@ impl Scanner<'_> {
             };
             let what = what.unwrap_or_else(|why| {
                 self.skip_line();
-                What::Invalid(why)
+                LineKind::Invalid(why)
             });
             let line = self.starts.partition_point(|start| *start <= from);
             let start = self.starts.get(line - 1).copied().unwrap_or(0);
@@ -154,7 +154,7 @@ impl Scanner<'_> {
     }
 
     /// Behind a `[`.
-    fn header(&mut self) -> Result<What, Why> {
+    fn header(&mut self) -> Result<LineKind, Why> {
         if !self.peek().is_some_and(|c| c.is_ascii_alphabetic()) {
             return Err(Why::Section);
         }
@@ -168,10 +168,10 @@ impl Scanner<'_> {
             return Err(Why::Behind);
         }
         self.section = self.buffer.len();
-        Ok(What::Section(self.buffer.iter().collect()))
+        Ok(LineKind::Section(self.buffer.iter().collect()))
     }
 
-    fn setting(&mut self) -> Result<What, Why> {
+    fn setting(&mut self) -> Result<LineKind, Why> {
         // After a broken header the buffer holds something else than the section: WSL cuts or fills it.
         self.buffer.resize(self.section, '\0');
         let section: String = self.buffer.iter().take_while(|c| **c != '\0').collect();
@@ -188,7 +188,7 @@ impl Scanner<'_> {
         self.at += 1;
         self.skip_spaces();
         let (value, span, is_escaped) = self.value()?;
-        Ok(What::Setting(Setting { section, key: key.iter().collect(), name, value, span, is_escaped }))
+        Ok(LineKind::Setting(Setting { section, key: key.iter().collect(), name, value, span, is_escaped }))
     }
 
     /// A value up to the end of the line or a comment: without quotes, with escapes resolved, without spaces at its end.

@@ -16,7 +16,7 @@ pub enum Meaning {
     Cgroup,
     /// A part of who it is: the lower the number, the further in front.
     Who(u8),
-    /// Number of a process: it tells apart those of one name.
+    /// Number of a process: it distinguishes those of one name.
     Pid,
     /// Name of what a value of a long table is.
     Metric,

@@ -28,7 +28,7 @@ pub fn head(line: &str) -> Option<Layout> {
 pub struct Machine {
     /// In use, without page cache.
     pub used: f64,
-    /// Page cache, where it is told apart.
+    /// Page cache, where it is listed apart.
     pub cached: Option<f64>,
     /// The unit that bare numbers were taken in; `None` where they have one.
     pub guessed: Option<f64>,

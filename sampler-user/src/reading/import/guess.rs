@@ -3,7 +3,7 @@
 use crate::reading::import::text::Lines;
 use crate::reading::import::{atop, labels, line_protocol, log, mprof, psrecord};
 
-/// The forms that are told apart.
+/// The forms that are distinguished.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Format {
     /// Documents of JSON, one or many.
@@ -115,7 +115,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn forms_are_told_apart() {
+    fn forms_are_distinguished() {
         for (text, want) in [
             ("{\"status\":\"success\"}", Format::Json),
             ("[{\"a\":1},\n{\"a\":2}]\n", Format::Json),

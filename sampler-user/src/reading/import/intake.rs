@@ -124,7 +124,7 @@ impl Target {
 pub struct Place<'a> {
     /// The cgroup, or what stands for one.
     pub who: &'a str,
-    /// Tells lives of the same name apart, 0 where that is not known.
+    /// Distinguishes lives of the same name, 0 where that is not known.
     pub life: u64,
     /// Microseconds since 1970.
     pub time_us: i64,

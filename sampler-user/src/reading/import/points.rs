@@ -330,7 +330,7 @@ fn conflict(names: &[(String, u64)], a: Point, b: Point) -> Stop {
     let field = fields::of(table).find(|field| field.slot == slot).map_or("?", |field| field.column);
     Stop::needs(
         format!(
-            "`{}` has two values of {field} at {}, {} and {}: several things would become one. If a column or label tells them \
+            "`{}` has two values of {field} at {}, {} and {}: several things would become one. If a column or label distinguishes them \
              apart, map it to `cgroup`; if the samples of a log are closer than its times, give --start and --interval",
             printable(who),
             format_us(a.time_us),

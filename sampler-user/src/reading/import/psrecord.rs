@@ -39,12 +39,15 @@ pub fn start(intake: &mut Intake<'_>) -> Result<i64, Stop> {
         return Ok(start);
     }
     let Some(modified) = intake.options.modified_us else {
-        return Err(Stop::needs("times count from a start that is not told", ["--start", "2026-01-01T00:00:00Z"]));
+        return Err(Stop::needs(
+            "times count from a start that is not in the file",
+            ["--start", "2026-01-01T00:00:00Z"],
+        ));
     };
     // Whole seconds, so that a copy of the file reads the same in its parts.
     let start = modified.div_euclid(1_000_000) * 1_000_000;
     intake.notes.remark(format!(
-        "times count from a start that is not told: it is taken as {}, when the file was written (--start TIME if not)",
+        "times count from a start that is not in the file: it is taken as {}, when the file was written (--start TIME if not)",
         crate::model::time::format_us(start)
     ));
     Ok(start)

@@ -30,7 +30,7 @@ pub struct Size {
     pub unit: Option<f64>,
 }
 
-/// What a decimal mark is by one number: `Some(true)` a comma, `None` where it cannot be told.
+/// What a decimal mark is by one number: `Some(true)` a comma, `None` where that is not known.
 pub fn comma_is_decimal(text: &str) -> Option<bool> {
     let digits: &str = text.trim_start_matches(['+', '-']);
     let end = digits.find(|c: char| !c.is_ascii_digit() && c != ',' && c != '.').unwrap_or(digits.len());
@@ -193,7 +193,7 @@ mod tests {
     }
 
     #[test]
-    fn a_decimal_mark_is_told_only_where_the_number_shows_it() {
+    fn a_decimal_mark_is_known_only_where_the_number_shows_it() {
         for (text, want) in [
             ("1,5", Some(true)),
             ("1.5", Some(false)),

@@ -3,10 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
 
-use crate::analysis::groups::{Group, Kind};
+use crate::analysis::groups::{Group, GroupKind};
 use crate::analysis::leak::detectors::Class;
 use crate::analysis::limits::MACHINE;
-use crate::analysis::pressure::{Episode, Kind as Felt};
+use crate::analysis::pressure::{Episode, EpisodeKind};
 use crate::analysis::relevance::{Folded, Place, Reason, Screen, Standing, arrange};
 use crate::model::paths;
 use crate::model::units::{bytes, printable};
@@ -308,7 +308,7 @@ fn group_words(group: &Group, from: &str, names: &Names<'_>) -> String {
         members.push(format!("and {} more", group.members.len() - NAMED));
     }
     let how = match (group.kind, group.period_s, group.phase_s) {
-        (Kind::Periodic, Some(period), Some(phase)) => {
+        (GroupKind::Periodic, Some(period), Some(phase)) => {
             format!(
                 "rise together every {} ({phase:.0} s into it), {} times since {from}",
                 duration(period),
@@ -338,16 +338,16 @@ fn pressed(episode: &Episode, from: &str, names: &Names<'_>) -> String {
 
 fn how(episode: &Episode, names: &Names<'_>) -> String {
     let mut out = String::from(match episode.kind {
-        Felt::Stall => "tasks waited for memory",
-        Felt::Throttled => "slowed down above memory.high",
-        Felt::LimitHits => "hit its limit, and reclaim made room",
-        Felt::Refaults => "read again what was just thrown out",
-        Felt::Thrashing => "thrashing: read again more than its whole page cache",
-        Felt::SwapStorm => "swap storm: pages went out and came back at once",
-        Felt::Reclaimed => {
+        EpisodeKind::Stall => "tasks waited for memory",
+        EpisodeKind::Throttled => "slowed down above memory.high",
+        EpisodeKind::LimitHits => "hit its limit, and reclaim made room",
+        EpisodeKind::Refaults => "read again what was just thrown out",
+        EpisodeKind::Thrashing => "thrashing: read again more than its whole page cache",
+        EpisodeKind::SwapStorm => "swap storm: pages went out and came back at once",
+        EpisodeKind::Reclaimed => {
             "gave memory back on demand (memory.reclaim, as autoMemoryReclaim of WSL does): nobody is to blame"
         }
-        Felt::HostExhausted => "nearly nothing was left",
+        EpisodeKind::HostExhausted => "nearly nothing was left",
     });
     if let (Some(stall), Some(peak)) = (episode.stall_s, episode.peak_some) {
         let _ = write!(out, "; stalled {stall:.1} s, {:.0} % at worst", 100.0 * peak);

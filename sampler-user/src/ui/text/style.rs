@@ -24,8 +24,8 @@ impl Style {
     pub fn of_terminal() -> Style {
         let is_terminal = std::io::stdout().is_terminal();
         let size = rustix::termios::tcgetwinsize(std::io::stdout()).ok().map(|size| usize::from(size.ws_col));
-        let told = || std::env::var("COLUMNS").ok()?.parse::<usize>().ok();
-        let width = size.filter(|width| is_terminal && *width > 0).or_else(told).filter(|width| *width > 0);
+        let from_environment = || std::env::var("COLUMNS").ok()?.parse::<usize>().ok();
+        let width = size.filter(|width| is_terminal && *width > 0).or_else(from_environment).filter(|width| *width > 0);
         let no_colour = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
         let dumb = std::env::var_os("TERM").is_some_and(|term| term == "dumb");
         Style { width: width.unwrap_or(PIPE).clamp(NARROW, WIDE), colour: is_terminal && !no_colour && !dumb }

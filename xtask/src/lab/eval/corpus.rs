@@ -69,7 +69,7 @@ fn case(truth: &Value, series: &mut BTreeMap<String, Vec<Series>>) -> anyhow::Re
     })
 }
 
-/// Bytes a second that a program gained from a moment to its end, where what it was told to lose is no number of bytes.
+/// Bytes a second that a program gained from a moment to its end, where what it was made to lose is no number of bytes.
 fn mean_pace(rows: &[Series], from_us: i64) -> Option<f64> {
     let id = FieldId::Current.field();
     let seen = rows.iter().flat_map(|one| Some(one.column(id)?.iter().map(|(row, v)| (one.time_us[row], v)))).flatten();

@@ -10,7 +10,7 @@ use super::case::Case;
 
 /// Parts of a series at which a watcher looks.
 const LOOKS: [f64; 11] = [0.1, 0.19, 0.28, 0.37, 0.46, 0.55, 0.64, 0.73, 0.82, 0.91, 1.0];
-/// Parts at which the delay is told.
+/// Parts at which the delay is measured.
 const CUTS: [f64; 4] = [0.1, 0.25, 0.5, 1.0];
 /// An alarm is what this many looks in a row say.
 const IN_A_ROW: usize = 3;
@@ -113,7 +113,7 @@ impl Figures {
             let often = || (2..=40).map(|look| f64::from(look) / 40.0);
             let deadline = (case.truth.onset + case.truth.oom.or(case.truth.about).unwrap_or(1.0)) / 2.0;
             let early = alarm(case, deadline.min(1.0), often());
-            // What is not half-way when the recording ends, or never ends, has no time to be told in.
+            // What is not half-way when the recording ends, or never ends, has no time to be found in.
             if deadline <= 1.0 && case.truth.limit.is_finite() {
                 self.in_time += usize::from(early);
                 self.in_time_of += 1;

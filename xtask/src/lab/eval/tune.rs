@@ -1,4 +1,4 @@
-//! The generator that may be looked at while rules are written.
+//! Generator `tune`, which may be looked at while rules are written.
 
 use std::f64::consts::TAU;
 
@@ -201,7 +201,7 @@ fn step(seed: u64) -> Sim {
 }
 
 /// Mechanisms that may be looked at.
-pub const TUNE: &[Mechanism] = &[
+pub const TABLE: &[Mechanism] = &[
     Mechanism { name: "leak linear", make: linear },
     Mechanism { name: "leak late", make: late },
     Mechanism { name: "leak shmem", make: shmem },

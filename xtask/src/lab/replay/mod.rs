@@ -38,7 +38,7 @@ pub struct Args {
     seed: u64,
     /// Where the workload says what it held.
     #[arg(long, hide = true)]
-    told: Option<PathBuf>,
+    peak_file: Option<PathBuf>,
 }
 
 /// One workload, run twice.
@@ -57,8 +57,8 @@ struct Replay {
 
 pub fn run(args: &Args) -> anyhow::Result<()> {
     if let Some(number) = args.child {
-        let told = args.told.as_deref().context("--child without --told")?;
-        return workload::live(number, args.seconds, args.seed, told);
+        let peak_file = args.peak_file.as_deref().context("--child without --peak-file")?;
+        return workload::live(number, args.seconds, args.seed, peak_file);
     }
     let sampler = match &args.sampler {
         Some(sampler) => sampler.clone(),
@@ -125,17 +125,17 @@ fn live(
     seed: u64,
     limit: Option<u64>,
 ) -> anyhow::Result<(Option<i32>, u64)> {
-    let told = home.join(format!("told-{seed}"));
+    let peak_file = home.join(format!("peak-{seed}"));
     let mut command = Command::new(sampler);
     command.args(["run", "--no-names", "--slow-interval", "1s", "--out"]).arg(record);
     if let Some(limit) = limit {
         command.args(["--memory-max", &limit.to_string()]);
     }
     command.arg("--").arg(std::env::current_exe()?).args(["replay", "--child", &number.to_string()]);
-    command.args(["--seconds", &seconds.to_string(), "--seed", &seed.to_string(), "--told"]).arg(&told);
+    command.args(["--seconds", &seconds.to_string(), "--seed", &seed.to_string(), "--peak-file"]).arg(&peak_file);
     let output = command.output().context("start sampler run")?;
     let code = output.status.code();
-    let peak = fs::read_to_string(&told).unwrap_or_default().trim().parse().unwrap_or(0);
+    let peak = fs::read_to_string(&peak_file).unwrap_or_default().trim().parse().unwrap_or(0);
     if code != Some(0) && code != Some(137) {
         bail!("sampler run ended with {code:?}: {}", String::from_utf8_lossy(&output.stderr));
     }

@@ -57,12 +57,12 @@ impl Shape {
 }
 
 /// Lives the life of a workload and writes down what it held at most: its own memory at the begin, and the blocks.
-pub fn live(number: usize, seconds: f64, seed: u64, told: &Path) -> anyhow::Result<()> {
+pub fn live(number: usize, seconds: f64, seed: u64, peak_file: &Path) -> anyhow::Result<()> {
     let shape = SHAPES[number % SHAPES.len()];
     let size = 60.0 + 35.0 * (number / SHAPES.len()) as f64 + 11.0 * (number % SHAPES.len()) as f64;
     let mut random = fastrand::Rng::with_seed(seed * 1000 + number as u64);
     let base = own_anon()?;
-    let file = (shape == Shape::Reader).then(|| Book::write(told, 3 * size as usize)).transpose()?;
+    let file = (shape == Shape::Reader).then(|| Book::write(peak_file, 3 * size as usize)).transpose()?;
     let mut blocks: Vec<Block> = Vec::new();
     let (begin, mut most) = (Instant::now(), 0);
     while begin.elapsed().as_secs_f64() < seconds {
@@ -77,7 +77,8 @@ pub fn live(number: usize, seconds: f64, seed: u64, told: &Path) -> anyhow::Resu
             None => sleep(STEP),
         }
     }
-    fs::write(told, (base + (most * MIB) as u64).to_string()).with_context(|| format!("write {}", told.display()))
+    fs::write(peak_file, (base + (most * MIB) as u64).to_string())
+        .with_context(|| format!("write {}", peak_file.display()))
 }
 
 /// Anonymous memory of this process, bytes.
@@ -112,7 +113,7 @@ impl Drop for Block {
     }
 }
 
-/// A file that is read again and again, larger than what there is room for.
+/// A file that is read again and again, larger than the room for it.
 struct Book(PathBuf);
 
 impl Book {

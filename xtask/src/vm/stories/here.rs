@@ -13,8 +13,8 @@ use sampler::kernel::cgroupfs::layout::{Layout, Version};
 use crate::docker::Docker;
 use crate::sh;
 
-/// What tells a story with this recorder, into this folder.
-pub type Tell = fn(&Path, &Path) -> anyhow::Result<()>;
+/// What records a story with this recorder, into this folder.
+pub type Record = fn(&Path, &Path) -> anyhow::Result<()>;
 
 /// A service leaks in its container until the limit that Docker set, beside one at rest.
 pub fn docker_leak(sampler: &Path, out: &Path) -> anyhow::Result<()> {

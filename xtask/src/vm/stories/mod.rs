@@ -24,7 +24,7 @@ pub struct Args {
     list: bool,
 }
 
-/// Folder, and the function of `stories.sh` that tells it.
+/// Folder, and the function of `stories.sh` that records it.
 const STORIES: [(&str, &str); 14] = [
     ("own-limit-leak", "own_limit_leak"),
     ("burst", "burst"),
@@ -42,9 +42,9 @@ const STORIES: [(&str, &str); 14] = [
     ("vm-killed", "vm_killed"),
 ];
 
-/// Folder, and what tells it on this machine. They are recorded only when they are named: they need root, and a machine whose
+/// Folder, and what records it on this machine. They are recorded only when they are named: they need root, and a machine whose
 /// hierarchy is the one of the story.
-const HERE: [(&str, here::Tell); 3] =
+const HERE: [(&str, here::Record); 3] =
     [("docker-leak", here::docker_leak), ("docker-tmpfs", here::docker_tmpfs), ("v1-sibling", here::v1_sibling)];
 
 pub fn run(args: &Args) -> anyhow::Result<()> {
@@ -57,10 +57,10 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
         bail!("no story {unknown}; see --list");
     }
     let wanted = |story: &str| args.story.iter().any(|wanted| wanted == story);
-    for (story, tell) in HERE.into_iter().filter(|(story, _)| wanted(story)) {
+    for (story, record) in HERE.into_iter().filter(|(story, _)| wanted(story)) {
         let draft = sh::target().join("story");
         let _ = fs::remove_dir_all(&draft);
-        tell(&sh::sampler()?, &draft)?;
+        record(&sh::sampler()?, &draft)?;
         keep(story, &draft)?;
         println!("{story}");
     }
@@ -79,7 +79,7 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
         let initrd = image::pack(&home, &sampler, "v2", &[function])?;
         let disk = image::disk(&home, story)?;
         let log = home.join(format!("story-{story}.log"));
-        let told = until_up(story, &log, || boot(MEMORY, &vmlinuz, &initrd, &disk, &log))?;
+        let verdicts = until_up(story, &log, || boot(MEMORY, &vmlinuz, &initrd, &disk, &log))?;
         // A killed machine leaves a file system whose own journal is to be replayed first.
         let _ = Command::new("e2fsck").args(["-fy"]).arg(&disk).output().context("start e2fsck")?;
         let draft = home.join("story");
@@ -88,7 +88,7 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
         sh::run(Command::new("debugfs").arg("-R").arg(format!("rdump /rec {}", draft.display())).arg(&disk))?;
         keep(story, &draft.join("rec"))?;
         fs::remove_file(&disk)?;
-        println!("{story:<20} {}", told.get(function).map_or("no verdict", String::as_str));
+        println!("{story:<20} {}", verdicts.get(function).map_or("no verdict", String::as_str));
     }
     Ok(())
 }

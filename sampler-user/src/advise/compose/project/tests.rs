@@ -6,7 +6,7 @@ use std::process::Command;
 use serde_json::Value;
 
 use crate::advise::compose::error::Error;
-use crate::advise::compose::overriding::{Limits, text};
+use crate::advise::compose::overriding::{ServiceLimits, text};
 use crate::advise::compose::project::*;
 use crate::advise::compose::{File, Placement};
 
@@ -182,9 +182,9 @@ const CASES: &[Case] = &[
 fn a_project_is_what_compose_makes_of_it() {
     for (name, files, wanted) in CASES {
         let file = project(files, &[files[0].0], &[]).unwrap_or_else(|error| panic!("{name}: {error:?}"));
-        let told: Vec<String> =
+        let found: Vec<String> =
             limits(&file).into_iter().map(|(service, limit)| format!("{service}={limit}")).collect();
-        assert_eq!(told.join(" "), *wanted, "{name}");
+        assert_eq!(found.join(" "), *wanted, "{name}");
     }
 }
 
@@ -250,7 +250,7 @@ fn what_is_wrong_or_elsewhere_is_said() {
     assert!(file.missing.unset.contains("IMAGE") && file.unread.contains("https://host/x.git") && file.name.is_none());
 }
 
-/// Files that each have a block, in all ways that Compose tells apart.
+/// Files that each have a block, in all ways that Compose distinguishes.
 fn kinds() -> String {
     let limits =
         ["", "mem_limit: 900m, ", "mem_limit: 900m, memswap_limit: 2g, ", "memswap_limit: -1, mem_limit: 900m, "];
@@ -282,8 +282,8 @@ fn kinds() -> String {
     out
 }
 
-fn wanted(service: &str, limit: u64, with_swap: Option<u64>) -> Limits {
-    Limits {
+fn wanted(service: &str, limit: u64, with_swap: Option<u64>) -> ServiceLimits {
+    ServiceLimits {
         service: service.to_owned(),
         limit: Some(limit),
         reservation: Some(limit / 2).filter(|_| with_swap.is_some()),
@@ -315,7 +315,7 @@ fn an_override_of_each_kind_of_service_is_accepted() {
     let file = project(&[("c.yml", &user)], &["c.yml"], &[]).unwrap();
     assert!(file.services.len() > 40, "{}", file.services.len());
     for with_swap in [None, Some(300u64 << 20)] {
-        let list: Vec<Limits> = file.services.iter().map(|s| wanted(&s.name, 200 << 20, with_swap)).collect();
+        let list: Vec<ServiceLimits> = file.services.iter().map(|s| wanted(&s.name, 200 << 20, with_swap)).collect();
         let over = text(&file, &["c.yml"], &list);
         assert!(!over.contains("container_name"), "{over}");
         let files: BTreeMap<&str, &str> = [("c.yml", user.as_str()), ("o.yml", &over)].into();
@@ -369,12 +369,13 @@ fn cases() {
             }
         };
         for (service, of) in case["services"].as_object().unwrap() {
-            let told = file.service(service).and_then(|service| service.limit);
-            if told != of["limit_bytes"].as_u64() {
-                wrong.push(format!("{name}: {service}: {told:?} for {}", of["limit_bytes"]));
+            let found = file.service(service).and_then(|service| service.limit);
+            if found != of["limit_bytes"].as_u64() {
+                wrong.push(format!("{name}: {service}: {found:?} for {}", of["limit_bytes"]));
             }
         }
-        let list: Vec<Limits> = file.services.iter().map(|s| wanted(&s.name, 200 << 20, Some(300 << 20))).collect();
+        let list: Vec<ServiceLimits> =
+            file.services.iter().map(|s| wanted(&s.name, 200 << 20, Some(300 << 20))).collect();
         let target = std::env::temp_dir().join(format!("sampler-override-{}.yml", std::process::id()));
         std::fs::write(&target, text(&file, &[name], &list)).unwrap();
         let merged = load(&sources(vec![path.clone(), target.clone()])).unwrap();

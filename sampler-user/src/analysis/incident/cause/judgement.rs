@@ -3,55 +3,28 @@
 use serde::{Deserialize, Serialize};
 
 use crate::analysis::incident::advice::Advice;
+use crate::analysis::incident::cause::list::causes;
 use crate::analysis::incident::context::IncidentContext;
 use crate::analysis::incident::incident_ref::IncidentKind;
 use crate::model::word::word;
 
-/// A class of causes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum CauseClass {
-    /// Memory grew without bound.
-    Leak,
-    /// The working set needs more than the limit.
-    LimitTooLow,
-    /// Much was allocated within a moment.
-    Burst,
-    /// Memory rose with the work.
-    LoadSpike,
-    /// Files in a tmpfs, or shared memory.
-    Tmpfs,
-    /// Page cache that could not be reclaimed.
-    Cache,
-    /// Another cgroup under the same limit took the memory.
-    Neighbour,
-    /// More was promised together than there is.
-    LimitsExceed,
-    /// Many cgroups rose in step.
-    Storm,
-    /// There is no swap, or it was used up.
-    Swap,
-    /// Processes or threads multiplied.
-    Forks,
-    /// The machine had nothing left as the recording ended.
-    Exhausted,
-    /// The recording ended, and memory was not why.
-    NotMemory,
-    /// Somebody killed a process: a person, a script, a runtime.
-    Killed,
-    /// A process was asked to end, did not, and was killed.
-    StopTimeout,
-    /// A program that watches the memory killed a process.
-    OomDaemon,
-    /// A process ran into a ceiling of its own, far below its limit.
-    OwnCeiling,
-    /// A process crashed.
-    Crash,
-    /// A process ended with a code that only its own output explains.
-    ExitCode,
-    /// No class has enough for it.
-    Unknown,
+macro_rules! classes {
+    ($($module:ident $class:ident $about:literal;)+) => {
+        /// A class of causes.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+        #[serde(rename_all = "kebab-case")]
+        pub enum CauseClass {
+            $(
+                #[doc = $about]
+                $class,
+            )+
+            /// No class has enough for it.
+            Unknown,
+        }
+    };
 }
+
+causes!(classes);
 
 impl CauseClass {
     /// The word for it in JSON, such as `limit-too-low`.
@@ -115,7 +88,7 @@ pub enum HigherLimit {
     ChangesNothing,
 }
 
-/// A cause. A new one is a file with such a constant, a line in [`TABLE`](super::TABLE) and a variant of [`CauseClass`].
+/// A cause. A new one is a file with such a constant, and a line in `list.rs`.
 #[derive(Debug)]
 pub struct Cause {
     /// The class.

@@ -84,7 +84,7 @@ fn judge_growth(context: &IncidentContext, judgement: &mut Judgement) {
         }
     }
     let Some(history) = &context.history else {
-        judgement.contra(0.3, format!("{who} was seen too briefly to tell a leak"));
+        judgement.contra(0.3, format!("{who} was seen too briefly to recognise a leak"));
         return;
     };
     match history.verdict {

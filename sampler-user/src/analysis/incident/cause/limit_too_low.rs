@@ -83,7 +83,8 @@ fn explain(context: &IncidentContext) -> Option<String> {
     let (path, trace) = context.suspect_trace()?;
     if context.suspect_loop().is_some_and(|restarts| restarts.brief) {
         return Some(
-            ", which its start fills: too low for what it needs then, or a leak too fast to be told apart".into(),
+            ", which its start fills: too low for what it needs then, or a leak too fast to be distinguished from that"
+                .into(),
         );
     }
     let scope = context.limit().cgroup.unwrap_or_default();

@@ -5,53 +5,24 @@ use crate::analysis::incident::advice::Advice;
 use crate::analysis::incident::context::IncidentContext;
 use crate::analysis::incident::incident_ref::IncidentKind;
 
-mod burst;
-mod cache;
-mod crash;
-mod exhausted;
-mod exit_code;
-mod forks;
 mod judgement;
-mod killed;
-mod leak;
-mod limit_too_low;
-mod limits_exceed;
-mod load_spike;
-mod neighbour;
-mod not_memory;
-mod oom_daemon;
-mod own_ceiling;
+mod list;
 mod phrase;
-mod stop_timeout;
-mod storm;
-mod swap;
-mod tmpfs;
 mod unknown;
 
 pub use self::judgement::{Cause, CauseClass, HigherLimit, Judgement, Role};
+use self::list::causes;
 
-/// The causes; the order decides between equally likely ones.
-pub static TABLE: [Cause; 19] = [
-    neighbour::CAUSE,
-    limits_exceed::CAUSE,
-    storm::CAUSE,
-    forks::CAUSE,
-    tmpfs::CAUSE,
-    leak::CAUSE,
-    burst::CAUSE,
-    limit_too_low::CAUSE,
-    load_spike::CAUSE,
-    cache::CAUSE,
-    swap::CAUSE,
-    exhausted::CAUSE,
-    not_memory::CAUSE,
-    stop_timeout::CAUSE,
-    oom_daemon::CAUSE,
-    killed::CAUSE,
-    own_ceiling::CAUSE,
-    crash::CAUSE,
-    exit_code::CAUSE,
-];
+macro_rules! table {
+    ($($module:ident $class:ident $about:literal;)+) => {
+        $(mod $module;)+
+
+        /// The causes; the order decides between equally likely ones.
+        pub static TABLE: [Cause; [$(stringify!($module)),+].len()] = [$($module::CAUSE),+];
+    };
+}
+
+causes!(table);
 
 /// What stands for every class that is not in the table.
 static UNKNOWN: Cause = unknown::CAUSE;

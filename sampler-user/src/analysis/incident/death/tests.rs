@@ -298,7 +298,7 @@ fn itself(signal: u8, code: i32) -> Vec<SentSignal> {
 }
 
 #[test]
-fn a_program_at_its_own_ceiling_is_told_from_a_crash_and_from_a_kill() {
+fn a_program_at_its_own_ceiling_differs_from_a_crash_and_from_a_kill() {
     let node = page(exit(9, "node", 80, true, 6, itself(6, -6)), &ceiling(80));
     assert_eq!((node.cause, node.kind), (CauseClass::OwnCeiling, IncidentKind::Death), "{}", node.verdict);
     for part in ["`node`", "ended itself (SIGABRT)", "not an OOM kill", "80 MiB of 256 MiB", "its own ceiling"] {

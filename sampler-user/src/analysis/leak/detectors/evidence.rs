@@ -29,7 +29,7 @@ pub enum Class {
     Load,
     /// Changed its level once.
     Step,
-    /// Cannot be told yet.
+    /// Not known yet.
     Undetermined,
 }
 

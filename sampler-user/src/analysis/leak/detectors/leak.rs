@@ -16,7 +16,7 @@ pub const DETECTOR: Detector = Detector {
     detect,
 };
 
-/// A leak is told from a start after this time, seconds.
+/// A leak is distinguished from a start after this time, seconds.
 const LEAST_S: f64 = 300.0;
 
 fn detect(evidence: &Evidence<'_>) -> Option<Finding> {
@@ -64,7 +64,7 @@ fn detect(evidence: &Evidence<'_>) -> Option<Finding> {
         None if evidence.life.blocks.signal(Signal::Cpu as usize).is_empty()
             && evidence.life.blocks.signal(Signal::Faults as usize).is_empty() =>
         {
-            words.push("no work was recorded: a growing load cannot be told from a leak".into());
+            words.push("no work was recorded: a growing load cannot be distinguished from a leak".into());
         }
         None => words.push("the work does not explain it".into()),
     }
@@ -87,7 +87,7 @@ fn tasks(life: &Life) -> Option<String> {
     })
 }
 
-/// `split`: whether the kernel tells slab from the rest of its memory.
+/// `split`: whether the kernel separates slab from the rest of its memory.
 fn name(part: Signal, split: bool) -> &'static str {
     match part {
         Signal::Anon => "anonymous memory (heap, stacks, private mappings)",
@@ -98,7 +98,7 @@ fn name(part: Signal, split: bool) -> &'static str {
         Signal::KernelStack => "kernel stacks: threads that stay",
         _ if split => "memory of the kernel that is not slab: pipes and buffers",
         _ => {
-            "memory of the kernel: sockets, pipes, open files, tasks, or dentries and inodes, which it can take back; this kernel does not tell them apart"
+            "memory of the kernel: sockets, pipes, open files, tasks, or dentries and inodes, which it can take back; this kernel does not distinguish them"
         }
     }
 }

@@ -13,11 +13,11 @@ pub const DETECTOR: Detector = Detector {
 fn detect(evidence: &Evidence<'_>) -> Option<Finding> {
     let facts = evidence.footprint?;
     let beside = facts.residual?;
-    // Without a growth only a strong link is worth telling.
+    // Without a growth only a strong link is worth a finding.
     let moves = quantile(&facts.values, 0.98) - quantile(&facts.values, 0.02);
     let explains = facts.growth() > 2.0 * beside.growth.abs() && facts.growth() > 0.05 * facts.level.0;
-    let tells = !grows(facts) && (explains || beside.r > 0.7 && moves > 0.1 * facts.level.0);
-    tells.then(|| {
+    let is_linked = !grows(facts) && (explains || beside.r > 0.7 && moves > 0.1 * facts.level.0);
+    is_linked.then(|| {
         Finding::new(
             Class::Load,
             [

@@ -124,7 +124,7 @@ mod tests {
     }
 
     #[test]
-    fn even_steps_at_even_tides_are_told() {
+    fn even_steps_under_periodic_load_are_found() {
         let said = |more, work_grows| {
             let (values, work) = tidal(more, work_grows);
             rising_step(&work, &values, &load_cycles(&work))

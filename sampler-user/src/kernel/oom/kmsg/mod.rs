@@ -188,7 +188,7 @@ mod tests {
     }
 
     #[test]
-    fn the_size_of_a_page_is_told_by_the_victim_s_own_row() {
+    fn the_victim_s_own_row_shows_the_size_of_a_page() {
         let sizes = |kib: u64, total_kib: u64| {
             let row =
                 format!("[    103]     0   103     {}      200    77824        3             0 hog", total_kib / kib);

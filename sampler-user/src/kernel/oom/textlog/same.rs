@@ -44,7 +44,7 @@ pub(super) fn is_same(known: &Kill, report: &OomReport, when: &When) -> bool {
     if soon && known.when.boot == when.boot {
         return true;
     }
-    // Not both have sizes: the kubelet tells of what the kernel did.
+    // Not both have sizes: the kubelet reports what the kernel did.
     let is_account = (a.total_vm == 0) != (b.total_vm == 0);
     let same_sizes =
         (a.total_vm, a.anon_rss, a.file_rss, a.shmem_rss) == (b.total_vm, b.anon_rss, b.file_rss, b.shmem_rss);

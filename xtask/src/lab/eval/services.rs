@@ -1,5 +1,5 @@
-//! A fourth generator, written from the list of mechanisms before any verdict on it was seen, and never tuned on: services of
-//! which each has its own way to hold memory, looked at every one to five seconds. Nothing but the dice is shared with the others.
+//! Generator `services`: services of which each has its own way to hold memory, looked at every one to five seconds. Written from the
+//! list of mechanisms before any verdict on it was seen, and never tuned on. Nothing but the dice is shared with the others.
 
 use std::collections::VecDeque;
 use std::f64::consts::TAU;

@@ -1,5 +1,5 @@
-//! More series that may be looked at while rules are written: the same few shapes under many kinds of noise, paces, sizes and
-//! intervals, where the first generator is kind.
+//! Generator `noise`: the same few shapes under many kinds of noise, paces, sizes and intervals, where `tune` is kind. It may be looked
+//! at while rules are written.
 
 use std::f64::consts::TAU;
 
@@ -95,7 +95,7 @@ impl Ground {
         }
     }
 
-    /// Bytes of a growth that can be told from the noise.
+    /// Bytes of a growth that can be distinguished from the noise.
     fn rise(&mut self) -> f64 {
         (self.level * self.dice.scale(0.06, 2.0)).max(8.0 * self.size).max(8.0 * MIB)
     }
@@ -337,7 +337,7 @@ fn beneath_what_work_needed(seed: u64) -> Sim {
     g.leak(&lost, Some(work), Some(pace), 0.0)
 }
 
-/// Work that nothing tells of: no leak, whatever else.
+/// Work that nothing records: no leak, whatever else.
 fn follows_unknown_work(seed: u64) -> Sim {
     let mut g = ground(seed);
     let (each, cycles) = (g.level * g.dice.between(0.05, 0.6), g.cycles());

@@ -1,5 +1,5 @@
-//! A third generator, written from the list of mechanisms alone, before any verdict on it was seen, and never tuned on: an
-//! allocator with arenas, populations of objects that are born and die, two seconds a step.
+//! Generator `allocator`: an allocator with arenas, populations of objects that are born and die, two seconds a step. Written from
+//! the list of mechanisms alone, before any verdict on it was seen, and never tuned on.
 
 use sampler::analysis::leak::detectors::Class;
 
@@ -36,7 +36,7 @@ fn process(seed: u64, traffic: impl Fn(f64) -> f64) -> Process {
 }
 
 impl Process {
-    /// Bytes a step that are a growth worth telling over the span.
+    /// Bytes a step that are a growth worth a finding over the span.
     fn drip(&mut self) -> f64 {
         (self.start * self.dice.scale(0.12, 1.2)).max(10.0 * MIB) / self.n as f64
     }

@@ -1,4 +1,5 @@
-//! A generator with other mechanisms and other noise than the one rules are tuned on: it is only run.
+//! Generator `queue`: programs that hold a queue of requests. It has other mechanisms and other noise than the generators that rules
+//! are tuned on, and is only run.
 
 use sampler::analysis::leak::detectors::Class;
 
@@ -206,7 +207,7 @@ fn t_reload(seed: u64) -> Sim {
 }
 
 /// Mechanisms that are only run.
-pub const TEST: &[Mechanism] = &[
+pub const TABLE: &[Mechanism] = &[
     Mechanism { name: "leak every request", make: t_every_request },
     Mechanism { name: "leak some requests", make: t_some_requests },
     Mechanism { name: "leak accelerating", make: t_faster_and_faster },
