@@ -18,6 +18,7 @@ mod info;
 mod input;
 mod install;
 mod kernel_log;
+mod machine;
 mod output;
 mod overview;
 mod pages;
@@ -47,6 +48,7 @@ struct Args {
 enum Command {
     Record(record::Args),
     Top(top::Args),
+    Machine(machine::Args),
     Guard(guard::Args),
     Run(run::Args),
     Demo(demo::Args),
@@ -75,6 +77,7 @@ impl Command {
     fn takes_long(&self) -> Option<&'static str> {
         match self {
             Command::Info(_) => Some("info"),
+            Command::Machine(_) => Some("machine"),
             Command::Analyze(_) => Some("analyze"),
             Command::Advise(_) => Some("advise"),
             Command::Postmortem(_) => Some("postmortem"),
@@ -98,6 +101,7 @@ pub fn main() -> ExitCode {
     let result = match command {
         Command::Record(args) => record::run(args),
         Command::Top(args) => top::run(&args),
+        Command::Machine(args) => machine::run(&args),
         Command::Guard(args) => guard::run(args),
         Command::Run(args) => run::run(args),
         Command::Demo(args) => demo::run(&args),

@@ -8,7 +8,7 @@ use crate::kernel::oom::textlog::entry::{Entry, Message, Taken, of_json};
 use crate::kernel::oom::textlog::envelope::{Envelope, Source, open};
 use crate::kernel::oom::textlog::log::{ByProgram, Coverage, Kill, Mention, NoVictim, TextLog, When};
 use crate::kernel::oom::textlog::same::{is_again, is_same, join, keep_largest};
-use crate::kernel::oom::textlog::userspace::{killing, mentions, nohang_victim, shown};
+use crate::kernel::oom::textlog::userspace::{killing, last_words, mentions, nohang_victim, shown};
 use crate::model::evidence::{Constraint, OomReport, Victim};
 
 /// Kills that are kept, and those of them with their tables.
@@ -311,6 +311,12 @@ impl Collector {
             return;
         }
         let when = When { boot: self.boot, ..self.when };
+        if let Some(said) = last_words(text) {
+            if self.log.last_words.len() < MOST_MENTIONS {
+                self.log.last_words.push(Mention { when, text: said.to_owned() });
+            }
+            return;
+        }
         let Some(mut killing) = killing(text) else {
             if mentions(text) && self.log.mentions.len() < MOST_MENTIONS {
                 self.log.mentions.push(Mention { when, text: shown(text) });
