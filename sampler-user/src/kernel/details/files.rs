@@ -144,7 +144,9 @@ impl FileReader {
     /// Looks at a file of a process through a link in /proc: never at one of a file system that may wait for a network.
     fn candidate(&mut self, cgroup: &str, path: &str, table: &MountTable, links: &[&str]) {
         let path = path.strip_suffix(" (deleted)").unwrap_or(path);
-        let kind = table.kind(path);
+        // Names of shared memory, which lies on no mount.
+        let is_shared = ["/memfd:", "/SYSV", "/dev/zero", "/anon_hugepage"].iter().any(|mark| path.starts_with(mark));
+        let kind = if is_shared { Kind::Other } else { table.kind(path) };
         if kind == Kind::Other
             || self.seen.len() >= self.most.saturating_mul(4)
             || !self.seen.insert((Some(cgroup.to_owned()), path.to_owned()))
