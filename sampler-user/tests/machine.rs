@@ -140,6 +140,7 @@ fn a_recording_shows_the_machine_at_any_second() {
 
     let text = String::from_utf8(sampler(&["machine", dir]).stdout).unwrap();
     assert!(text.contains("dentry 40 MiB") && text.contains("/dev/shm of web"), "{text}");
+    assert!(text.contains("  tmpfs and shared memory "), "no name of a part is cut: {text}");
     assert!(text.contains("nobody's pressure") && !text.contains('\u{1b}'), "{text}");
     assert!(text.lines().all(|line| line.chars().count() <= 80), "{text}");
 

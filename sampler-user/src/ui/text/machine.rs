@@ -144,7 +144,7 @@ fn remarks(machine: &Machine, kind: Kind) -> Vec<String> {
             let caches = details.slab.iter().filter(|cache| cache.reclaimable == Some(wanted));
             all.extend(largest(caches.map(|cache| (printable(&cache.name), cache.bytes))));
         }
-        Kind::FreeLarge => all.push("of 2 MiB and more: a VM can return them".into()),
+        Kind::FreeLarge => all.push("2 MiB and more; a VM returns them".into()),
         Kind::FreeSmall => all.push("compaction makes larger ones".into()),
         _ => {}
     }
