@@ -74,7 +74,7 @@ pub struct LookFor {
 
 impl Default for LookFor {
     fn default() -> LookFor {
-        LookFor { walk: Vec::new(), budget: Duration::from_millis(20), most: 20_000 }
+        LookFor { walk: Vec::new(), budget: Duration::from_millis(4), most: 20_000 }
     }
 }
 

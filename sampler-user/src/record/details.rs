@@ -18,7 +18,7 @@ use crate::record::worker::spawn;
 /// Looks are this far apart at least.
 const EVERY: Duration = Duration::from_secs(10);
 /// And as much further as one costs: at most this part of a CPU.
-const PART: u32 = 400;
+const PART: u32 = 2000;
 /// How long the end of the recording waits for a look.
 const END: Duration = Duration::from_millis(500);
 /// A look that differs by less is recorded after so many looks only.
