@@ -41,7 +41,8 @@ fn as_truth(log: &TextLog) -> Value {
         .map(|one| json!({"by": one.killing.by, "cgroup": one.killing.cgroup, "pid": one.killing.pid}))
         .collect();
     let none = log.no_victim.iter().any(|report| matches!(report.end, End::NoneKillable | End::Panic | End::Exiting));
-    json!({"kills": kills, "userspace": by, "no_victim": none})
+    let said: Vec<&str> = log.last_words.iter().map(|said| said.text.as_str()).collect();
+    json!({"kills": kills, "userspace": by, "no_victim": none, "last_words": said})
 }
 
 /// Compares a folder of logs with its `truth.json`; returns what differs.
@@ -63,7 +64,7 @@ fn compare(folder: &Path) -> Vec<String> {
                 differs(format!("kill {at}: {key}"), value, &is[key]);
             }
         }
-        for key in ["userspace", "no_victim"] {
+        for key in ["userspace", "no_victim", "last_words"] {
             if let Some(value) = case.get(key) {
                 differs(key.into(), value, &found[key]);
             }

@@ -22,7 +22,8 @@ pub struct LiveBoard {
 impl LiveBoard {
     /// An empty one.
     pub fn new(depth: Depth, host: String, wsl: Option<String>) -> LiveBoard {
-        let board = Board::new(depth, Anchor::now(), (host, wsl));
+        let mut board = Board::new(depth, Anchor::now(), (host, wsl));
+        board.page_size = rustix::param::page_size() as u64;
         LiveBoard { board: Arc::new(Mutex::new(board)), killed: Arc::default() }
     }
 

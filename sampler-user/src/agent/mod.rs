@@ -5,6 +5,7 @@ pub mod child;
 pub mod console;
 pub mod event_tap;
 pub mod guard;
+pub mod last_words;
 pub mod leak_watch;
 pub mod live_board;
 pub mod live_tasks;
@@ -26,6 +27,7 @@ use tokio::sync::watch;
 use crate::agent::console::Console;
 use crate::agent::event_tap::EventTap;
 use crate::agent::guard::runner::Runner;
+use crate::agent::last_words::LastWords;
 use crate::agent::leak_watch::LeakWatch;
 use crate::agent::oom_hook::IncidentCollector;
 use crate::journal::reader::segments;
@@ -59,6 +61,8 @@ pub struct Agent {
     pub live: live_tasks::LiveOptions,
     /// Print paths, and each thing that is missing, to the terminal.
     pub verbose: bool,
+    /// Where the last words go, if they are wanted.
+    pub last_words: Option<PathBuf>,
     /// The guard.
     pub guard: Option<Runner>,
 }
@@ -110,7 +114,11 @@ impl Agent {
                 let _ = due.send(new);
             }
         });
-        let sink = LeakWatch::new(Box::new(sink), &self.config.fields);
+        let sink: Box<dyn Sink> = match &self.last_words {
+            Some(path) => Box::new(LastWords::new(Box::new(sink), path)?),
+            None => Box::new(sink),
+        };
+        let sink = LeakWatch::new(sink, &self.config.fields);
         let guard = self.guard.zip(live.as_ref()).map(|(guard, live)| guard.begin(live.board.clone(), inject));
         let guard = guard.transpose()?;
         let stop = async {

@@ -1,5 +1,6 @@
 //! From series to findings. Pure: no file is opened and no clock is read, so the same recording gives the same findings.
 
+pub mod account;
 mod beat;
 pub mod groups;
 pub mod incident;

@@ -83,6 +83,7 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
             fields: Vec::new(),
             max_cpu: None,
             no_processes: false,
+            walk: Vec::new(),
             probe: sampler::record::UseProbe::Auto,
             no_names: true,
             docker_socket: None,

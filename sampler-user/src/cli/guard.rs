@@ -145,6 +145,7 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
         on_oom: None,
         live: LiveOptions { metrics: args.metrics, ..LiveOptions::default() },
         verbose: args.verbose,
+        last_words: None,
         guard: Some(patrol),
     };
     say(&format!("guarding, and recording to {}; stop with Ctrl-C", out.display()));

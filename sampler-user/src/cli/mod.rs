@@ -58,6 +58,7 @@ macro_rules! commands {
 commands! {
     record Record;
     top Top;
+    machine Machine long;
     guard Guard;
     run Run;
     demo Demo;

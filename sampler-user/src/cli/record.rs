@@ -13,7 +13,7 @@ use sampler::kernel::cgroupfs::tree::Selection;
 use sampler::model::fields::{FieldId, Table, find};
 use sampler::model::paths::from_bytes;
 use sampler::model::units::{parse_bytes, parse_duration};
-use sampler::record::{Config, NameSources, UseProbe};
+use sampler::record::{Config, LookFor, NameSources, UseProbe};
 use sampler::store::retention::Retention;
 use sampler::ui::terminal::say;
 use tokio::signal::unix::{SignalKind, signal};
@@ -47,6 +47,10 @@ pub struct Args {
     /// take 30 s.
     #[arg(long, value_name = "CMD")]
     on_oom: Option<String>,
+    /// Write one line with the culprit and its figures to the kernel's log when memory is about to end, when the machine is out of
+    /// memory, and when a signal ends the recorder: the log may outlive the machine.
+    #[arg(long, value_name = "FILE", num_args = 0..=1, require_equals = true, default_missing_value = "/dev/kmsg")]
+    last_words: Option<PathBuf>,
     /// End after this time.
     #[arg(long = "for", value_name = "TIME", value_parser = parse_duration)]
     duration: Option<Duration>,
@@ -97,6 +101,9 @@ pub struct RecordOptions {
     /// Do not look at the processes of cgroups that grow.
     #[arg(long)]
     pub no_processes: bool,
+    /// Look for the files of this folder in the page cache too, beside those that processes have open; may be given again.
+    #[arg(long, value_name = "DIR")]
+    pub walk: Vec<PathBuf>,
 }
 
 impl RecordOptions {
@@ -111,6 +118,7 @@ impl RecordOptions {
             max_cpu: self.max_cpu,
             fields: self.field_ids()?,
             processes: !self.no_processes,
+            details: Some(LookFor { walk: self.walk.clone(), ..LookFor::default() }),
             protect,
             probe: self.probe,
             names: NameSources { ask: !self.no_names, docker_socket: self.docker_socket.clone() },
@@ -170,6 +178,7 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
         },
         on_oom: args.on_oom.clone(),
         live: args.live.clone(),
+         last_words: args.last_words.clone(),
         verbose: args.verbose,
         guard: None,
     };

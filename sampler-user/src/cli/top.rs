@@ -163,6 +163,7 @@ fn open(args: &Args, selection: &Selection) -> anyhow::Result<(Source, LiveBoard
         interval: args.interval,
         slow_interval: args.interval,
         processes: false,
+        details: None,
         protect: false,
         probe: UseProbe::Off,
         names: NameSources { ask: true, docker_socket: args.docker_socket.clone() },
@@ -200,10 +201,12 @@ fn replay(dir: &Path, selection: &Selection) -> anyhow::Result<LiveBoard> {
         bail!("{} holds no samples of these cgroups", dir.display());
     }
     let origin = recording.origins().pop();
+    let page_size = origin.as_ref().map(|origin| origin.page_size);
     let (host, wsl) = origin.map(|origin| (origin.host, origin.wsl)).unwrap_or_default();
     let depth = Depth { step_us: ((to - from) / REPLAY_POINTS as i64).max(1), points: REPLAY_POINTS + 2 };
     let board = LiveBoard::new(depth, host, wsl);
     let mut filled = board.lock();
+    filled.page_size = page_size.unwrap_or(filled.page_size);
     let fields = Board::fields();
     for table in [Table::Samples, Table::Host] {
         let chosen = if table == Table::Host { &[][..] } else { &fields[..] };
@@ -246,6 +249,7 @@ impl Source {
                 let begin = |board: &mut Board, origin: &sampler::model::recording::Origin| {
                     board.set_anchor(origin.anchor);
                     board.origin = (origin.host.clone(), origin.wsl.clone());
+                    board.page_size = origin.page_size;
                 };
                 follow.read(&mut *board, begin).context("read the journal of the agent")?;
                 board.tidy();

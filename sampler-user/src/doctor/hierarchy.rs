@@ -3,6 +3,7 @@
 
 use crate::doctor::host::State::{Blocks, Good, Lacks, Note};
 use crate::doctor::host::{Host, Look};
+use crate::doctor::wsl;
 use crate::kernel::cgroupfs::layout::{Layout, Version};
 use crate::model::units::printable;
 
@@ -170,19 +171,15 @@ pub fn accounting(host: &Host) -> Look {
 pub fn pressure(host: &Host) -> Look {
     const FIX: &str = "boot with psi=1; a kernel built without CONFIG_PSI cannot";
     const OLD: &str = "a kernel since 4.20: this one cannot";
-    const WSL: &str = "in .wslconfig: [wsl2] kernelCommandLine=psi=1, then `wsl --shutdown`; a kernel built without PSI needs `wsl --update`";
+    if host.text("proc/pressure/memory").is_some_and(|text| text.starts_with("some ")) {
+        return (Good, "the kernel accounts stalls for memory".into(), None);
+    }
+    if host.is_wsl() {
+        return wsl::no_pressure(host);
+    }
     // Red Hat's 4.18 has it.
     let release = host.text("proc/sys/kernel/osrelease").unwrap_or_default();
     let is_old = host.kernel_is_before(PSI) && !release.contains(".el8");
-    let fix = Some(match (host.is_wsl(), is_old) {
-        (true, _) => WSL,
-        (false, true) => OLD,
-        (false, false) => FIX,
-    });
-    match host.text("proc/pressure/memory") {
-        Some(text) if text.starts_with("some ") => (Good, "the kernel accounts stalls for memory".into(), None),
-        _ => {
-            (Lacks, "no /proc/pressure/memory: stalls are known from the probe, reclaim and refaults only".into(), fix)
-        }
-    }
+    let what = "no /proc/pressure/memory: stalls are known from the probe, reclaim and refaults only";
+    (Lacks, what.into(), Some(if is_old { OLD } else { FIX }))
 }

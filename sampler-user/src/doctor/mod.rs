@@ -10,7 +10,7 @@ mod wsl;
 
 pub use self::host::{Check, Finding, Host, Look, State};
 pub use checks::CHECKS;
-pub use wsl::{Settings, settings};
+pub use wsl::{Settings, reclaim, settings};
 
 /// Asks all checks.
 pub fn examine(host: &Host) -> Vec<Finding> {

@@ -32,6 +32,29 @@ pub fn version(host: &Host) -> Look {
     }
 }
 
+/// Why there is no PSI. Microsoft's kernel has it built in and off since 6.18, and did not have it at all before 6.6.
+pub fn no_pressure(host: &Host) -> Look {
+    const LOST: &str = "stalls of containers and of the VM are known from the probe, reclaim and refaults only";
+    let asks = |line: &str| line.split_whitespace().any(|word| word == "psi=1");
+    let in_force = asks(&host.text("proc/cmdline").unwrap_or_default());
+    let line = |file: &Settings| file.config.get("wsl2", "kernelCommandLine").map(ToString::to_string);
+    let wanted = of(host, Kind::Wslconfig).iter().filter_map(line).any(|line| asks(&line));
+    let (why, fix) = match (in_force, wanted) {
+        (true, _) => {
+            ("this kernel is built without it, so psi=1 does nothing", "`wsl --update` brings a kernel that has it")
+        }
+        (false, true) => (
+            "kernelCommandLine in .wslconfig asks for psi=1, but this kernel was started without",
+            "`wsl --shutdown`, and start it again",
+        ),
+        (false, false) => (
+            "the kernel of WSL leaves it off, or is built without",
+            "in .wslconfig: [wsl2] kernelCommandLine=psi=1, then `wsl --shutdown`: how long each container waited for memory is recorded then, and pressure is shown; before kernel 6.6 `wsl --update` first",
+        ),
+    };
+    (Lacks, format!("no /proc/pressure (PSI): {why}; {LOST}"), Some(fix))
+}
+
 /// A file that configures WSL, by its path on this host.
 #[derive(Clone, Debug, Serialize)]
 pub struct Settings {
@@ -178,6 +201,7 @@ fn unlike(config: &Config, total: Option<u64>) -> Option<u64> {
     total.filter(|total| *total > wanted || *total < wanted / 10 * 8)
 }
 
+/// Whether and how WSL takes memory back by itself.
 pub fn reclaim(host: &Host) -> Look {
     let all = of(host, Kind::Wslconfig);
     let set = all.iter().find_map(|file| file.config.get("experimental", "autoMemoryReclaim"));

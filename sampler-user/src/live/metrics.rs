@@ -2,6 +2,7 @@
 
 use std::fmt::Write;
 
+use crate::analysis::account;
 use crate::live::board::{Board, Cgroup};
 use crate::model::fields::{FieldId, UNLIMITED};
 use crate::model::identity::Identity;
@@ -248,8 +249,25 @@ pub fn render(board: &Board) -> String {
         head(&mut out, family);
         sample(&mut out, family, "", (family.value)(&board.host));
     }
+    account(&mut out, board);
     out.push_str("# EOF\n");
     out
+}
+
+/// Where all of the machine's memory is: the kinds add up to its total.
+fn account(out: &mut String, board: &Board) {
+    let family = Family {
+        name: "sampler_machine_memory_bytes",
+        kind: MetricType::Gauge,
+        unit: "bytes",
+        help: "Memory of the machine by kind; the kinds add up to machine_memory_bytes",
+        value: |_| None,
+    };
+    head(out, &family);
+    let Some(account) = board.account() else { return };
+    for kind in account::Kind::ALL {
+        sample(out, &family, &format!("{{kind=\"{}\"}}", kind.name()), Some(account.bytes(kind) as f64));
+    }
 }
 
 fn head(out: &mut String, family: &Family) {
@@ -342,5 +360,25 @@ mod tests {
         }
         assert!(!text.contains("container_memory_rss{") && !text.contains("\nmachine_memory_bytes "), "{text}");
         assert!(text.ends_with("# EOF\n") && text.matches("\n# EOF").count() == 1);
+    }
+
+    #[test]
+    fn the_kinds_of_memory_add_up_to_the_machine() {
+        let mut board =
+            Board::new(Depth { step_us: 1, points: 2 }, Anchor { mono_ns: 0, wall_ns: 0 }, ("h".into(), None));
+        assert!(!render(&board).contains("sampler_machine_memory_bytes{"), "nothing was read");
+        let mut row = Row::new(0);
+        use FieldId::{AnonPages, Cached, MemFree, MemTotal, SReclaimable, SUnreclaim};
+        for (field, value) in
+            [(MemTotal, 100), (MemFree, 20), (AnonPages, 30), (Cached, 25), (SReclaimable, 8), (SUnreclaim, 4)]
+        {
+            row.put(field.field(), value);
+        }
+        board.feed(None, 1, &row);
+        let text = render(&board);
+        let of =
+            |line: &str| line.strip_prefix("sampler_machine_memory_bytes{")?.rsplit_once(' ')?.1.parse::<u64>().ok();
+        assert_eq!(text.lines().filter_map(of).sum::<u64>(), 100);
+        assert!(text.contains("sampler_machine_memory_bytes{kind=\"unexplained\"} 13\n"), "{text}");
     }
 }

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::model::details::MemoryDetails;
 use crate::model::evidence::{MoreOomKills, OomKill, OomReport, ProbeReport, SentSignal};
 use crate::model::identity::Identity;
 
@@ -207,6 +208,8 @@ pub enum EventKind {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         error: Option<String>,
     },
+    /// What holds memory, by name: when the recording begins, and when it has changed.
+    MemoryDetails(Box<MemoryDetails>),
     /// Time that was not seen.
     Gap {
         /// First moment not seen, monotonic nanoseconds.
@@ -273,6 +276,7 @@ impl EventKind {
             EventKind::MoreOomKills(_) => "more_oom_kills",
             EventKind::Leak { .. } => "leak",
             EventKind::Guard { .. } => "guard",
+            EventKind::MemoryDetails(_) => "memory_details",
             EventKind::Gap { .. } => "gap",
             EventKind::MissedTicks { .. } => "missed_ticks",
             EventKind::ClockStep { .. } => "clock_step",

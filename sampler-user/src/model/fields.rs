@@ -53,6 +53,14 @@ pub enum Key {
     Flat(&'static str),
     /// Nested keyed: `ROW KEY=VALUE ...` lines.
     Nested(&'static str, &'static str),
+    /// Pairs in a line: `ROW KEY VALUE KEY VALUE ...` (`/proc/net/sockstat`).
+    Pairs(&'static str, &'static str),
+    /// A column of the line of this name, the name being column 0 (`/proc/cgroups`).
+    Column(&'static str, usize),
+    /// The sum of all lines `KEY VALUE`, indented or not (`/proc/zoneinfo`).
+    Sum(&'static str),
+    /// Free pages in blocks of this order and larger (`/proc/buddyinfo`).
+    Blocks(usize),
 }
 
 /// A file of the kernel and the place in it.
@@ -134,6 +142,9 @@ const fn psi(file: &'static str, row: &'static str) -> Option<Source> {
 }
 const fn meminfo(key: &'static str) -> Option<Source> {
     Some(Source { file: "/proc/meminfo", key: Key::Flat(key), mul: 1024, div: 1 })
+}
+const fn other(file: &'static str, key: Key) -> Option<Source> {
+    Some(Source { file, key, mul: 1, div: 1 })
 }
 /// The recorder fills it itself (processes, its own cost).
 const OWN: Option<Source> = None;
@@ -410,6 +421,44 @@ fields! {
     CommittedAs = 214, "meminfo.Committed_AS" as "committed_as": Host Gauge Bytes, meminfo("Committed_AS:"), NONE, "2.6";
     /// Promises allowed under strict overcommit.
     CommitLimit = 215, "meminfo.CommitLimit" as "commit_limit": Host Gauge Bytes, meminfo("CommitLimit:"), NONE, "2.6";
+    /// Anonymous and tmpfs memory used recently.
+    ActiveAnonHost = 256, "meminfo.Active(anon)" as "active_anon": Host Gauge Bytes, meminfo("Active(anon):"), NONE, "2.6";
+    /// Anonymous and tmpfs memory not used recently.
+    InactiveAnonHost = 257, "meminfo.Inactive(anon)" as "inactive_anon": Host Gauge Bytes, meminfo("Inactive(anon):"), NONE, "2.6";
+    /// Page cache used recently.
+    ActiveFileHost = 258, "meminfo.Active(file)" as "active_file": Host Gauge Bytes, meminfo("Active(file):"), NONE, "2.6";
+    /// Page cache not used recently.
+    InactiveFileHost = 259, "meminfo.Inactive(file)" as "inactive_file": Host Gauge Bytes, meminfo("Inactive(file):"), NONE, "2.6";
+    /// Memory that reclaim may not touch: locked pages, ramfs.
+    UnevictableHost = 260, "meminfo.Unevictable" as "unevictable": Host Gauge Bytes, meminfo("Unevictable:"), NONE, "2.6";
+    /// Page cache being written.
+    WritebackHost = 261, "meminfo.Writeback" as "writeback": Host Gauge Bytes, meminfo("Writeback:"), NONE, "2.6";
+    /// Kernel memory that can be freed: reclaimable slab and what drivers count as reclaimable.
+    KReclaimable = 262, "meminfo.KReclaimable" as "kernel_reclaimable": Host Gauge Bytes, meminfo("KReclaimable:"), NONE, "4.20";
+    /// Kernel stacks of all tasks.
+    KernelStackHost = 263, "meminfo.KernelStack" as "kernel_stack": Host Gauge Bytes, meminfo("KernelStack:"), NONE, "2.6";
+    /// Page tables of virtual machines and IOMMU.
+    SecPageTablesHost = 264, "meminfo.SecPageTables" as "sec_page_tables": Host Gauge Bytes, meminfo("SecPageTables:"), NONE, "6.1";
+    /// vmalloc memory, stacks of tasks included where the kernel maps them.
+    VmallocUsed = 265, "meminfo.VmallocUsed" as "vmalloc": Host Gauge Bytes, meminfo("VmallocUsed:"), NONE, "5.3";
+    /// Per-CPU kernel data.
+    PercpuHost = 266, "meminfo.Percpu" as "percpu": Host Gauge Bytes, meminfo("Percpu:"), NONE, "4.19";
+    /// Memory set aside for huge pages of all sizes, used or not.
+    HugetlbHost = 267, "meminfo.Hugetlb" as "hugetlb": Host Gauge Bytes, meminfo("Hugetlb:"), NONE, "4.16";
+    /// Huge pages of the default size that nobody uses.
+    HugePagesFree = 268, "meminfo.HugePages_Free" as "huge_pages_free": Host Gauge Count, flat("/proc/meminfo", "HugePages_Free:"), NONE, "2.6";
+    /// The default size of a huge page.
+    HugePageSize = 269, "meminfo.Hugepagesize" as "huge_page_size": Host Gauge Bytes, meminfo("Hugepagesize:"), NONE, "2.6";
+    /// Memory held by compressed swap (zswap).
+    ZswapHost = 270, "meminfo.Zswap" as "zswap": Host Gauge Bytes, meminfo("Zswap:"), NONE, "5.19";
+    /// Memory that was swapped into zswap, at its full size.
+    ZswappedHost = 271, "meminfo.Zswapped" as "zswapped": Host Gauge Bytes, meminfo("Zswapped:"), NONE, "5.19";
+    /// Memory that a balloon driver gave back to the hypervisor; most drivers take it out of MemTotal too.
+    Balloon = 272, "meminfo.Balloon" as "balloon": Host Gauge Bytes, meminfo("Balloon:"), NONE, "6.16";
+    /// System memory in use by graphics drivers.
+    GpuActive = 273, "meminfo.GPUActive" as "gpu_active": Host Gauge Bytes, meminfo("GPUActive:"), NONE, "6.19";
+    /// System memory that graphics drivers keep to use again.
+    GpuReclaim = 274, "meminfo.GPUReclaim" as "gpu_reclaim": Host Gauge Bytes, meminfo("GPUReclaim:"), NONE, "6.19";
     /// Time in which some task waited for memory.
     HostPressureSome = 220, "pressure.memory.some.total" as "psi_some_us": Host Counter Micros, psi("/proc/pressure/memory", "some"), NONE, "4.20";
     /// Time in which all tasks that could run waited for memory.
@@ -444,6 +493,28 @@ fields! {
     VmAllocstallNormal = 240, "vmstat.allocstall_normal" as "allocstall_normal": Host Counter Count, vmstat("allocstall_normal"), NONE, "4.8";
     /// Times somebody wrote drop_caches to free the page cache.
     VmDropPagecache = 241, "vmstat.drop_pagecache" as "drop_pagecache": Host Counter Count, vmstat("drop_pagecache"), NONE, "3.15";
+    /// Times somebody wrote drop_caches to free dentries and inodes.
+    VmDropSlab = 242, "vmstat.drop_slab" as "drop_slab": Host Counter Count, vmstat("drop_slab"), NONE, "3.15";
+    /// Pages freed for memory.reclaim of any cgroup: the mark of WSL's autoMemoryReclaim.
+    VmPgstealProactive = 243, "vmstat.pgsteal_proactive" as "pgsteal_proactive": Host Counter Pages, vmstat("pgsteal_proactive"), NONE, "6.14";
+    /// Pages that hold compressed memory, of zram and zswap.
+    VmZspages = 244, "vmstat.nr_zspages" as "zspages": Host Gauge Pages, vmstat("nr_zspages"), NONE, "4.9";
+    /// Free pages in blocks of order 5 and larger (128 KiB where a page has 4 KiB).
+    FreeOrder5 = 245, "buddyinfo.order5" as "free_order5": Host Gauge Pages, other("/proc/buddyinfo", Key::Blocks(5)), NONE, "2.6";
+    /// Free pages in blocks of order 9 and larger (2 MiB where a page has 4 KiB): what page reporting gives back to the hypervisor.
+    FreeOrder9 = 246, "buddyinfo.order9" as "free_order9": Host Gauge Pages, other("/proc/buddyinfo", Key::Blocks(9)), NONE, "2.6";
+    /// Free pages in the lists of the CPUs, which MemFree does not count.
+    FreePerCpu = 247, "zoneinfo.count" as "free_per_cpu": Host Gauge Pages, other("/proc/zoneinfo", Key::Sum("count:")), NONE, "2.6";
+    /// Buffers of TCP sockets, as the kernel accounts them.
+    SocketsTcp = 248, "net.sockstat.TCP.mem" as "sockets_tcp": Host Gauge Pages, other("/proc/net/sockstat", Key::Pairs("TCP:", "mem")), NONE, "2.6";
+    /// Buffers of UDP sockets, as the kernel accounts them.
+    SocketsUdp = 249, "net.sockstat.UDP.mem" as "sockets_udp": Host Gauge Pages, other("/proc/net/sockstat", Key::Pairs("UDP:", "mem")), NONE, "2.6";
+    /// Removed cgroups that still hold memory, of cgroup v2.
+    DyingHost = 275, "cgroup.stat.nr_dying_descendants" as "dying_cgroups": Host Gauge Count, flat("cgroup.stat", "nr_dying_descendants"), NONE, "4.14";
+    /// cgroups with the memory controller, removed ones that still hold memory included.
+    MemoryCgroups = 276, "cgroups.memory" as "memory_cgroups": Host Gauge Count, other("/proc/cgroups", Key::Column("memory", 2)), NONE, "2.6";
+    /// Order of the smallest free blocks that page reporting gives back to the hypervisor.
+    ReportingOrder = 277, "page_reporting.parameters.page_reporting_order" as "page_reporting_order": Host Gauge Count, whole("/sys/module/page_reporting/parameters/page_reporting_order"), NONE, "5.14";
     /// CPU time of the recorder, all threads.
     AgentCpu = 250, "agent.cpu" as "agent_cpu_us": Host Counter Micros, OWN, NONE, "-";
     /// CPU time of the two sampling threads.
@@ -542,11 +613,19 @@ mod tests {
     fn a_name_says_its_file_and_key() {
         for field in &FIELDS {
             let Some(Source { file, key, .. }) = field.v2 else { continue };
-            let file = file.trim_start_matches("/proc/").replace('/', ".").replace("#reset", ".interval");
+            let file = file
+                .trim_start_matches("/proc/")
+                .trim_start_matches("/sys/module/")
+                .replace('/', ".")
+                .replace("#reset", ".interval");
             let want = match key {
                 Key::Whole => file,
                 Key::Flat(key) => format!("{file}.{}", key.trim_end_matches(':')),
                 Key::Nested(row, key) => format!("{file}.{row}.{key}"),
+                Key::Pairs(row, key) => format!("{file}.{}.{key}", row.trim_end_matches(':')),
+                Key::Column(row, _) => format!("{file}.{row}"),
+                Key::Sum(key) => format!("{file}.{}", key.trim_end_matches(':')),
+                Key::Blocks(order) => format!("{file}.order{order}"),
             };
             assert_eq!(field.name, want);
         }

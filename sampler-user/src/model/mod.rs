@@ -1,5 +1,6 @@
 //! The words of the program: fields, rows, events, evidence, names. No input or output but the clock.
 
+pub mod details;
 pub mod event;
 pub mod evidence;
 pub mod fields;

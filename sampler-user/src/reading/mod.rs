@@ -6,6 +6,7 @@ pub mod import;
 pub mod incident_id;
 pub mod incidents;
 pub mod kills;
+pub mod machine;
 pub mod names;
 pub mod summary;
 pub mod survey;

@@ -26,6 +26,8 @@ pub struct Config {
     pub fields: Vec<FieldId>,
     /// Whether the processes of growing cgroups are recorded.
     pub processes: bool,
+    /// Whether and how what holds memory is looked for by name: caches of the kernel, mounts of tmpfs, files.
+    pub details: Option<LookFor>,
     /// Whether the agent protects itself (see [`protect`](crate::record::protect)).
     pub protect: bool,
     /// Whether the kernel probe is used.
@@ -51,10 +53,28 @@ impl Config {
             max_cpu: None,
             fields: Vec::new(),
             processes: true,
+            details: Some(LookFor::default()),
             protect: true,
             probe: UseProbe::Auto,
             names: NameSources::default(),
         }
+    }
+}
+
+/// How what holds memory is looked for by name.
+#[derive(Clone, Debug)]
+pub struct LookFor {
+    /// Folders whose files are looked for in the page cache, beside those that processes have open.
+    pub walk: Vec<PathBuf>,
+    /// CPU time that the files may take in each look.
+    pub budget: Duration,
+    /// Files that are remembered at most.
+    pub most: usize,
+}
+
+impl Default for LookFor {
+    fn default() -> LookFor {
+        LookFor { walk: Vec::new(), budget: Duration::from_millis(4), most: 20_000 }
     }
 }
 

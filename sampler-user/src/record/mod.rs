@@ -15,6 +15,7 @@ pub mod burst;
 mod config;
 mod control;
 pub mod deaths;
+mod details;
 mod effect;
 mod error;
 pub mod fast;
@@ -33,6 +34,6 @@ pub mod slow;
 mod wake;
 mod worker;
 
-pub use self::config::{Config, NameSources, UseProbe};
+pub use self::config::{Config, LookFor, NameSources, UseProbe};
 pub use self::error::Error;
 pub use self::recorder::record;

@@ -29,6 +29,7 @@ use crate::model::time::{Anchor, mono_ns, process_cpu_ns};
 use crate::record::burst::BurstTrigger;
 use crate::record::config::Config;
 use crate::record::control::Control;
+use crate::record::details::Details;
 use crate::record::effect::Effect;
 use crate::record::error::{Error, kernel};
 use crate::record::fast::{Command, Fast, Outlet, ThreadState};
@@ -79,6 +80,7 @@ struct Recorder {
     tree: Tree,
     notices: Notices,
     naming: Naming,
+    details: Option<Details>,
     log: Option<Log>,
     probe: Option<Probe>,
     loading: Loading,
@@ -142,6 +144,12 @@ impl Recorder {
             slow: slow.map_err(kernel("start a thread"))?,
             relay: relay.map_err(kernel("start a thread"))?,
             shared,
+            details: config
+                .details
+                .as_ref()
+                .map(|look| Details::begin(look, config.layout.clone(), messages.clone()))
+                .transpose()
+                .map_err(kernel("start a thread"))?,
             naming: Naming::begin(&config.names, messages.clone()).map_err(kernel("start a thread"))?,
             messages,
             numbers,
@@ -392,6 +400,9 @@ impl Recorder {
         let (probe, host_kills) = (self.probe_counts(), host_kills());
         self.on(Wake::Stop { probe, host_kills });
         self.naming.end();
+        if let Some(details) = &mut self.details {
+            details.end();
+        }
         self.shared.stop.store(true, Ordering::Relaxed);
         self.fast.join();
         self.slow.join();

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use rtrb::{Consumer, Producer};
 
-use crate::kernel::cgroupfs::handle::{BUFFER, Handle};
+use crate::kernel::cgroupfs::handle::{HOST_BUFFER, Handle};
 use crate::kernel::cgroupfs::layout::Layout;
 use crate::kernel::cgroupfs::plan::Plan;
 use crate::kernel::processes;
@@ -98,9 +98,9 @@ impl Slow {
         let interval_ns = parts.interval.as_nanos() as u64;
         Slow {
             sampler,
-            host: Handle::host(&host_plan),
+            host: Handle::host(&host_plan, &parts.layout),
             host_plan,
-            buffer: vec![0; BUFFER].into(),
+            buffer: vec![0; HOST_BUFFER].into(),
             row: Row::new(HOST),
             pass: PassBuilder::with_capacity(1024),
             shared: parts.outlet.shared.clone(),
@@ -300,5 +300,5 @@ fn own_rss(buffer: &mut [u8]) -> Option<u64> {
     let fd = open("/proc/self/statm", OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty()).ok()?;
     let length = rustix::io::read(&fd, &mut *buffer).ok()?;
     let resident = buffer[..length].split(|&b| b == b' ').nth(1)?;
-    crate::kernel::cgroupfs::parse::number(resident).map(|pages| pages * rustix::param::page_size() as u64)
+    crate::kernel::cgroupfs::number::number(resident).map(|pages| pages * rustix::param::page_size() as u64)
 }

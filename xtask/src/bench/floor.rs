@@ -28,7 +28,7 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
         args.cgroups.iter().map(|path| Handle::cgroup(&plan, &layout, path)).collect::<Vec<_>>()
     };
     let (fast, mut slow) = (open(PassKind::Fast), open(PassKind::Slow));
-    slow.push(Handle::host(&Plan::host()));
+    slow.push(Handle::host(&Plan::host(), &layout));
     let seconds = Duration::from_secs(args.seconds);
     let interval = Duration::from_millis(args.interval_ms);
     thread::scope(|scope| {

@@ -97,7 +97,7 @@ fn judge(before: &Life, now: &Life, rows_before: &mut u64) -> Result<f64, String
 /// One life: from power on until `moment` after the recording runs, or to its own end when it only looks back. Whether the
 /// kernel came up, and what was printed.
 fn live(vmlinuz: &Path, initrd: &Path, disk: &Path, log: &Path, moment: Duration) -> anyhow::Result<(bool, Life)> {
-    let mut vm = super::qemu(MEMORY, vmlinuz, initrd, disk)
+    let mut vm = super::qemu(MEMORY, vmlinuz, initrd, disk, "")
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .stderr(File::create(log.with_extension("err"))?)

@@ -35,7 +35,13 @@ fn build(home: &Path, package: &str, program: &str) -> anyhow::Result<PathBuf> {
 }
 
 /// Packs busybox, sampler and PID 1 into an initramfs; the tasks too, for a scenario that needs them.
-pub fn pack(home: &Path, sampler: &Path, hierarchy: &str, scenarios: &[&str]) -> anyhow::Result<PathBuf> {
+pub fn pack(
+    home: &Path,
+    sampler: &Path,
+    hierarchy: &str,
+    scenarios: &[&str],
+    profile: &str,
+) -> anyhow::Result<PathBuf> {
     let root = home.join("root");
     let _ = fs::remove_dir_all(&root);
     for folder in ["bin", "proc", "sys", "dev", "tmp", "etc"] {
@@ -51,7 +57,8 @@ pub fn pack(home: &Path, sampler: &Path, hierarchy: &str, scenarios: &[&str]) ->
     }
     let busybox = ["/usr/bin/busybox", "/bin/busybox"].iter().map(Path::new).find(|path| path.exists());
     copy(busybox.context("no busybox")?, "busybox")?;
-    let head = format!("#!/bin/busybox sh\nHIERARCHY={hierarchy}\nSCENARIOS='{}'\n", scenarios.join(" "));
+    let head =
+        format!("#!/bin/busybox sh\nHIERARCHY={hierarchy}\nPROFILE={profile}\nSCENARIOS='{}'\n", scenarios.join(" "));
     fs::write(root.join("init"), head + include_str!("stories.sh") + include_str!("init.sh"))?;
     fs::set_permissions(root.join("init"), fs::Permissions::from_mode(0o755))?;
     let initrd = home.join("initrd.cpio.gz");

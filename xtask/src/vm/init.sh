@@ -19,6 +19,16 @@ else
     CG=/sys/fs/cgroup/memory
 fi
 
+# As WSL ships: the kernel's log for root alone, and everything below the cgroup of a distribution beside that of another one.
+if [ "$PROFILE" = wsl ]; then
+    echo 1 > /proc/sys/kernel/dmesg_restrict
+    for d in wsl-user wsl-user/distro-412 wsl-user/distro-412/non-systemd wsl-user/distro-9 wsl-user/distro-9/systemd; do
+        mkdir $CG/$d; echo "+memory +pids +cpu" > $CG/$d/cgroup.subtree_control
+    done
+    UP=/wsl-user/distro-412/non-systemd; CG=$CG$UP
+    case $(cat /proc/cmdline) in *psi=0*) [ -e /proc/pressure ] && echo "PSI is there in spite of psi=0";; esac
+fi
+
 say() { echo "VERDICT $1 $2"; }
 # record NAME [ARGS]: records to /tmp/NAME until `recorded`. Begins once the agent has said what became of the probe, which takes
 # long under emulation; PROBE is 1 where it sees kills.
@@ -53,7 +63,7 @@ memcg_kill() {
     record a --interval 10ms
     put a sampler demo --leak 64
     sleep 4; recorded
-    check memcg_kill '[ $RC = 0 ]' '[ $(kills) = 1 ]' 'has \"constraint\":\"memcg\"' 'has \"victim_cgroup\":\"/a\"' 'has \"limit_cgroup\":\"/a\"' \
+    check memcg_kill '[ $RC = 0 ]' '[ $(kills) = 1 ]' 'has \"constraint\":\"memcg\"' 'has \"victim_cgroup\":\"$UP/a\"' 'has \"limit_cgroup\":\"$UP/a\"' \
         'witnesses | grep -q kmsg' 'witnesses | grep -q memory.events' 'seen_by_probe'
     rmdir $CG/a
 }
@@ -90,7 +100,7 @@ global_kill() {
     put big sampler demo --leak 2000
     echo 0 > /proc/self/oom_score_adj
     sleep 4; recorded
-    check global_kill '[ $RC = 0 ]' '[ $(kills) -ge 1 ]' 'has \"constraint\":\"none\"' 'has \"victim_cgroup\":\"/big\"' 'seen_by_probe'
+    check global_kill '[ $RC = 0 ]' '[ $(kills) -ge 1 ]' 'has \"constraint\":\"none\"' 'has \"victim_cgroup\":\"$UP/big\"' 'seen_by_probe'
     rmdir $CG/big
 }
 run_137() {
@@ -101,7 +111,7 @@ run_137() {
 }
 high_throttle() {
     mkdir $CG/h; echo 16M > $CG/h/memory.high
-    record h --interval 20ms --cgroup /h
+    record h --interval 20ms --cgroup $UP/h
     put h timeout 8 sampler demo --leak 40
     recorded
     sampler export /tmp/h --fields events_high 2>/dev/null | cut -d, -f5 | sort -n | tail -1 > /tmp/high
@@ -123,11 +133,11 @@ demo() {
 probe_and_files() {
     [ -z "$NOV1" ] || { say probe_and_files "skip this kernel has no cgroup v1 $NOV1 controller"; return; }
     mkdir $CG/p; [ "$HIERARCHY" = v2 ] && echo 40M > $CG/p/memory.max || echo 40M > $CG/p/memory.limit_in_bytes
-    record with --interval 100ms --slow-interval 1s --cgroup /p
+    record with --interval 100ms --slow-interval 1s --cgroup $UP/p
     grep -q 'does without.*one system call\|no kernel probe' /tmp/with.err && { kill $AGENT; wait $AGENT; rmdir $CG/p; say probe_and_files "skip no walk: $(grep -o 'one system call ([^)]*\|no kernel probe.*' /tmp/with.err | head -1 | cut -c1-120)"; return; }
     WITH=$AGENT
     grep -q 'probe is in place' /tmp/with.err || { kill $AGENT; wait $AGENT; rmdir $CG/p; say probe_and_files "fail the probe did not come within 30 s: $(tail -1 /tmp/with.err)"; return; }
-    record without --interval 100ms --slow-interval 1s --cgroup /p --probe off
+    record without --interval 100ms --slow-interval 1s --cgroup $UP/p --probe off
     put p sh -c 'i=0; while [ $i -lt 12 ]; do dd if=/dev/zero of=/dev/null bs=$((i*2+4))M count=1; usleep 300000; i=$((i+1)); done; sleep 4' 2>/dev/null
     kill -TERM $AGENT $WITH; wait $AGENT $WITH; RC=$?; n=with; echo "{}" > /tmp/with.json
     for a in with without; do sampler export /tmp/$a > /tmp/$a.csv; head -1 /tmp/$a.csv > /tmp/$a.head; done
@@ -141,7 +151,7 @@ probe_and_files() {
         case $f in pg*|*fault*|thp*|*activate*|*restore*) SLACK=$((${b:-0} / 20 + 64));; *) SLACK=524288;; esac
         awk -v a="$a" -v b="$b" -v slack=$SLACK 'BEGIN { d = a - b; if (d < 0) d = -d; exit !(a == b || a != "" && b != "" && d <= slack) }' && SAME=$((SAME+1)) || BAD="$BAD $f:$a/$b"
     done
-    check probe_and_files 'cmp -s /tmp/with.head /tmp/without.head' '[ -z "$BAD" ] || { say bad "$BAD"; false; }' '[ $SAME -gt 10 ]' 'echo "$SAME columns" >&2' 'grep -q ^/p, /tmp/with.csv || grep -q /p /tmp/with.csv' '[ "$(last with peak)" -gt 20000000 ]'
+    check probe_and_files 'cmp -s /tmp/with.head /tmp/without.head' '[ -z "$BAD" ] || { say bad "$BAD"; false; }' '[ $SAME -gt 10 ]' 'echo "$SAME columns" >&2' 'grep -q $UP/p, /tmp/with.csv' '[ "$(last with peak)" -gt 20000000 ]'
     rmdir $CG/p
 }
 # Kills in a row, by a limit, by group and of the whole machine: as many as the kernel counts, none twice. The kernel counts the
@@ -162,7 +172,7 @@ many_kills() {
     rmdir $CG/m $CG/g $CG/big
 }
 # guarded NAME [ARGS]: guards /g with a budget of 64 MiB until `unguarded`; RC is then its end, and NAME.jsonl holds its events.
-guarded() { n=$1; shift; sampler guard --budget 64M --cgroup /g --probe off --out /tmp/$n "$@" 2>/tmp/$n.err & AGENT=$!; sleep 4; }
+guarded() { n=$1; shift; sampler guard --budget 64M --cgroup $UP/g --probe off --out /tmp/$n "$@" 2>/tmp/$n.err & AGENT=$!; sleep 4; }
 unguarded() { kill -TERM $AGENT; wait $AGENT; RC=$?; sampler export /tmp/$n --table events --format jsonl 2>>/tmp/$n.err | grep '"kind":"guard"' > /tmp/$n.jsonl; echo "{}" > /tmp/$n.json; }
 acts() { grep -c "\"action\":\"$1\"" /tmp/$n.jsonl; }
 # Raises lead from the first limit to the last without a gap.
@@ -198,7 +208,7 @@ hybrid_kill() {
     record a --interval 10ms
     put a sampler demo --leak 64
     sleep 4; recorded
-    check hybrid_kill '[ $RC = 0 ]' '[ $(kills) = 1 ]' 'has \"constraint\":\"memcg\"' 'has \"victim_cgroup\":\"/a\"' 'witnesses | grep -q memory.events' 'has \"hierarchy\":\"hybrid\"' 'seen_by_probe'
+    check hybrid_kill '[ $RC = 0 ]' '[ $(kills) = 1 ]' 'has \"constraint\":\"memcg\"' 'has \"victim_cgroup\":\"$UP/a\"' 'witnesses | grep -q memory.events' 'has \"hierarchy\":\"hybrid\"' 'seen_by_probe'
     rmdir $CG/a
 }
 
@@ -246,6 +256,41 @@ crash() {
     while :; do echo "BEAT $(cut -d' ' -f1 /proc/uptime)"; usleep 100000; done
 }
 
+# Where all of the memory is, at every second: processes, page cache, tmpfs, dentries, huge pages, and 500 cgroups that were removed.
+machine() {
+    [ -z "$NOV1" ] || { say machine "skip this kernel has no cgroup v1 $NOV1 controller"; return; }
+    mkdir -p /mnt; mount -t ext4 /dev/nvme0n1 /mnt 2>/tmp/mount.err || { say machine "fail no disk: $(head -1 /tmp/mount.err)"; return; }
+    mkdir $CG/m $CG/f $CG/gone; [ "$HIERARCHY" = v2 ] && echo "+memory" > $CG/gone/cgroup.subtree_control
+    record m --interval 200ms --probe off
+    put m sampler demo --base 20 --leak 80 --step 50 --hold 1000 & HELD=$!
+    put f sh -c 'head -c 60000000 /dev/zero > /mnt/cache; head -c 40000000 /dev/zero > /tmp/shm'
+    echo 20 > /proc/sys/vm/nr_hugepages
+    awk 'BEGIN { for (i = 0; i < 250000; i++) getline line < ("/mnt/no-such-file-" i) }' &
+    i=0; while [ $i -lt 500 ]; do mkdir $CG/gone/$i; sh -c "echo 0 > $CG/gone/$i/cgroup.procs; echo x > /mnt/gone$i"; rmdir $CG/gone/$i; i=$((i+1)); done
+    wait $!; sleep 3
+    sampler machine --all > /tmp/m.live 2>&1; LIVE=$?
+    kill $HELD; sleep 2; recorded
+    cat /tmp/m.live; sampler machine /tmp/m --all --at -4s
+    sampler machine /tmp/m --json | tr -d ' \n' > /tmp/m.doc
+    number() { sed -n "s/.*\"$1\":\([0-9.e-]*\).*/\1/p" /tmp/m.doc; }
+    size() { sed -n "s/.*\"kind\":\"$1\",\"bytes\":\([0-9]*\).*/\1/p" /tmp/m.doc; }
+    SAYS="at most $(number error) of the total not explained in $(number accounts) accounts, $(number removed) removed cgroups hold at most $(number removed_at_most)"
+    for w in '[ $RC = 0 ]' '[ $LIVE = 0 ]' '[ $(number accounts) -ge 20 ]' 'awk -v e=$(number error) "BEGIN { exit !(e <= 0.02) }"' '[ $(size huge_pages_free) = 41943040 ]' \
+        '[ $(size shared_memory) -gt 40000000 ]' '[ $(size slab_reclaimable) -gt 30000000 ]' 'grep -q "dentry [0-9]" /tmp/m.live' 'grep -q "/tmp [0-9]" /tmp/m.live'; do
+        eval "$w" || { say machine "fail $w: $SAYS [$(head -c 300 /tmp/m.err | tr '\n' ' ')]"; SAYS=; break; }
+    done
+    [ -z "$SAYS" ] || say machine "ok $SAYS"
+    echo 0 > /proc/sys/vm/nr_hugepages; rm /tmp/shm /mnt/cache /mnt/gone*; umount /mnt; rmdir $CG/m $CG/f $CG/gone
+}
+# Never ends: memory does, and the machine is killed from outside. What is left is printed, so that the moment is known.
+last_words() {
+    dmesg -n 4; mkdir $CG/hog $CG/rest
+    put rest sampler demo --base 30 --leak 1 --hold 10000 &
+    sampler record --out /tmp/lw --interval 100ms --probe off --last-words 2>/tmp/lw.err & sleep 4
+    kill -0 $! || echo "FAILED record: $(tr '\n' ' ' < /tmp/lw.err)"
+    put hog sampler demo --leak 4000 --step 400 &
+    while :; do echo "LEFT $(sed -n 's/^MemAvailable: *\([0-9]*\).*/\1/p' /proc/meminfo)"; usleep 100000; done
+}
 wsl_user() {
     # The tree of WSL 2.9.8 and later: a limit on all distros together, containers far below, none of their own.
     W=$CG/wsl-user; H=0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef
@@ -256,14 +301,14 @@ wsl_user() {
     mkdir $CG/$D/$H; sleep 1
     put $D/$H sampler demo --leak 64
     sleep 4; recorded
-    check wsl_user '[ $RC = 0 ]' '[ $(kills) = 1 ]' 'has \"constraint\":\"memcg\"' 'has \"limit_cgroup\":\"/wsl-user\"' 'has \"victim_cgroup\":\"/$D/$H\"' \
+    check wsl_user '[ $RC = 0 ]' '[ $(kills) = 1 ]' 'has \"constraint\":\"memcg\"' 'has \"limit_cgroup\":\"$UP/wsl-user\"' 'has \"victim_cgroup\":\"$UP/$D/$H\"' \
         'witnesses | grep -q kmsg' 'witnesses | grep -q memory.events'
     rmdir $CG/$D/$H
 }
 peak_interval() {
     mkdir $CG/p
     ( exec 3<>$CG/p/memory.peak && echo reset >&3 ) 2>/dev/null || { say peak_interval "skip this kernel cannot reset memory.peak (6.12 and later can)"; rmdir $CG/p; return; }
-    record p --interval 1s --slow-interval 1s --cgroup /p
+    record p --interval 1s --slow-interval 1s --cgroup $UP/p
     # 30 MB for a moment, between two samples.
     put p sh -c 'head -c 30000000 /dev/zero | tail > /dev/null; sleep 6'
     recorded
@@ -290,8 +335,8 @@ truth() { t=$1; shift; for w in "$@"; do eval "$w" && HELD=$((HELD+1)) || BAD="$
 # incidents PATTERN...: pages of the recording, a line each, that match each pattern.
 incidents() { cp /tmp/pages /tmp/found; for p in "$@"; do grep -e "$p" /tmp/found > /tmp/found2; mv /tmp/found2 /tmp/found; done; cat /tmp/found; }
 many() { incidents "$@" | wc -l; }
-of_limit() { echo "\"limit\": { \"owner\": \"$1\", \"cgroup\": \"$2\""; }
-of_death() { echo "\"death\": { \"time_us\": [0-9]*, \"cgroup\": \"$1\""; }
+of_limit() { echo "\"limit\": { \"owner\": \"$1\", \"cgroup\": \"$UP$2\""; }
+of_death() { echo "\"death\": { \"time_us\": [0-9]*, \"cgroup\": \"$UP$1\""; }
 oom_kills() { sed -n 's/^oom_kill //p' $CG/$1/memory.events.local; }
 limited() { mkdir -p $CG/$1; echo $2 > $CG/$1/memory.max; echo 0 > $CG/$1/memory.swap.max; }
 field() {

@@ -4,6 +4,7 @@
 mod crash;
 mod image;
 mod kernel;
+mod last_words;
 pub mod service;
 pub mod stories;
 
@@ -28,11 +29,18 @@ pub struct Args {
     /// Instead of the scenarios: kill a recording VM this many times at random moments and look at what is left.
     #[arg(long, value_name = "TIMES")]
     crash: Option<u32>,
-    /// Seed of the moments of --crash.
-    #[arg(long, requires = "crash")]
+    /// Instead of the scenarios: let this many VMs run out of memory, kill them, and look for the recorder's last words on their consoles.
+    #[arg(long, value_name = "TIMES", conflicts_with = "crash")]
+    last_words: Option<u32>,
+    /// Seed of the moments of --crash and --last-words.
+    #[arg(long)]
     seed: Option<u64>,
+    /// Like a machine of this kind: `wsl` has the kernel's log for root alone, all cgroups below a distribution's, and runs twice, without PSI
+    /// and with it. With it the scenarios of cgroup v2 alone.
+    #[arg(long, value_parser = ["wsl"])]
+    profile: Option<String>,
     /// Instead of the scenarios: take the kernel's log of several kills and the files of a cgroup to data/kernel/KERNEL.
-    #[arg(long, conflicts_with = "crash")]
+    #[arg(long, conflicts_with_all = ["crash", "last_words"])]
     collect: bool,
     /// List the scenarios.
     #[arg(long)]
@@ -40,7 +48,7 @@ pub struct Args {
 }
 
 /// Name, hierarchy. The bodies are functions of `vm/init.sh`.
-const SCENARIOS: [(&str, &str); 21] = [
+const SCENARIOS: [(&str, &str); 23] = [
     ("doctor", "v2"),
     ("memcg_kill", "v2"),
     ("oom_group", "v2"),
@@ -53,6 +61,7 @@ const SCENARIOS: [(&str, &str); 21] = [
     ("wsl_user", "v2"),
     ("peak_interval", "v2"),
     ("guard_reclaim", "v2"),
+    ("machine", "v2"),
     // Leaves the disk unwritable: after all that need it.
     ("readonly_disk", "v2"),
     ("probe_and_files", "v2"),
@@ -61,6 +70,7 @@ const SCENARIOS: [(&str, &str); 21] = [
     ("field", "v2"),
     ("guard", "v2"),
     ("hybrid_kill", "hybrid"),
+    ("machine", "hybrid"),
     ("guard", "hybrid"),
     ("probe_and_files", "hybrid"),
 ];
@@ -93,11 +103,20 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
     for name in &kernels {
         let vmlinuz = kernel::fetch(&home, name).with_context(|| format!("get kernel {name}"))?;
         if let Some(times) = args.crash {
-            let initrd = image::pack(&home, &sampler, "v2", &["crash"])?;
+            let initrd = image::pack(&home, &sampler, "v2", &["crash"], "")?;
             crash::run(&home, &vmlinuz, &initrd, name, times, args.seed)?;
             continue;
         }
-        for hierarchy in ["v2", "hybrid"] {
+        if let Some(times) = args.last_words {
+            let initrd = image::pack(&home, &sampler, "v2", &["last_words"], "")?;
+            last_words::run(&home, &vmlinuz, &initrd, name, times, args.seed)?;
+            continue;
+        }
+        let machines: &[(&str, &str, &str)] = match args.profile.as_deref() {
+            Some(_) => &[("v2", "wsl", "psi=0"), ("v2", "wsl", "psi=1")],
+            None => &[("v2", "", ""), ("hybrid", "", "")],
+        };
+        for (hierarchy, profile, boot_options) in machines.iter().copied() {
             if args.collect {
                 collect(&home, &vmlinuz, &sampler, name, hierarchy)?;
                 continue;
@@ -114,10 +133,11 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
                 continue;
             }
             let begun = Instant::now();
-            let initrd = image::pack(&home, &sampler, hierarchy, &wanted)?;
-            let log = home.join(format!("{name}-{hierarchy}.log"));
+            let initrd = image::pack(&home, &sampler, hierarchy, &wanted, profile)?;
+            let machine = if profile.is_empty() { hierarchy.to_owned() } else { format!("{profile} {boot_options}") };
+            let log = home.join(format!("{name}-{}.log", machine.replace(' ', "-")));
             let disk = image::disk(&home, "scenarios")?;
-            let verdicts = until_up(name, &log, || boot(MEMORY, &vmlinuz, &initrd, &disk, &log))?;
+            let verdicts = until_up(name, &log, || boot(MEMORY, &vmlinuz, &initrd, &disk, boot_options, &log))?;
             for scenario in wanted {
                 let verdict = verdicts.get(scenario).map_or("fail no verdict", String::as_str);
                 match verdict.split(' ').next() {
@@ -125,12 +145,12 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
                     Some("skip") => skipped += 1,
                     _ => failed += 1,
                 }
-                println!("{name:<5} {hierarchy:<7} {scenario:<14} {verdict}");
+                println!("{name:<5} {machine:<7} {scenario:<14} {verdict}");
             }
-            println!("{name:<5} {hierarchy:<7} took {} s, console in {}", begun.elapsed().as_secs(), log.display());
+            println!("{name:<5} {machine:<7} took {} s, console in {}", begun.elapsed().as_secs(), log.display());
         }
     }
-    if args.crash.is_some() || args.collect {
+    if args.crash.is_some() || args.last_words.is_some() || args.collect {
         return Ok(());
     }
     println!("{passed} passed, {skipped} skipped, {failed} failed");
@@ -142,10 +162,10 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
 
 /// Real input for the parsers' tests.
 fn collect(home: &Path, vmlinuz: &Path, sampler: &Path, name: &str, hierarchy: &str) -> anyhow::Result<()> {
-    let initrd = image::pack(home, sampler, hierarchy, &["collect"])?;
+    let initrd = image::pack(home, sampler, hierarchy, &["collect"], "")?;
     let disk = image::disk(home, "collect")?;
     let log = home.join(format!("{name}-collect.log"));
-    until_up(name, &log, || boot(MEMORY, vmlinuz, &initrd, &disk, &log))?;
+    until_up(name, &log, || boot(MEMORY, vmlinuz, &initrd, &disk, "", &log))?;
     let to = sh::root().join(format!("data/kernel/{name}-{hierarchy}"));
     let _ = fs::remove_dir_all(&to);
     fs::create_dir_all(&to)?;
@@ -159,14 +179,14 @@ fn collect(home: &Path, vmlinuz: &Path, sampler: &Path, name: &str, hierarchy: &
 const MEMORY: u32 = 768;
 
 /// The machine: emulated, two processors, so many MiB, a disk, the console on its standard output.
-fn qemu(memory: u32, vmlinuz: &Path, initrd: &Path, disk: &Path) -> Command {
+fn qemu(memory: u32, vmlinuz: &Path, initrd: &Path, disk: &Path, boot_options: &str) -> Command {
     let mut qemu = Command::new("qemu-system-x86_64");
     qemu.args(["-accel", "tcg,thread=multi", "-cpu", "max", "-smp", "2", "-nographic", "-no-reboot"]);
     qemu.arg("-m").arg(memory.to_string());
     qemu.arg("-kernel").arg(vmlinuz).arg("-initrd").arg(initrd);
     qemu.arg("-drive").arg(format!("file={},format=raw,if=none,id=disk", disk.display()));
     qemu.args(["-device", "nvme,serial=sampler,drive=disk"]);
-    qemu.args(["-append", "console=ttyS0 quiet panic=-1 loglevel=1"]);
+    qemu.arg("-append").arg(format!("console=ttyS0 quiet panic=-1 loglevel=1 {boot_options}"));
     qemu
 }
 
@@ -189,10 +209,11 @@ fn boot(
     vmlinuz: &Path,
     initrd: &Path,
     disk: &Path,
+    boot_options: &str,
     log: &Path,
 ) -> anyhow::Result<(bool, BTreeMap<String, String>)> {
     let out = File::create(log).with_context(|| format!("create {}", log.display()))?;
-    let mut vm = qemu(memory, vmlinuz, initrd, disk)
+    let mut vm = qemu(memory, vmlinuz, initrd, disk, boot_options)
         .stdin(Stdio::null())
         .stdout(out.try_clone()?)
         .stderr(out)

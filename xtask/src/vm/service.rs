@@ -38,7 +38,7 @@ pub fn run() -> anyhow::Result<()> {
     sh::run(Command::new("sh").args(["-c", pack]).arg(&initrd).current_dir(&root))?;
     let disk = image::disk(&home, "service")?;
     let log = home.join("service.log");
-    let verdicts = until_up("6.1", &log, || boot(MEMORY, &vmlinuz, &initrd, &disk, &log))?;
+    let verdicts = until_up("6.1", &log, || boot(MEMORY, &vmlinuz, &initrd, &disk, "", &log))?;
     let mut failed = 0;
     for name in VERDICTS {
         let verdict = verdicts.get(name).map_or("fail no verdict", String::as_str);

@@ -29,7 +29,7 @@ use sampler::ui::text::page::{Style, page, paths};
 use serde::Serialize;
 
 use crate::cli::incident_list::{FORMAT, Item, Listed, folded};
-use crate::cli::kernel_log::words::{all_clear, mentions, programs, without_victim};
+use crate::cli::kernel_log::words::{all_clear, others};
 use crate::cli::output;
 
 pub use source::is_log;
@@ -86,6 +86,9 @@ struct Document<'a> {
     userspace: Vec<words::ByProgram<'a>>,
     /// What programs say of OOM kills without the kernel's words.
     mentions: Vec<words::Mention<'a>>,
+    /// What a recorder said before the end.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    last_words: Vec<words::Mention<'a>>,
     log: words::Read<'a>,
     problems: Vec<sampler::model::recording::Problem>,
 }
@@ -141,6 +144,7 @@ pub fn run(args: &Wanted<'_>, path: &Path) -> anyhow::Result<ExitCode> {
             no_victim: log.log.no_victim.iter().map(words::Ended::of).collect(),
             userspace: log.log.by_program.iter().map(words::ByProgram::of).collect(),
             mentions: log.log.mentions.iter().map(words::Mention::of).collect(),
+            last_words: log.log.last_words.iter().map(words::Mention::of).collect(),
             log: words::Read::of(&log.source, &log.log.coverage),
             problems: log.problems(),
         };
@@ -306,7 +310,7 @@ impl<'a> Log<'a> {
             if items.is_empty() {
                 text = all_clear(&self.source, self.log) + "\n";
             }
-            text + &without_victim(self.log) + &programs(self.log) + &mentions(self.log)
+            text + &others(self.log)
         };
         output::print(&text)?;
         Ok(ExitCode::SUCCESS)
@@ -373,7 +377,7 @@ impl<'a> Log<'a> {
         if incidents.is_empty() {
             pages.push(all_clear(&self.source, self.log) + "\n");
         }
-        let others = without_victim(self.log) + &programs(self.log) + &mentions(self.log);
+        let others = others(self.log);
         if !others.is_empty() {
             pages.push(others);
         }
@@ -390,7 +394,7 @@ impl<'a> Log<'a> {
         if incidents.is_empty() {
             bail!("no page to write: {}", all_clear(&self.source, self.log));
         }
-        let others = without_victim(self.log) + &programs(self.log) + &mentions(self.log);
+        let others = others(self.log);
         let mut notes: Vec<String> = others.lines().map(str::to_owned).collect();
         notes.extend(words::problems(self.log));
         notes.push(words::covered(&self.source, self.log));

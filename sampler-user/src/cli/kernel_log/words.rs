@@ -151,7 +151,7 @@ fn some(title: &str, all: impl ExactSizeIterator<Item = (Option<String>, String)
 }
 
 /// Reports that killed nobody, or do not say whom.
-pub fn without_victim(log: &TextLog) -> String {
+fn without_victim(log: &TextLog) -> String {
     let all = log.no_victim.iter().map(Ended::of).map(|ended| (ended.time, ended.what));
     some("Reports of the kernel without a victim", all)
 }
@@ -160,7 +160,7 @@ pub fn without_victim(log: &TextLog) -> String {
 pub const KUBELET: &str = "reported by the kubelet alone (SystemOOM): it says so of each kill in whose report it finds no cgroup with a limit. Most\nlikely the node ran out of memory; but a report that is in pieces, or of a kernel that the kubelet is too old for, looks the same.\n`journalctl -k` or `dmesg -T` on the node has the report.\n";
 
 /// Kills by programs.
-pub fn programs(log: &TextLog) -> String {
+fn programs(log: &TextLog) -> String {
     let all = log.by_program.iter().map(ByProgram::of).map(|one| {
         let process = one.comm.map(|comm| format!("`{}`", printable(comm)));
         let process = match (process, one.pid) {
@@ -175,13 +175,24 @@ pub fn programs(log: &TextLog) -> String {
     some("Killed by programs, not by the kernel's OOM killer", all)
 }
 
+/// What a recorder said before the end.
+fn last_words(log: &TextLog) -> String {
+    let all = log.last_words.iter().map(|one| (time(Some(&one.when)), printable(&one.text)));
+    some("Last words of the recorder", all)
+}
+
 /// What programs say of OOM kills, where nothing better is known.
-pub fn mentions(log: &TextLog) -> String {
+fn mentions(log: &TextLog) -> String {
     if !log.kills.is_empty() || !log.by_program.is_empty() {
         return String::new();
     }
     let all = log.mentions.iter().map(|one| (time(Some(&one.when)), printable(&one.text)));
     some("Programs report OOM kills; the kernel's own lines are not in this log (journalctl -k, dmesg)", all)
+}
+
+/// What there is beside the kernel's kills.
+pub fn others(log: &TextLog) -> String {
+    without_victim(log) + &programs(log) + &mentions(log) + &last_words(log)
 }
 
 /// What keeps the log from being whole.

@@ -100,6 +100,7 @@ pub fn caged(args: &Args, out: &Path) -> anyhow::Result<Ending> {
         on_oom: None,
         live: sampler::agent::live_tasks::LiveOptions { no_alerts: true, ..Default::default() },
         verbose: false,
+        last_words: None,
         guard: None,
     };
     let doors = cage.as_ref().map(|cage| cage.doors(&layout)).unwrap_or_default();

@@ -11,8 +11,10 @@ use crate::kernel::cgroupfs::layout::Layout;
 use crate::kernel::cgroupfs::plan::Plan;
 use crate::model::sample::{Mask, Row};
 
-/// Kernel files are one page; memory.stat and vmstat may take more of it with every release.
+/// Files of a cgroup are one page; memory.stat may take more of it with every release.
 pub const BUFFER: usize = 16 << 10;
+/// zoneinfo of the host has some 60 bytes for each CPU in each of its zones.
+pub const HOST_BUFFER: usize = 64 << 10;
 
 /// What became of a reading.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,6 +29,8 @@ pub enum Outcome {
 #[derive(Debug)]
 pub struct Handle {
     fds: Vec<Option<OwnedFd>>,
+    /// Whether a file may be longer than what the kernel gives at once.
+    long: bool,
 }
 
 impl Handle {
@@ -36,12 +40,16 @@ impl Handle {
             let folder = layout.folder(cgroup, file.source)?;
             if file.resets() { open_reset(&folder.join(file.name())) } else { open_read(&folder.join(file.name())) }
         });
-        Handle { fds: fds.collect() }
+        Handle { fds: fds.collect(), long: false }
     }
 
-    /// Opens the host's files.
-    pub fn host(plan: &Plan) -> Handle {
-        Handle { fds: plan.files.iter().map(|file| open_read(Path::new(file.source))).collect() }
+    /// Opens the host's files, those of the root cgroup among them.
+    pub fn host(plan: &Plan, layout: &Layout) -> Handle {
+        let path = |file: &str| match file.starts_with('/') {
+            true => Some(Path::new(file).to_owned()),
+            false => Some(layout.folder("/", file)?.join(file)),
+        };
+        Handle { fds: plan.files.iter().map(|file| open_read(&path(file.source)?)).collect(), long: true }
     }
 
     /// The descriptors that are open, to poll them.
@@ -67,7 +75,7 @@ impl Handle {
         open.flat_map(|(_, file)| file.parser.slots()).fold(0, |mask, slot| mask | 1 << slot)
     }
 
-    /// Reads every file once into the row. One system call a file, two where the file is reset.
+    /// Reads every file once into the row. One system call a file, two where the file is reset or may be long.
     #[inline]
     pub fn read(&mut self, plan: &mut Plan, buffer: &mut [u8], row: &mut Row) -> Outcome {
         self.read_files(plan, buffer, row, false)
@@ -86,7 +94,8 @@ impl Handle {
             if rest && file.covered {
                 continue;
             }
-            match pread(&*fd, &mut *buffer, 0) {
+            let read = if self.long { pread_long(fd, buffer) } else { pread(&*fd, &mut *buffer, 0) };
+            match read {
                 Ok(length) => file.parser.parse(&buffer[..length], row),
                 Err(Errno::NODEV) => return Outcome::Gone,
                 // Not supported after all (PSI switched off), or refused: absent from now on.
@@ -100,6 +109,19 @@ impl Handle {
             }
         }
         Outcome::Read
+    }
+}
+
+/// Reads a file to its end: of one with many lines (vmstat, zoneinfo) the kernel gives a page at a time. What the buffer cannot hold is
+/// an error, because a part of a table is not a smaller table.
+fn pread_long(fd: &OwnedFd, buffer: &mut [u8]) -> Result<usize, Errno> {
+    let mut length = 0;
+    loop {
+        match pread(fd, &mut buffer[length..], length as u64)? {
+            0 if length == buffer.len() => return Err(Errno::FBIG),
+            0 => return Ok(length),
+            more => length += more,
+        }
     }
 }
 

@@ -112,7 +112,17 @@ impl Layout {
 
     /// The cgroup that this process is in, of the hierarchy that holds memory; `None` when the kernel does not show it.
     pub fn own_cgroup(&self) -> Option<String> {
-        own_cgroups().lines().find_map(|line| {
+        self.cgroup_in(&own_cgroups())
+    }
+
+    /// The cgroup of a process in the hierarchy that holds memory.
+    pub fn cgroup_of(&self, pid: i32) -> Option<String> {
+        self.cgroup_in(&from_bytes(&fs::read(format!("/proc/{pid}/cgroup")).ok()?))
+    }
+
+    /// The cgroup of the hierarchy that holds memory, in a `/proc/PID/cgroup`.
+    fn cgroup_in(&self, text: &str) -> Option<String> {
+        text.lines().find_map(|line| {
             let mut words = line.splitn(3, ':');
             let (_, controllers, path) = (words.next()?, words.next()?, words.next()?);
             let memory = match self.version {
@@ -132,8 +142,8 @@ impl Layout {
     }
 }
 
-/// `/proc/mounts` writes space, tab, newline and backslash as octal.
-fn unescape(text: &str) -> String {
+/// A path as `/proc/mounts` and `/proc/PID/mountinfo` write it: space, tab, newline and backslash as octal.
+pub fn unescape(text: &str) -> String {
     ["040 ", "011\t", "012\n", "134\\"]
         .iter()
         .fold(text.to_owned(), |text, rule| text.replace(&format!("\\{}", &rule[..3]), &rule[3..]))

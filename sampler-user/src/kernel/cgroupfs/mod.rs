@@ -3,7 +3,9 @@
 pub mod handle;
 pub mod layout;
 pub mod limits;
+pub mod number;
 pub mod parse;
 pub mod plan;
 pub mod read;
+mod shapes;
 pub mod tree;

@@ -1,30 +1,9 @@
 //! Bytes of a kernel file to values. No IO, no allocation after the first reading, no panic on any bytes.
 
+use crate::kernel::cgroupfs::number::number;
+use crate::kernel::cgroupfs::shapes::{blocks, column, pair, sum};
 use crate::model::fields::{Key, UNLIMITED};
 use crate::model::sample::Row;
-
-/// v1 prints "no limit" as the largest page-aligned `i64`; anything this large is no limit.
-const V1_UNLIMITED: u64 = i64::MAX as u64 - (1 << 16);
-
-/// A number at the start of `bytes`, or the word `max`.
-#[inline]
-pub fn number(bytes: &[u8]) -> Option<u64> {
-    let mut value = 0u64;
-    let mut digits = 0;
-    for &byte in bytes {
-        let digit = byte.wrapping_sub(b'0');
-        if digit > 9 {
-            break;
-        }
-        value = value.checked_mul(10)?.checked_add(u64::from(digit))?;
-        digits += 1;
-    }
-    match digits {
-        0 => bytes.starts_with(b"max").then_some(UNLIMITED),
-        _ if value >= V1_UNLIMITED => Some(UNLIMITED),
-        _ => Some(value),
-    }
-}
 
 /// A wanted value of a file: where it stands, and the slot it goes to.
 #[derive(Clone, Copy, Debug)]
@@ -69,7 +48,10 @@ impl Parser {
         wanted.sort_by_key(|w| match w.key {
             Key::Whole => ("", ""),
             Key::Flat(key) => (key, ""),
-            Key::Nested(row, key) => (row, key),
+            Key::Nested(row, key) | Key::Pairs(row, key) => (row, key),
+            Key::Column(row, _) => (row, ""),
+            Key::Sum(key) => (key, ""),
+            Key::Blocks(_) => ("", ""),
         });
         Parser { wanted, lines: Vec::new() }
     }
@@ -95,7 +77,24 @@ impl Parser {
             }
             Some(Key::Flat(_)) => self.flat(bytes, row),
             Some(Key::Nested(..)) => self.nested(bytes, row),
+            Some(_) => self.each(bytes, row),
             None => {}
+        }
+    }
+
+    /// The rarer shapes, each value looked for by itself.
+    fn each(&self, bytes: &[u8], row: &mut Row) {
+        for wanted in &self.wanted {
+            let value = match wanted.key {
+                Key::Pairs(line, key) => pair(bytes, line.as_bytes(), key.as_bytes()),
+                Key::Column(line, at) => column(bytes, line.as_bytes(), at),
+                Key::Sum(key) => sum(bytes, key.as_bytes()),
+                Key::Blocks(order) => blocks(bytes, order),
+                Key::Whole | Key::Flat(_) | Key::Nested(..) => None,
+            };
+            if let Some(value) = value {
+                wanted.set(row, value);
+            }
         }
     }
 

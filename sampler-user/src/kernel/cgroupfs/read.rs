@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::Path;
 
-use crate::kernel::cgroupfs::parse::number;
+use crate::kernel::cgroupfs::number::number;
 use crate::model::evidence::Usage;
 use crate::model::fields::UNLIMITED;
 

@@ -2,6 +2,8 @@
 
 use serde::Serialize;
 
+use crate::analysis::account::Account;
+
 /// What is shown of a cgroup at one time. What is not known is absent; sizes are bytes.
 #[derive(Clone, Debug, Default, Serialize)]
 pub struct Line {
@@ -76,4 +78,7 @@ pub struct Machine {
     pub limits: u64,
     /// Containers without a limit.
     pub unlimited: usize,
+    /// Where all of the memory is; of the newest reading only.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub account: Option<Account>,
 }

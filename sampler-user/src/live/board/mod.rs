@@ -2,6 +2,7 @@
 //!
 //! It is a [`Sink`]: the recorder fills it directly, the tail of a journal and a recording fill it with the same calls.
 
+mod account;
 mod cgroup;
 mod killed;
 mod line;
@@ -11,6 +12,7 @@ use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use crate::analysis::limits::{Bounds, Headroom, MACHINE, nearest};
 use crate::analysis::lives::{Lives, Loop};
 use crate::containers::runtimes::identify;
+use crate::model::details::MemoryDetails;
 use crate::model::event::{Event, EventKind};
 use crate::model::fields::{FieldId, Table, UNLIMITED};
 use crate::model::identity::{Identity, Names};
@@ -39,6 +41,10 @@ pub struct Board {
     pub names: Names,
     /// Host name and WSL version.
     pub origin: (String, Option<String>),
+    /// Size of a page, bytes.
+    pub page_size: u64,
+    /// What holds memory by name, as it was looked for last.
+    pub details: Option<MemoryDetails>,
     /// Newest time.
     pub now_us: i64,
     time_us: i64,
@@ -56,6 +62,8 @@ const GONE: usize = 64;
 const LOOP_US: i64 = 60 * 60 * 1_000_000;
 /// Events of a cgroup that are kept.
 const REPORTED: usize = 64;
+/// Size of a page where nobody says it, bytes.
+const PAGE: u64 = 4096;
 /// Kills that are kept: each is looked at within a moment.
 const KILLS: usize = 256;
 
@@ -70,6 +78,8 @@ impl Board {
             host: Cgroup::new(0),
             names: Names::default(),
             origin,
+            page_size: PAGE,
+            details: None,
             now_us: i64::MIN,
             time_us: 0,
             kills: VecDeque::new(),
@@ -132,6 +142,7 @@ impl Board {
                 self.kill(time_us, event.cgroup.as_deref(), 1, comm);
             }
             EventKind::MoreOomKills(more) => self.kill(time_us, event.cgroup.as_deref(), more.count, None),
+            EventKind::MemoryDetails(details) => self.details = Some((**details).clone()),
             _ => {}
         }
         let Some(path) = &event.cgroup else { return };
@@ -304,6 +315,7 @@ impl Board {
             pressure: self.host.pressure(at_us),
             limits: lines.iter().filter(own).filter_map(|line| line.max).sum(),
             unlimited: lines.iter().filter(own).filter(|line| line.own_limit == Some(false)).count(),
+            account: if at_us < self.now_us { None } else { self.account() },
         }
     }
 

@@ -1,6 +1,7 @@
 //! Findings as plain text.
 
 pub mod analysis;
+pub mod machine;
 pub mod page;
 mod reported;
 pub mod style;

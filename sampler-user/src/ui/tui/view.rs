@@ -10,6 +10,7 @@ use crate::model::fields;
 use crate::model::fields::{Table, UNLIMITED};
 use crate::model::time::format_us;
 use crate::model::units::{bytes, micros, printable, value};
+use crate::ui::text::machine::in_a_line;
 use crate::ui::text::style::shorten;
 use crate::ui::tui::keys::KEYS;
 use crate::ui::tui::state::{Order, State};
@@ -73,6 +74,9 @@ static COLUMNS: [Column; 11] = [
 ];
 
 const BARS: [char; 8] = ['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
+
+/// Lines of a screen that has room for the machine's account.
+const ROOMY: u16 = 16;
 
 /// Draws all of it, and tells the state how much of the list fits.
 pub fn draw(frame: &mut Frame<'_>, state: &mut State, board: &Board) {
@@ -141,7 +145,9 @@ fn header(buffer: &mut Buffer, area: Rect, state: &State) -> u16 {
         state.more()
     );
     put(buffer, 0, 2, area.width, &third, if over { Style::new().fg(Color::Yellow) } else { Style::new() });
-    3
+    let Some(account) = machine.account.as_ref().filter(|_| area.height >= ROOMY) else { return 3 };
+    put(buffer, 0, 3, area.width, &in_a_line(account), Style::new());
+    4
 }
 
 fn heat(part: Option<f64>) -> Style {

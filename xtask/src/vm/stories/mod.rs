@@ -76,10 +76,10 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
         if !args.story.is_empty() && !wanted(story) {
             continue;
         }
-        let initrd = image::pack(&home, &sampler, "v2", &[function])?;
+        let initrd = image::pack(&home, &sampler, "v2", &[function], "")?;
         let disk = image::disk(&home, story)?;
         let log = home.join(format!("story-{story}.log"));
-        let verdicts = until_up(story, &log, || boot(MEMORY, &vmlinuz, &initrd, &disk, &log))?;
+        let verdicts = until_up(story, &log, || boot(MEMORY, &vmlinuz, &initrd, &disk, "", &log))?;
         // A killed machine leaves a file system whose own journal is to be replayed first.
         let _ = Command::new("e2fsck").args(["-fy"]).arg(&disk).output().context("start e2fsck")?;
         let draft = home.join("story");

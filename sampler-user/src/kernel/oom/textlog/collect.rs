@@ -11,7 +11,7 @@ use crate::kernel::oom::textlog::same::{is_again, is_same, join, keep_largest};
 use crate::kernel::oom::textlog::stream::{MOST_STREAMS, Stream};
 use crate::kernel::oom::textlog::table::Table;
 use crate::kernel::oom::textlog::unfold::{Wrapped, escaped, stamps};
-use crate::kernel::oom::textlog::userspace::{killing, mentions, nohang_victim, shown};
+use crate::kernel::oom::textlog::userspace::{killing, last_words, mentions, nohang_victim, shown};
 use crate::model::evidence::{Constraint, OomReport, Victim};
 
 /// Kills that are kept, and those of them with their tables.
@@ -370,6 +370,12 @@ impl Collector {
             return;
         }
         let when = self.stream.when;
+        if let Some(words) = last_words(text) {
+            if self.log.last_words.len() < MOST_MENTIONS {
+                self.log.last_words.push(Mention { when, text: words.to_owned() });
+            }
+            return;
+        }
         let Some(mut killing) = killing(text) else {
             if mentions(text) && self.log.mentions.len() < MOST_MENTIONS {
                 self.log.mentions.push(Mention { when, text: shown(text) });

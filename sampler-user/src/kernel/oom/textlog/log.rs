@@ -103,6 +103,8 @@ pub struct TextLog {
     pub by_program: Vec<ByProgram>,
     /// Lines of programs that speak of OOM kills, the first ones.
     pub mentions: Vec<Mention>,
+    /// What a recorder said before the end, in order.
+    pub last_words: Vec<Mention>,
     /// What was read.
     pub coverage: Coverage,
 }
@@ -110,6 +112,7 @@ pub struct TextLog {
 impl TextLog {
     /// Whether it says nothing of any kill.
     pub fn is_empty(&self) -> bool {
-        self.kills.is_empty() && self.no_victim.is_empty() && self.by_program.is_empty() && self.mentions.is_empty()
+        let said = self.by_program.is_empty() && self.mentions.is_empty() && self.last_words.is_empty();
+        self.kills.is_empty() && self.no_victim.is_empty() && said
     }
 }

@@ -45,6 +45,14 @@ pub fn mentions(text: &str) -> bool {
     WORDS.iter().any(|words| text.contains(words))
 }
 
+/// What a recorder wrote to the kernel's log when memory was about to end (`record --last-words`).
+pub fn last_words(text: &str) -> Option<&str> {
+    const BEGIN: [&str; 4] =
+        ["memory is about to end: ", "the machine is out of memory: ", "the recorder ends by ", "the recorder died; "];
+    let said = text.strip_prefix("sampler: ")?;
+    BEGIN.iter().any(|begin| said.starts_with(begin)).then_some(said)
+}
+
 /// Bytes of a line that are shown.
 pub fn shown(text: &str) -> String {
     cut(text).unwrap_or_default()
