@@ -1,9 +1,6 @@
 //! `sampler export`: a format is one file and one line of [`TABLE`].
 
 mod cells;
-mod csv;
-mod jsonl;
-mod parquet;
 mod writer;
 
 use std::path::PathBuf;
@@ -20,8 +17,13 @@ use self::writer::{Format, Target};
 use crate::cli::output::say;
 use crate::cli::remote::LocalRecordings;
 
-/// The formats.
-const TABLE: [Format; 3] = [csv::FORMAT, jsonl::FORMAT, parquet::FORMAT];
+sampler::table! {
+    /// The formats, a file each.
+    const TABLE: [Format] = FORMAT of
+        csv
+        jsonl
+        parquet
+}
 
 /// Write a recording, sealed or not, as CSV, JSON lines or Parquet.
 #[derive(Debug, clap::Args)]
