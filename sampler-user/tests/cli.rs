@@ -108,6 +108,16 @@ fn what_cannot_be_read_is_no_all_clear() {
     let document: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
     assert_eq!((output.status.code(), &document["incidents"]), (Some(5), &serde_json::json!([])));
     assert!(document["problems"][0]["source"].as_str().unwrap().ends_with("x.journal"), "{document}");
+    let page = dir.path().join("page.html");
+    let page = page.to_str().unwrap();
+    for args in [&["analyze"][..], &["advise"], &["info"], &["export"], &["report", "--html", page]] {
+        let output = sampler(&[&args[..1], &[folder], &args[1..]].concat());
+        let said = text(&output.stdout) + &text(&output.stderr);
+        assert_eq!(output.status.code(), Some(5), "{args:?}: {said}");
+        // Lines are folded at the width of a terminal, words are not.
+        assert!(said.contains("x.journal"), "{args:?}: {said}");
+        assert!(!said.contains("0 us"), "{args:?}: a time of nothing: {said}");
+    }
 }
 
 #[test]

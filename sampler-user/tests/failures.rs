@@ -142,6 +142,151 @@ fn a_read_only_disk_is_said_with_the_way_out() {
     }
 }
 
+/// An agent that says what it does to a file.
+fn agent(out: &Path, more: &[&str]) -> std::process::Child {
+    Command::new(env!("CARGO_BIN_EXE_sampler"))
+        .args(["record", "--interval", "20ms", "--no-protect", "--probe", "off", "--no-names", "--out"])
+        .arg(out)
+        .args(more)
+        .stderr(fs::File::create(out.with_extension("said")).unwrap())
+        .spawn()
+        .unwrap()
+}
+
+fn said(out: &Path) -> String {
+    fs::read_to_string(out.with_extension("said")).unwrap()
+}
+
+/// Waits for what comes within a second or two, on a busy machine within ten.
+fn until(what: &str, holds: impl Fn() -> bool) {
+    for _ in 0..200 {
+        if holds() {
+            return;
+        }
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    panic!("{what}");
+}
+
+#[test]
+fn a_recording_that_vanishes_while_it_is_written_is_said_and_begun_anew() {
+    if Layout::detect().is_err() {
+        return eprintln!("SKIPPED a_recording_that_vanishes: no memory controller");
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let out = dir.path().join("rec");
+    let child = agent(&out, &[]);
+    let journal = out.join("journal");
+    let segments = || fs::read_dir(&journal).map_or(0, Iterator::count);
+    until("it begins", || segments() == 1 && out.join("lock").exists());
+    std::thread::sleep(Duration::from_millis(600));
+    fs::remove_dir_all(&out).unwrap();
+    until("it is begun anew", || segments() == 1 && out.join("lock").exists());
+    assert!(said(&out).contains("was removed or moved while it was written"), "{}", said(&out));
+    std::thread::sleep(Duration::from_millis(600));
+    let output = stop(child);
+    assert_eq!(output, Some(5), "{}", said(&out));
+    assert!(said(&out).contains("recorded, but not whole"), "{}", said(&out));
+    let mut recording = Recording::open(&out).unwrap();
+    let events = recording.events(i64::MIN..i64::MAX);
+    let gap = |kind: &EventKind| matches!(kind, EventKind::Gap { reason, lost_passes, .. } if reason.contains("removed") && *lost_passes > 0);
+    assert!(events.iter().any(|event| gap(&event.event.what)), "{events:?}");
+    let mut rows = 0;
+    recording.series(Table::Samples, &Query::all(), |series| rows += series.len());
+    assert!(rows > 0 && recording.problems.is_empty(), "{rows} rows, {:?}", recording.problems);
+}
+
+fn stop(mut child: std::process::Child) -> Option<i32> {
+    let pid = rustix::process::Pid::from_child(&child);
+    rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
+    child.wait().unwrap().code()
+}
+
+#[test]
+fn sealing_that_fails_is_tried_again_and_the_disk_is_bounded_meanwhile() {
+    if Layout::detect().is_err() {
+        return eprintln!("SKIPPED sealing_that_fails: no memory controller");
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let out = dir.path().join("rec");
+    fs::create_dir(&out).unwrap();
+    // No folder can be made here.
+    fs::write(out.join("samples"), "in the way").unwrap();
+    let child = agent(&out, &["--max-disk", "300K", "--seal-every", "1s"]);
+    let journal = out.join("journal");
+    let bytes = || -> u64 {
+        fs::read_dir(&journal).into_iter().flatten().flatten().filter_map(|e| e.metadata().ok()).map(|m| m.len()).sum()
+    };
+    until("sealing fails", || said(&out).contains("it is tried again"));
+    assert!(said(&out).contains("samples"), "the error names the path: {}", said(&out));
+    for _ in 0..40 {
+        std::thread::sleep(Duration::from_millis(100));
+        assert!(bytes() < 600 << 10, "{} bytes", bytes());
+    }
+    fs::remove_file(out.join("samples")).unwrap();
+    until("what could not be sealed is", || out.join("samples").is_dir());
+    stop(child);
+    assert_eq!(said(&out).matches("it is tried again").count(), 1, "once, not at each try: {}", said(&out));
+}
+
+/// Of all threads of a process, lines of their status.
+fn status(pid: u32, name: &str) -> Vec<String> {
+    let threads = fs::read_dir(format!("/proc/{pid}/task")).unwrap().flatten();
+    let of = |thread: fs::DirEntry| {
+        let status = fs::read_to_string(thread.path().join("status")).unwrap_or_default();
+        status.lines().find_map(|line| Some(line.strip_prefix(name)?.trim_start_matches(':').trim().to_owned()))
+    };
+    threads.filter_map(of).collect()
+}
+
+#[test]
+fn an_agent_keeps_no_right_that_it_does_not_use_and_its_files_are_for_its_group_alone() {
+    use std::os::unix::fs::PermissionsExt;
+    let test = "an_agent_keeps_no_right_that_it_does_not_use";
+    if !rustix::process::geteuid().is_root() || Layout::detect().is_err() {
+        return eprintln!("SKIPPED {test}: needs root and a memory controller");
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let out = dir.path().join("rec");
+    let child = Command::new("sh")
+        .args(["-c", "umask 0; exec \"$0\" record --no-protect --interval 20ms --out \"$1\" 2> /dev/null"])
+        .args([Path::new(env!("CARGO_BIN_EXE_sampler")), &out])
+        .spawn()
+        .unwrap();
+    let pid = child.id();
+    until("it records", || fs::read_dir(out.join("journal")).is_ok_and(|mut files| files.next().is_some()));
+    std::thread::sleep(Duration::from_millis(500));
+    // CHOWN, FSETID, SETUID, SETPCAP, NET_ADMIN, NET_RAW, SYS_MODULE, SYS_RAWIO, SYS_BOOT, SYS_TIME, MKNOD.
+    let gone: u64 = [0, 4, 7, 8, 12, 13, 16, 17, 22, 25, 27].iter().map(|bit| 1u64 << bit).sum();
+    for name in ["CapEff", "CapPrm", "CapBnd"] {
+        let threads = status(pid, name);
+        assert!(threads.len() > 2, "{threads:?}");
+        for mask in threads {
+            assert_eq!(u64::from_str_radix(&mask, 16).unwrap() & gone, 0, "{name} {mask}");
+        }
+    }
+    for (name, wanted) in [("NoNewPrivs", "1"), ("Seccomp", "2")] {
+        let threads = status(pid, name);
+        assert!(!threads.is_empty() && threads.iter().all(|value| value == wanted), "{name}: {threads:?}");
+    }
+    assert_eq!(stop(child), Some(0));
+    let mut folders = vec![out.clone()];
+    let mut files = 0;
+    while let Some(folder) = folders.pop() {
+        let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
+        assert_eq!(mode(&folder), 0o750, "{}", folder.display());
+        for entry in fs::read_dir(&folder).unwrap().flatten() {
+            if entry.path().is_dir() {
+                folders.push(entry.path());
+            } else {
+                files += 1;
+                assert_eq!(mode(&entry.path()), 0o640, "{}", entry.path().display());
+            }
+        }
+    }
+    assert!(files > 3, "{files} files");
+}
+
 /// Keeps the rows of each subject.
 #[derive(Default)]
 struct Seen {

@@ -21,12 +21,16 @@ fn page(dir: &Path, command: &str) -> Value {
 }
 
 fn page_of(dir: &Path, command: &str, more: &[&str]) -> Value {
+    page_and_code(dir, command, more, 0)
+}
+
+fn page_and_code(dir: &Path, command: &str, more: &[&str], code: i32) -> Value {
     let folder = tempfile::tempdir().unwrap();
     let html = folder.path().join("page.html");
     let output =
         Command::new(env!("CARGO_BIN_EXE_sampler")).arg(command).arg(dir).arg("--html").arg(&html).args(more).output();
     let output = output.unwrap();
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    assert_eq!(output.status.code(), Some(code), "{}", String::from_utf8_lossy(&output.stderr));
     let text = std::fs::read_to_string(&html).unwrap();
     serde_json::from_str(text.split("id=\"recording\">").nth(1).unwrap().split("</script>").next().unwrap()).unwrap()
 }
@@ -131,7 +135,7 @@ fn nothing_is_called_calm_that_was_watched_too_briefly_or_not_read_whole() {
     let folder = dir.path().join("samples/host=shop/date=2026-11-28");
     std::fs::create_dir_all(&folder).unwrap();
     std::fs::write(folder.join("20261128T000000000Z-01234567-00009.parquet"), "no Parquet").unwrap();
-    let damaged = page(dir.path(), "report");
+    let damaged = page_and_code(dir.path(), "report", &[], 5);
     assert!(damaged["head"]["sentence"].as_str().unwrap().contains("could not be read"), "{}", damaged["head"]);
     assert_ne!(damaged["head"]["label"], "Calm");
     // A part of it alone.

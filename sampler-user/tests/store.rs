@@ -210,6 +210,72 @@ fn damaged_files_are_problems_and_the_others_are_read() {
 }
 
 #[test]
+fn a_flipped_bit_of_a_sealed_file_is_never_a_wrong_value_and_costs_no_other_file() {
+    let dir = tempfile::tempdir().unwrap();
+    let (before, _) = {
+        seal(&journal(dir.path()), dir.path()).unwrap();
+        read(dir.path(), Table::Samples)
+    };
+    let whole = files(&dir.path().join("samples")).remove(0).1;
+    let good = fs::read(&whole).unwrap();
+    let rows = |all: &[Series]| all.iter().map(Series::len).sum::<usize>();
+    let (mut columns, mut lost) = (0, 0);
+    for (n, at) in (0..good.len()).step_by(7).enumerate() {
+        let mut bytes = good.clone();
+        bytes[at] ^= 1 << (n % 8);
+        fs::write(&whole, &bytes).unwrap();
+        let mut recording = Recording::open(dir.path()).unwrap();
+        let mut after = Vec::new();
+        recording.series(Table::Samples, &Query::all(), |series| after.push(series));
+        for (series, known) in after.iter().zip(&before) {
+            assert_eq!((&series.subject, &series.time_us), (&known.subject, &known.time_us), "byte {at}");
+            for (column, known) in series.columns.iter().zip(&known.columns) {
+                assert!(column.is_none() || column == known, "byte {at}: a wrong value");
+            }
+        }
+        if after != before {
+            let [problem] = &recording.problems[..] else { panic!("byte {at}: {:?}", recording.problems) };
+            assert!(problem.place.is_some() || problem.from_us.is_some(), "byte {at}: {problem}");
+            if rows(&after) == rows(&before) {
+                columns += 1;
+                assert!(!problem.columns.is_empty() && problem.rows == Some(168), "byte {at}: {problem}");
+            } else {
+                lost += 1;
+            }
+        }
+    }
+    assert!(columns > 20 && lost > 20, "{columns} times a column was lost, {lost} times more");
+}
+
+#[test]
+fn what_was_damaged_in_a_journal_is_not_forgotten_when_it_is_sealed() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = journal(dir.path());
+    let mut bytes = fs::read(&path).unwrap();
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    fs::write(&path, &bytes).unwrap();
+    let before = read(dir.path(), Table::Samples).1;
+    assert_eq!(before.len(), 1, "whoever reads rows meets it: {before:?}");
+    seal(&path, dir.path()).unwrap();
+    let mut recording = Recording::open(dir.path()).unwrap();
+    recording.events(i64::MIN..i64::MAX);
+    let [problem] = &recording.problems[..] else { panic!("{:?}", recording.problems) };
+    assert!(problem.what.contains("when it was sealed") && problem.seconds().is_some(), "{problem}");
+}
+
+#[test]
+fn a_segment_that_is_being_written_is_not_sealed_by_another() {
+    let dir = tempfile::tempdir().unwrap();
+    let writer = support::create(dir.path());
+    let path = writer.segment().unwrap().to_owned();
+    let error = seal(&path, dir.path()).unwrap_err().to_string();
+    assert!(error.contains("is being written") && path.exists(), "{error}");
+    drop(writer);
+    seal(&path, dir.path()).unwrap();
+}
+
+#[test]
 fn where_nothing_is_that_is_said() {
     let dir = tempfile::tempdir().unwrap();
     let error = Recording::open(dir.path()).unwrap_err().to_string();

@@ -10,6 +10,7 @@ mod ebpf;
 mod field;
 mod fmt;
 mod fuzz;
+mod gauntlet;
 mod lab;
 mod sh;
 mod vm;
@@ -44,6 +45,9 @@ enum Task {
     Fmt(fmt::Args),
     /// Fuzz every reader, bounded
     Fuzz(fuzz::Args),
+    /// Try to break the recorder and its readers
+    #[command(subcommand)]
+    Gauntlet(gauntlet::Gauntlet),
     /// Write the recordings that no alert may come of
     HealthyRecordings,
     /// Run workloads again under the limits that `advise` gives them (root)
@@ -70,6 +74,7 @@ fn main() -> anyhow::Result<()> {
         Task::Field(args) => field::run(&args),
         Task::Fmt(args) => fmt::run(&args),
         Task::Fuzz(args) => fuzz::run(&args),
+        Task::Gauntlet(gauntlet) => gauntlet::run(&gauntlet),
         Task::BrowserTest(args) => browser_test::run(&args),
         Task::Replay(args) => lab::replay::run(&args),
         Task::Service => vm::service::run(),

@@ -8,6 +8,7 @@ use anyhow::Context;
 use tokio::sync::mpsc::{Receiver, Sender, channel};
 
 use crate::agent::live_board::LiveBoard;
+use crate::agent::user_command::{HookUser, user_command};
 use crate::live::alert::rules::Rules;
 use crate::live::alert::{Alert, Watch};
 use crate::model::time::format_us;
@@ -27,12 +28,12 @@ pub(super) const LOOK_EVERY: Duration = Duration::from_secs(5);
 /// Alerts that may wait for the hook.
 pub(super) const WAITING: usize = 32;
 
-pub(super) async fn alert(board: LiveBoard, rules: Rules) {
+pub(super) async fn alert(board: LiveBoard, rules: Rules, hook_user: Option<HookUser>) {
     let (hook, inbox) = channel(WAITING);
     if rules.hook.is_empty() {
         drop(inbox);
     } else {
-        tokio::spawn(run_hooks(rules.hook.clone(), rules.hook_timeout, inbox));
+        tokio::spawn(run_hooks(rules.hook.clone(), hook_user, rules.hook_timeout, inbox));
     }
     let mut watch = Watch::new(rules);
     let mut tick = tokio::time::interval(LOOK_EVERY);
@@ -74,10 +75,10 @@ pub fn words(alert: &Alert) -> String {
 }
 
 /// Runs the hook for one alert after the other; each is ended when it takes too long.
-async fn run_hooks(command: Vec<String>, timeout: Duration, mut inbox: Receiver<Alert>) {
+async fn run_hooks(command: Vec<String>, user: Option<HookUser>, timeout: Duration, mut inbox: Receiver<Alert>) {
     let Some((program, arguments)) = command.split_first() else { return };
     while let Some(alert) = inbox.recv().await {
-        let mut child = tokio::process::Command::new(program);
+        let mut child = user_command(program, user);
         child.args(arguments).arg(words(&alert)).stdin(Stdio::null()).stdout(Stdio::null()).kill_on_drop(true);
         let texts = [
             ("KIND", alert.kind),

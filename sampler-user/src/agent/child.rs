@@ -1,6 +1,6 @@
 //! This program once more, as a child: for what holds columns, which the agent never does, and may be killed without it.
 
-use std::process::Stdio;
+use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
 
 use anyhow::{Context, bail};
@@ -15,7 +15,7 @@ pub async fn run(arguments: impl FnOnce(&mut Command) -> &mut Command, patience:
     let late = || format!("it took over {} s", patience.as_secs());
     let output = tokio::time::timeout(patience, child.wait_with_output()).await.with_context(late)??;
     if !output.status.success() {
-        bail!("{}", last_words(&output.stderr));
+        bail!("{}", last_words(output.status, &output.stderr));
     }
     Ok(output.stdout)
 }
@@ -44,7 +44,7 @@ pub async fn lines(
     let late = || format!("it took over {} s", patience.as_secs());
     let (status, said) = tokio::time::timeout(patience, read).await.with_context(late)??;
     if !status.success() {
-        bail!("{}", last_words(&said));
+        bail!("{}", last_words(status, &said));
     }
     Ok(())
 }
@@ -57,6 +57,10 @@ fn start(arguments: impl FnOnce(&mut Command)) -> anyhow::Result<Child> {
     child.spawn().context("start it as a child")
 }
 
-fn last_words(said: &[u8]) -> String {
-    String::from_utf8_lossy(said).trim().trim_start_matches("sampler: ").to_owned()
+/// What it said, or how it ended where it said nothing: a child that is killed does not.
+fn last_words(status: ExitStatus, said: &[u8]) -> String {
+    match String::from_utf8_lossy(said).trim().trim_start_matches("sampler: ") {
+        "" => format!("the child ended with {status}"),
+        words => words.to_owned(),
+    }
 }

@@ -37,7 +37,23 @@ pub struct Console {
     titles: HashMap<String, String>,
 }
 
+/// Says what is no event.
+#[derive(Clone)]
+pub struct Speaker(SyncSender<Line>);
+
+impl Speaker {
+    /// Prints a line, or leaves it out where too many wait for the terminal.
+    pub fn say(&self, line: String) {
+        let _ = self.0.try_send(Line::Text(line));
+    }
+}
+
 impl Console {
+    /// One that prints where this console does.
+    pub fn speaker(&self) -> Speaker {
+        Speaker(self.lines.clone())
+    }
+
     /// Starts the thread, which ends with the `Console` once all lines are printed. `leaks`: prints leaks too; otherwise the alerts do.
     /// `verbose`: with paths, and with each thing that is missing.
     pub fn begin(leaks: bool, verbose: bool) -> (Console, JoinHandle<()>) {

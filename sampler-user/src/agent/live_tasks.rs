@@ -9,6 +9,7 @@ use tokio::net::TcpListener;
 use crate::agent::alerts::{alert, rules};
 use crate::agent::live_board::LiveBoard;
 use crate::agent::metrics_server::serve;
+use crate::agent::user_command::HookUser;
 use crate::live::board::Depth;
 use crate::model::recording::Origin;
 use crate::ui::terminal::say;
@@ -25,6 +26,9 @@ pub struct LiveOptions {
     /// Serve OpenMetrics for Prometheus at this address, such as 127.0.0.1:9464.
     #[arg(long, value_name = "ADDRESS")]
     pub metrics: Option<SocketAddr>,
+    /// Run the commands of --on-oom and of the rules as this user, by name or number.
+    #[arg(long, value_name = "USER", value_parser = HookUser::named)]
+    pub hook_user: Option<HookUser>,
 }
 
 /// What runs beside the recorder until it is dropped.
@@ -52,7 +56,7 @@ impl LiveOptions {
         let board = LiveBoard::new(DEPTH, origin.host.clone(), origin.wsl.clone());
         let mut tasks = Vec::new();
         if !self.no_alerts {
-            tasks.push(tokio::spawn(alert(board.clone(), rules(self.rules.as_ref())?)));
+            tasks.push(tokio::spawn(alert(board.clone(), rules(self.rules.as_ref())?, self.hook_user)));
         }
         if let Some(address) = self.metrics {
             let listener = TcpListener::bind(address)

@@ -2,8 +2,9 @@
 //! run. DeathFinder that are no OOM kill get a page and a line. All of it by child processes and bounded in time; the sampling waits for none of it.
 
 use std::collections::VecDeque;
-use std::fs::{self, File};
+use std::fs::{self, DirBuilder, File};
 use std::io::Write;
+use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
@@ -16,6 +17,7 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 use crate::agent::child;
+use crate::agent::user_command::{HookUser, user_command};
 use crate::analysis::incident::Incident;
 use crate::analysis::incident::death::{Death, DeathFinder};
 use crate::analysis::incident::incident_ref::{APART_US, IncidentRef, take, take_more};
@@ -37,6 +39,15 @@ const PATIENCE: Duration = Duration::from_secs(30);
 const AT_END: Duration = Duration::from_secs(3);
 /// Commands that run at once.
 const COMMANDS: usize = 16;
+
+/// A command of the user.
+#[derive(Clone, Debug)]
+pub struct Hook {
+    /// For the shell.
+    pub command: String,
+    /// As whom it is run; as the agent's own user without.
+    pub user: Option<HookUser>,
+}
 
 /// A kill that was recorded, as one of an incident, or a death.
 pub struct DueIncident {
@@ -106,12 +117,7 @@ struct Due {
 
 /// Writes a page for each incident and runs the command for it, in their order, until no more kills come. `ends` is dropped as
 /// the recording ends.
-pub async fn report(
-    out: PathBuf,
-    command: Option<String>,
-    mut news: UnboundedReceiver<DueIncident>,
-    ends: Receiver<()>,
-) {
+pub async fn report(out: PathBuf, command: Option<Hook>, mut news: UnboundedReceiver<DueIncident>, ends: Receiver<()>) {
     let mut due: VecDeque<Due> = VecDeque::new();
     let mut commands = JoinSet::new();
     loop {
@@ -125,12 +131,12 @@ pub async fn report(
                 let now = Instant::now();
                 let (ready, later) = due.into_iter().partition(|due| due.at <= now);
                 due = later;
-                write(&out, command.as_deref(), ready, &mut commands, &ends).await;
+                write(&out, command.as_ref(), ready, &mut commands, &ends).await;
             }
             Some(_) = commands.join_next(), if !commands.is_empty() => {}
         }
     }
-    write(&out, command.as_deref(), due, &mut commands, &ends).await;
+    write(&out, command.as_ref(), due, &mut commands, &ends).await;
     while commands.join_next().await.is_some() {}
 }
 
@@ -150,7 +156,13 @@ fn schedule(due: &mut VecDeque<Due>, DueIncident { incident, json }: DueIncident
 
 /// Writes the pages of some incidents, and runs the command for those that are new. What fails is reported, and costs nothing
 /// else.
-async fn write(out: &Path, command: Option<&str>, due: VecDeque<Due>, commands: &mut JoinSet<()>, ends: &Receiver<()>) {
+async fn write(
+    out: &Path,
+    command: Option<&Hook>,
+    due: VecDeque<Due>,
+    commands: &mut JoinSet<()>,
+    ends: &Receiver<()>,
+) {
     if due.is_empty() {
         return;
     }
@@ -168,7 +180,7 @@ async fn write(out: &Path, command: Option<&str>, due: VecDeque<Due>, commands: 
                 say(&format!("sampler: {COMMANDS} commands of --on-oom still run; not run for {}", due.incident));
                 return;
             }
-            commands.spawn(run_one(command.to_owned(), page, json, ends.clone()));
+            commands.spawn(run_one(command.clone(), page, json, ends.clone()));
         }
     };
     let first = left.front().map_or(0, |due| due.incident.at_us);
@@ -185,14 +197,15 @@ async fn write(out: &Path, command: Option<&str>, due: VecDeque<Due>, commands: 
 /// Makes the pages in a child, because that holds columns; gives the path of each JSON file as it is written.
 async fn pages(out: &Path, wanted: &[String], written: &mut impl FnMut(&str)) -> anyhow::Result<()> {
     let folder = out.join(PAGES);
-    fs::create_dir_all(&folder).with_context(|| format!("make the folder {}", folder.display()))?;
+    let made = DirBuilder::new().recursive(true).mode(0o750).create(&folder);
+    made.with_context(|| format!("make the folder {}", folder.display()))?;
     let arguments = |child: &mut Command| {
         child.arg("pages").arg(out).arg("--into").arg(&folder).arg("--").args(wanted);
     };
     child::lines(arguments, PATIENCE, written).await
 }
 
-async fn run_one(command: String, page: Option<PathBuf>, json: String, ends: Receiver<()>) {
+async fn run_one(command: Hook, page: Option<PathBuf>, json: String, ends: Receiver<()>) {
     match run(&command, page.as_deref(), &json, ends).await {
         Ok(status) if status.success() => {}
         Ok(status) => say(&format!("sampler: the command of --on-oom ended with {status}")),
@@ -200,15 +213,15 @@ async fn run_one(command: String, page: Option<PathBuf>, json: String, ends: Rec
     }
 }
 
-async fn run(command: &str, page: Option<&Path>, json: &str, ends: Receiver<()>) -> anyhow::Result<ExitStatus> {
+async fn run(hook: &Hook, page: Option<&Path>, json: &str, ends: Receiver<()>) -> anyhow::Result<ExitStatus> {
     let stdin = match page {
         Some(page) => Stdio::from(File::open(page).with_context(|| format!("open {}", page.display()))?),
         None => Stdio::piped(),
     };
-    let mut child = Command::new("sh");
+    let mut child = user_command("sh", hook.user);
     // The agent may be the last that the OOM killer takes; what it starts is not.
     child
-        .args(["-c", "echo 0 2>&- >/proc/$$/oom_score_adj; exec sh -c \"$1\"", "sh", command])
+        .args(["-c", "echo 0 2>&- >/proc/$$/oom_score_adj; exec sh -c \"$1\"", "sh", &hook.command])
         .stdin(stdin)
         .stdout(Stdio::null())
         .kill_on_drop(true);

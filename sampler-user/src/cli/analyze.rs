@@ -61,8 +61,7 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     }
     if let Some(file) = &args.html {
         let [_] = args.paths.as_slice() else { bail!("--html is of one recording: give its folder") };
-        crate::cli::report::write(LocalRecordings::of(&args.paths, &EVER)?.dir(), &args.part, file)?;
-        return Ok(ExitCode::SUCCESS);
+        return crate::cli::report::write(LocalRecordings::of(&args.paths, &EVER)?.dir(), &args.part, file);
     }
     let here = LocalRecordings::of(&args.paths, &args.part.range())?;
     let analysis = findings::of_paths(here.paths(), &args.part)?;
@@ -73,6 +72,5 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
         text::analysis::words(&analysis, view)
     };
     crate::cli::output::print(&text)?;
-    let unread = analysis.cgroups.is_empty() && !analysis.problems.is_empty();
-    Ok(if unread { ExitCode::from(crate::cli::exit::FAILED) } else { ExitCode::SUCCESS })
+    Ok(crate::cli::exit::of(&analysis.problems))
 }

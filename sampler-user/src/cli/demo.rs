@@ -84,6 +84,7 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
             max_cpu: None,
             no_processes: false,
             walk: Vec::new(),
+            trust_out: false,
             probe: sampler::record::UseProbe::Auto,
             no_names: true,
             docker_socket: None,

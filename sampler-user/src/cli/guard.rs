@@ -9,7 +9,8 @@ use anyhow::Context;
 use sampler::agent::guard::observe::{self, Wanted};
 use sampler::agent::guard::runner::Runner;
 use sampler::agent::live_tasks::LiveOptions;
-use sampler::agent::{Agent, runtime};
+use sampler::agent::privileges::{Needs, reduce};
+use sampler::agent::{Agent, runtime, write_privately};
 use sampler::guard::policy::{Policy, Step};
 use sampler::journal::writer::Rotation;
 use sampler::kernel::cgroupfs::layout::Layout;
@@ -21,7 +22,7 @@ use sampler::store::retention::Retention;
 use sampler::ui::terminal::say;
 
 use crate::cli::folders::data_folder;
-use crate::cli::record::{stopped, use_probe};
+use crate::cli::record::{ended, stopped, use_probe};
 
 /// Record, and keep containers off the limit that would kill them, within a budget.
 ///
@@ -61,6 +62,9 @@ pub struct Args {
     /// Folder of the recording, in which everything is recorded [default: as of `record`]
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
+    /// Write to --out as root even if another user owns it, anybody may write to it, or it holds links.
+    #[arg(long)]
+    trust_out: bool,
     /// End after this time.
     #[arg(long = "for", value_name = "TIME", value_parser = parse_duration)]
     duration: Option<Duration>,
@@ -133,6 +137,7 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     };
     let agent = Agent {
         out: out.clone(),
+        trust_out: args.trust_out,
         config: Config {
             // Of all cgroups: who pushed whom has to be seen.
             protect: !args.no_protect,
@@ -149,12 +154,14 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
         guard: Some(patrol),
     };
     say(&format!("guarding, and recording to {}; stop with Ctrl-C", out.display()));
-    runtime()?.block_on(async move { agent.run(stopped(args.duration)?).await })?;
-    say(&format!(
-        "recorded; what the guard did: sampler export {} --table events --format jsonl | grep '\"kind\":\"guard\"'",
+    write_privately();
+    reduce(Needs { low_port: args.metrics.is_some_and(|address| address.port() < 1024), ..Needs::default() })?;
+    let recorded = runtime()?.block_on(async move { agent.run(stopped(args.duration)?).await })?;
+    let next = format!(
+        "what the guard did: sampler export {} --table events --format jsonl | grep '\"kind\":\"guard\"'",
         out.display()
-    ));
-    Ok(ExitCode::SUCCESS)
+    );
+    Ok(ended(recorded, &next))
 }
 
 #[cfg(test)]

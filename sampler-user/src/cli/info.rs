@@ -67,7 +67,7 @@ struct Info {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     more_oom_kills: Vec<MoreOomKills>,
     deaths: Vec<Death>,
-    problems: Vec<sampler::model::recording::Problem>,
+    problems: Vec<sampler::model::problem::Problem>,
 }
 
 #[derive(Debug, Default, Serialize)]
@@ -98,7 +98,7 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
         text_of(&info, args, Style::of_terminal())
     };
     crate::cli::output::print(&text)?;
-    Ok(ExitCode::SUCCESS)
+    Ok(crate::cli::exit::of(&info.problems))
 }
 
 fn read(recording: &mut Recording, args: &Args) -> anyhow::Result<Info> {
@@ -191,22 +191,20 @@ fn text_of(info: &Info, args: &Args, style: Style) -> String {
             wrap(text, style.width - TITLE, 0).replace('\n', &format!("\n{:TITLE$}", ""))
         );
     };
-    line(
-        "host",
-        &format!("{} (kernel {}{wsl}, cgroup {})", printable(&info.host), printable(&info.kernel), info.hierarchy),
-    );
-    line(
-        "time",
-        &format!(
-            "{} to {} ({}), every {} / {}",
-            info.from,
-            info.to,
-            micros((info.duration_s * 1e6) as u64),
-            micros(info.interval_us),
-            micros(info.slow_interval_us)
-        ),
-    );
+    let host =
+        format!("{} (kernel {}{wsl}, cgroup {})", printable(&info.host), printable(&info.kernel), info.hierarchy);
+    // Of what cannot be read, nothing is known.
+    line("host", if info.host.is_empty() { "unknown" } else { &host });
     let samples = &info.tables["samples"];
+    let every = format!("every {} / {}", micros(info.interval_us), micros(info.slow_interval_us));
+    match samples.rows {
+        0 if info.host.is_empty() => line("time", "unknown"),
+        0 => line("time", &format!("no samples, {every}")),
+        _ => {
+            let span = micros((info.duration_s * 1e6) as u64);
+            line("time", &format!("{} to {} ({span}), {every}", info.from, info.to));
+        }
+    }
     line(
         "samples",
         &format!(
@@ -225,7 +223,7 @@ fn text_of(info: &Info, args: &Args, style: Style) -> String {
         line("events", &if events.is_empty() { "none".into() } else { events.join(", ") });
     }
     for problem in &info.problems {
-        let _ = writeln!(out, "problem   {}: {}", printable(&problem.source), printable(&problem.what));
+        let _ = writeln!(out, "problem   {problem}");
     }
     kills(&mut out, info, args.verbose, style);
     deaths(&mut out, info, args.verbose, style);

@@ -42,7 +42,8 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
         let old = read(&root.join(WSL))?;
         vec![(WSL, add_boot_command(&old, &command)?)]
     } else {
-        vec![(UNIT, UNIT_TEXT.replace("/usr/bin/sampler record", &command)), (SLICE, SLICE_TEXT.to_owned())]
+        let unit = with_network(UNIT_TEXT, &args.record).replace("/usr/bin/sampler record", &command);
+        vec![(UNIT, unit), (SLICE, SLICE_TEXT.to_owned())]
     };
     for (path, text) in &files {
         let path = root.join(path);
@@ -81,6 +82,19 @@ pub(super) fn systemctl(arguments: &[&str]) -> anyhow::Result<()> {
         bail!("systemctl {} ended with {status}", arguments.join(" "));
     }
     Ok(())
+}
+
+/// Arguments of the recorder that need a network, or run what may.
+const NEED_NETWORK: [&str; 3] = ["--metrics", "--on-oom", "--rules"];
+
+/// The unit, with a network where an argument needs one.
+fn with_network(unit: &str, record: &[String]) -> String {
+    let needs = |word: &String| NEED_NETWORK.contains(&word.split('=').next().unwrap_or_default());
+    if !record.iter().any(needs) {
+        return unit.to_owned();
+    }
+    let unit = unit.replace("PrivateNetwork=yes\nIPAddressDeny=any\n", "");
+    unit.replace("RestrictAddressFamilies=AF_UNIX\n", "RestrictAddressFamilies=AF_UNIX AF_INET AF_INET6\n")
 }
 
 /// The command line of the recorder, as systemd and a shell both read it.
@@ -144,6 +158,16 @@ mod tests {
             assert!(undone == old || undone == format!("{old}[boot]\n"), "{undone}");
         }
         assert!(add_boot_command("[boot]\ncommand = mine\n", "x").unwrap_err().to_string().contains("already"));
+    }
+
+    #[test]
+    fn a_service_has_a_network_only_where_it_needs_one() {
+        let unit = |word: &str| with_network(UNIT_TEXT, &[word.to_owned()]);
+        let is_closed = |unit: &str| unit.lines().any(|line| line == "PrivateNetwork=yes") && !unit.contains("AF_UNIX AF_INET");
+        assert!(is_closed(&unit("--burst=1ms")));
+        for word in ["--metrics", "--metrics=127.0.0.1:9464", "--on-oom", "--rules"] {
+            assert!(!is_closed(&unit(word)) && unit(word).contains("\nRestrictAddressFamilies=AF_UNIX AF_INET AF_INET6\n"), "{word}");
+        }
     }
 
     #[test]

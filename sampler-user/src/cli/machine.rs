@@ -11,17 +11,17 @@ use sampler::analysis::account::Machine;
 use sampler::doctor::{Host, reclaim};
 use sampler::kernel::cgroupfs::layout::Layout;
 use sampler::live::board::Depth;
-use sampler::model::recording::Problem;
+use sampler::model::problem::Problem;
 use sampler::model::time::format_us;
-use sampler::model::units::printable;
 use sampler::reading::machine::machine_at;
 use sampler::record::{Config, LookFor, NameSources, UseProbe, record};
 use sampler::store::scan::Recording;
-use sampler::ui::terminal::say;
 use sampler::ui::text::machine::page;
 use sampler::ui::text::style::Style;
 use serde::Serialize;
 
+use crate::cli::exit;
+use crate::cli::output::say_problems;
 use crate::cli::remote::{EVER, LocalRecordings};
 
 /// Show where all of a machine's memory is: processes, caches, tmpfs, the kernel, what is free, and who holds it.
@@ -73,14 +73,13 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
         None => (look(args)?, Vec::new()),
     };
     if args.json {
+        let code = exit::of(&problems);
         let document =
             Document { format: "sampler.machine.v1", time: format_us(machine.time_us), machine: &machine, problems };
         crate::cli::output::print(&(serde_json::to_string_pretty(&document).context("write JSON")? + "\n"))?;
-        return Ok(ExitCode::SUCCESS);
+        return Ok(code);
     }
-    for problem in &problems {
-        say(&format!("sampler: {}: {}", printable(&problem.source), printable(&problem.what)));
-    }
+    say_problems(&problems);
     let style = Style::of_terminal();
     let mut text = page(&machine, args.all, style);
     if args.dir.is_none() && machine.wsl.is_some() {
@@ -88,7 +87,7 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
         text += &style.paragraph(&format!("autoMemoryReclaim: {what}"), 2);
     }
     crate::cli::output::print(&text)?;
-    Ok(ExitCode::SUCCESS)
+    Ok(exit::of(&problems))
 }
 
 /// CPU time that the look for files may take.

@@ -10,6 +10,7 @@ mod kernel_log;
 mod output;
 mod overview;
 mod remote;
+mod whole_file;
 
 use std::io;
 use std::process::ExitCode;

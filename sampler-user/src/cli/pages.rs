@@ -26,6 +26,7 @@ pub struct Args {
 pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     // Memory may still be short. But it does not wait for others: the page is for the moment.
     crate::cli::seal::give_way();
+    sampler::agent::write_privately();
     let mut incidents = Incidents::of(&args.dir)?;
     let mut failed = None;
     for wanted in &args.incidents {
@@ -68,9 +69,7 @@ fn save(folder: &Path, incident: &Incident) -> anyhow::Result<PathBuf> {
     let mut path = PathBuf::new();
     for (ending, text) in [("txt", text), ("json", json)] {
         path = folder.join(format!("{stamp}.{ending}"));
-        let draft = folder.join(format!(".{stamp}.{ending}.tmp"));
-        std::fs::write(&draft, text).with_context(|| format!("write {}", draft.display()))?;
-        std::fs::rename(&draft, &path).with_context(|| format!("name {}", path.display()))?;
+        crate::cli::whole_file::write_whole(&path, text.as_bytes())?;
     }
     Ok(path)
 }

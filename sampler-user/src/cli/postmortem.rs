@@ -8,12 +8,13 @@ use anyhow::{Context, bail};
 use sampler::analysis::incident::Incident;
 use sampler::analysis::incident::incident_ref::{IncidentKind, IncidentRef};
 use sampler::model::time::format_us;
-use sampler::model::units::{printable, time_of_day};
+use sampler::model::units::time_of_day;
 use sampler::reading::incidents::{Incidents, WithoutIncident};
 use sampler::ui::text::page::{Style, page, paths};
 use sampler::ui::text::table::{Row, table};
 use serde::Serialize;
 
+use crate::cli::exit;
 use crate::cli::incident_list::{FORMAT, Item, Listed, loops};
 use crate::cli::kernel_log;
 use crate::cli::remote::{EVER, LocalRecordings};
@@ -62,7 +63,7 @@ struct Postmortem {
     format: &'static str,
     source: &'static str,
     incidents: Vec<Incident>,
-    problems: Vec<sampler::model::recording::Problem>,
+    problems: Vec<sampler::model::problem::Problem>,
 }
 
 /// Runs the command.
@@ -112,9 +113,13 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
                 crate::cli::output::print(&text)?;
             }
             Some(unread @ WithoutIncident::Unread(_)) => crate::cli::output::print(&format!("{unread}\n"))?,
-            _ => crate::cli::output::print(if text.is_empty() { "no incident\n" } else { &text })?,
+            Some(WithoutIncident::AllClear(_)) if !args.json => crate::cli::output::print("no incident\n")?,
+            _ => {
+                crate::cli::output::print(&text)?;
+                crate::cli::output::say_problems(incidents.problems());
+            }
         }
-        return Ok(none.as_ref().map_or(ExitCode::SUCCESS, code));
+        return Ok(exit::of(incidents.problems()));
     }
     let mut wanted = incidents.all.clone();
     match args.at {
@@ -129,7 +134,7 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     match &none {
         Some(unread @ WithoutIncident::Unread(_)) if args.at.is_some() || args.html.is_some() => {
             sampler::ui::terminal::say(&format!("sampler: {}: {unread}", dir.display()));
-            return Ok(code(unread));
+            return Ok(exit::of(incidents.problems()));
         }
         Some(none) if args.at.is_some() => bail!("{}: {none}", dir.display()),
         _ => {}
@@ -142,8 +147,7 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
         if none.is_some() {
             bail!("{} holds no incident to write a page of; sampler report writes the whole", dir.display());
         }
-        crate::cli::report::write_incidents(dir, file, pages)?;
-        return Ok(ExitCode::SUCCESS);
+        return crate::cli::report::write_incidents(dir, file, pages, incidents.problems());
     }
     let text = if args.json {
         let problems = incidents.problems().to_vec();
@@ -155,27 +159,14 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
         let style = Style::of_terminal();
         let more = |incident: &Incident| if args.verbose { paths(incident) } else { String::new() };
         let mut texts: Vec<String> = pages.iter().map(|incident| page(incident, style) + &more(incident)).collect();
-        texts.extend(
-            incidents
-                .problems()
-                .iter()
-                .map(|problem| format!("problem: {}: {}\n", printable(&problem.source), printable(&problem.what))),
-        );
+        texts.extend(incidents.problems().iter().map(|problem| format!("problem: {problem}\n")));
         texts.join("\n")
     };
     crate::cli::output::print(&text)?;
     if args.last && std::io::stdout().is_terminal() && incidents.all.len() > 1 {
         sampler::ui::terminal::say(&format!("{} incidents in all: --list, --at TIME", incidents.all.len()));
     }
-    Ok(none.as_ref().map_or(ExitCode::SUCCESS, code))
-}
-
-/// Of a recording in which no incident was found.
-fn code(none: &WithoutIncident) -> ExitCode {
-    match none {
-        WithoutIncident::AllClear(_) => ExitCode::SUCCESS,
-        WithoutIncident::Unread(_) => ExitCode::from(crate::cli::exit::UNREAD),
-    }
+    Ok(exit::of(incidents.problems()))
 }
 
 fn items(incidents: &Incidents) -> Vec<Item> {

@@ -6,7 +6,8 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
-use sampler::agent::{Agent, runtime};
+use sampler::agent::privileges::{Needs, reduce};
+use sampler::agent::{Agent, Recorded, runtime, write_privately};
 use sampler::journal::writer::Rotation;
 use sampler::kernel::cgroupfs::layout::Layout;
 use sampler::kernel::cgroupfs::tree::Selection;
@@ -18,6 +19,7 @@ use sampler::store::retention::Retention;
 use sampler::ui::terminal::say;
 use tokio::signal::unix::{SignalKind, signal};
 
+use crate::cli::exit;
 use crate::cli::folders::data_folder;
 
 /// Record all cgroups until stopped.
@@ -44,7 +46,7 @@ pub struct Args {
     #[arg(long, value_name = "TIME", value_parser = parse_duration)]
     seal_every: Option<Duration>,
     /// Run this command of the shell after each OOM kill, with the page of the incident as JSON on its standard input; it may
-    /// take 30 s.
+    /// take 30 s. Of the environment it has a PATH alone.
     #[arg(long, value_name = "CMD")]
     on_oom: Option<String>,
     /// Write one line with the culprit and its figures to the kernel's log when memory is about to end, when the machine is out of
@@ -104,6 +106,9 @@ pub struct RecordOptions {
     /// Look for the files of this folder in the page cache too, beside those that processes have open; may be given again.
     #[arg(long, value_name = "DIR")]
     pub walk: Vec<PathBuf>,
+    /// Write to --out as root even if another user owns it, anybody may write to it, or it holds links.
+    #[arg(long)]
+    pub trust_out: bool,
 }
 
 impl RecordOptions {
@@ -167,11 +172,20 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let config = args.what.config(layout, !args.no_protect, Config::INTERVAL)?;
     let cgroups = cgroups(&config.layout.memory, &config.selection);
     say(&format!("recording to {} every {:?}, {cgroups} cgroups; stop with Ctrl-C", out.display(), config.interval));
+    if cgroups == 0 {
+        say("sampler: no cgroup is chosen by --cgroup and --exclude; those that come later are recorded");
+    }
     let rotation = Rotation::default();
+    // What is not sealed yet counts, too.
+    let size = args.max_disk.map_or(rotation.size, |max| (max / 4).clamp(LEAST_SEGMENT, rotation.size));
+    write_privately();
+    let low_port = args.live.metrics.is_some_and(|address| address.port() < 1024);
+    reduce(Needs { another_user: args.live.hook_user.is_some(), low_port })?;
     let agent = Agent {
         out: out.clone(),
+        trust_out: args.what.trust_out,
         config,
-        rotation: Rotation { age: args.seal_every.unwrap_or(rotation.age), ..rotation },
+        rotation: Rotation { age: args.seal_every.unwrap_or(rotation.age), size },
         retention: Retention {
             keep: args.keep.or(Retention::AGENT.keep),
             max_disk: args.max_disk.or(Retention::AGENT.max_disk),
@@ -183,9 +197,25 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
         guard: None,
     };
     let stop = args.duration;
-    runtime()?.block_on(async move { agent.run(stopped(stop)?).await })?;
-    say(&format!("recorded; look at it with: sampler info {}", out.display()));
-    Ok(ExitCode::SUCCESS)
+    let recorded = runtime()?.block_on(async move { agent.run(stopped(stop)?).await })?;
+    Ok(ended(recorded, &format!("look at it with: sampler info {}", out.display())))
+}
+
+/// A segment takes as much, whatever `--max-disk` says, bytes.
+const LEAST_SEGMENT: u64 = 64 << 10;
+
+/// Says how a recording ended, and what to do with it.
+pub fn ended(recorded: Recorded, next: &str) -> ExitCode {
+    match recorded {
+        Recorded::Whole => {
+            say(&format!("recorded; {next}"));
+            ExitCode::SUCCESS
+        }
+        Recorded::Lost => {
+            say(&format!("sampler: recorded, but not whole: part of it was removed or could not be written; {next}"));
+            ExitCode::from(exit::UNREAD)
+        }
+    }
 }
 
 /// How many cgroups there are to record.

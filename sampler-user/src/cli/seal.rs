@@ -20,6 +20,7 @@ pub struct Args {
 /// Runs the command.
 pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     go_last();
+    sampler::agent::write_privately();
     let sealed = seal(&args.segment, &args.out)?;
     crate::cli::output::print(&serde_json::to_string(&sealed).context("write JSON")?)?;
     Ok(ExitCode::SUCCESS)

@@ -1,6 +1,5 @@
 //! `sampler top`
 
-use std::fs::File;
 use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -9,7 +8,6 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
 use crossterm::event::{self, Event, KeyEventKind};
-use rustix::fs::{FlockOperation, flock};
 use sampler::agent::alerts::{rules, words};
 use sampler::agent::live_board::LiveBoard;
 use sampler::agent::runtime;
@@ -19,18 +17,20 @@ use sampler::kernel::cgroupfs::tree::Selection;
 use sampler::live::alert::Watch;
 use sampler::live::board::{Board, Depth, Line, Machine};
 use sampler::model::fields::{FieldId, Table};
+use sampler::model::problem::Problem;
 use sampler::model::sample::Row;
 use sampler::model::time::format_us;
 use sampler::model::units::{bytes, parse_duration, printable};
 use sampler::record::{Config, NameSources, UseProbe, record};
-use sampler::store::JOURNAL;
 use sampler::store::scan::{Query, Recording};
+use sampler::store::{JOURNAL, is_recording};
 use sampler::ui::text::style::Style;
 use sampler::ui::tui::keys::{Outcome, press};
 use sampler::ui::tui::state::{Order, State};
 use sampler::ui::tui::view::{draw, text};
 use serde::Serialize;
 
+use crate::cli::exit;
 use crate::cli::folders::data_folder;
 use crate::cli::remote::{EVER, LocalRecordings};
 
@@ -100,6 +100,8 @@ struct Document<'a> {
     time: String,
     machine: &'a Machine,
     cgroups: Vec<&'a Line>,
+    #[serde(skip_serializing_if = "<[Problem]>::is_empty")]
+    problems: &'a [Problem],
 }
 
 /// Where the board is filled from.
@@ -108,8 +110,8 @@ enum Source {
     Attached(Box<Follow>),
     /// A recorder of our own, which ends when its channel is dropped.
     Direct { stop: Option<tokio::sync::oneshot::Sender<()>>, thread: Option<JoinHandle<anyhow::Result<()>>> },
-    /// A recording that does not change.
-    Replay,
+    /// A recording that does not change, and what of it could not be read.
+    Replay(Vec<Problem>),
 }
 
 /// History on the screen: ten minutes at its usual interval.
@@ -133,13 +135,13 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
         }
         source.update(&board)?;
         match (args.once || (args.json && args.watch.is_none()), args.watch) {
-            (true, _) => print_once(&mut state, &board, args.json),
+            (true, _) => print_once(&mut state, &board, source.problems(), args.json),
             (false, Some(every)) => log(args, &mut source, &board, &mut state, every),
             (false, None) => screen(args, &mut source, &board, &mut state),
         }
     })();
     source.end()?;
-    result.map(|()| ExitCode::SUCCESS)
+    result.map(|()| exit::of(source.problems()))
 }
 
 fn open(args: &Args, selection: &Selection) -> anyhow::Result<(Source, LiveBoard, String)> {
@@ -147,14 +149,15 @@ fn open(args: &Args, selection: &Selection) -> anyhow::Result<(Source, LiveBoard
     let depth = Depth { step_us: step_us * 9 / 10, points: POINTS };
     let default = data_folder();
     let dir = args.dir.as_deref().unwrap_or(&default);
-    if !args.direct && is_written(dir) {
+    if !args.direct && is_recording(dir) {
         let board = LiveBoard::new(depth, String::new(), None);
         let name = format!("agent in {}", dir.display());
         return Ok((Source::Attached(Box::new(Follow::new(dir.join(JOURNAL)))), board, name));
     }
     if let Some(dir) = &args.dir {
         let here = LocalRecordings::of(std::slice::from_ref(dir), &EVER)?;
-        return Ok((Source::Replay, replay(here.dir(), selection)?, format!("recording {}", dir.display())));
+        let (board, problems) = replay(here.dir(), selection)?;
+        return Ok((Source::Replay(problems), board, format!("recording {}", dir.display())));
     }
     let name = rustix::system::uname();
     let board = LiveBoard::new(depth, name.nodename().to_string_lossy().into_owned(), sampler::kernel::wsl::name());
@@ -182,13 +185,8 @@ fn open(args: &Args, selection: &Selection) -> anyhow::Result<(Source, LiveBoard
     Ok((Source::Direct { stop: Some(stop), thread }, board, "the kernel".into()))
 }
 
-/// Whether an agent writes into a folder: it holds the lock.
-fn is_written(dir: &Path) -> bool {
-    File::open(dir.join("lock")).is_ok_and(|file| flock(&file, FlockOperation::NonBlockingLockShared).is_err())
-}
-
 /// A recording as a board, with as many points as can be told apart.
-fn replay(dir: &Path, selection: &Selection) -> anyhow::Result<LiveBoard> {
+fn replay(dir: &Path, selection: &Selection) -> anyhow::Result<(LiveBoard, Vec<Problem>)> {
     let mut recording = Recording::open(dir)?;
     let wanted = |path: &str| selection.wants(path);
     let (mut from, mut to) = (i64::MAX, i64::MIN);
@@ -198,6 +196,7 @@ fn replay(dir: &Path, selection: &Selection) -> anyhow::Result<LiveBoard> {
         to = to.max(series.time_us.last().copied().unwrap_or(i64::MIN));
     });
     if from > to {
+        crate::cli::output::say_problems(&recording.problems);
         bail!("{} holds no samples of these cgroups", dir.display());
     }
     let origin = recording.origins().pop();
@@ -234,10 +233,8 @@ fn replay(dir: &Path, selection: &Selection) -> anyhow::Result<LiveBoard> {
         }
     }
     drop(filled);
-    for problem in &recording.problems {
-        sampler::ui::terminal::say(&format!("sampler: {}: {}", printable(&problem.source), printable(&problem.what)));
-    }
-    Ok(board)
+    crate::cli::output::say_problems(&recording.problems);
+    Ok((board, recording.problems))
 }
 
 impl Source {
@@ -261,9 +258,17 @@ impl Source {
                 }
                 board.lock().tidy();
             }
-            Source::Replay => {}
+            Source::Replay(_) => {}
         }
         Ok(())
+    }
+
+    /// What of it could not be read.
+    fn problems(&self) -> &[Problem] {
+        match self {
+            Source::Replay(problems) => problems,
+            Source::Attached(_) | Source::Direct { .. } => &[],
+        }
     }
 
     fn end(&mut self) -> anyhow::Result<()> {
@@ -277,21 +282,22 @@ impl Source {
     }
 }
 
-fn print_once(state: &mut State, board: &LiveBoard, json: bool) -> anyhow::Result<()> {
+fn print_once(state: &mut State, board: &LiveBoard, problems: &[Problem], json: bool) -> anyhow::Result<()> {
     state.refresh(&board.lock());
     // In a pipe no line is too long.
     let fits = std::io::stdout().is_terminal() || std::env::var_os("COLUMNS").is_some();
     let width = if fits { Style::of_terminal().width } else { usize::MAX };
-    let text = if json { document(state, true)? + "\n" } else { text(state, width) };
+    let text = if json { document(state, problems, true)? + "\n" } else { text(state, width) };
     crate::cli::output::print(&text)
 }
 
-fn document(state: &State, pretty: bool) -> anyhow::Result<String> {
+fn document(state: &State, problems: &[Problem], pretty: bool) -> anyhow::Result<String> {
     let document = Document {
         format: "sampler.top.v1",
         time: format_us(state.at_us.unwrap_or(state.span_us.1)),
         machine: &state.machine,
         cgroups: state.shown.iter().map(|shown| &state.lines[shown.line]).collect(),
+        problems,
     };
     let written = if pretty { serde_json::to_string_pretty(&document) } else { serde_json::to_string(&document) };
     written.context("write JSON")
@@ -312,7 +318,7 @@ fn log(args: &Args, source: &mut Source, board: &LiveBoard, state: &mut State, e
         };
         let mut out = String::new();
         if args.json {
-            out = document(state, false)? + "\n";
+            out = document(state, source.problems(), false)? + "\n";
         } else {
             let time = format_us(state.span_us.1);
             let size = |value: Option<u64>| value.map_or_else(|| "-".into(), bytes);
@@ -352,11 +358,11 @@ fn screen(args: &Args, source: &mut Source, board: &LiveBoard, state: &mut State
             if Instant::now() >= next {
                 source.update(board)?;
                 let board = board.lock();
-                if state.at_us.is_none() || matches!(source, Source::Replay) {
+                if state.at_us.is_none() || matches!(source, Source::Replay(_)) {
                     state.refresh(&board);
                 }
                 state.span_us.1 = board.now_us;
-                if state.at_us.is_none() && !matches!(source, Source::Replay) {
+                if state.at_us.is_none() && !matches!(source, Source::Replay(_)) {
                     state.alerts.extend(watch.look(&board, &state.lines).iter().map(words));
                     let most = state.alerts.len().saturating_sub(50);
                     state.alerts.drain(..most);

@@ -24,6 +24,12 @@ pub enum Error {
         /// Its size.
         bytes: u64,
     },
+    /// A recorder has it open.
+    #[error("{path} is being written by another sampler; it is sealed once that one has begun another")]
+    InUse {
+        /// The file.
+        path: PathBuf,
+    },
     /// Written by a newer version.
     #[error("{path} has format {found}, this version reads up to {VERSION}; use a newer sampler")]
     TooNew {

@@ -7,6 +7,7 @@ use std::path::PathBuf;
 
 use crate::journal::decoder::Decoder;
 use crate::journal::format::{FrameKind, HEAD, MAGIC, MAX_PAYLOAD, SubjectFrame, parse_frame};
+use crate::journal::order::Place;
 use crate::journal::reader::segments;
 use crate::model::event::Event;
 use crate::model::recording::Origin;
@@ -39,9 +40,14 @@ impl Follow {
             }
             // Only once this one is read to its end: it may have been sealed and removed meanwhile, which an open file survives.
             let all = segments(&self.dir)?;
+            // Not by the clock in their names, which may have been set back.
+            let place = |path: &PathBuf| Place::of_file(path);
             let next = match &self.segment {
-                None => all.last(),
-                Some((path, _, _)) => all.iter().find(|other| *other > path),
+                None => all.iter().max_by_key(|path| place(path)),
+                Some((path, _, _)) => {
+                    let here = place(path);
+                    all.iter().filter(|other| place(other) > here).min_by_key(|other| place(other))
+                }
             };
             let Some(next) = next else { return Ok(any) };
             match File::open(next) {
@@ -156,6 +162,21 @@ mod tests {
         let event = Event { mono_ns: 1, cgroup: None, what: EventKind::CgroupCreated };
         frame(&mut out, FrameKind::Event, &serde_json::to_vec(&event).unwrap());
         out
+    }
+
+    #[test]
+    fn a_clock_that_is_set_back_does_not_end_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let (mut follow, mut sink) = (Follow::new(dir.path().into()), Count::default());
+        for (n, name) in ["13-b-00000002", "12-b-00000003", "14-b-00000004"].into_iter().enumerate() {
+            std::fs::write(dir.path().join(format!("{name}.journal")), event()).unwrap();
+            follow.read(&mut sink, |_, _| ()).unwrap();
+            assert_eq!(sink.0, n as u64 + 1, "{name}");
+        }
+        let (mut late, mut sink) = (Follow::new(dir.path().into()), Count::default());
+        std::fs::write(dir.path().join("11-b-00000005.journal"), [event(), event()].concat()).unwrap();
+        late.read(&mut sink, |_, _| ()).unwrap();
+        assert_eq!(sink.0, 2, "the newest segment is the one that was begun last");
     }
 
     #[test]

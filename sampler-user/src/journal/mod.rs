@@ -4,14 +4,18 @@
 //! segment's head and the subjects it names, so a torn or corrupt part costs what it holds and nothing else. The format is
 //! described in `docs/journal-format.md`; [`format`] is shared by [`writer`] and [`reader`].
 
+mod damage;
 pub mod decoder;
 pub mod encoder;
 mod error;
 pub mod follow;
 pub mod format;
 pub mod index;
+pub mod order;
 pub mod reader;
 mod source;
+#[cfg(test)]
+mod tests;
 pub mod writer;
 
 pub use self::error::Error;

@@ -7,13 +7,19 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 
+use rustix::fs::{FlockOperation, flock};
+use rustix::io::Errno;
+
+use crate::journal::damage::{Damage, Kind};
 use crate::journal::decoder::Decoder;
 use crate::journal::error::Error;
 use crate::journal::format::{FrameKind, HEAD, SUFFIX, SubjectFrame, VERSION};
 use crate::journal::index::{Count, Index, Part};
+use crate::journal::order::Place;
 use crate::journal::source::{Source, Window};
 use crate::model::event::Event;
-use crate::model::recording::{Origin, Problem, Subject};
+use crate::model::problem::Problem;
+use crate::model::recording::{Origin, Subject};
 use crate::model::sample::{HOST, PassHead, Row, SubjectRef};
 
 /// A segment: its small frames in memory, its rows where they are.
@@ -29,21 +35,33 @@ pub struct Segment {
     pub corrupt_bytes: u64,
     /// Whole frames.
     pub frames: u64,
+    /// Whether a recorder had it open.
+    pub is_written: bool,
     source: Source,
     subjects: HashMap<SubjectRef, Arc<Subject>>,
     events: Vec<Event>,
     /// Where the payloads of its blocks are.
-    blocks: Vec<Range<usize>>,
+    pub(super) blocks: Vec<Range<usize>>,
+    /// What belongs to no whole frame, the torn tail too.
+    damages: Vec<Damage>,
     index: OnceLock<Index>,
 }
 
 impl Segment {
-    /// Opens a segment as it is now: it may grow meanwhile, of which this one sees nothing.
+    /// Opens a segment as it is now: it may grow meanwhile, of which this one sees nothing. The last frame of one that is
+    /// being written may be half there, which is no damage.
     pub fn open(path: &Path) -> Result<Segment, Error> {
         let read = |source| Error::Read { path: path.into(), source };
         let file = File::open(path).map_err(read)?;
         let length = file.metadata().map_err(read)?.len();
-        Segment::of(path, Source::File(file, usize::try_from(length).unwrap_or(usize::MAX)))
+        let is_written = is_written(&file);
+        let mut segment = Segment::of(path, Source::File(file, usize::try_from(length).unwrap_or(usize::MAX)))?;
+        segment.is_written = is_written;
+        if is_written {
+            segment.torn_bytes = 0;
+            segment.damages.retain(|damage| !damage.is_tail);
+        }
+        Ok(segment)
     }
 
     /// Reads a segment from bytes; `path` is for messages.
@@ -57,6 +75,7 @@ impl Segment {
         let (mut at, mut end, mut corrupt_bytes, mut frames) = (0, 0, 0, 0);
         let mut origin: Option<Origin> = None;
         let (mut subjects, mut events, mut blocks) = (HashMap::new(), Vec::new(), Vec::new());
+        let mut damages: Vec<Damage> = Vec::new();
         subjects.insert(HOST, Arc::new(Subject::host()));
         let read = |source| Error::Read { path: path.into(), source };
         while at < length {
@@ -67,8 +86,12 @@ impl Segment {
                 }
                 continue;
             };
-            corrupt_bytes += (at - end) as u64;
-            end = at + HEAD + payload.len();
+            let payload_end = at + HEAD + payload.len();
+            if at > end {
+                corrupt_bytes += (at - end) as u64;
+                Damage::add(&mut damages, end..at, blocks.len());
+            }
+            end = payload_end;
             // Frames of a kind that this version does not know are stepped over.
             let kind = FrameKind::from_number(kind);
             match kind {
@@ -91,18 +114,22 @@ impl Segment {
             return Err(Error::TooNew { path: path.into(), found: origin.format });
         }
         let torn_bytes = (length - end) as u64;
-        let index = OnceLock::new();
+        if torn_bytes > 0 {
+            damages.push(Damage { is_tail: true, ..Damage::new(end..length, blocks.len()) });
+        }
         Ok(Segment {
             path: path.into(),
             origin,
             torn_bytes,
             corrupt_bytes,
             frames,
+            is_written: false,
             source,
             subjects,
             events,
             blocks,
-            index,
+            damages,
+            index: OnceLock::new(),
         })
     }
 
@@ -176,21 +203,113 @@ impl Segment {
         self.events.iter()
     }
 
-    /// What was damaged, in words.
+    /// What could not be read, each with its place and the time in which something is missing.
     pub fn problems(&self) -> Vec<Problem> {
-        let source = || self.path.display().to_string();
-        let mut problems = Vec::new();
-        if self.torn_bytes > 0 {
-            problems.push(Problem { source: source(), what: format!("torn tail of {} bytes", self.torn_bytes) });
-        }
-        if self.corrupt_bytes > 0 {
-            problems.push(Problem { source: source(), what: format!("{} corrupt bytes skipped", self.corrupt_bytes) });
-        }
+        let mut problems: Vec<Problem> = self.damages.iter().map(|damage| self.problem(damage)).collect();
+        let is_indexed = self.index.get().filter(|index| index.bad_bytes > 0);
+        problems.extend(is_indexed.map(|index| {
+            let what =
+                format!("{} bytes of blocks are written in a way that this version does not know", index.bad_bytes);
+            Problem::new(self.path.display().to_string(), what)
+        }));
         problems
+    }
+
+    fn problem(&self, damage: &Damage) -> Problem {
+        let (bytes, from_ns, to_ns) = (damage.lost, self.seen_before(damage), self.seen_after(damage));
+        let kind = self.kind_of(damage);
+        let what = match (damage.is_tail, kind) {
+            (true, _) => format!("torn tail of {bytes} bytes"),
+            (false, Kind::Repeated) => format!("{bytes} corrupt bytes skipped, which are written twice"),
+            (false, _) => format!("{bytes} corrupt bytes skipped"),
+        };
+        let place = format!("bytes {} to {} of {}", damage.bytes.start, damage.bytes.end, self.source.length());
+        let wall = |mono_ns: u64| self.origin.anchor.wall_us(mono_ns);
+        Problem {
+            place: Some(place),
+            rows: if kind == Kind::Rows { self.rows_like(damage) } else { None },
+            from_us: Some(wall(from_ns)),
+            to_us: to_ns.map(wall),
+            ..Problem::new(self.path.display().to_string(), what)
+        }
+    }
+
+    /// The time of what is missing in the middle, monotonic nanoseconds: from the first to the last damage.
+    pub fn missing_ns(&self) -> Option<(u64, u64)> {
+        let mut inner = self.damages.iter().filter(|damage| !damage.is_tail);
+        let first = inner.next()?;
+        let last = inner.next_back().unwrap_or(first);
+        let from = self.seen_before(first);
+        Some((from, self.seen_after(last).unwrap_or(from)))
+    }
+
+    /// First and last time of it, monotonic nanoseconds.
+    pub fn span_ns(&self) -> (u64, u64) {
+        let begin = self.origin.anchor.mono_ns;
+        let last = self.blocks.len().checked_sub(1).and_then(|at| self.times_of(at));
+        (begin, last.map_or(begin, |times| times.last_ns))
+    }
+
+    fn seen_before(&self, damage: &Damage) -> u64 {
+        let before = damage.blocks_before.checked_sub(1).and_then(|at| self.times_of(at));
+        before.map_or(self.origin.anchor.mono_ns, |times| times.last_ns)
+    }
+
+    fn seen_after(&self, damage: &Damage) -> Option<u64> {
+        self.times_of(damage.blocks_before).map(|times| times.first_ns)
+    }
+
+    /// About how many rows are in damaged bytes, by the block before or after them.
+    fn rows_like(&self, damage: &Damage) -> Option<u64> {
+        let near = damage.blocks_before.checked_sub(1).into_iter().chain([damage.blocks_before]);
+        let times = near.filter_map(|at| self.times_of(at)).find(|times| times.bytes > 0)?;
+        let payload = damage.lost.saturating_sub(HEAD).max(1) as u64;
+        Some((times.rows * payload).div_ceil(times.bytes))
+    }
+
+    fn times_of(&self, block: usize) -> Option<Times> {
+        let bytes = self.blocks.get(block)?;
+        let mut payload = Vec::new();
+        if !self.source.read(bytes.clone(), &mut payload) {
+            return None;
+        }
+        let mut times = Times { first_ns: u64::MAX, last_ns: 0, rows: 0, bytes: payload.len() as u64 };
+        Decoder::default().read(&payload, |head, _| {
+            times.first_ns = times.first_ns.min(head.mono_ns);
+            times.last_ns = times.last_ns.max(head.mono_ns);
+            times.rows += 1;
+        });
+        (times.rows > 0).then_some(times)
+    }
+
+    /// What the head of the first damaged frame says, which may be damaged itself.
+    fn kind_of(&self, damage: &Damage) -> Kind {
+        let mut head = Vec::new();
+        let end = damage.bytes.end.min(damage.bytes.start + HEAD);
+        if self.source.read(damage.bytes.start..end, &mut head) { Kind::of(&head) } else { Kind::Unknown }
     }
 }
 
-/// The segments in a folder, oldest first; none when there is no such folder.
+/// The times and rows of a block.
+struct Times {
+    first_ns: u64,
+    last_ns: u64,
+    rows: u64,
+    bytes: u64,
+}
+
+/// Whether a recorder has a segment open: it holds its lock.
+fn is_written(file: &File) -> bool {
+    match flock(file, FlockOperation::NonBlockingLockShared) {
+        Ok(()) => {
+            let _ = flock(file, FlockOperation::Unlock);
+            false
+        }
+        Err(error) => error == Errno::WOULDBLOCK,
+    }
+}
+
+/// The segments in a folder, in the order in which they were written; none when there is no such folder.
 pub fn segments(dir: &Path) -> io::Result<Vec<PathBuf>> {
     let entries = match fs::read_dir(dir) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
@@ -203,281 +322,6 @@ pub fn segments(dir: &Path) -> io::Result<Vec<PathBuf>> {
             paths.push(path);
         }
     }
-    paths.sort();
+    paths.sort_by_cached_key(|path| Place::of_file(path));
     Ok(paths)
-}
-
-#[cfg(test)]
-mod tests {
-    use proptest::prelude::*;
-
-    use super::*;
-    use crate::journal::format::parse_frame;
-    use crate::journal::source::WINDOW;
-    use crate::journal::writer::{NoOwner, Rotation, Writer};
-    use crate::model::event::EventKind;
-    use crate::model::sample::PassKind;
-    use crate::model::sink::Sink;
-
-    /// A segment of `flushes` flushes with one row and one event each.
-    fn written(flushes: u64) -> Vec<u8> {
-        let dir = tempfile::tempdir().unwrap();
-        let origin = crate::model::recording::Origin::example(crate::model::time::Anchor::now());
-        let mut writer = Writer::create(dir.path(), origin, Rotation::default(), Box::new(NoOwner)).unwrap();
-        writer.subject(1, &Subject { cgroup: "/a".into(), id: 9, process: None });
-        for i in 0..flushes {
-            let head = PassHead { kind: PassKind::Fast, mono_ns: 1000 + i, rows: 1 };
-            let mut row = Row::new(1);
-            row.set(0, i * 7);
-            writer.pass(head);
-            writer.row(head, &row);
-            writer.event(&Event { mono_ns: i, cgroup: None, what: EventKind::MissedTicks { count: i } });
-            writer.flush(i % 2 == 0);
-        }
-        let path = writer.segment().unwrap().to_owned();
-        drop(writer);
-        fs::read(path).unwrap()
-    }
-
-    fn values(segment: &Segment) -> Vec<u64> {
-        let mut values = Vec::new();
-        segment.rows(|_, row| values.push(row.values[0]));
-        values
-    }
-
-    #[test]
-    fn what_was_written_is_read() {
-        let segment = Segment::parse(Path::new("x"), written(5)).unwrap();
-        assert_eq!(values(&segment), [0, 7, 14, 21, 28]);
-        assert_eq!(segment.events().count(), 5);
-        assert_eq!(segment.subjects()[&1].cgroup, "/a");
-        assert_eq!((segment.torn_bytes, segment.corrupt_bytes), (0, 0));
-    }
-
-    #[test]
-    fn a_torn_or_zero_filled_tail_is_cut_and_counted_at_every_length() {
-        let whole = written(4);
-        let origin = parse_frame(&whole).unwrap().1;
-        let head = HEAD + origin.len();
-        for end in head..whole.len() {
-            let mut bytes = whole[..end].to_vec();
-            bytes.resize(end + 100, 0);
-            let segment = Segment::parse(Path::new("x"), bytes).unwrap();
-            let values = values(&segment);
-            assert!(values.iter().enumerate().all(|(i, v)| *v == i as u64 * 7), "a prefix, no more: {values:?}");
-            assert!(segment.torn_bytes >= 100);
-            assert_eq!(segment.corrupt_bytes, 0);
-        }
-    }
-
-    /// A segment with rows of four subjects in all kinds, some later than others, written over several blocks.
-    fn busy(seed: u64) -> Vec<u8> {
-        let dir = tempfile::tempdir().unwrap();
-        let origin = crate::model::recording::Origin::example(crate::model::time::Anchor { mono_ns: 0, wall_ns: 0 });
-        let mut writer = Writer::create(dir.path(), origin, Rotation::default(), Box::new(NoOwner)).unwrap();
-        let mut dice = seed | 1;
-        let mut roll = |sides: u64| {
-            dice ^= dice << 13;
-            dice ^= dice >> 7;
-            dice ^= dice << 17;
-            dice % sides
-        };
-        for n in 1..5 {
-            writer.subject(n, &Subject { cgroup: format!("/{n}"), id: u64::from(n), process: None });
-        }
-        for tick in 0..200u64 {
-            let kind = PassKind::from_number(roll(6) as u8).unwrap();
-            // The ring before a burst is written after later ticks.
-            let mono_ns = 1_000_000 + tick * 1000 - roll(20) * 700;
-            let rows = roll(5) as u32;
-            let head = PassHead { kind, mono_ns, rows };
-            writer.pass(head);
-            for n in 0..rows {
-                let mut row = Row::new(n + roll(2) as u32);
-                for slot in 0..roll(4) + 1 {
-                    row.set(slot as usize, tick * roll(3));
-                }
-                writer.row(head, &row);
-            }
-            if roll(12) == 0 {
-                writer.flush(false);
-            }
-        }
-        let path = writer.segment().unwrap().to_owned();
-        drop(writer);
-        fs::read(path).unwrap()
-    }
-
-    type Plain = (PassHead, SubjectRef, u128, Vec<u64>);
-
-    fn plain(head: PassHead, row: &Row) -> Plain {
-        (head, row.subject, row.mask, crate::model::sample::slots(row.mask).map(|slot| row.values[slot]).collect())
-    }
-
-    /// Compares what the index leads to with a search through all rows.
-    fn agrees(segment: &Segment, kind: PassKind, subject: SubjectRef, time: Range<u64>) {
-        let (mut all, mut by_index) = (Vec::new(), Vec::new());
-        let bad = segment.rows(|head, row| all.push(plain(head, row)));
-        let wanted = |(head, of, _, _): &Plain| head.kind == kind && *of == subject && time.contains(&head.mono_ns);
-        let index = segment.index();
-        assert_eq!(index.bad_bytes, bad);
-        let number = index.numbers.get(&subject).copied();
-        let may_hold = |part: &Part, counts: &[Count]| {
-            let is_there = counts.iter().any(|count| Some(count.number) == number);
-            part.kind == kind && is_there && part.last_ns >= time.start && part.first_ns < time.end
-        };
-        segment.choose(&mut index.decoder(), may_hold, |head, row, of| {
-            assert_eq!(index.numbers[&row.subject], of);
-            by_index.push(plain(head, row));
-        });
-        by_index.retain(wanted);
-        let counted: u32 = index.parts().flat_map(|(_, counts)| counts).map(|count| count.rows).sum();
-        assert_eq!(counted as usize, all.len());
-        all.retain(wanted);
-        assert_eq!(by_index, all);
-    }
-
-    #[test]
-    fn the_host_or_a_moment_is_found_without_decoding_the_rest() {
-        let segment = Segment::parse(Path::new("x"), busy(3)).unwrap();
-        let mut all = 0;
-        segment.rows(|_, _| all += 1);
-        let decoded = |wants: &dyn Fn(&Part) -> bool| {
-            let mut rows = 0;
-            segment.choose(&mut segment.index().decoder(), |part, _| wants(part), |_, _, _| rows += 1);
-            rows
-        };
-        assert_eq!(decoded(&|_| true), all);
-        let mut host = 0;
-        segment.rows(|head, _| host += u32::from(head.kind == PassKind::Host));
-        assert!(host > 0 && decoded(&|part| part.kind == PassKind::Host) == host, "of {all} rows");
-        assert!(decoded(&|part| part.first_ns < 1_020_000) * 2 < all);
-    }
-
-    #[test]
-    fn a_segment_that_grows_or_is_cut_meanwhile_is_read_as_it_was_opened() {
-        let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join("x.journal");
-        let whole = busy(7);
-        let half = Segment::parse(Path::new("x"), whole.clone()).unwrap().blocks[3].start + 5;
-        fs::write(&path, &whole[..half]).unwrap();
-        let early = Segment::open(&path).unwrap();
-        assert!(early.torn_bytes > 0);
-        fs::write(&path, &whole).unwrap();
-        let late = Segment::open(&path).unwrap();
-        assert_eq!(late.torn_bytes, 0);
-        let rows = |segment: &Segment| {
-            let mut rows = Vec::new();
-            segment.choose(&mut segment.index().decoder(), |_, _| true, |head, row, _| rows.push(plain(head, row)));
-            rows
-        };
-        let (before, after) = (rows(&early), rows(&late));
-        assert!(!before.is_empty() && before.len() < after.len());
-        assert_eq!(before, after[..before.len()]);
-        // The sealer of another process has removed it, or it was emptied: what is gone is counted.
-        let gone = Segment::open(&path).unwrap();
-        fs::OpenOptions::new().write(true).open(&path).unwrap().set_len(half as u64).unwrap();
-        assert_eq!(rows(&gone), before);
-        let lost: usize = late.blocks[3..].iter().map(Range::len).sum();
-        assert_eq!(gone.index().bad_bytes, lost as u64);
-        assert_eq!(gone.rows(|_, _| ()), lost as u64);
-    }
-
-    #[test]
-    fn a_file_and_its_bytes_are_the_same_segment_whatever_is_damaged() {
-        let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join("x.journal");
-        let whole = busy(11);
-        // Longer than the window that is held, so that frames and damage lie across its border.
-        let mut long = whole.clone();
-        long.extend(std::iter::repeat_n(0xf5, WINDOW - whole.len() % 16 - 3));
-        long.extend_from_slice(&whole);
-        long.extend_from_slice(b"\xf5sm");
-        for bytes in [whole.clone(), long.clone(), [&long[..], &whole[..], &whole[..whole.len() - 9]].concat()] {
-            fs::write(&path, &bytes).unwrap();
-            let (file, memory) = (Segment::open(&path).unwrap(), Segment::parse(&path, bytes).unwrap());
-            let counts = |s: &Segment| (s.frames, s.torn_bytes, s.corrupt_bytes, s.blocks.clone(), s.events.len());
-            assert_eq!(counts(&file), counts(&memory));
-            let rows = |segment: &Segment| {
-                let mut rows = Vec::new();
-                segment.rows(|head, row| rows.push(plain(head, row)));
-                rows
-            };
-            assert_eq!(rows(&file), rows(&memory));
-        }
-    }
-
-    #[test]
-    fn damage_in_the_middle_costs_its_frame_only() {
-        let whole = written(6);
-        let segment = Segment::parse(Path::new("x"), whole.clone()).unwrap();
-        let blocks = &segment.blocks;
-        let mut bytes = whole.clone();
-        bytes[blocks[2].start] ^= 0xff;
-        let damaged = Segment::parse(Path::new("x"), bytes).unwrap();
-        assert_eq!(values(&damaged), [0, 7, 21, 28, 35]);
-        assert_eq!(damaged.corrupt_bytes, (HEAD + blocks[2].len()) as u64);
-        assert_eq!(damaged.events().count(), 6);
-    }
-
-    #[test]
-    fn a_newer_format_and_a_foreign_file_are_refused_in_words() {
-        let mut bytes = Vec::new();
-        let text = serde_json::to_string(&Segment::parse(Path::new("x"), written(0)).unwrap().origin).unwrap();
-        let newer = text.replace("\"format\":1", "\"format\":99");
-        crate::journal::format::frame(&mut bytes, FrameKind::Origin, newer.as_bytes());
-        assert!(matches!(Segment::parse(Path::new("x"), bytes), Err(Error::TooNew { found: 99, .. })));
-        assert!(matches!(Segment::parse(Path::new("x"), b"PAR1 not a journal".to_vec()), Err(Error::NoHead { .. })));
-    }
-
-    proptest! {
-        /// By kind, subject and time, the index leads to the same rows as a search through all of them, also in what is damaged.
-        #[test]
-        fn the_index_leads_to_every_row(
-            seed in any::<u64>(), kind in 0u8..6, subject in 0u32..6, from in 0u64..250, length in 0u64..250,
-            cut in any::<prop::sample::Index>(), flips in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 0..3),
-        ) {
-            let whole = busy(seed);
-            let kind = PassKind::from_number(kind).unwrap();
-            let time = 1_000_000 + from * 1000 - 25_000..1_000_000 + (from + length) * 1000;
-            agrees(&Segment::parse(Path::new("x"), whole.clone()).unwrap(), kind, subject, time.clone());
-            let mut torn = whole[..cut.index(whole.len())].to_vec();
-            for (at, flip) in &flips {
-                if !torn.is_empty() {
-                    let at = at.index(torn.len());
-                    torn[at] ^= flip;
-                }
-            }
-            if let Ok(segment) = Segment::parse(Path::new("x"), torn) {
-                agrees(&segment, kind, subject, time.clone());
-            }
-            // Damage that the checksum does not show: the block was written so.
-            let segment = Segment::parse(Path::new("x"), whole).unwrap();
-            let mut bytes = Vec::new();
-            crate::journal::format::frame(&mut bytes, FrameKind::Origin, &serde_json::to_vec(&segment.origin).unwrap());
-            for mut block in segment.blocks() {
-                for (at, flip) in &flips {
-                    let at = at.index(block.len());
-                    block[at] ^= flip;
-                }
-                crate::journal::format::frame(&mut bytes, FrameKind::Block, &block);
-            }
-            agrees(&Segment::parse(Path::new("x"), bytes).unwrap(), kind, subject, time);
-        }
-
-        #[test]
-        fn no_bytes_make_it_panic(bytes in prop::collection::vec(any::<u8>(), 0..400), at in 0usize..2000, flip in any::<u8>()) {
-            let _ = Segment::parse(Path::new("x"), bytes.clone());
-            let mut damaged = written(3);
-            let at = at % damaged.len();
-            damaged[at] ^= flip;
-            damaged.splice(at..at, bytes);
-            if let Ok(segment) = Segment::parse(Path::new("x"), damaged) {
-                segment.rows(|_, _| ());
-                segment.events().count();
-                segment.subjects();
-                segment.choose(&mut segment.index().decoder(), |_, _| true, |_, _, _| ());
-            }
-        }
-    }
 }

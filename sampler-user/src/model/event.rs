@@ -248,6 +248,12 @@ pub enum EventKind {
         torn_bytes: u64,
         /// Bytes skipped as corrupt before the tail.
         corrupt_bytes: u64,
+        /// Nothing before it was in them, monotonic nanoseconds.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        from_ns: Option<u64>,
+        /// Nothing after it was in them, monotonic nanoseconds.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        to_ns: Option<u64>,
     },
 }
 

@@ -7,6 +7,7 @@ pub mod fields;
 pub mod identity;
 pub mod memory;
 pub mod paths;
+pub mod problem;
 pub mod recording;
 pub mod sample;
 pub mod shrink;

@@ -266,15 +266,6 @@ impl Series {
     }
 }
 
-/// Something a reader could not understand; it went on.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Problem {
-    /// File or source.
-    pub source: String,
-    /// What is wrong.
-    pub what: String,
-}
-
 /// An event with its wall-clock time.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct TimedEvent {

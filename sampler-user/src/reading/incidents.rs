@@ -2,13 +2,11 @@
 //! hour of their slow parts, and the long history of the one that grew.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs::File;
 use std::ops::Range;
 use std::path::Path;
 use std::{fmt, thread};
 
 use anyhow::Context;
-use rustix::fs::{FlockOperation, flock};
 
 use crate::analysis::incident::context::{AFTER_US, HOUR_US, IncidentContext, MINUTE_US};
 use crate::analysis::incident::death::{describe, finder};
@@ -24,10 +22,12 @@ use crate::containers::runtimes::identify;
 use crate::model::event::EventKind;
 use crate::model::fields::{FieldId, Table};
 use crate::model::identity::Names;
-use crate::model::recording::{Origin, Problem, Series, TimedEvent};
+use crate::model::problem::Problem;
+use crate::model::recording::{Origin, Series, TimedEvent};
 use crate::model::time::format_us;
 use crate::model::units::printable;
 use crate::reading::names;
+use crate::store::is_recording;
 use crate::store::scan::{Query, Recording};
 
 /// How far back the history of the suspect goes, microseconds.
@@ -74,8 +74,6 @@ pub struct Incidents {
     origins: Vec<Origin>,
     events: Vec<TimedEvent>,
     names: Names,
-    /// Whether an agent records into it now.
-    runs_on: bool,
     /// Rows of the lives of one workload, by path: the kills of a loop ask for the same ones.
     lives: BTreeMap<String, (Range<i64>, Vec<Series>)>,
     /// In the order of time.
@@ -100,9 +98,7 @@ impl fmt::Display for WithoutIncident {
         f.write_str(
             "no incident in what could be read, but this is no all-clear: part of the recording could not be read",
         )?;
-        problems.iter().try_for_each(|problem| {
-            write!(f, "\nproblem: {}: {}", printable(&problem.source), printable(&problem.what))
-        })
+        problems.iter().try_for_each(|problem| write!(f, "\nproblem: {problem}"))
     }
 }
 
@@ -122,7 +118,7 @@ impl Incidents {
         let all = find(&events, &origins, &last, runs_on);
         let mut names = Names::default();
         names::learn(&mut names, &events);
-        Ok(Incidents { recording, origins, events, names, runs_on, lives: BTreeMap::new(), all })
+        Ok(Incidents { recording, origins, events, names, lives: BTreeMap::new(), all })
     }
 
     /// The page of one.
@@ -172,19 +168,11 @@ impl Incidents {
     }
 
     /// What is known when no incident was found.
-    pub fn without_incident(&mut self) -> WithoutIncident {
-        match self.unread() {
-            unread if unread.is_empty() => WithoutIncident::AllClear(finder::all_clear(&self.events)),
-            unread => WithoutIncident::Unread(unread),
+    pub fn without_incident(&self) -> WithoutIncident {
+        match self.problems() {
+            [] => WithoutIncident::AllClear(finder::all_clear(&self.events)),
+            unread => WithoutIncident::Unread(unread.to_vec()),
         }
-    }
-
-    /// What could not be read, without the last frame of a segment that is being written, which may be half there.
-    fn unread(&mut self) -> Vec<Problem> {
-        let segments = if self.runs_on { self.recording.segments() } else { Vec::new() };
-        let open = segments.last().filter(|segment| segment.corrupt_bytes == 0);
-        let in_flight = open.map_or_else(Vec::new, |segment| segment.problems());
-        self.recording.problems.iter().filter(|problem| !in_flight.contains(problem)).cloned().collect()
     }
 
     /// What could not be read.
@@ -223,7 +211,7 @@ impl Incidents {
         context.find_suspect();
         self.read_processes(&mut context);
         self.read_history(&mut context);
-        context.is_whole = self.unread().is_empty();
+        context.is_whole = self.problems().is_empty();
         Ok(context)
     }
 
@@ -423,12 +411,6 @@ fn ends(recording: &mut Recording, begins: &[i64], events: &[TimedEvent]) -> Vec
         ends.push(last);
     }
     ends
-}
-
-/// Whether an agent records into the folder now.
-fn is_recording(dir: &Path) -> bool {
-    let Ok(file) = File::open(dir.join("lock")) else { return false };
-    flock(&file, FlockOperation::NonBlockingLockShared).is_err()
 }
 
 /// An event in words.

@@ -8,6 +8,7 @@ use crate::advise::facts::OtherKill;
 use crate::analysis::incident::cause::{self, CauseClass, HigherLimit};
 use crate::analysis::incident::{Incident, Owner};
 use crate::analysis::leak::linear::median;
+use crate::model::problem::Problem;
 use crate::reading::demand::limited;
 use crate::reading::incidents::Incidents;
 use crate::reading::names::Named;
@@ -30,8 +31,13 @@ pub struct Killed {
 /// Pages that are shown at most, the last of each limit: each reads an hour of the recording.
 const MOST: usize = 12;
 
-/// By workload, as [`limited`] has it. The last kill of each limit is looked into.
-pub fn kills(dir: &Path, range: &Range<i64>, named: &Named) -> anyhow::Result<BTreeMap<String, Killed>> {
+/// By workload, as [`limited`] has it. The last kill of each limit is looked into. What could not be read is added to `problems`.
+pub fn kills(
+    dir: &Path,
+    range: &Range<i64>,
+    named: &Named,
+    problems: &mut Vec<Problem>,
+) -> anyhow::Result<BTreeMap<String, Killed>> {
     let key = |path: &str| limited(named, path);
     let mut incidents = Incidents::of(dir)?;
     let mut of: BTreeMap<String, Killed> = BTreeMap::new();
@@ -54,6 +60,7 @@ pub fn kills(dir: &Path, range: &Range<i64>, named: &Named) -> anyhow::Result<BT
         }
         take(&incidents.explain(incident)?, &key, &mut of);
     }
+    incidents.problems().iter().for_each(|problem| Problem::add(problems, problem.clone()));
     Ok(of)
 }
 

@@ -1,13 +1,15 @@
 //! A file that is there whole or not at all.
 
-use std::fs::{self, File};
+use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io;
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use parquet::file::writer::SerializedFileWriter;
 
 use crate::model::fields::Field;
 use crate::model::recording::Origin;
+use crate::store::digest;
 use crate::store::error::{Error, at};
 use crate::store::schema::{TableKind, properties, schema};
 
@@ -22,7 +24,7 @@ pub(super) struct AtomicFile {
 impl AtomicFile {
     /// An error in writing it.
     pub(super) fn bad(&self, source: parquet::errors::ParquetError) -> Error {
-        Error::Parquet { operation: "write", path: self.temporary.clone(), source }
+        Error::Write { path: self.path.clone(), source }
     }
 
     /// Begins to write it.
@@ -31,20 +33,38 @@ impl AtomicFile {
         origin: &Origin,
         has: impl Fn(&Field) -> bool,
     ) -> Result<SerializedFileWriter<File>, Error> {
-        fs::create_dir_all(&self.home).map_err(at("make the folder", &self.home))?;
-        let file = File::create(&self.temporary).map_err(at("create", &self.temporary))?;
+        let folder = DirBuilder::new().recursive(true).mode(0o750).create(&self.home);
+        folder.map_err(at("make the folder", &self.home))?;
+        // What an earlier try has left is its own file, and never a link to another.
+        let _ = fs::remove_file(&self.temporary);
+        let mut options = OpenOptions::new();
+        let file = options.read(true).write(true).create_new(true).mode(0o640).open(&self.temporary);
+        let file = file.map_err(at("create", &self.temporary))?;
         let properties = properties(self.kind, origin, has).into();
         SerializedFileWriter::new(file, schema(self.kind), properties).map_err(|source| self.bad(source))
     }
 
     /// Gives it its name. Returns its size.
-    pub(super) fn publish(&self, writer: SerializedFileWriter<File>) -> Result<u64, Error> {
+    pub(super) fn publish(&self, mut writer: SerializedFileWriter<File>) -> Result<u64, Error> {
+        writer.flush().map_err(at("write", &self.temporary))?;
+        let pairs = digest::pairs(writer.inner(), writer.flushed_row_groups());
+        for pair in pairs.map_err(at("read back", &self.temporary))? {
+            writer.append_key_value_metadata(pair);
+        }
         let file = writer.into_inner().map_err(|source| self.bad(source))?;
+        digest::finish(&file).map_err(at("write", &self.temporary))?;
         file.sync_all().map_err(at("sync", &self.temporary))?;
         let bytes = file.metadata().map_err(at("read the size of", &self.temporary))?.len();
         fs::rename(&self.temporary, &self.path).map_err(at("name", &self.path))?;
         sync_folder(&self.home).map_err(at("sync the folder", &self.home))?;
         Ok(bytes)
+    }
+}
+
+/// A draft that was not published goes.
+impl Drop for AtomicFile {
+    fn drop(&mut self) {
+        let _ = fs::remove_file(&self.temporary);
     }
 }
 

@@ -23,6 +23,9 @@ pub struct Choice<'a> {
     pub time: Range<i64>,
     /// Of these slots.
     pub slots: Mask,
+    /// With the rows that have none of these slots; else they are there at the ends of a subject's life only, as far as a
+    /// segment knows them apart.
+    pub bare: bool,
     /// How much of it is held at once.
     pub room: Room,
 }
@@ -51,11 +54,13 @@ struct Found {
     numbers: Vec<u32>,
 }
 
+/// A subject, its numbers, and about how many rows it has.
+type Member = (Arc<Subject>, Vec<u32>, usize);
+
 /// A part of a segment: some subjects, in order, from a time up to a time.
 #[derive(Debug)]
 struct Batch {
-    /// With their numbers, and about how many rows they have.
-    subjects: Arc<[(Arc<Subject>, Vec<u32>, usize)]>,
+    subjects: Arc<[Member]>,
     from_ns: u64,
     to_ns: u64,
 }
@@ -128,6 +133,7 @@ pub fn batches<E>(
 struct Wanted {
     table: Table,
     slots: Mask,
+    bare: bool,
     /// `CLOCK_MONOTONIC` nanoseconds.
     time: Range<u64>,
     /// When the first part with rows of a chosen subject begins and the last one ends, by its number.
@@ -137,7 +143,8 @@ struct Wanted {
 impl Wanted {
     fn of(segment: &Segment, choice: &Choice<'_>, time: Range<u64>) -> Wanted {
         let index = segment.index();
-        let mut wanted = Wanted { table: choice.table, slots: choice.slots, time, spans: Vec::new() };
+        let mut wanted =
+            Wanted { table: choice.table, slots: choice.slots, bare: choice.bare, time, spans: Vec::new() };
         let mut spans = vec![(u64::MAX, 0); index.numbers.len()];
         let mut is_chosen = vec![false; index.numbers.len()];
         for (subject, &number) in &index.numbers {
@@ -164,7 +171,7 @@ impl Wanted {
             let (first, last) = self.spans[count.number as usize];
             part.first_ns == first || part.last_ns == last
         };
-        self.holds(part) && (part.slots & self.slots != 0 || counts.iter().any(is_edge))
+        self.holds(part) && (self.bare || part.slots & self.slots != 0 || counts.iter().any(is_edge))
     }
 }
 
@@ -194,7 +201,7 @@ fn find(segment: &Segment, wanted: &Wanted) -> BTreeMap<Arc<Subject>, Found> {
 fn by_subject(found: BTreeMap<Arc<Subject>, Found>) -> Vec<Batch> {
     let mut plan = Vec::new();
     let (mut together, mut taken) = (Vec::new(), 0);
-    let close = |together: &mut Vec<(Arc<Subject>, Vec<u32>, usize)>, plan: &mut Vec<Batch>| {
+    let close = |together: &mut Vec<Member>, plan: &mut Vec<Batch>| {
         if !together.is_empty() {
             plan.push(Batch { subjects: std::mem::take(together).into(), from_ns: 0, to_ns: u64::MAX });
         }
@@ -314,7 +321,7 @@ mod tests {
         let segment = segment(&dir);
         for (time, wanted) in [(i64::MIN..i64::MAX, 0..PASSES), (3_000_500..8_000_000, 3001..8000)] {
             let wants = &|s: &Subject| s.cgroup != "/05";
-            let choice = Choice { table: Table::Samples, wants, time, slots: 1, room: Room::Rows };
+            let choice = Choice { table: Table::Samples, wants, time, slots: 1, bare: true, room: Room::Rows };
             let mut rows: BTreeMap<String, Vec<i64>> = BTreeMap::new();
             batches(&segment, &choice, |batch| {
                 assert!(batch.iter().map(Series::len).sum::<usize>() <= ROWS);
@@ -350,7 +357,8 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let segment = segment(&dir);
         let wants = &|_: &Subject| true;
-        let choice = Choice { table: Table::Samples, wants, time: i64::MIN..i64::MAX, slots: 3, room: Room::Values };
+        let choice =
+            Choice { table: Table::Samples, wants, time: i64::MIN..i64::MAX, slots: 3, bare: true, room: Room::Values };
         let mut rows: BTreeMap<String, Vec<i64>> = BTreeMap::new();
         let mut sizes = Vec::new();
         batches(&segment, &choice, |batch| {
@@ -396,7 +404,14 @@ mod tests {
         drop(writer);
         let segment = Segment::open(&path).unwrap();
         let wants = &|_: &Subject| true;
-        let choice = Choice { table: Table::Samples, wants, time: i64::MIN..i64::MAX, slots: 2, room: Room::Values };
+        let choice = Choice {
+            table: Table::Samples,
+            wants,
+            time: i64::MIN..i64::MAX,
+            slots: 2,
+            bare: false,
+            room: Room::Values,
+        };
         let mut found: BTreeMap<String, (usize, usize, i64, i64)> = BTreeMap::new();
         batches(&segment, &choice, |batch| {
             for one in batch {

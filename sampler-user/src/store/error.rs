@@ -28,6 +28,22 @@ pub enum Error {
         /// Why it failed.
         source: parquet::errors::ParquetError,
     },
+    /// A Parquet file that cannot be written.
+    #[error("write {path}; if its disk is full, free some of it or record elsewhere with --out")]
+    Write {
+        /// The file.
+        path: PathBuf,
+        /// Why it failed.
+        source: parquet::errors::ParquetError,
+    },
+    /// A Parquet file whose metadata are damaged.
+    #[error(
+        "read {path}: the list of its columns is damaged, and nothing in it can be read; copy it again, or leave it out"
+    )]
+    Footer {
+        /// The file.
+        path: PathBuf,
+    },
     /// Something else with the name of a Parquet file.
     #[error("read {path}: it does not begin as a Parquet file does; it is something else")]
     NotParquet {

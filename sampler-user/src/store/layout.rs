@@ -1,9 +1,20 @@
 //! Where the parts of a recording lie.
 
+use std::fs::File;
 use std::path::Path;
+
+use rustix::fs::{FlockOperation, flock};
 
 /// Folder of the journal.
 pub const JOURNAL: &str = "journal";
+
+/// Locked by the agent that records into the folder.
+pub const LOCK: &str = "lock";
+
+/// Whether an agent records into a folder now.
+pub fn is_recording(dir: &Path) -> bool {
+    File::open(dir.join(LOCK)).is_ok_and(|file| flock(&file, FlockOperation::NonBlockingLockShared).is_err())
+}
 
 /// Name shared by a segment and the files made of it.
 pub fn stem_of(path: &Path) -> String {

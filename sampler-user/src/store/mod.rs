@@ -9,12 +9,15 @@
 
 mod atomic_file;
 pub mod batch;
+mod digest;
 mod error;
 mod layout;
 pub mod retention;
 pub mod scan;
 pub mod schema;
 pub mod seal;
+mod verified_file;
 
 pub use self::error::{Error, at};
-pub use self::layout::{JOURNAL, partition_of, stem_of};
+pub use self::layout::{JOURNAL, LOCK, is_recording, partition_of, stem_of};
+pub use self::verified_file::open_bounded;

@@ -51,6 +51,9 @@ pub fn seal(path: &Path, dir: &Path) -> Result<Sealed, Error> {
         }
         segment => segment?,
     };
+    if segment.is_written {
+        return Err(crate::journal::Error::InUse { path: path.to_owned() }.into());
+    }
     segment.cut_torn_tail()?;
     let stem = stem_of(path);
     let mut sealed = Sealed {
@@ -65,7 +68,7 @@ pub fn seal(path: &Path, dir: &Path) -> Result<Sealed, Error> {
         let written = match kind {
             TableKind::Wide(table) => {
                 let time = i64::MIN..i64::MAX;
-                let choice = Choice { table, wants: &|_| true, time, slots: Mask::MAX, room: Room::Rows };
+                let choice = Choice { table, wants: &|_| true, time, slots: Mask::MAX, bare: true, room: Room::Rows };
                 store.wide(table, |each| batches(&segment, &choice, each))?
             }
             TableKind::Cgroups => store.cgroups(&segment)?,
@@ -93,11 +96,14 @@ fn recovered(segment: &Segment, stem: &str) -> Option<Event> {
     }
     let mut last = segment.origin.anchor.mono_ns;
     segment.rows(|head, _| last = last.max(head.mono_ns));
+    let missing = segment.missing_ns();
     let what = EventKind::Recovered {
         segment: stem.to_owned(),
         frames: segment.frames,
         torn_bytes: segment.torn_bytes,
         corrupt_bytes: segment.corrupt_bytes,
+        from_ns: missing.map(|(from, _)| from),
+        to_ns: missing.map(|(_, to)| to),
     };
     Some(Event { mono_ns: last, cgroup: None, what })
 }
@@ -137,9 +143,6 @@ pub fn write_groups<E: From<Error>>(
 ) -> Result<u64, E> {
     let store = Store { dir, origin, stem: stem.to_owned() };
     let written = store.wide(table, |each| give(&mut |group| each(group).map_err(E::from)));
-    if written.is_err() {
-        let _ = fs::remove_file(store.file(TableKind::Wide(table)).temporary);
-    }
     Ok(written?.map_or(0, |(rows, _)| rows))
 }
 

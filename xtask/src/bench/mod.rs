@@ -1,7 +1,7 @@
 //! Benchmarks. Ratios in the same run, against the bare floor: absolute times on a shared machine mean little.
 
 mod agent;
-mod day;
+pub mod day;
 mod floor;
 mod forest;
 mod fresh;

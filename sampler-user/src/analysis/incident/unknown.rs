@@ -24,7 +24,7 @@ pub fn of(context: &IncidentContext, cause: CauseClass) -> Vec<String> {
                 micros(to_ns.saturating_sub(*from_ns) / 1000),
                 printable(reason)
             )),
-            EventKind::Recovered { torn_bytes, .. } => {
+            EventKind::Recovered { torn_bytes, .. } if *torn_bytes > 0 => {
                 all.push(format!("the journal was torn: {torn_bytes} bytes at its end could not be read"));
             }
             _ => {}

@@ -19,10 +19,15 @@ pub fn sentence(context: &IncidentContext, cause: CauseClass) -> String {
         Some(_) => report::why(context, cause),
         None => (cause::of(cause).explain)(context).unwrap_or_default(),
     };
-    match context.kind {
+    let sentence = match context.kind {
         IncidentKind::OomKill => kill(context, &why),
         IncidentKind::AbruptEnd => end(context, &why),
         IncidentKind::Death => death(context, &why),
+    };
+    // What could not be read may hold another cause.
+    match sentence.strip_suffix('.') {
+        Some(words) if !context.is_whole => format!("{words}, as far as the recording could be read."),
+        _ => sentence,
     }
 }
 

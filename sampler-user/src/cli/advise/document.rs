@@ -4,7 +4,7 @@ use sampler::advise::checks::CheckFinding;
 use sampler::advise::profile::Profile;
 use sampler::advise::systemd::DropIn;
 use sampler::advise::{Container, Machine};
-use sampler::model::recording::Problem;
+use sampler::model::problem::Problem;
 use serde::Serialize;
 
 use crate::cli::advise::files;

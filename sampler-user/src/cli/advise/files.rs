@@ -20,6 +20,8 @@ use sampler::model::units::printable;
 use sampler::model::wslconfig::{Config, Kind, Problem, Value};
 use serde::Serialize;
 
+use crate::cli::whole_file::write_whole;
+
 /// The first line of what is ours, so that it may be written again.
 const OURS: &str = "# Memory limits from measured use, by `sampler advise`.";
 
@@ -208,7 +210,7 @@ pub fn write_override(text: &str, path: &Path, users: &[PathBuf]) -> anyhow::Res
         Err(error) if error.kind() != ErrorKind::NotFound => {
             Err(error).with_context(|| format!("read {}", path.display()))
         }
-        _ => fs::write(path, text).with_context(|| format!("write {}", path.display())),
+        _ => write_whole(path, text.as_bytes()),
     }
 }
 
@@ -227,7 +229,7 @@ pub fn write_drop_ins(list: &[DropIn], folder: &Path) -> anyhow::Result<()> {
         let path = folder.join(&drop_in.path);
         let parent = path.parent().context("a drop-in without a folder")?;
         fs::create_dir_all(parent).with_context(|| format!("make {}", parent.display()))?;
-        fs::write(&path, &drop_in.text).with_context(|| format!("write {}", path.display()))?;
+        write_whole(&path, drop_in.text.as_bytes())?;
     }
     Ok(())
 }
@@ -278,9 +280,10 @@ const LARGEST: u64 = 1 << 20;
 
 /// Writes a file that is not there yet.
 fn write_new(bytes: &[u8], path: &Path) -> anyhow::Result<()> {
-    let what = || format!("write {}: it must not be there yet, since yours is never written over", path.display());
-    let mut file = fs::OpenOptions::new().write(true).create_new(true).open(path).with_context(what)?;
-    std::io::Write::write_all(&mut file, bytes).with_context(|| format!("write {}", path.display()))
+    if fs::symlink_metadata(path).is_ok() {
+        bail!("write {}: it must not be there yet, since yours is never written over: it exists", path.display());
+    }
+    write_whole(path, bytes)
 }
 
 /// The word for a state, as a person reads it.

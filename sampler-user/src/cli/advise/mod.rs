@@ -104,7 +104,7 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let selection = args.part.selection()?;
     let time = args.part.range();
     let mut gathered = demand::gather(here.dir(), &|path| selection.wants(path), &time)?;
-    let kills = kills(here.dir(), &time, &gathered.named)?;
+    let kills = kills(here.dir(), &time, &gathered.named, &mut gathered.problems)?;
     let (mut containers, are_containers) = containers(&mut gathered, &kills, args);
     let compose = match args.compose.is_empty() {
         true => None,
@@ -159,7 +159,7 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
         cleaning::apply(leftovers.as_ref(), args.yes, args.docker_socket.as_deref())?;
     }
     let short = document.budget.as_ref().is_some_and(|budget| budget.missing.is_some());
-    Ok(if short { ExitCode::from(crate::cli::exit::FAILED) } else { ExitCode::SUCCESS })
+    Ok(if short { ExitCode::from(crate::cli::exit::FAILED) } else { crate::cli::exit::of(&document.problems) })
 }
 
 fn document(

@@ -36,14 +36,17 @@ pub fn words(all: &Document, why: bool) -> String {
     }
     checks(all, why, &mut out);
     files(all, why, &mut out);
+    if !all.problems.is_empty() {
+        out.push_str("\nPart of the recording could not be read; the limits rest on the rest:\n");
+    }
     for problem in &all.problems {
-        let _ = writeln!(out, "\nnot read: {}: {}", printable(&problem.source), printable(&problem.what));
+        let _ = writeln!(out, "not read: {problem}");
     }
     out
 }
 
 fn head(all: &Document, out: &mut String) {
-    let span = micros((all.span_s * 1e6) as u64);
+    let span = if all.from.is_some() { micros((all.span_s * 1e6) as u64) } else { "no time".into() };
     let size = |value: Option<u64>| value.map_or_else(|| "?".into(), bytes);
     let _ = writeln!(
         out,

@@ -1,7 +1,5 @@
 //! CSV. A cell never becomes a formula of a spreadsheet, and a limit that is not set is `inf`.
 
-use std::io::Write;
-
 use anyhow::Context;
 use sampler::model::fields::{Kind, Table, UNLIMITED};
 use sampler::model::recording::{Series, TimedEvent};
@@ -10,13 +8,13 @@ use sampler::store::schema::key_columns;
 use serde_json::Value;
 
 use crate::cli::export::cells::{NAME, name, precise, value};
-use crate::cli::export::writer::{Format, TableWriter, Target};
+use crate::cli::export::writer::{Format, Output, TableWriter, Target};
 
 pub const FORMAT: Format = Format { name: "csv", open };
 
 struct Csv {
     target: Target,
-    out: csv::Writer<Box<dyn Write>>,
+    out: csv::Writer<Output>,
 }
 
 fn open(target: Target) -> anyhow::Result<Box<dyn TableWriter>> {
@@ -64,7 +62,7 @@ impl TableWriter for Csv {
         Ok(())
     }
 
-    fn finish(mut self: Box<Self>) -> anyhow::Result<()> {
-        Ok(self.out.flush()?)
+    fn finish(self: Box<Self>) -> anyhow::Result<()> {
+        self.out.into_inner().map_err(csv::IntoInnerError::into_error)?.finish()
     }
 }

@@ -9,13 +9,13 @@ use sampler::store::schema::key_columns;
 use serde_json::{Map, Value, json};
 
 use crate::cli::export::cells::{NAME, name, precise, value};
-use crate::cli::export::writer::{Format, TableWriter, Target};
+use crate::cli::export::writer::{Format, Output, TableWriter, Target};
 
 pub const FORMAT: Format = Format { name: "jsonl", open };
 
 struct Jsonl {
     target: Target,
-    out: Box<dyn Write>,
+    out: Output,
 }
 
 fn open(target: Target) -> anyhow::Result<Box<dyn TableWriter>> {
@@ -58,7 +58,7 @@ impl TableWriter for Jsonl {
         self.line(&value)
     }
 
-    fn finish(mut self: Box<Self>) -> anyhow::Result<()> {
-        Ok(self.out.flush()?)
+    fn finish(self: Box<Self>) -> anyhow::Result<()> {
+        self.out.finish()
     }
 }

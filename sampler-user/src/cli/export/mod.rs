@@ -14,7 +14,7 @@ use sampler::reading::names::Named;
 use sampler::store::scan::{Query, Recording};
 
 use self::writer::{Format, Target};
-use crate::cli::output::say;
+use crate::cli::output::say_problems;
 use crate::cli::remote::LocalRecordings;
 
 sampler::table! {
@@ -97,10 +97,8 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
         }
     }
     out.finish()?;
-    for problem in &recording.problems {
-        say(&format!("sampler: {}: {}", problem.source, problem.what));
-    }
-    Ok(ExitCode::SUCCESS)
+    say_problems(&recording.problems);
+    Ok(crate::cli::exit::of(&recording.problems))
 }
 
 fn chosen(table: Option<Table>, names: &[String]) -> anyhow::Result<Vec<FieldId>> {

@@ -1,12 +1,13 @@
 //! What an output format has to do.
 
-use std::fs::File;
-use std::io::{self, BufWriter, Write};
+use std::io::{self, BufWriter, StdoutLock, Write};
 use std::path::PathBuf;
 
 use anyhow::Context;
 use sampler::model::fields::{Field, Table};
 use sampler::model::recording::{Origin, Series, TimedEvent};
+
+use crate::cli::whole_file::WholeFile;
 
 /// What is exported, and where to.
 pub struct Target {
@@ -22,13 +23,45 @@ pub struct Target {
 
 impl Target {
     /// Opens the file, or standard output.
-    pub fn output(&self) -> anyhow::Result<Box<dyn Write>> {
+    pub fn output(&self) -> anyhow::Result<Output> {
         Ok(match &self.out {
-            Some(path) => {
-                Box::new(BufWriter::new(File::create(path).with_context(|| format!("create {}", path.display()))?))
-            }
-            None => Box::new(BufWriter::new(io::stdout().lock())),
+            Some(path) => Output::File(BufWriter::new(WholeFile::create(path)?)),
+            None => Output::Standard(BufWriter::new(io::stdout().lock())),
         })
+    }
+}
+
+/// Where an export goes.
+pub enum Output {
+    /// A file, which has its name once it is whole.
+    File(BufWriter<WholeFile>),
+    /// Standard output.
+    Standard(BufWriter<StdoutLock<'static>>),
+}
+
+impl Output {
+    /// Writes what is left, and gives a file its name.
+    pub fn finish(self) -> anyhow::Result<()> {
+        match self {
+            Output::File(file) => file.into_inner().map_err(io::IntoInnerError::into_error)?.finish(),
+            Output::Standard(mut out) => out.flush().context("write to standard output"),
+        }
+    }
+}
+
+impl Write for Output {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        match self {
+            Output::File(file) => file.write(bytes),
+            Output::Standard(out) => out.write(bytes),
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        match self {
+            Output::File(file) => file.flush(),
+            Output::Standard(out) => out.flush(),
+        }
     }
 }
 

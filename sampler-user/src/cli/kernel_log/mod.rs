@@ -90,7 +90,7 @@ struct Document<'a> {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     last_words: Vec<words::Mention<'a>>,
     log: words::Read<'a>,
-    problems: Vec<sampler::model::recording::Problem>,
+    problems: Vec<sampler::model::problem::Problem>,
 }
 
 #[derive(Serialize)]
@@ -341,9 +341,9 @@ impl<'a> Log<'a> {
         }
     }
 
-    fn problems(&self) -> Vec<sampler::model::recording::Problem> {
+    fn problems(&self) -> Vec<sampler::model::problem::Problem> {
         let what = words::problems(self.log);
-        what.into_iter().map(|what| sampler::model::recording::Problem { source: self.source.clone(), what }).collect()
+        what.into_iter().map(|what| sampler::model::problem::Problem::new(&self.source, what)).collect()
     }
 
     /// That a workload was killed more than once, which one page does not show.

@@ -4,14 +4,14 @@ mod marks;
 mod plots;
 
 use std::collections::BTreeSet;
-use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::Context;
 use sampler::analysis::incident::Incident;
 use sampler::analysis::incident::incident_ref::{IncidentKind, IncidentRef};
-use sampler::model::units::{bytes, printable, time_of_day};
+use sampler::model::problem::Problem;
+use sampler::model::units::{bytes, time_of_day};
 use sampler::reading::incidents::Incidents;
 use sampler::reading::names::Named;
 use sampler::store::scan::Recording;
@@ -22,7 +22,10 @@ use sampler::ui::html::{Listed, Report, html};
 use sampler::ui::text::analysis::together;
 
 use crate::cli::excerpt::Excerpt;
+use crate::cli::exit;
+use crate::cli::output::say_problems;
 use crate::cli::remote::{EVER, LocalRecordings};
+use crate::cli::whole_file::write_whole;
 
 /// Write one HTML file with plots of a recording, its incidents and findings; it opens offline.
 #[derive(Debug, clap::Args)]
@@ -47,12 +50,11 @@ const MOST_PLOTTED: usize = 4 << 20;
 /// Runs the command.
 pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let here = LocalRecordings::of(args.dir.as_slice(), &EVER)?;
-    write(here.dir(), &args.part, &args.html)?;
-    Ok(ExitCode::SUCCESS)
+    write(here.dir(), &args.part, &args.html)
 }
 
 /// The report of a recording, with its incidents and findings.
-pub fn write(dir: &Path, part: &Excerpt, file: &Path) -> anyhow::Result<()> {
+pub fn write(dir: &Path, part: &Excerpt, file: &Path) -> anyhow::Result<ExitCode> {
     let analysis = crate::cli::findings::of_paths(&[dir.to_owned()], part)?;
     let (findings, folded) = findings(&analysis);
     let mut incidents = Incidents::of(dir)?;
@@ -82,7 +84,9 @@ pub fn write(dir: &Path, part: &Excerpt, file: &Path) -> anyhow::Result<()> {
     let killed: BTreeSet<_> = all.iter().flat_map(|one| &one.kills).map(|(_, kill)| &kill.victim_cgroup).collect();
     let kills = (all.iter().map(IncidentRef::count).sum(), killed.len());
     let told: Vec<Incident> = chosen.into_iter().map(|(_, incident)| incident).collect();
-    let mut page = page_of(dir, part, told, &shown(&findings), notes)?;
+    let mut problems = analysis.problems.clone();
+    incidents.problems().iter().for_each(|problem| Problem::add(&mut problems, problem.clone()));
+    let mut page = page_of(dir, part, told, &shown(&findings), (notes, &mut problems))?;
     let seen = Seen {
         analysis: &analysis,
         findings: &findings,
@@ -96,11 +100,16 @@ pub fn write(dir: &Path, part: &Excerpt, file: &Path) -> anyhow::Result<()> {
     page.report.pressure = pressed(&analysis);
     page.report.together = together(&analysis);
     (page.report.findings, page.report.folded) = (findings, folded);
-    save(&page.report, file)
+    finish(&page.report, file, &problems)
 }
 
 /// The page of some incidents alone: an hour around them.
-pub fn write_incidents(dir: &Path, file: &Path, incidents: Vec<Incident>) -> anyhow::Result<()> {
+pub fn write_incidents(
+    dir: &Path,
+    file: &Path,
+    incidents: Vec<Incident>,
+    problems: &[Problem],
+) -> anyhow::Result<ExitCode> {
     let first = incidents.iter().filter_map(|incident| incident.time_us).min().unwrap_or(0);
     let last = incidents.iter().filter_map(|incident| incident.time_us).max().unwrap_or(0);
     let part = Excerpt::of(first - 3_600_000_000..last + 60_000_000);
@@ -113,12 +122,19 @@ pub fn write_incidents(dir: &Path, file: &Path, incidents: Vec<Incident>) -> any
             }
         }
     }
-    let mut page = page_of(dir, &part, incidents, &paths, Vec::new())?;
+    let mut problems = problems.to_vec();
+    let mut page = page_of(dir, &part, incidents, &paths, (Vec::new(), &mut problems))?;
     let last = page.report.incidents.len().saturating_sub(1);
     if let Some(incident) = page.report.incidents.last() {
         (page.report.head, page.report.cards) = (of_incident(incident, last), cards_of_incident(incident, last));
     }
-    save(&page.report, file)
+    finish(&page.report, file, &problems)
+}
+
+fn finish(report: &Report, file: &Path, problems: &[Problem]) -> anyhow::Result<ExitCode> {
+    say_problems(problems);
+    save(report, file)?;
+    Ok(exit::of(problems))
 }
 
 /// cgroups of an incident that are in its chart.
@@ -127,7 +143,7 @@ const CHARTED: usize = 8;
 /// Writes the file.
 pub fn save(report: &Report, file: &Path) -> anyhow::Result<()> {
     let text = html(report).context("write the recording as JSON")?;
-    fs::write(file, &text).with_context(|| format!("write {}", file.display()))?;
+    write_whole(file, text.as_bytes())?;
     sampler::ui::terminal::say(&format!("wrote {} ({})", file.display(), bytes(text.len() as u64)));
     Ok(())
 }
@@ -173,7 +189,7 @@ fn page_of(
     part: &Excerpt,
     incidents: Vec<Incident>,
     charted: &[String],
-    mut notes: Vec<String>,
+    (mut notes, problems): (Vec<String>, &mut Vec<Problem>),
 ) -> anyhow::Result<Page> {
     let mut recording = Recording::open(dir)?;
     let origin = recording.origins().pop();
@@ -206,7 +222,8 @@ fn page_of(
     }
     let events = recording.events(part.range());
     let marks = marks::of(&events, &incidents, &named, &mut notes);
-    notes.extend(recording.problems.iter().map(|p| printable(&format!("{}: {}", p.source, p.what))));
+    recording.problems.into_iter().for_each(|problem| Problem::add(problems, problem));
+    notes.extend(problems.iter().map(|problem| format!("not read: {problem}")));
     let report = Report {
         host: origin.as_ref().map(|o| o.host.clone()).unwrap_or_default(),
         kernel: origin.map(|o| o.kernel).unwrap_or_default(),

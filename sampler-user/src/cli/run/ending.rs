@@ -1,10 +1,10 @@
 //! How a command ended, as far as it is known at once: from the counters of its cgroup and the kernel's log, without the
 //! recording.
 
-use std::fs::{self, File, OpenOptions};
+use std::fs;
 use std::io::Write;
 use std::os::unix::process::ExitStatusExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::ExitStatus;
 use std::time::{Duration, Instant};
 
@@ -19,6 +19,8 @@ use sampler::model::paths::is_below;
 use sampler::model::time::{format_us, wall_ns};
 use sampler::ui::terminal::say;
 use serde::Serialize;
+
+use crate::cli::whole_file::WholeFile;
 
 /// The kernel counts a kill before it kills, and names the victim in its log after that: the log may take this long.
 const LAST_WORDS: Duration = Duration::from_millis(40);
@@ -296,15 +298,8 @@ impl<'a> Seen<'a> {
 pub enum Paper {
     /// Standard error.
     Console,
-    /// Something that is no file: a pipe, a terminal.
-    Open(File),
-    /// A file, written under another name first.
-    File {
-        /// Its name.
-        path: PathBuf,
-        /// Its name while it is written.
-        draft: PathBuf,
-    },
+    /// A file, a pipe or a terminal.
+    File(WholeFile),
 }
 
 impl Paper {
@@ -314,44 +309,23 @@ impl Paper {
         if path == Path::new("-") {
             return Ok(Paper::Console);
         }
-        let there = fs::metadata(path).ok();
-        if there.as_ref().is_some_and(|meta| !meta.is_file()) {
-            let open = OpenOptions::new().write(true).open(path);
-            return open.map(Paper::Open).with_context(|| format!("open {}", path.display()));
-        }
-        let name = path.file_name().context("--report needs the name of a file")?;
-        let mut draft = std::ffi::OsString::from(".");
-        draft.push(name);
-        draft.push(format!(".{}.tmp", std::process::id()));
-        let draft = path.with_file_name(draft);
-        let create = OpenOptions::new().write(true).create_new(true).open(&draft);
-        create.with_context(|| format!("create {}", draft.display()))?;
-        let paper = Paper::File { path: path.to_owned(), draft };
-        if there.is_some() {
+        let file = WholeFile::create(path)?;
+        if fs::metadata(path).is_ok_and(|meta| meta.is_file()) {
             fs::remove_file(path).with_context(|| format!("remove {}", path.display()))?;
         }
-        Ok(paper)
+        Ok(Paper::File(file))
     }
 
     /// Writes the document.
-    pub fn write(mut self, ending: &Ending) -> anyhow::Result<()> {
+    pub fn write(self, ending: &Ending) -> anyhow::Result<()> {
         let text = serde_json::to_string(ending).context("write JSON")?;
-        match &mut self {
+        match self {
             Paper::Console => say(&text),
-            Paper::Open(file) => writeln!(file, "{text}").context("write the report")?,
-            Paper::File { path, draft } => {
-                fs::write(&draft, text + "\n").with_context(|| format!("write {}", draft.display()))?;
-                fs::rename(&draft, &path).with_context(|| format!("name {}", path.display()))?;
+            Paper::File(mut file) => {
+                writeln!(file, "{text}")?;
+                file.finish()?;
             }
         }
         Ok(())
-    }
-}
-
-impl Drop for Paper {
-    fn drop(&mut self) {
-        if let Paper::File { draft, .. } = self {
-            let _ = fs::remove_file(draft);
-        }
     }
 }

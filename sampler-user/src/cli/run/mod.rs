@@ -10,7 +10,7 @@ use std::time::Duration;
 use std::{fs, io};
 
 use anyhow::{Context, bail};
-use sampler::agent::{Agent, runtime};
+use sampler::agent::{Agent, Recorded, runtime};
 use sampler::journal::writer::Rotation;
 use sampler::kernel::cgroupfs::layout::Layout;
 use sampler::model::paths::is_below;
@@ -94,6 +94,7 @@ pub fn caged(args: &Args, out: &Path) -> anyhow::Result<Ending> {
     what.cgroup = vec![escaped.clone(), format!("{escaped}/**")];
     let agent = Agent {
         out: out.to_owned(),
+        trust_out: args.what.trust_out,
         config: what.config(layout.clone(), false, INTERVAL)?,
         rotation: Rotation::default(),
         retention: Retention::default(),
@@ -122,7 +123,9 @@ pub fn caged(args: &Args, out: &Path) -> anyhow::Result<Ending> {
             let _ = ended_in.send(ended.map(|ending| (ending, cage)));
             reason.to_owned()
         };
-        agent.run(stop).await?;
+        if agent.run(stop).await? == Recorded::Lost {
+            say("sampler: the recording is not whole: part of it was removed or could not be written");
+        }
         ending_out.await.context("wait for the command")?
     });
     // The recorder has read the last counters: now the cgroup may go.

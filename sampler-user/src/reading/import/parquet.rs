@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::fs::File;
 use std::sync::Arc;
 
-use parquet::file::reader::{FileReader, SerializedFileReader};
+use parquet::file::reader::FileReader;
 use parquet::record::Field as Cell;
 use parquet::schema::types::Type;
 
@@ -12,6 +12,7 @@ use crate::reading::import::columns::{meaning, ours};
 use crate::reading::import::intake::{Intake, Stop};
 use crate::reading::import::records::{Columns, Dialect};
 use crate::reading::import::size::Prefix;
+use crate::store::open_bounded;
 
 /// Largest row group whose columns of ours are read, bytes: its rows are held decoded.
 const MOST_BYTES: i64 = 512 << 20;
@@ -22,7 +23,7 @@ const SAMPLE: usize = 200;
 pub fn read(file: File, intake: &mut Intake<'_>) -> Result<(), Stop> {
     let wrong = |error: parquet::errors::ParquetError| Stop::new(format!("it is no Parquet that can be read: {error}"));
     intake.notes.formats.insert("parquet");
-    let reader = SerializedFileReader::new(file).map_err(wrong)?;
+    let reader = open_bounded(file).map_err(wrong)?;
     let schema = reader.metadata().file_metadata().schema();
     let is_ours =
         |name: &str| intake.options.mapped(name).and_then(ours).is_some() || meaning(name, Prefix::Binary).is_ok();

@@ -27,6 +27,8 @@ pub struct GroupReader<'a> {
     /// Lag of the row read last, by the time of its pass.
     last_lag: Option<HashMap<i64, i64>>,
     column: DecodedColumn,
+    /// Columns of the group read last that could not be read.
+    pub(super) damaged: Vec<(&'static str, ParquetError)>,
 }
 
 impl<'a> GroupReader<'a> {
@@ -38,10 +40,15 @@ impl<'a> GroupReader<'a> {
         wanted: &'a dyn Fn(&Subject) -> bool,
     ) -> GroupReader<'a> {
         let last_lag = query.lags.then(HashMap::new);
-        GroupReader { columns, table, query, wanted, last_lag, column: DecodedColumn::default() }
+        GroupReader { columns, table, query, wanted, last_lag, column: DecodedColumn::default(), damaged: Vec::new() }
     }
 
-    /// Gives the series of a group to `each`.
+    /// Rows are missing: when within its pass a later row was read is not known any more, and is not made up.
+    pub(super) fn forget_lags(&mut self) {
+        self.last_lag = None;
+    }
+
+    /// Gives the series of a group to `each`. A field that cannot be read is absent in them.
     pub fn read(&mut self, reader: &dyn RowGroupReader, each: &mut dyn FnMut(Series)) -> Result<(), ParquetError> {
         let group = Group::new(reader, self.columns);
         let lags = self.lags(&group)?;
@@ -71,7 +78,10 @@ impl<'a> GroupReader<'a> {
         let query = self.query.fields;
         for field in fields::of(self.table).filter(|field| query.is_empty() || query.contains(&field.id)) {
             let Some(at) = group.find(field.column) else { continue };
-            group.field(at, field, column)?;
+            if let Err(error) = group.field(at, field, column) {
+                self.damaged.push((field.column, error));
+                continue;
+            }
             if column.values.is_empty() {
                 continue;
             }
@@ -82,10 +92,13 @@ impl<'a> GroupReader<'a> {
                     &known[known.len() - 1]
                 }
             };
+            if presence.runs.last().is_some_and(|(_, values)| values.end > column.values.len()) {
+                let error = ParquetError::General("it has fewer values than its rows say".into());
+                self.damaged.push((field.column, error));
+                continue;
+            }
             for ((_, series), (rows, values)) in runs.iter_mut().zip(&presence.runs) {
-                let Some(values) = column.values.get(values.clone()) else {
-                    return Err(ParquetError::General("a column has fewer values than its rows say".into()));
-                };
+                let Some(values) = column.values.get(values.clone()) else { continue };
                 if !values.is_empty() {
                     series.columns[field.slot] =
                         Some(Column { rows: Rows::Shared(rows.clone()), values: values.to_vec() });

@@ -11,10 +11,11 @@ use parquet::file::reader::FileReader;
 use crate::journal;
 use crate::journal::format::SUFFIX;
 use crate::journal::reader::{Segment, segments};
-use crate::model::event::Event;
+use crate::model::event::{Event, EventKind};
 use crate::model::fields;
 use crate::model::fields::{FieldId, Table};
-use crate::model::recording::{Origin, Problem, Series, Subject, TimedEvent};
+use crate::model::problem::Problem;
+use crate::model::recording::{Origin, Series, Subject, TimedEvent};
 use crate::model::sample::Mask;
 use crate::store::batch::{Choice, Room, batches};
 use crate::store::error::{Error, at};
@@ -39,6 +40,15 @@ pub struct Recording {
     pub problems: Vec<Problem>,
 }
 
+/// What a folder is made of.
+enum Part<'a> {
+    Sealed(&'a Path),
+    Journal(&'a Segment),
+}
+
+/// Ending of a segment that the sealer set aside because it has no readable head.
+const UNREADABLE: &str = "unreadable";
+
 impl Recording {
     /// Finds the files of a recording: its folder, one Parquet file or one segment.
     pub fn open(path: &Path) -> Result<Recording, Error> {
@@ -48,6 +58,13 @@ impl Recording {
             // The journal first: a segment that is sealed meanwhile is found twice, and never not at all.
             let journal = path.join(JOURNAL);
             recording.journal = segments(&journal).map_err(at("list", &journal))?;
+            // By the time that rows have, as sealed files are.
+            recording.journal.sort();
+            let aside = fs::read_dir(&journal).into_iter().flatten().flatten().map(|entry| entry.path());
+            for path in aside.filter(|path| path.extension().is_some_and(|ext| ext == UNREADABLE)) {
+                let what = "the recorder could not read this segment when it sealed it, and has set it aside";
+                recording.problems.push(Problem::new(path.display().to_string(), what));
+            }
             for kind in TableKind::ALL {
                 let found = files(&path.join(kind.name()));
                 recording.sealed.extend(found.into_iter().map(|(stem, file)| (kind, stem, file)));
@@ -68,7 +85,8 @@ impl Recording {
     /// The recordings of the hosts in it: a folder may hold a fleet's.
     pub fn hosts(mut self) -> BTreeMap<String, Recording> {
         let mut hosts: BTreeMap<String, Recording> = BTreeMap::new();
-        for (kind, stem, path) in self.sealed {
+        let mut problems = std::mem::take(&mut self.problems);
+        for (kind, stem, path) in std::mem::take(&mut self.sealed) {
             let partition =
                 path.parent().and_then(Path::parent).and_then(Path::file_name).and_then(|name| name.to_str());
             let host = match partition.and_then(|name| name.strip_prefix("host=")) {
@@ -77,24 +95,38 @@ impl Recording {
             };
             hosts.entry(host).or_default().sealed.push((kind, stem, path));
         }
-        for path in self.journal {
+        for path in std::mem::take(&mut self.journal) {
             // What cannot be read is reported when its rows are.
-            let segment = open_segment(&mut self.opened, &path).ok();
+            let segment = self.segment(&path).ok();
             let host = segment.as_ref().map_or_else(String::new, |segment| partition_of(&segment.origin.host));
             let recording = hosts.entry(host).or_default();
+            recording.problems.append(&mut self.problems);
             recording.opened.extend(segment.map(|segment| (path.clone(), segment)));
             recording.journal.push(path);
         }
+        if let Some(first) = hosts.values_mut().next() {
+            first.problems.append(&mut problems);
+        }
         hosts
+    }
+
+    /// A segment, opened once; what of it is damaged is a problem of whoever asks for it.
+    fn segment(&mut self, path: &Path) -> Result<Arc<Segment>, journal::Error> {
+        if let Some(segment) = self.opened.get(path) {
+            return Ok(segment.clone());
+        }
+        let segment = Arc::new(Segment::open(path)?);
+        segment.problems().into_iter().for_each(|problem| self.add(problem));
+        self.opened.insert(path.to_owned(), segment.clone());
+        Ok(segment)
     }
 
     /// The name of the host, by the first part that can be read.
     pub fn host(&mut self) -> Option<String> {
         let sealed = self.sealed.iter().find_map(|(_, _, path)| origin_of(path));
-        let opened = &mut self.opened;
-        let mut journal =
-            || self.journal.iter().find_map(|path| Some(open_segment(opened, path).ok()?.origin.host.clone()));
-        sealed.map(|origin| origin.host).or_else(&mut journal)
+        let journal = self.journal.clone();
+        let mut in_journal = || journal.iter().find_map(|path| Some(self.segment(path).ok()?.origin.host.clone()));
+        sealed.map(|origin| origin.host).or_else(&mut in_journal)
     }
 
     /// Takes the files of another recording of the same host.
@@ -103,9 +135,7 @@ impl Recording {
         self.journal.extend(other.journal);
         self.spans.extend(other.spans);
         self.opened.extend(other.opened);
-        let problems = other.problems.into_iter().filter(|problem| !self.problems.contains(problem));
-        let problems: Vec<Problem> = problems.collect();
-        self.problems.extend(problems);
+        other.problems.into_iter().for_each(|problem| self.add(problem));
         // By time, with which their names begin; what was given twice counts once.
         self.sealed.sort();
         self.sealed.dedup_by(|a, b| (a.0, &a.1) == (b.0, &b.1));
@@ -120,17 +150,16 @@ impl Recording {
     }
 
     /// Rows of a folder's sealed files, by their footers.
-    pub fn sealed_rows(&self, kind: TableKind) -> u64 {
-        let of = self.sealed.iter().filter(|(f, _, _)| *f == kind);
-        let rows = |path: &Path| {
-            let mut rows = 0;
-            let counted = guarded(path, || {
-                rows = u64::try_from(open(path, None)?.metadata().file_metadata().num_rows()).unwrap_or(0);
+    pub fn sealed_rows(&mut self, kind: TableKind) -> u64 {
+        let mut rows = 0;
+        for (_, _, path) in self.sealed.clone().into_iter().filter(|(of, _, _)| *of == kind) {
+            let counted = guarded(&path, || {
+                rows += u64::try_from(open(&path, None)?.metadata().file_metadata().num_rows()).unwrap_or(0);
                 Ok(())
             });
-            counted.map_or(0, |()| rows)
-        };
-        of.map(|(_, _, path)| rows(path)).sum()
+            self.note(&path, counted);
+        }
+        rows
     }
 
     /// Segments that are not sealed.
@@ -140,8 +169,8 @@ impl Recording {
 
     /// Those of them that can be read.
     pub fn segments(&mut self) -> Vec<Arc<Segment>> {
-        let opened = &mut self.opened;
-        self.journal.iter().filter_map(|path| open_segment(opened, path).ok()).collect()
+        let journal = self.journal.clone();
+        journal.iter().filter_map(|path| self.segment(path).ok()).collect()
     }
 
     /// Gives the rows of a table to `each`, a bounded number at a time: by file in time order, within a file by subject, each
@@ -166,11 +195,11 @@ impl Recording {
     fn read(&mut self, table: Table, query: &Query<'_>, only: Option<&str>, mut each: impl FnMut(Series)) {
         let wanted = |subject: &Subject| table == Table::Host || (query.cgroups)(&subject.cgroup);
         let mut spans = std::mem::take(&mut self.spans);
-        self.parts(TableKind::Wide(table), |part| match part {
+        self.parts(TableKind::Wide(table), |part, problems| match part {
             Part::Sealed(path) => match spans.get(path) {
                 Some((first, last)) if *last < query.time.start || *first >= query.time.end => Ok(()),
                 _ => {
-                    let span = read_wide(path, table, query, &wanted, only, &mut each)?;
+                    let span = read_wide(path, table, query, (&wanted, only), &mut each, problems)?;
                     spans.extend(span.map(|span| (path.to_owned(), span)));
                     Ok(())
                 }
@@ -181,7 +210,14 @@ impl Recording {
                     [] => Mask::MAX,
                     _ => asked.fold(0, |slots, field| slots | 1 << field.slot),
                 };
-                let choice = Choice { table, wants: &wanted, time: query.time.clone(), slots, room: Room::Values };
+                let choice = Choice {
+                    table,
+                    wants: &wanted,
+                    time: query.time.clone(),
+                    slots,
+                    bare: query.lags,
+                    room: Room::Values,
+                };
                 batches(segment, &choice, |batch| {
                     batch.into_iter().for_each(&mut each);
                     Ok(())
@@ -194,8 +230,8 @@ impl Recording {
     /// The events, in the order of their time.
     pub fn events(&mut self, time: Range<i64>) -> Vec<TimedEvent> {
         let mut events = Vec::new();
-        self.parts(TableKind::Events, |part| match part {
-            Part::Sealed(path) => read_events(path, &mut events),
+        self.parts(TableKind::Events, |part, problems| match part {
+            Part::Sealed(path) => read_events(path, &mut events, problems),
             Part::Journal(segment) => {
                 let anchor = segment.origin.anchor;
                 let timed = |event: &Event| TimedEvent { time_us: anchor.wall_us(event.mono_ns), event: event.clone() };
@@ -205,33 +241,35 @@ impl Recording {
         });
         events.retain(|event| time.contains(&event.time_us));
         events.sort_by_key(|event| event.time_us);
+        events.iter().filter_map(lost_at_sealing).for_each(|problem| self.add(problem));
         events
     }
 
     /// Reads each part of a folder: its sealed files, then the segments that are not sealed.
-    fn parts(&mut self, kind: TableKind, mut read: impl FnMut(Part<'_>) -> Result<(), Error>) {
-        let mut done = HashSet::new();
+    fn parts(&mut self, kind: TableKind, mut read: impl FnMut(Part<'_>, &mut Vec<Problem>) -> Result<(), Error>) {
+        let (mut done, mut found) = (HashSet::new(), Vec::new());
         for (of, stem, path) in self.sealed.clone() {
             if of == kind {
                 done.insert(stem);
-                let result = guarded(&path, || read(Part::Sealed(&path)));
+                let result = guarded(&path, || read(Part::Sealed(&path), &mut found));
                 self.note(&path, result);
             }
         }
         for path in self.journal.clone().into_iter().filter(|path| !done.contains(&stem_of(path))) {
-            let result = match open_segment(&mut self.opened, &path) {
-                Ok(segment) => read(Part::Journal(&segment)),
+            let result = match self.segment(&path) {
+                Ok(segment) => read(Part::Journal(&segment), &mut found),
                 Err(error) => match sealed_since(&path) {
                     // It went away once all of it was sealed.
                     Some(sealed) => sealed
                         .iter()
                         .filter(|(of, _)| *of == kind)
-                        .try_for_each(|(_, path)| guarded(path, || read(Part::Sealed(path)))),
+                        .try_for_each(|(_, path)| guarded(path, || read(Part::Sealed(path), &mut found))),
                     None => Err(error.into()),
                 },
             };
             self.note(&path, result);
         }
+        found.into_iter().for_each(|problem| self.add(problem));
     }
 
     /// Where and how each part was recorded, oldest first.
@@ -240,10 +278,9 @@ impl Recording {
         let mut stems = HashSet::new();
         let mut sealed = self.sealed.clone();
         for path in self.journal.clone() {
-            match open_segment(&mut self.opened, &path) {
+            match self.segment(&path) {
                 Ok(segment) => {
                     stems.insert(stem_of(&path));
-                    self.problems.extend(segment.problems());
                     origins.push(segment.origin.clone());
                 }
                 Err(error) => match sealed_since(&path) {
@@ -267,33 +304,43 @@ impl Recording {
         origins
     }
 
+    /// A file that cannot be read at all. What it held began as its name says, and ended before the next one began.
     fn note(&mut self, path: &Path, result: Result<(), Error>) {
         let Err(error) = result else { return };
         let what = match std::error::Error::source(&error) {
             Some(source) => format!("{error}: {source}"),
             None => error.to_string(),
         };
-        let problem = Problem { source: path.display().to_string(), what };
-        if !self.problems.contains(&problem) {
-            self.problems.push(problem);
-        }
+        let stems =
+            self.sealed.iter().map(|(_, stem, _)| stem.clone()).chain(self.journal.iter().map(|path| stem_of(path)));
+        let from_us = begin_of(&stem_of(path));
+        let to_us = from_us.and_then(|from| stems.filter_map(|stem| begin_of(&stem)).filter(|to| *to > from).min());
+        self.add(Problem { from_us, to_us, ..Problem::new(path.display().to_string(), what) });
+    }
+
+    fn add(&mut self, problem: Problem) {
+        Problem::add(&mut self.problems, problem);
     }
 }
 
-/// What a folder is made of.
-enum Part<'a> {
-    Sealed(&'a Path),
-    Journal(&'a Segment),
+/// What a recorder could not read of a journal when it sealed it.
+fn lost_at_sealing(event: &TimedEvent) -> Option<Problem> {
+    let EventKind::Recovered { segment, corrupt_bytes, from_ns, to_ns, .. } = &event.event.what else { return None };
+    if *corrupt_bytes == 0 {
+        return None;
+    }
+    let wall = |mono_ns: u64| event.time_us + (mono_ns as i64 - event.event.mono_ns as i64) / 1000;
+    let what = format!("{corrupt_bytes} corrupt bytes of the journal were skipped when it was sealed");
+    Some(Problem { from_us: from_ns.map(wall), to_us: to_ns.map(wall), ..Problem::new(segment, what) })
 }
 
-/// A segment, opened once.
-fn open_segment(opened: &mut HashMap<PathBuf, Arc<Segment>>, path: &Path) -> Result<Arc<Segment>, journal::Error> {
-    if let Some(segment) = opened.get(path) {
-        return Ok(segment.clone());
-    }
-    let segment = Arc::new(Segment::open(path)?);
-    opened.insert(path.to_owned(), segment.clone());
-    Ok(segment)
+/// When a segment was begun, by its name.
+fn begin_of(stem: &str) -> Option<i64> {
+    let stamp = stem.get(..19)?;
+    let [year, month, day] = [stamp.get(..4)?, stamp.get(4..6)?, stamp.get(6..8)?];
+    let [hour, minute, second, rest] = [stamp.get(9..11)?, stamp.get(11..13)?, stamp.get(13..15)?, stamp.get(15..)?];
+    let text = format!("{year}-{month}-{day}T{hour}:{minute}:{second}.{rest}");
+    text.parse::<jiff::Timestamp>().ok().map(|time| time.as_microsecond())
 }
 
 /// The files that a segment was sealed into since it was listed; `None` where it was not.

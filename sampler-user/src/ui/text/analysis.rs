@@ -159,9 +159,11 @@ pub fn words(analysis: &Analysis, view: View) -> String {
     }
     few(&mut out, lines, ["workload that leaks", "workloads that leak"], view);
     for problem in &analysis.problems {
-        let _ = writeln!(out, "problem       {}: {}", printable(&problem.source), printable(&problem.what));
+        let _ = writeln!(out, "problem       {problem}");
     }
-    if analysis.cgroups.is_empty() {
+    if analysis.cgroups.is_empty() && !analysis.problems.is_empty() {
+        out.push_str("no samples in what could be read\n");
+    } else if analysis.cgroups.is_empty() {
         out.push_str("no samples in this time and of these cgroups\n");
     }
     out

@@ -12,6 +12,7 @@ use crate::model::time::format_us;
 use crate::model::units::{bytes, micros, printable, value};
 use crate::ui::text::machine::in_a_line;
 use crate::ui::text::style::shorten;
+use crate::ui::tui::draw::{chart, put, right, sparkline};
 use crate::ui::tui::keys::KEYS;
 use crate::ui::tui::state::{Order, State};
 
@@ -73,8 +74,6 @@ static COLUMNS: [Column; 11] = [
     Column { title: "OOM", width: 3, order: Some(Order::Kills), from: 0, text: |l| l.oom_kills.to_string() },
 ];
 
-const BARS: [char; 8] = ['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
-
 /// Lines of a screen that has room for the machine's account.
 const ROOMY: u16 = 16;
 
@@ -101,18 +100,6 @@ pub fn draw(frame: &mut Frame<'_>, state: &mut State, board: &Board) {
         put(buffer, 0, y, area.width, &printable(alert), Style::new().fg(Color::Red));
     }
     footer(buffer, area, state);
-}
-
-/// Writes within a width; what is too long is cut.
-fn put(buffer: &mut Buffer, x: u16, y: u16, width: u16, text: &str, style: Style) {
-    if y < buffer.area.height && x < buffer.area.width {
-        buffer.set_stringn(x, y, text, usize::from(width.min(buffer.area.width - x)), style);
-    }
-}
-
-fn right(buffer: &mut Buffer, x: u16, y: u16, width: u16, text: &str, style: Style) {
-    let length = text.chars().count().min(width.into()) as u16;
-    put(buffer, x + width - length, y, length, text, style);
 }
 
 fn header(buffer: &mut Buffer, area: Rect, state: &State) -> u16 {
@@ -216,17 +203,6 @@ fn label(line: &Line, depth: usize, tree: bool) -> String {
     format!("{}{}", "  ".repeat(depth), printable(name))
 }
 
-/// The newest points as bars, each the highest of its share, from zero to the highest.
-fn sparkline(board: &Board, path: &str, at_us: i64, width: usize) -> String {
-    let Some(cgroup) = board.cgroups.get(path) else { return String::new() };
-    let values: Vec<u64> = cgroup.until(at_us).filter_map(|point| point.current).collect();
-    let shares = values.rchunks(values.len().div_ceil(width).max(1));
-    let mut bars: Vec<u64> = shares.map(|share| share.iter().copied().max().unwrap_or(0)).collect();
-    bars.reverse();
-    let highest = bars.iter().copied().max().unwrap_or(0).max(1);
-    bars.iter().map(|bar| BARS[(bar * 7 / highest) as usize]).collect()
-}
-
 fn detail(buffer: &mut Buffer, area: Rect, state: &State, board: &Board) {
     let Some(line) = state.line() else {
         put(buffer, 0, area.y, area.width, "this cgroup is not there at this time", Style::new());
@@ -273,34 +249,6 @@ fn detail(buffer: &mut Buffer, area: Rect, state: &State, board: &Board) {
     let rows = usize::from(end.saturating_sub(y)).max(1);
     for (n, text) in known.iter().take(rows * columns).enumerate() {
         put(buffer, (n / rows) as u16 * 41, y + (n % rows) as u16, 40, text, Style::new());
-    }
-}
-
-/// History of memory.current as columns of eighths, with the highest value at the side.
-fn chart(buffer: &mut Buffer, area: Rect, board: &Board, path: &str, at_us: i64) {
-    let Some(cgroup) = board.cgroups.get(path) else { return };
-    let width = usize::from(area.width.saturating_sub(12));
-    let values: Vec<u64> = cgroup.until(at_us).filter_map(|point| point.current).collect();
-    if area.height < 2 || width == 0 || values.is_empty() {
-        return;
-    }
-    let mut bars: Vec<u64> = values
-        .rchunks(values.len().div_ceil(width).max(1))
-        .map(|share| share.iter().copied().max().unwrap_or(0))
-        .collect();
-    bars.reverse();
-    let highest = bars.iter().copied().max().unwrap_or(0).max(1);
-    right(buffer, 0, area.y, 11, &bytes(highest), Style::new());
-    right(buffer, 0, area.y + area.height - 1, 11, "0", Style::new());
-    for (n, bar) in bars.iter().enumerate() {
-        let eighths = (u128::from(*bar) * u128::from(area.height) * 8 / u128::from(highest)) as u16;
-        for row in 0..area.height {
-            let above = eighths.saturating_sub((area.height - 1 - row) * 8).min(8);
-            if above > 0 {
-                let bar = BARS[usize::from(above) - 1].to_string();
-                put(buffer, 12 + n as u16, area.y + row, 1, &bar, Style::new().fg(Color::Cyan));
-            }
-        }
     }
 }
 

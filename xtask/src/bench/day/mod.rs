@@ -1,6 +1,6 @@
 //! The cost of `sampler analyze` on a day of a hundred cgroups, against DuckDB reading the same columns of the same files.
 
-pub(super) mod life;
+pub mod life;
 
 use std::cell::Cell;
 use std::fs;
@@ -67,19 +67,19 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
 /// Begin of the day: 2026-11-24T00:00:00Z.
 const BEGIN_NS: u64 = 1_795_478_400_000_000_000;
 /// Uptime at its begin.
-pub(super) const UPTIME_NS: u64 = 86_400_000_000_000;
+pub const UPTIME_NS: u64 = 86_400_000_000_000;
 thread_local! {
     /// The time that this thread writes, nanoseconds since the begin.
-    pub(super) static NOW_NS: Cell<u64> = const { Cell::new(0) };
+    pub static NOW_NS: Cell<u64> = const { Cell::new(0) };
 }
 
-pub(super) fn clock() -> Anchor {
+pub fn clock() -> Anchor {
     let now = NOW_NS.get();
     Anchor { mono_ns: UPTIME_NS + now, wall_ns: BEGIN_NS + now }
 }
 
 /// Of the machine that the rows are of, as a segment begins.
-pub(super) fn origin() -> Origin {
+pub fn origin() -> Origin {
     Origin {
         format: 0,
         host: "bench".into(),
@@ -205,7 +205,7 @@ fn write(dir: &Path, hour: u64, lives: &mut [Life]) -> anyhow::Result<()> {
     fs::remove_dir(&journal).with_context(|| format!("remove {}", journal.display()))
 }
 
-pub(super) fn kill(cgroup: &str, time_ns: u64) -> Event {
+pub fn kill(cgroup: &str, time_ns: u64) -> Event {
     let kill = OomKill {
         time_ns,
         constraint: Constraint::Memcg,
