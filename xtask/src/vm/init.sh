@@ -89,7 +89,7 @@ deaths() {
     sleep 4; recorded
     COLUMNS=120 sampler postmortem /tmp/d --list > /tmp/d.list; cat /tmp/d.list
     check deaths '[ $RC = 0 ]' '[ $(kills) = 1 ]' '[ $(grep -c "no OOM kill" /tmp/d.list) = 3 ]' '[ $(wc -l < /tmp/d.list) = 4 ]' \
-        'grep -q "in .k. *was killed (SIGKILL) by .sh. " /tmp/d.list' 'grep -q "in .w. *was killed.*through cgroup.kill" /tmp/d.list' 'grep -q "in .f. *ended with exit code 3" /tmp/d.list'
+        'grep -q "in .\{0,1\}k.\{0,1\} *was killed (SIGKILL) by .sh. " /tmp/d.list' 'grep -q "in .\{0,1\}w.\{0,1\} *was killed.*through cgroup.kill" /tmp/d.list' 'grep -q "in .\{0,1\}f.\{0,1\} *ended with exit code 3" /tmp/d.list'
     rmdir $CG/k $CG/w $CG/f $CG/o $CG/t
 }
 global_kill() {
