@@ -163,10 +163,14 @@ mod tests {
     #[test]
     fn a_service_has_a_network_only_where_it_needs_one() {
         let unit = |word: &str| with_network(UNIT_TEXT, &[word.to_owned()]);
-        let is_closed = |unit: &str| unit.lines().any(|line| line == "PrivateNetwork=yes") && !unit.contains("AF_UNIX AF_INET");
+        let is_closed =
+            |unit: &str| unit.lines().any(|line| line == "PrivateNetwork=yes") && !unit.contains("AF_UNIX AF_INET");
         assert!(is_closed(&unit("--burst=1ms")));
         for word in ["--metrics", "--metrics=127.0.0.1:9464", "--on-oom", "--rules"] {
-            assert!(!is_closed(&unit(word)) && unit(word).contains("\nRestrictAddressFamilies=AF_UNIX AF_INET AF_INET6\n"), "{word}");
+            assert!(
+                !is_closed(&unit(word)) && unit(word).contains("\nRestrictAddressFamilies=AF_UNIX AF_INET AF_INET6\n"),
+                "{word}"
+            );
         }
     }
 

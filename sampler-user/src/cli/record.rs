@@ -192,7 +192,7 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
         },
         on_oom: args.on_oom.clone(),
         live: args.live.clone(),
-         last_words: args.last_words.clone(),
+        last_words: args.last_words.clone(),
         verbose: args.verbose,
         guard: None,
     };
