@@ -160,7 +160,8 @@ impl Agent {
             None => Box::new(sink),
         };
         let sink = LeakWatch::new(sink, &self.config.fields);
-        let guard = self.guard.zip(live.as_ref()).map(|(guard, live)| guard.begin(live.board.clone(), inject));
+        let guard =
+            self.guard.zip(live.as_ref()).map(|(guard, live)| guard.begin(&self.out, live.board.clone(), inject));
         let guard = guard.transpose()?;
         let stop = async {
             let reason = stop.await;

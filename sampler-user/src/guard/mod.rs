@@ -2,17 +2,19 @@
 //! to do comes out with its reason.
 //!
 //! ```text
-//!  unreclaimable memory rises to the limit ──▶ leaks, or had its raises? ──▶ budget, machine, limits above ──▶ raise, or hold and say why
+//!  unreclaimable memory rises to the limit ──▶ leaks, grows evenly to each new limit, or had its raises? ──▶ budget, machine, limits above ──▶ raise, or hold and say why
 //!  calm for a time ──▶ restore        much cache on the way ──▶ reclaim
 //! ```
 
 mod action;
+mod growth;
 mod pace;
 pub mod policy;
 mod reading;
 
 use std::collections::BTreeMap;
 
+use self::growth::Growth;
 use self::pace::Pace;
 use self::policy::{Policy, aligned_down, aligned_up};
 use crate::model::fields::UNLIMITED;
@@ -37,7 +39,11 @@ struct State {
     pace: Pace,
     hits: u64,
     held: Option<Held>,
-    raises: u32,
+    /// The limit before each raise.
+    raised: Vec<u64>,
+    growth: Growth,
+    /// Whether it has grown to each new limit without a rest.
+    grows_evenly: bool,
     /// Nothing is raised before, and nothing reclaimed.
     raise_us: i64,
     reclaim_us: i64,
@@ -53,7 +59,9 @@ impl State {
             pace: Pace::default(),
             hits: reading.hits,
             held: None,
-            raises: 0,
+            raised: Vec::new(),
+            growth: Growth::default(),
+            grows_evenly: true,
             raise_us: i64::MIN,
             reclaim_us: i64::MIN,
             calm_us: None,
@@ -84,7 +92,7 @@ impl Guard {
 
     /// Bytes that limits stand above what they were.
     pub fn given(&self) -> u64 {
-        self.helds().map(|(_, held)| held.given.first() - held.original.first()).sum()
+        self.helds().map(|(_, held)| held.given.first().saturating_sub(held.original.first())).sum()
     }
 
     /// Whether a cgroup has been given something.
@@ -141,7 +149,7 @@ impl Guard {
             let ours = if policy.apply { held.given } else { held.original };
             // Somebody else has set a limit: it is theirs from now on, and the guard's claim on it ends.
             if reading.limits != ours && !reading.settling {
-                (state.held, state.raises, state.calm_us) = (None, 0, None);
+                state.let_go();
             }
         }
         let hits = reading.hits.saturating_sub(state.hits);
@@ -149,6 +157,7 @@ impl Guard {
         let limit = state.limit(reading, policy.apply);
         let unreclaimable = reading.current.saturating_sub(reading.cache?);
         state.pace.push(now_us, unreclaimable);
+        state.growth.push(now_us, unreclaimable);
         if limit == UNLIMITED {
             return None;
         }
@@ -180,21 +189,35 @@ impl Guard {
         let original = state.held.map_or(limits, |held| held.original);
         let unreclaimable = reading.current.saturating_sub(reading.cache.unwrap_or(0));
         let left = limit.saturating_sub(reading.current);
+        let leaks = reading.leaks == Some(true);
+        // The second raise is the last that even growth gets: it is twice as large.
+        let steps = if leaks { 1 } else { (state.raised.len() as u64 + 1).min(2) };
         let step = policy.step.of(original.first());
         let goal = (unreclaimable as f64 + danger.rate * policy::GOAL_S) as u64;
-        let wanted = aligned_up((limit.saturating_add(step)).max(goal.min(limit.saturating_add(4 * step)))) - limit;
+        let wanted =
+            aligned_up((limit.saturating_add(steps * step)).max(goal.min(limit.saturating_add(4 * step)))) - limit;
         // What it may still take below its own old limit it will take first.
         let spared = spare.saturating_sub(original.first().saturating_sub(reading.current));
         let granted = aligned_down(wanted.min(budget).min(spared));
-        let leaks = reading.leaks == Some(true);
-        let most = if leaks { policy::LEAK_RAISES } else { policy::RAISES };
-        let held_back = if state.raises >= most {
-            Some(match leaks {
-                true => (
+        let grows_evenly = state.grows_evenly && state.growth.is_even(now_us);
+        let most = match leaks || grows_evenly && state.has_outgrown(unreclaimable, danger.rate) {
+            true => policy::LEAK_RAISES,
+            false => policy::RAISES,
+        };
+        let count = state.raised.len() as u32;
+        let held_back = if count >= most {
+            Some(match (leaks, most) {
+                (true, _) => (
                     "leak",
-                    format!("it leaks, and {most} raises have bought it time: a higher limit only delays its end"),
+                    format!("it leaks, and {count} raises have bought it time: a higher limit only delays its end"),
                 ),
-                false => ("raises", format!("it was raised {most} times without coming to rest")),
+                (false, policy::LEAK_RAISES) => (
+                    "leak",
+                    format!(
+                        "it has grown without a rest to each new limit, as a leak does, and {count} raises have bought it time"
+                    ),
+                ),
+                (false, _) => ("raises", format!("it was raised {count} times without coming to rest")),
             })
         } else if let Some(above) = reading.above.as_ref().filter(|above| above.room <= left) {
             Some(("above", format!("the limit of {} is reached first, with {} left", above.path, bytes(above.room))))
@@ -220,11 +243,13 @@ impl Guard {
         let to = limits.raised(limit + granted);
         *spare -= granted;
         state.held = Some(Held { original, given: to });
-        state.raises += 1;
+        state.grows_evenly = grows_evenly;
+        state.raised.push(limit);
+        state.growth.begin(now_us, unreclaimable);
         state.raise_us = now_us + policy::PAUSE_US;
         (state.calm_us, state.held_back) = (None, None);
         let leak = match leaks {
-            true => format!("; it leaks, so this buys time, {} of {most}", state.raises),
+            true => format!("; it leaks, so this buys time, {} of {most}", count + 1),
             false => String::new(),
         };
         let reason = format!("{}{leak}", danger.reason);
@@ -245,7 +270,8 @@ impl Guard {
             return None;
         }
         let raise_us = now_us + policy::PAUSE_US;
-        (state.held, state.raises, state.calm_us, state.raise_us) = (None, 0, None, raise_us);
+        state.let_go();
+        state.raise_us = raise_us;
         let limit = bytes(held.original.first());
         let reason = format!("calm for {} s: {} of its {limit}", (now_us - since) / 1_000_000, bytes(unreclaimable));
         Some(Action {
@@ -284,7 +310,16 @@ impl Guard {
     pub fn failed(&mut self, now_us: i64, path: &str, from: Limits) {
         let Some(state) = self.states.get_mut(path) else { return };
         state.held = state.held.filter(|held| held.original != from).map(|held| Held { given: from, ..held });
+        state.raised.pop();
         state.raise_us = now_us + policy::AFTER_FAILURE_US;
+    }
+
+    /// Takes over a limit that an earlier guard has raised and that cannot be set back yet. `given` has all that it was given, in
+    /// their order.
+    pub fn adopt(&mut self, reading: &Reading, original: Limits, given: &[Limits]) {
+        let state = self.states.entry(reading.path.clone()).or_insert_with(|| State::new(reading));
+        state.held = Some(Held { original, given: reading.limits });
+        state.raised = std::iter::once(&original).chain(given).take(given.len()).map(|limits| limits.first()).collect();
     }
 
     /// The guard leaves: what can go back goes back. What does not fit below its old limit any more would be killed by it.
@@ -318,6 +353,18 @@ impl Guard {
 }
 
 impl State {
+    /// Nothing of its limit is the guard's any more.
+    fn let_go(&mut self) {
+        (self.held, self.calm_us, self.grows_evenly) = (None, None, true);
+        self.raised.clear();
+        self.growth = Growth::default();
+    }
+
+    /// Whether it has grown beyond its raised limits, and not only come near the first of them, as what loads its data does.
+    fn has_outgrown(&self, unreclaimable: u64, rate: f64) -> bool {
+        self.raised.last().is_some_and(|limit| unreclaimable > *limit) || rate <= policy::LOADS_RATE
+    }
+
     /// The limits in force: of a dry run those that would be.
     fn limits(&self, reading: &Reading, apply: bool) -> Limits {
         self.held.filter(|_| !apply).map_or(reading.limits, |held| held.given)

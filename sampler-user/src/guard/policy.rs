@@ -44,14 +44,16 @@ pub const HIT: f64 = 0.9;
 /// From this part on it is a danger even at rest.
 pub const CLIFF: f64 = 0.97;
 /// A raise should last for this long at the present pace, seconds; in one go by no more than four steps.
-pub const GOAL_S: f64 = 3.0;
+pub const GOAL_S: f64 = 8.0;
 /// Slower growth is none, bytes a second.
 pub const LEAST_RATE: f64 = 65536.0;
+/// What grows faster may be loading its data, bytes a second.
+pub const LOADS_RATE: f64 = (16 << 20) as f64;
 /// Time between two raises of a cgroup, microseconds.
 pub const PAUSE_US: i64 = 500_000;
 /// Raises of a cgroup until it has been calm.
 pub const RAISES: u32 = 8;
-/// The same of a leak.
+/// The same of a leak, and of what grows to each new limit without a rest.
 pub const LEAK_RAISES: u32 = 2;
 /// What could not be done is tried again after this time, microseconds.
 pub const AFTER_FAILURE_US: i64 = 30_000_000;

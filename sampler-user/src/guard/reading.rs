@@ -1,7 +1,9 @@
 //! What the guard sees of a cgroup.
 
+use serde::{Deserialize, Serialize};
+
 /// The limits of a cgroup, bytes; [`UNLIMITED`](crate::model::fields::UNLIMITED) where none is set.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Limits {
     /// memory.high, which throttles; v1 has none.
     pub high: u64,

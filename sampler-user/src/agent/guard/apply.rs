@@ -5,12 +5,13 @@ use std::sync::mpsc::Sender;
 
 use tokio::sync::mpsc::UnboundedSender;
 
-use crate::agent::guard::docker::{LimitChange, Settling};
+use crate::agent::guard::docker::{LimitChange, Order, Settling};
+use crate::agent::guard::ledger::{Debt, Ledger};
 use crate::agent::guard::record::event;
 use crate::containers::runtimes::identify;
 use crate::guard::{Action, ActionKind, Limits};
 use crate::kernel::cgroupfs::layout::Layout;
-use crate::kernel::cgroupfs::limits::{Error, reclaim, set_high, set_max};
+use crate::kernel::cgroupfs::limits::{Error, both, reclaim, set_high, set_max};
 use crate::model::event::{Event, EventKind, Guarded};
 use crate::model::fields::UNLIMITED;
 
@@ -23,7 +24,9 @@ pub struct Applier {
     /// Where events go.
     pub events: Sender<Event>,
     /// Who notifies Docker.
-    pub docker: UnboundedSender<LimitChange>,
+    pub docker: UnboundedSender<Order>,
+    /// What is owed.
+    pub ledger: Ledger,
     /// Containers that it is notifying Docker of.
     pub settling: Settling,
     /// cgroups whose runtime cannot be notified, which is recorded once.
@@ -36,13 +39,23 @@ impl Applier {
         let _ = self.events.send(event);
     }
 
-    /// Does one thing. What could not be done is recorded with its reason, and given back.
-    pub fn act(&mut self, action: &Action) -> Result<(), Error> {
+    /// Does one thing, to the cgroup of an inode number. Whether it could be done; if not, the reason is recorded.
+    pub fn act(&mut self, action: &Action, id: u64) -> bool {
         let Action { path, kind, reason } = action;
         match kind {
             ActionKind::Hold => self.record(event(path, "hold", false, reason.clone(), None)),
-            ActionKind::Raise { from, to } => self.limit("raise", action, *from, *to)?,
-            ActionKind::Restore { from, to } => self.limit("restore", action, *from, *to)?,
+            ActionKind::Raise { from, to } => {
+                // First written down: whatever comes between, the next guard sets it back.
+                let owed = if self.apply { self.owe(path, id, *from, *to) } else { Ok(()) };
+                let owed = owed.map_err(|error| {
+                    format!(
+                        "write {} before the limit is raised: {error}; free some of the disk",
+                        self.ledger.file().display()
+                    )
+                });
+                return self.limit("raise", action, (*from, *to), owed);
+            }
+            ActionKind::Restore { from, to } => return self.limit("restore", action, (*from, *to), Ok(())),
             ActionKind::Reclaim { bytes } => {
                 let (layout, path, bytes, apply) = (self.layout.clone(), path.clone(), *bytes, self.apply);
                 let (events, reason) = (self.events.clone(), reason.clone());
@@ -62,11 +75,27 @@ impl Applier {
                 });
             }
         }
-        Ok(())
+        true
     }
 
-    fn limit(&mut self, name: &str, action: &Action, from: Limits, to: Limits) -> Result<(), Error> {
-        let done = if self.apply { self.write(&action.path, from, to) } else { Ok(()) };
+    fn owe(&mut self, path: &str, id: u64, from: Limits, to: Limits) -> std::io::Result<()> {
+        let who = identify(path).filter(|who| who.runtime == "docker" && who.is_container());
+        self.ledger.owe(Debt {
+            path: path.to_owned(),
+            id,
+            boot: self.ledger.boot().to_owned(),
+            docker: who.and_then(|who| who.container),
+            original: from,
+            both: both(&self.layout, path),
+            given: vec![to],
+        })
+    }
+
+    fn limit(&mut self, name: &str, action: &Action, (from, to): (Limits, Limits), may: Result<(), String>) -> bool {
+        let done = may.and_then(|()| match self.apply {
+            true => self.write(&action.path, from, to).map_err(|error| words(&error)),
+            false => Ok(()),
+        });
         let what = EventKind::Guard {
             action: name.into(),
             applied: self.apply && done.is_ok(),
@@ -74,13 +103,13 @@ impl Applier {
             to: Some(guarded(to)),
             bytes: None,
             reason: action.reason.clone(),
-            error: done.as_ref().err().map(words),
+            error: done.as_ref().err().cloned(),
         };
         self.record(Event::of(&action.path, what));
         if self.apply && done.is_ok() && from.max != to.max {
             self.notify_runtime(&action.path, to.max);
         }
-        done
+        done.is_ok()
     }
 
     fn write(&self, path: &str, from: Limits, to: Limits) -> Result<(), Error> {
@@ -95,7 +124,7 @@ impl Applier {
         match who.container.as_ref() {
             Some(id) if who.runtime == "docker" && who.is_container() => {
                 self.settling.begin(path);
-                let _ = self.docker.send(LimitChange { path: path.to_owned(), id: id.clone(), to });
+                let _ = self.docker.send(Order::Change(LimitChange { path: path.to_owned(), id: id.clone(), to }));
             }
             _ if self.not_notified.insert(path.to_owned()) => {
                 let why = format!("{} cannot be notified: it shows the old limit, and may set it again", who.runtime);

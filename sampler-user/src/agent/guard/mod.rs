@@ -2,6 +2,8 @@
 
 pub mod apply;
 pub mod docker;
+mod ledger;
 pub mod observe;
 mod record;
 pub mod runner;
+mod settle;

@@ -1,14 +1,16 @@
 //! What the guard sees: the guarded cgroups, read on kept descriptors at each look, so that it decides on what is there now.
 
 use std::collections::HashMap;
+use std::fs;
 use std::iter::successors;
+use std::os::unix::fs::MetadataExt;
 
 use crate::agent::live_board::LiveBoard;
 use crate::containers::runtimes::identify;
 use crate::guard::{Above, Guard, Limits, Reading};
 use crate::kernel::cgroupfs::handle::{BUFFER, Handle, Outcome};
-use crate::kernel::cgroupfs::layout::{Layout, Version};
-use crate::kernel::cgroupfs::limits::can_reclaim;
+use crate::kernel::cgroupfs::layout::{Layout, Version, at};
+use crate::kernel::cgroupfs::limits::{both, can_reclaim};
 use crate::kernel::cgroupfs::plan::Plan;
 use crate::kernel::cgroupfs::tree::Selection;
 use crate::model::fields::{FieldId, UNLIMITED};
@@ -41,6 +43,19 @@ struct Files {
     near: Handle,
     stat: Handle,
     can_reclaim: bool,
+}
+
+/// A cgroup that an earlier raise was of.
+#[derive(Clone, Copy, Debug)]
+pub struct Present {
+    /// Inode number.
+    pub id: u64,
+    /// Memory that cannot be reclaimed, bytes.
+    pub unreclaimable: u64,
+    /// Its own limits.
+    pub limits: Limits,
+    /// On v1 the limit of memory and swap together, bytes.
+    pub both: Option<u64>,
 }
 
 /// Below this part of the limit neither memory.stat nor what is above is read: both cost more than the rest together.
@@ -127,6 +142,24 @@ impl Observer {
         reading.cache = memory::page_cache(|id| row.get(id.field()));
         reading.above = self.above(&reading.path);
         Some(reading)
+    }
+
+    /// A cgroup as it stands now, guarded or not; `None` where it is gone.
+    pub fn present(&mut self, path: &str) -> Option<Present> {
+        let id = fs::metadata(at(&self.layout.memory, path)).ok()?.ino();
+        let mut row = Row::new(1);
+        for plan in [&mut self.near, &mut self.stat] {
+            if Handle::cgroup(plan, &self.layout, path).read(plan, &mut self.buffer, &mut row) == Outcome::Gone {
+                return None;
+            }
+        }
+        let cache = memory::page_cache(|id| row.get(id.field())).unwrap_or(0);
+        Some(Present {
+            id,
+            unreclaimable: row.get(FieldId::Current.field())?.saturating_sub(cache),
+            limits: limits(&row, self.layout.version)?,
+            both: both(&self.layout, path),
+        })
     }
 
     /// The limit above that leaves least.

@@ -2,10 +2,10 @@
 //! and nothing with the sampling threads; what it did goes into the journal by `EventTap`.
 
 use std::collections::HashSet;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::mpsc::Sender;
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use tokio::sync::mpsc::unbounded_channel;
@@ -13,14 +13,15 @@ use tokio::sync::oneshot;
 use tokio::time::{MissedTickBehavior, interval, timeout};
 
 use crate::agent::guard::apply::Applier;
-use crate::agent::guard::docker;
-use crate::agent::guard::docker::Settling;
+use crate::agent::guard::docker::{Notifier, Settling};
+use crate::agent::guard::ledger::Ledger;
 use crate::agent::guard::observe::{Observer, Wanted, meminfo};
+use crate::agent::guard::settle::Settler;
 use crate::agent::live_board::LiveBoard;
 use crate::agent::runtime::runtime;
 use crate::containers::names::docker_api::Api;
 use crate::guard::policy::Policy;
-use crate::guard::{Action, ActionKind, Guard};
+use crate::guard::{Action, ActionKind, Guard, Reading};
 use crate::kernel::cgroupfs::layout::{Layout, Version};
 use crate::model::event::{Event, EventKind};
 use crate::model::time::mono_ns;
@@ -64,15 +65,22 @@ impl Running {
 }
 
 impl Runner {
-    /// Starts the thread, which ends on request, or with whom it was started by.
-    pub fn begin(self, board: LiveBoard, events: Sender<Event>) -> anyhow::Result<Running> {
+    /// Starts the thread, which ends on request, or with whom it was started by. `out` is the folder of the recording, which has
+    /// what an earlier guard owes.
+    pub fn begin(self, out: &Path, board: LiveBoard, events: Sender<Event>) -> anyhow::Result<Running> {
+        let ledger = Ledger::open(out).with_context(|| {
+            format!(
+                "read guard.json in {}, which has the limits that an earlier guard raised; set them back by hand, then remove it",
+                out.display()
+            )
+        })?;
         let (stop, stopped) = oneshot::channel();
         let (ended, done) = oneshot::channel();
         let runtime = runtime()?;
         thread::Builder::new()
             .name("sampler-guard".into())
             .spawn(move || {
-                runtime.block_on(self.run(&board, events, stopped));
+                runtime.block_on(self.run(&board, events, ledger, stopped));
                 runtime.shutdown_timeout(LAST_RECLAIM);
                 let _ = ended.send(());
             })
@@ -80,16 +88,25 @@ impl Runner {
         Ok(Running { stop, done })
     }
 
-    async fn run(self, board: &LiveBoard, events: Sender<Event>, mut stopped: oneshot::Receiver<()>) {
+    async fn run(self, board: &LiveBoard, events: Sender<Event>, ledger: Ledger, mut stopped: oneshot::Receiver<()>) {
         let settling = Settling::default();
         let (orders, inbox) = unbounded_channel();
-        let api = Api::new(self.docker_socket.as_deref());
-        let notifier = tokio::spawn(docker::notify(api, self.layout.clone(), inbox, settling.clone(), events.clone()));
+        let (answers, answered) = unbounded_channel();
+        let notifier = Notifier {
+            api: Api::new(self.docker_socket.as_deref()),
+            layout: self.layout.clone(),
+            ledger: ledger.file().to_owned(),
+            settling: settling.clone(),
+            events: events.clone(),
+            answers,
+        };
+        let notifier = tokio::spawn(notifier.run(inbox));
         let mut hands = Applier {
             layout: self.layout.clone(),
             apply: self.policy.apply,
             events,
             docker: orders,
+            ledger,
             settling: settling.clone(),
             not_notified: HashSet::new(),
         };
@@ -101,6 +118,7 @@ impl Runner {
         }
         let mut guard = Guard::new(self.policy);
         let mut eyes = Observer::new(self.layout, self.wanted);
+        let mut settler = Settler::new(answered);
         let mut tick = interval(LOOK_EVERY);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
@@ -109,27 +127,49 @@ impl Runner {
                 _ = tick.tick() => {}
             }
             let readings = eyes.look(board, &guard, |path| settling.has(path));
-            if readings.is_empty() {
-                continue;
-            }
             let available = meminfo("MemAvailable:").unwrap_or(0);
             let now_us = (mono_ns() / 1000) as i64;
             for action in guard.look(now_us, &readings, available) {
-                if let (Err(_), ActionKind::Raise { from, .. }) = (hands.act(&action), &action.kind) {
+                let done = hands.act(&action, id(&readings, &action.path));
+                if let (false, ActionKind::Raise { from, .. }) = (done, &action.kind) {
                     guard.failed(now_us, &action.path, *from);
                 }
             }
+            settler.look(&mut hands, &mut eyes, &mut guard, &readings);
         }
         let readings = eyes.look(board, &guard, |path| settling.has(path));
         for action in guard.leave(&readings) {
+            if self.keep {
+                hands.ledger.strike(&action.path);
+            }
             let action = if self.keep { kept(action) } else { action };
-            let _ = hands.act(&action);
+            if action.kind == ActionKind::Hold {
+                settler.stays(&action.path);
+            }
+            hands.act(&action, id(&readings, &action.path));
+        }
+        let ends = Instant::now() + LAST_ORDERS;
+        while self.policy.apply && !settler.is_done(&hands) && Instant::now() < ends {
+            settler.look(&mut hands, &mut eyes, &mut guard, &[]);
+            tick.tick().await;
+        }
+        let left = hands.ledger.debts().len();
+        if left > 0 {
+            say(&format!(
+                "sampler: limits that are not set back: {left}; {} has them, and the next `guard --apply` of this folder sets them back",
+                hands.ledger.file().display()
+            ));
         }
         drop(hands);
         if timeout(LAST_ORDERS, notifier).await.is_err() {
             say("sampler: Docker does not answer; `docker inspect` may show limits of the guard that stand no more");
         }
     }
+}
+
+/// The inode number of a cgroup that was read.
+fn id(readings: &[Reading], path: &str) -> u64 {
+    readings.iter().find(|reading| reading.path == path).map_or(0, |reading| reading.id)
 }
 
 fn begin(applied: bool, reason: String) -> EventKind {

@@ -9,7 +9,7 @@ use std::time::Duration;
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::body::{Bytes, Incoming};
 use hyper::client::conn::http1;
-use hyper::{Request, Response};
+use hyper::{Request, Response, StatusCode};
 use hyper_util::rt::TokioIo;
 use serde::{Deserialize, Serialize};
 use tokio::net::UnixStream;
@@ -151,6 +151,15 @@ impl Api {
         Ok(Stream { body: response.into_body(), line: Vec::new() })
     }
 
+    /// The limit of a container as the daemon has it, bytes, 0 for none. `None`: the daemon does not know the container.
+    pub async fn memory(&self, id: &str) -> io::Result<Option<u64>> {
+        if !is_plain(id) {
+            return Ok(None);
+        }
+        let found = self.find::<HasLimits>(&format!("/containers/{id}/json")).await?;
+        Ok(found.map(|HasLimits { config }| u64::try_from(config.memory).unwrap_or(0)))
+    }
+
     /// Sets the limit of a container, as `docker update --memory` does.
     pub async fn update_memory(&self, id: &str, to: u64) -> io::Result<()> {
         if !is_plain(id) {
@@ -179,13 +188,22 @@ impl Api {
     }
 
     pub(super) async fn read<T: serde::de::DeserializeOwned>(&self, what: &str) -> io::Result<T> {
+        let found = self.find(what).await?;
+        found.ok_or_else(|| io::Error::other(format!("{what}: the daemon answers {}", StatusCode::NOT_FOUND)))
+    }
+
+    /// `None` where the daemon answers that there is no such thing.
+    async fn find<T: serde::de::DeserializeOwned>(&self, what: &str) -> io::Result<Option<T>> {
         let whole = async {
             let response = self.ask(what).await?;
+            if response.status() == StatusCode::NOT_FOUND {
+                return Ok(None);
+            }
             if !response.status().is_success() {
                 return Err(io::Error::other(format!("{what}: the daemon answers {}", response.status())));
             }
             let body = Limited::new(response.into_body(), MOST).collect().await.map_err(io::Error::other)?;
-            serde_json::from_slice(&body.to_bytes()).map_err(io::Error::other)
+            serde_json::from_slice(&body.to_bytes()).map(Some).map_err(io::Error::other)
         };
         timeout(PATIENCE, whole).await.map_err(|_| io::ErrorKind::TimedOut)?
     }

@@ -43,6 +43,19 @@ pub fn set_max(layout: &Layout, cgroup: &str, from: u64, to: u64) -> Result<(), 
     })
 }
 
+/// The limit of memory and swap together, bytes; v1 only, and where the kernel counts swap.
+pub fn both(layout: &Layout, cgroup: &str) -> Option<u64> {
+    if layout.version == Version::V2 {
+        return None;
+    }
+    read_number(&folder(layout, cgroup).join("memory.memsw.limit_in_bytes")).filter(|both| *both != UNLIMITED)
+}
+
+/// Changes the limit of memory and swap together; v1 only.
+pub fn set_both(layout: &Layout, cgroup: &str, to: u64) -> Result<(), Error> {
+    write(folder(layout, cgroup).join("memory.memsw.limit_in_bytes"), number(to, "-1"))
+}
+
 /// Changes the limit that throttles; v2 only.
 pub fn set_high(layout: &Layout, cgroup: &str, to: u64) -> Result<(), Error> {
     write(folder(layout, cgroup).join("memory.high"), number(to, "max"))
