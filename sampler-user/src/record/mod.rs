@@ -31,6 +31,7 @@ mod recorder;
 pub mod relay;
 pub mod sampler;
 pub mod slow;
+mod unkept;
 mod wake;
 mod worker;
 

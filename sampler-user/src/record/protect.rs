@@ -10,10 +10,8 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use crate::kernel::cgroupfs::layout::{Layout, Version, at};
 use crate::kernel::cgroupfs::read::read_number;
 
-/// Descriptors wanted: some eight files a cgroup.
+/// Descriptors wanted, for some 4,000 cgroups. The kernel keeps some 5 KiB for each: what is beyond is read in turns.
 const DESCRIPTORS: u64 = 1 << 16;
-/// Files of a cgroup that are open in both sampling threads at most, with room for what else is.
-const FILES: u64 = 16;
 /// Priority: before ordinary work, behind nothing that must be real time.
 const NICE: i32 = -10;
 
@@ -83,12 +81,13 @@ pub fn raise_descriptors() -> Option<String> {
     let current = getrlimit(Resource::Nofile).current;
     match raised {
         Ok(()) if enough(current) => None,
-        _ => Some(format!(
-            "open files stay limited to {} (`ulimit -n`): more than {} cgroups cannot be sampled",
-            current.unwrap_or(0),
-            current.unwrap_or(0) / FILES
-        )),
+        _ => Some(format!("{} (`ulimit -n`): of many cgroups some are read in turns", descriptors())),
     }
+}
+
+/// The limit of open files, in words.
+pub fn descriptors() -> String {
+    format!("open files stay limited to {}", getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX))
 }
 
 /// Memory that reclaim leaves to the agent, bytes.

@@ -40,6 +40,7 @@ use crate::record::protect;
 use crate::record::relay::{self, Message};
 use crate::record::sampler::{Sampler, SharedState, Target};
 use crate::record::slow::{Parts, Slow};
+use crate::record::unkept::Unkept;
 use crate::record::wake::{Attached, ProbeCounts, Second, Start, Wake};
 use crate::record::worker::{Worker, spawn};
 
@@ -87,6 +88,7 @@ struct Recorder {
     numbers: Arc<AtomicU32>,
     /// Numbers of the sampled cgroups, by path.
     subjects: HashMap<String, SubjectRef>,
+    unkept: Unkept,
     fast: Worker,
     slow: Worker,
     relay: JoinHandle<Box<dyn Sink>>,
@@ -129,7 +131,7 @@ impl Recorder {
         let slow_plan = (!one_pass).then(|| plan(PassKind::Slow));
         let outlet = |ring| Outlet { ring, shared: shared.clone() };
         let fast = Worker::start("sampler-fast", Some(fast_plan.clone()), |queues| {
-            let sampler = Sampler::new(fast_plan);
+            let sampler = Sampler::new(fast_plan).within(FAST_RING / 4 * 3);
             let ring = outlet(fast_ring);
             let fast = Fast::new(sampler, ring, queues.commands, queues.graveyard, config.interval, config.burst);
             move || fast.run()
@@ -145,7 +147,7 @@ impl Recorder {
                 interval: config.slow_interval,
                 with_processes: config.processes,
             };
-            let slow = Slow::new(slow_plan.map(Sampler::new), parts);
+            let slow = Slow::new(slow_plan.map(|plan| Sampler::new(plan).within(SLOW_RING / 4 * 3)), parts);
             move || slow.run()
         });
         let relay_shared = shared.clone();
@@ -167,6 +169,7 @@ impl Recorder {
             messages,
             numbers,
             subjects: HashMap::new(),
+            unkept: Unkept::new(config.interval, config.slow_interval),
             tree,
             notices,
             log: None,
@@ -247,6 +250,7 @@ impl Recorder {
             Effect::Remove { path } => {
                 if let Some(subject) = self.subjects.remove(&path) {
                     shrink(&mut self.subjects);
+                    self.unkept.cgroups.remove(&path);
                     self.fast.send(Command::Remove(subject));
                     self.slow.send(Command::Remove(subject));
                     self.send(Message::Forget(subject));
@@ -267,6 +271,7 @@ impl Recorder {
                 let mut changes = Vec::new();
                 self.tree.rescan(&mut changes);
                 self.apply(changes, |path, id| Wake::Created { path, id });
+                self.keep_more();
             }
             Effect::SlowDown(factor) => self.shared.slowdown.store(factor, Ordering::Relaxed),
             Effect::TrimMemory => protect::unlocked(self.protects, || ()),
@@ -281,22 +286,55 @@ impl Recorder {
     fn sample(&mut self, path: &str, id: u64) {
         let Some(&subject) = self.subjects.get(path) else { return };
         let cgroup: Arc<str> = path.into();
+        let is_kept = self.open(subject, &cgroup, id);
+        self.notices.add(&self.layout, subject, &cgroup);
+        self.naming.seen(path);
+        if !is_kept {
+            self.unkept.cgroups.insert(path.to_owned(), id);
+        }
+    }
+
+    /// Has both threads sample a cgroup. Whether its files stay open.
+    fn open(&mut self, subject: SubjectRef, cgroup: &Arc<str>, id: u64) -> bool {
         let state = Arc::new(SharedState::default());
+        let mut is_kept = true;
         for worker in [&mut self.fast, &mut self.slow] {
             let Some(plan) = &worker.plan else { continue };
             let target = Target {
                 subject,
                 cgroup: cgroup.clone(),
                 id,
-                handle: Handle::cgroup(plan, &self.layout, path),
+                handle: Handle::cgroup(plan, &self.layout, cgroup),
                 state: state.clone(),
                 trigger: BurstTrigger::default(),
                 gone: false,
             };
+            is_kept &= target.handle.is_kept();
             worker.send(Command::Add(Box::new(target)));
         }
-        self.notices.add(&self.layout, subject, &cgroup);
-        self.naming.seen(path);
+        is_kept
+    }
+
+    /// Keeps files open for which there was no room before.
+    fn keep_more(&mut self) {
+        while let Some((path, id)) = self.unkept.cgroups.pop_first() {
+            let Some(&subject) = self.subjects.get(&path) else { continue };
+            let plans = [&self.fast, &self.slow].into_iter().filter_map(|worker| worker.plan.as_ref());
+            let tried: Vec<Handle> = plans.map(|plan| Handle::cgroup(plan, &self.layout, &path)).collect();
+            if !tried.iter().all(Handle::is_kept) {
+                self.unkept.cgroups.insert(path, id);
+                return;
+            }
+            drop(tried);
+            self.fast.send(Command::Remove(subject));
+            self.slow.send(Command::Remove(subject));
+            let cgroup: Arc<str> = path.as_str().into();
+            self.open(subject, &cgroup, id);
+            let mut last = Vec::new();
+            self.notices.remove(subject, &mut last);
+            self.notices.add(&self.layout, subject, &cgroup);
+            self.on(Wake::Notices(last));
+        }
     }
 
     fn walk_with_probe(&mut self) {
@@ -382,6 +420,8 @@ impl Recorder {
     fn read_second(&mut self) {
         self.fast.close_removed();
         self.slow.close_removed();
+        let unkept = self.unkept.events(self.control.sampled());
+        unkept.into_iter().for_each(|event| self.send(Message::Event(event)));
         let second = Second {
             clock: Anchor::now(),
             cpu_ns: process_cpu_ns(),

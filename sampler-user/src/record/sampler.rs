@@ -96,6 +96,12 @@ pub struct Sampler {
     row: Row,
     walk: Option<Walk>,
     walk_failed: bool,
+    /// Words of a pass at most, and whose turn it is where the cgroups are too many for that.
+    room: usize,
+    turn: Turn,
+    /// cgroups whose files are opened for each reading, and whose turn it is of them.
+    unkept: usize,
+    unkept_turn: Turn,
 }
 
 /// The kernel probe's walk, and what it gave for each target.
@@ -166,6 +172,27 @@ impl Walk {
     }
 }
 
+/// cgroups whose files are opened for each reading, in one pass: some ten milliseconds of it.
+pub const IN_TURNS: usize = 200;
+
+/// Which of many have their turn: so many after the other, then the next so many.
+#[derive(Clone, Copy, Debug, Default)]
+struct Turn {
+    from: usize,
+}
+
+impl Turn {
+    /// Whether the turn of one has come, by its place among all.
+    #[inline]
+    fn is_of(self, place: usize, all: usize, at_once: usize) -> bool {
+        all <= at_once || (place + all - self.from % all) % all < at_once
+    }
+
+    fn next(&mut self, all: usize, at_once: usize) {
+        self.from = if all <= at_once { 0 } else { (self.from + at_once) % all };
+    }
+}
+
 impl Sampler {
     /// A sampler without cgroups, which reads files.
     pub fn new(plan: Plan) -> Sampler {
@@ -177,7 +204,16 @@ impl Sampler {
             row: Row::new(0),
             walk: None,
             walk_failed: false,
+            room: usize::MAX,
+            turn: Turn::default(),
+            unkept: 0,
+            unkept_turn: Turn::default(),
         }
+    }
+
+    /// A pass takes so many words at most: where the cgroups are too many for one, they have their turns.
+    pub fn within(self, words: usize) -> Sampler {
+        Sampler { room: words, ..self }
     }
 
     /// From now on takes what a walk of the kernel probe can give from it, and only the rest from files.
@@ -212,6 +248,7 @@ impl Sampler {
     }
 
     fn reindex(&mut self) {
+        self.unkept = self.targets.iter().filter(|target| !target.handle.is_kept()).count();
         if let Some(walk) = &mut self.walk {
             walk.index(&self.targets, &self.plan);
         }
@@ -224,7 +261,12 @@ impl Sampler {
 
     /// Most words a pass over the present cgroups can take.
     pub fn most_words(&self) -> usize {
-        2 + self.targets.len() * (3 + self.plan.width())
+        2 + self.targets.len().min(self.at_once()) * (3 + self.plan.width())
+    }
+
+    /// Rows that a pass has room for.
+    fn at_once(&self) -> usize {
+        (self.room.saturating_sub(2) / (3 + self.plan.width())).max(1)
     }
 
     /// Reads each cgroup that `wants` is true for, and shows each row to `each`. The rows are in [`Sampler::pass`] after.
@@ -244,8 +286,14 @@ impl Sampler {
             self.walk_failed = true;
         }
         let walk = self.walk.as_ref().filter(|_| walks);
+        let (all, at_once, mut place) = (self.targets.len(), self.at_once(), 0);
         for (n, target) in self.targets.iter_mut().enumerate() {
-            if target.gone || !wants(target) {
+            let mut opens = true;
+            if !target.handle.is_kept() {
+                opens = !walks || self.unkept_turn.is_of(place, self.unkept, IN_TURNS);
+                place += 1;
+            }
+            if target.gone || walks && !self.turn.is_of(n, all, at_once) || !wants(target) {
                 continue;
             }
             self.row.subject = target.subject;
@@ -258,8 +306,12 @@ impl Sampler {
                     let width = walk.walker.width();
                     let values = &walk.values[n * width..][..width];
                     walk.walker.put(values, walk.there[n], walk.only[n], &mut self.row);
-                    target.handle.read_rest(&mut self.plan, &mut self.buffer, &mut self.row)
+                    match opens {
+                        true => target.handle.read_rest(&mut self.plan, &mut self.buffer, &mut self.row),
+                        false => Outcome::Read,
+                    }
                 }
+                None if !opens => continue,
                 None => target.handle.read(&mut self.plan, &mut self.buffer, &mut self.row),
             };
             match outcome {
@@ -269,6 +321,32 @@ impl Sampler {
                 }
                 Outcome::Gone => target.gone = true,
             }
+        }
+        if walks {
+            self.turn.next(all, at_once);
+            self.unkept_turn.next(self.unkept, IN_TURNS);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_has_its_turn_as_often_as_the_others() {
+        for (all, at_once) in [(1, 1), (5, 2), (7, 7), (3, 200), (10_000, 200), (10_001, 760)] {
+            let (mut turn, mut count) = (Turn::default(), vec![0_usize; all]);
+            for _ in 0..all * 2 {
+                let now: Vec<usize> = (0..all).filter(|place| turn.is_of(*place, all, at_once)).collect();
+                assert_eq!(now.len(), all.min(at_once));
+                now.iter().for_each(|place| count[*place] += 1);
+                turn.next(all, at_once);
+            }
+            let (least, most) = (count.iter().min().unwrap(), count.iter().max().unwrap());
+            assert!(most - least <= 1, "{all} {at_once}: {least} to {most}");
+            // One that went away while it was somebody's turn.
+            assert!((0..all.max(2) - 1).any(|place| turn.is_of(place, all.max(2) - 1, at_once)));
         }
     }
 }

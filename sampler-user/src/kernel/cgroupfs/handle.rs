@@ -1,6 +1,8 @@
 //! The kept descriptors of one cgroup. A `pread` on a kept descriptor costs a ninth of open, read and close.
 
+use std::ffi::CString;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::os::unix::ffi::OsStringExt;
 use std::path::Path;
 
 use rustix::fs::{Mode, OFlags, open};
@@ -8,7 +10,7 @@ use rustix::io::{Errno, pread, pwrite};
 use rustix::process::{Resource, getrlimit};
 
 use crate::kernel::cgroupfs::layout::Layout;
-use crate::kernel::cgroupfs::plan::Plan;
+use crate::kernel::cgroupfs::plan::{Plan, PlannedFile};
 use crate::model::sample::{Mask, Row};
 
 /// Files of a cgroup are one page; memory.stat may take more of it with every release.
@@ -25,10 +27,12 @@ pub enum Outcome {
     Gone,
 }
 
-/// Descriptors of the files of a plan, for one cgroup or for the host.
+/// The files of a plan, for one cgroup or for the host: descriptors that are kept, or names where no descriptor is left for them.
 #[derive(Debug)]
 pub struct Handle {
     fds: Vec<Option<OwnedFd>>,
+    /// Opened for each reading instead; empty where descriptors are kept.
+    names: Box<[Option<CString>]>,
     /// Whether a file may be longer than what the kernel gives at once.
     long: bool,
 }
@@ -36,11 +40,27 @@ pub struct Handle {
 impl Handle {
     /// Opens those of a cgroup's files that exist. What does not exist on this kernel, or may not be read, stays absent.
     pub fn cgroup(plan: &Plan, layout: &Layout, cgroup: &str) -> Handle {
-        let fds = plan.files.iter().map(|file| {
-            let folder = layout.folder(cgroup, file.source)?;
-            if file.resets() { open_reset(&folder.join(file.name())) } else { open_read(&folder.join(file.name())) }
-        });
-        Handle { fds: fds.collect(), long: false }
+        let path = |file: &PlannedFile| Some(layout.folder(cgroup, file.source)?.join(file.name()));
+        let open = |file: &PlannedFile| match (path(file), file.resets()) {
+            (None, _) => Ok(None),
+            (Some(path), true) => open_reset(&path),
+            (Some(path), false) => open_read(&path),
+        };
+        match plan.files.iter().map(open).collect() {
+            Ok(fds) => Handle { fds, names: Box::default(), long: false },
+            Err(NoneLeft) => {
+                // A peak is reset for one descriptor alone, so that nobody has it who opens the file anew.
+                let name = |file: &PlannedFile| {
+                    CString::new(path(file).filter(|_| !file.resets())?.into_os_string().into_vec()).ok()
+                };
+                Handle { fds: Vec::new(), names: plan.files.iter().map(name).collect(), long: false }
+            }
+        }
+    }
+
+    /// Whether its descriptors are kept. If not, each reading opens the files, which costs some five times as much.
+    pub fn is_kept(&self) -> bool {
+        self.names.is_empty()
     }
 
     /// Opens the host's files, those of the root cgroup among them.
@@ -49,7 +69,8 @@ impl Handle {
             true => Some(Path::new(file).to_owned()),
             false => Some(layout.folder("/", file)?.join(file)),
         };
-        Handle { fds: plan.files.iter().map(|file| open_read(&path(file.source)?)).collect(), long: true }
+        let open = |file: &PlannedFile| open_read(&path(file.source)?).ok().flatten();
+        Handle { fds: plan.files.iter().map(open).collect(), names: Box::default(), long: true }
     }
 
     /// The descriptors that are open, to poll them.
@@ -71,8 +92,12 @@ impl Handle {
 
     /// Slots of the covered files that this cgroup has: where it has no file, the kernel keeps no such account.
     pub fn covered(&self, plan: &Plan) -> Mask {
-        let open = self.fds.iter().zip(&plan.files).filter(|(fd, file)| fd.is_some() && file.covered);
-        open.flat_map(|(_, file)| file.parser.slots()).fold(0, |mask, slot| mask | 1 << slot)
+        let has = |n: usize| match self.is_kept() {
+            true => self.fds.get(n).is_some_and(Option::is_some),
+            false => self.names.get(n).is_some_and(Option::is_some),
+        };
+        let covered = plan.files.iter().enumerate().filter(|(n, file)| file.covered && has(*n));
+        covered.flat_map(|(_, file)| file.parser.slots()).fold(0, |mask, slot| mask | 1 << slot)
     }
 
     /// Reads every file once into the row. One system call a file, two where the file is reset or may be long.
@@ -89,6 +114,21 @@ impl Handle {
 
     #[inline]
     fn read_files(&mut self, plan: &mut Plan, buffer: &mut [u8], row: &mut Row, rest: bool) -> Outcome {
+        for (name, file) in self.names.iter_mut().zip(&mut plan.files) {
+            let Some(path) = name.as_deref().filter(|_| !(rest && file.covered)) else { continue };
+            let read =
+                open(path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty()).and_then(|fd| pread(&fd, &mut *buffer, 0));
+            match read {
+                Ok(length) => file.parser.parse(&buffer[..length], row),
+                Err(Errno::NODEV) => return Outcome::Gone,
+                // The file is not on this kernel, or the cgroup is gone: then they all are missing.
+                Err(Errno::NOENT | Errno::OPNOTSUPP | Errno::INVAL | Errno::ACCESS | Errno::PERM) => *name = None,
+                Err(_) => {}
+            }
+        }
+        if !self.names.is_empty() && self.names.iter().all(Option::is_none) {
+            return Outcome::Gone;
+        }
         for (slot, file) in self.fds.iter_mut().zip(&mut plan.files) {
             let Some(fd) = slot else { continue };
             if rest && file.covered {
@@ -125,23 +165,30 @@ fn pread_long(fd: &OwnedFd, buffer: &mut [u8]) -> Result<usize, Errno> {
     }
 }
 
-/// Descriptors that no cgroup takes, so that the journal, a seal and the page of a kill can always be written.
-const RESERVED: u64 = 64;
+/// Descriptors that no cgroup takes, so that the journal, a seal, the page of a kill and the metrics have theirs.
+const RESERVED: u64 = 128;
 
-fn open_read(path: &Path) -> Option<OwnedFd> {
+/// Only the reserve is left of the descriptors.
+struct NoneLeft;
+
+fn open_read(path: &Path) -> Result<Option<OwnedFd>, NoneLeft> {
     open_below_reserve(path, OFlags::RDONLY)
 }
 
 /// Opens a file unless only the reserve is left: the kernel gives the lowest number that is free.
-fn open_below_reserve(path: &Path, flags: OFlags) -> Option<OwnedFd> {
-    let fd = open(path, flags | OFlags::CLOEXEC, Mode::empty()).ok()?;
+fn open_below_reserve(path: &Path, flags: OFlags) -> Result<Option<OwnedFd>, NoneLeft> {
+    let fd = match open(path, flags | OFlags::CLOEXEC, Mode::empty()) {
+        Ok(fd) => fd,
+        Err(Errno::MFILE | Errno::NFILE) => return Err(NoneLeft),
+        Err(_) => return Ok(None),
+    };
     let limit = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
-    (fd.as_raw_fd() as u64 + RESERVED < limit).then_some(fd)
+    if fd.as_raw_fd() as u64 + RESERVED < limit { Ok(Some(fd)) } else { Err(NoneLeft) }
 }
 
 /// A private peak is had only where writing to the file is allowed; older kernels have it read-only, and what they print is
 /// the peak since the cgroup exists, which is another field.
-fn open_reset(path: &Path) -> Option<OwnedFd> {
+fn open_reset(path: &Path) -> Result<Option<OwnedFd>, NoneLeft> {
     let fd = open_below_reserve(path, OFlags::RDWR)?;
-    pwrite(&fd, b"r", 0).ok().map(|_| fd)
+    Ok(fd.filter(|fd| pwrite(fd, b"r", 0).is_ok()))
 }
