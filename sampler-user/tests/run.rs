@@ -78,7 +78,9 @@ fn cause_of_the_post_mortem(dir: &Path, report: &Value) {
     let page: Value = serde_json::from_slice(&output.stdout).unwrap();
     let here = |incident: &&Value| {
         let cgroups = [&incident["limit"]["cgroup"], &incident["victims"][0]["cgroup"]];
-        cgroups.iter().any(|path| path.as_str().is_some_and(|path| path.starts_with(report["cgroup"].as_str().unwrap())))
+        cgroups
+            .iter()
+            .any(|path| path.as_str().is_some_and(|path| path.starts_with(report["cgroup"].as_str().unwrap())))
     };
     let own = page["incidents"].as_array().unwrap().iter().rfind(here).unwrap_or_else(|| panic!("{page}"));
     assert_eq!((&report["cause"], &report["verdict"]), (&own["cause"], &own["verdict"]), "{report}");

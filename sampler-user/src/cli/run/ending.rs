@@ -113,7 +113,9 @@ impl Ending {
         let here = |path: &Option<String>| path.as_deref().is_some_and(|path| is_below(path, &self.cgroup));
         let all = incidents.all.iter().rev();
         let of_command: Vec<&IncidentRef> = all
-            .filter(|incident| incident.kills.iter().any(|(_, kill)| here(&kill.victim_cgroup) || here(&kill.limit_cgroup)))
+            .filter(|incident| {
+                incident.kills.iter().any(|(_, kill)| here(&kill.victim_cgroup) || here(&kill.limit_cgroup))
+            })
             .collect();
         let is_command = |kill: &OomKill| kill.victim.as_ref().is_some_and(|victim| victim.pid == self.pid);
         let own = of_command.iter().find(|incident| incident.kills.iter().any(|(_, kill)| is_command(kill)));
