@@ -213,7 +213,7 @@ fn even_growth_of_any_pace_gets_as_much_as_a_leak_and_work_that_rests_gets_more(
     for limit in [16, 64, 300, 2000] {
         for pace in [0.1, 0.4, 1.0, 3.0, 10.0] {
             let mut world = World::new(policy(100_000), max(limit));
-            let from = limit as f64 - (pace * 8.0).max(limit as f64 * 0.05);
+            let from = limit as f64 - f64::max(pace * 8.0, limit as f64 * 0.05);
             world.go((0.0, limit as f64 / pace + 60.0), 1_000_000, |t, l| {
                 let bytes = ((from + pace * t) * MIB as f64) as u64;
                 Reading { current: bytes.min(l.max), ..reading("/a", 0, l) }

@@ -20,9 +20,11 @@ impl Growth {
         *self = Growth { begun: Some(now_us), high: bytes, high_us: now_us, rest_us: 0 };
     }
 
-    /// Takes a size.
-    pub fn push(&mut self, now_us: i64, bytes: u64) {
-        if bytes > self.high {
+    /// Takes a size. What stands at its limit has no choice: that is no rest.
+    pub fn push(&mut self, now_us: i64, bytes: u64, is_at_limit: bool) {
+        if is_at_limit {
+            (self.high, self.high_us) = (self.high.max(bytes), now_us);
+        } else if bytes > self.high {
             self.rest_us = self.rest_us.max(now_us - self.high_us);
             (self.high, self.high_us) = (bytes, now_us);
         }
@@ -42,7 +44,7 @@ mod tests {
     fn is_even(seconds: i64, size: impl Fn(i64) -> u64) -> bool {
         let mut growth = Growth::default();
         growth.begin(0, size(0));
-        (1..=seconds * 10).for_each(|n| growth.push(n * 100_000, size(n)));
+        (1..=seconds * 10).for_each(|n| growth.push(n * 100_000, size(n), false));
         growth.is_even(seconds * 1_000_000)
     }
 

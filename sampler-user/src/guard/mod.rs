@@ -157,7 +157,7 @@ impl Guard {
         let limit = state.limit(reading, policy.apply);
         let unreclaimable = reading.current.saturating_sub(reading.cache?);
         state.pace.push(now_us, unreclaimable);
-        state.growth.push(now_us, unreclaimable);
+        state.growth.push(now_us, unreclaimable, unreclaimable as f64 >= limit as f64 * policy::CLIFF);
         if limit == UNLIMITED {
             return None;
         }
