@@ -8,5 +8,6 @@ pub mod incidents;
 pub mod kills;
 pub mod machine;
 pub mod names;
+pub mod plots;
 pub mod summary;
 pub mod survey;

@@ -1,4 +1,6 @@
-const view = { set: 0, subject: "", mode: recording.head.is_sum ? "sum" : "each", hidden: new Set(), zoom: null, events: false };
+// A page that can ask for more has its own of the last three: another time or cgroup is looked at, the whole time is wanted, and
+// how far one can zoom out, seconds.
+const view = { set: 0, subject: "", mode: "each", hidden: new Set(), zoom: null, events: false, seen: () => {}, whole: () => { view.zoom = null; draw(); }, reach: (x) => [x[0], x[x.length - 1]] };
 let plots = [], layersNow = { list: [], limits: [] };
 
 // What is drawn: of the cgroups that matter each one's memory and the others as one, of one cgroup its parts.
@@ -93,6 +95,7 @@ function follow(u, key) {
   if (key !== "x") return;
   view.zoom = [u.scales.x.min, u.scales.x.max];
   for (const other of plots) if (other !== u && (other.scales.x.min !== view.zoom[0] || other.scales.x.max !== view.zoom[1])) other.setScale("x", { min: view.zoom[0], max: view.zoom[1] });
+  view.seen();
 }
 
 function draw() {
@@ -172,14 +175,14 @@ function chartKey(event) {
     const left = Math.min(Math.max(at + step * width / (event.shiftKey ? 20 : 100), 0), width - 1);
     u.setCursor({ left, top: u.over.clientHeight / 2 });
   } else if (event.key === "+" || event.key === "=" || event.key === "-") {
-    const middle = u.posToVal(at, "x"), { min, max } = u.scales.x, by = event.key === "-" ? 2 : 0.5, data = u.data[0];
-    u.setScale("x", { min: Math.max(middle - (middle - min) * by, data[0]), max: Math.min(middle + (max - middle) * by, data[data.length - 1]) });
+    const middle = u.posToVal(at, "x"), { min, max } = u.scales.x, by = event.key === "-" ? 2 : 0.5, [first, last] = view.reach(u.data[0]);
+    u.setScale("x", { min: Math.max(middle - (middle - min) * by, first), max: Math.min(middle + (max - middle) * by, last) });
   } else if (event.key === "Escape") {
     wholeTime();
   } else return;
   event.preventDefault();
 }
-function wholeTime() { view.zoom = null; draw(); }
+const wholeTime = () => view.whole();
 
 // Shows one cgroup, or all; `at` is the time to look at, seconds.
 function show(path, at) {
@@ -188,22 +191,31 @@ function show(path, at) {
   view.zoom = at ? [at - 60, at + 10] : view.zoom;
   byId("subject").value = path;
   draw();
+  view.seen();
   byId("memory").scrollIntoView();
   byId("chart").focus({ preventScroll: true });
 }
 
-function chartTools() {
-  if (!recording.sets.length) return;
+// The choices of the chart: its cgroups and its times.
+function choices() {
   const option = (text, value) => { const one = make("option", text); one.value = value; return one; };
   const { cgroups, charted } = recording.sets[0];
   const group = (label, some) => { const one = make("optgroup"); one.label = label; one.append(...some.map((c) => option(c.name === called(c.path) ? c.name : `${c.name} (${c.path})`, c.path))); return one; };
-  const subject = byId("subject");
-  subject.append(option(charted ? "all that matter" : "all", ""));
+  const subject = byId("subject"), rest = cgroups.slice(charted);
+  subject.replaceChildren(option(charted ? "all that matter" : "all", ""));
   if (charted) subject.append(group("one of them", cgroups.slice(0, charted)));
-  if (cgroups.length > charted) subject.append(group("others", cgroups.slice(charted)));
-  subject.addEventListener("change", () => { view.subject = subject.value; view.hidden = new Set(); draw(); });
-  const set = byId("set");
-  recording.sets.forEach((one, i) => set.append(option(one.name, i)));
+  if (rest.length) subject.append(group("others", rest));
+  if (view.subject && !cgroups.some((c) => c.path === view.subject)) subject.append(option(called(view.subject), view.subject));
+  subject.value = view.subject;
+  byId("set").replaceChildren(...recording.sets.map((one, i) => option(one.name, i)));
+  byId("set").value = view.set;
+}
+
+function chartTools() {
+  if (!recording.sets.length) return;
+  choices();
+  const subject = byId("subject"), set = byId("set");
+  subject.addEventListener("change", () => { view.subject = subject.value; view.hidden = new Set(); draw(); view.seen(); });
   set.addEventListener("change", () => { view.set = +set.value; view.zoom = null; draw(); });
   const modes = [["each", "Each"], ["sum", "Sum"]].map(([mode, text]) => {
     const one = button(text, "", () => { view.mode = mode; view.hidden = new Set(); modes.forEach((m, i) => m.setAttribute("aria-pressed", ["each", "sum"][i] === mode)); draw(); });
@@ -213,5 +225,6 @@ function chartTools() {
   put("modes", ...modes);
   byId("whole").addEventListener("click", wholeTime);
   byId("chart").addEventListener("keydown", chartKey);
+  byId("chart").addEventListener("dblclick", wholeTime);
   draw();
 }
