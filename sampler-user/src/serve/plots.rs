@@ -18,6 +18,8 @@ const FORMAT: &str = "sampler.plots.v1";
 /// A time of fewer buckets of the overview than these is read from the rows: of one cgroup, and of several.
 const FINE: i64 = 300;
 const FINE_OF_MANY: i64 = 60;
+/// More cgroups are drawn from the overview alone: all columns of each take 200 KiB while they are read.
+const MOST_FROM_ROWS: usize = 120;
 /// cgroups that the chart begins with.
 const CHARTED: usize = 8;
 /// The first rows of a recording are waited for so long.
@@ -74,7 +76,8 @@ pub fn plots(opened: &Opened, asked: &Asked) -> Result<String, NoPlots> {
     let seen = opened.lock();
     let width_us = seen.overview.width_us();
     let fine = if only.len() == 1 { FINE } else { FINE_OF_MANY };
-    let is_fine = (end - begin) / width_us < fine;
+    let is_fine =
+        (end - begin) / width_us < fine && seen.overview.largest(&(begin..end), &wanted).len() <= MOST_FROM_ROWS;
     let grid = if is_fine { Grid { span: begin..end, count: BINS } } else { seen.overview.grid(begin..end) };
     let charted =
         if first.is_empty() && only.is_empty() { charted(&seen, &grid) } else { [only.clone(), first].concat() };
