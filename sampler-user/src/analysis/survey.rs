@@ -115,6 +115,11 @@ impl Survey {
         for (path, (time_us, limit, usage)) in facts_of(events).filter(|(path, _)| is_wanted(path)) {
             self.cgroups.entry(path.to_owned()).or_default().track.limit_hit(time_us, limit, usage);
         }
+        for TimedEvent { time_us, event } in events {
+            if let Some(one) = event.cgroup.as_ref().and_then(|path| self.cgroups.get_mut(path)) {
+                one.track.event(*time_us, &event.what);
+            }
+        }
         let tracks = self.cgroups.iter().map(|(path, followed)| (path.as_str(), &followed.track));
         let loops = Loops::of(tracks, events, who);
         let available = self.machine.available();

@@ -247,6 +247,11 @@ impl Incidents {
             let own = self.kills_in(path);
             let mut due = own.as_slice();
             let mut track = Track::default();
+            for TimedEvent { time_us, event } in self.events.iter().filter(|event| event.time_us <= at) {
+                if event.cgroup.as_deref() == Some(path) {
+                    track.event(*time_us, &event.what);
+                }
+            }
             self.rows_of(path, &kills, at, |mut series| {
                 let is_before = series.time_us.last().is_none_or(|last| *last < at);
                 let mut after = (!is_before).then(|| series.clone());

@@ -2,8 +2,10 @@
 
 use crate::analysis::leak::blocks::Blocks;
 use crate::analysis::leak::columns::{all_parts, rises};
+use crate::analysis::leak::own_memory::OwnMemories;
 use crate::analysis::leak::signal::{PARTS, SIGNALS, Signal};
 use crate::analysis::limits::Headroom;
+use crate::model::event::EventKind;
 use crate::model::fields::{FieldId, UNLIMITED};
 use crate::model::memory::Parts;
 use crate::model::recording::{Column, Series};
@@ -59,6 +61,8 @@ impl Life {
 pub struct Track {
     /// Lives, oldest first.
     pub lives: Vec<Life>,
+    /// What its processes said of the memory that they manage by themselves.
+    pub own: OwnMemories,
     id: u64,
     state: State,
     /// Blocks of a signal at most, where it is not the usual number.
@@ -240,6 +244,13 @@ impl Track {
         push(Signal::Cpu, cpu);
         push(Signal::Faults, faults);
         push(Signal::Pids, get(FieldId::PidsCurrent));
+    }
+
+    /// Takes what an event of this cgroup says of its memory.
+    pub fn event(&mut self, time_us: i64, what: &EventKind) {
+        if let EventKind::OwnMemory(own) = what {
+            self.own.note(time_us, own);
+        }
     }
 
     /// An OOM kill that no counter of the rows shows: it ends the life if memory falls after it.

@@ -104,7 +104,7 @@ pub fn judge_among<'a>(track: &mut Track, limits: impl Into<Bounds<'a>>, restart
     let limit =
         limits.tightest(lives.last().and_then(|life| life.blocks.means(Signal::Footprint as usize).next_back()));
     let bytes = limit.map(|(_, bytes)| bytes);
-    let Judged { at, footprint, detector, finding } = judged(lives, own, restarts)?;
+    let Judged { at, footprint, detector, finding } = judged(track, own, restarts)?;
     let (life, is_last) = (&lives[at], lives.iter().skip(at + 1).all(is_empty));
     let ended = life.kills > 0;
     let finite = |value: f64| value.is_finite().then_some(value);
@@ -135,7 +135,10 @@ pub fn judge_among<'a>(track: &mut Track, limits: impl Into<Bounds<'a>>, restart
         verdict.probability = verdict.probability.min(most);
         verdict.evidence.push(why.into());
     }
-    let grows = matches!(finding.class, Class::Leak | Class::Undetermined | Class::Load | Class::WarmUp);
+    let grows = matches!(
+        finding.class,
+        Class::Leak | Class::Undetermined | Class::Load | Class::WarmUp | Class::Garbage | Class::OwnCeiling
+    );
     if let Some(facts) = footprint.as_ref().filter(|_| grows) {
         let from = growing_part(facts);
         let block = facts.cut + (from as f64 * facts.floor.stride) as usize;
@@ -186,11 +189,13 @@ const LIVES: usize = 4;
 
 /// The last life that is long enough, or else the longest. A life that leaked until it was killed says more than a shorter one
 /// after it that does not show it yet.
-fn judged(lives: &[Life], limit: Option<f64>, restarts: Option<&Loop>) -> Option<Judged> {
+fn judged(track: &Track, limit: Option<f64>, restarts: Option<&Loop>) -> Option<Judged> {
+    let lives = &track.lives;
     let ask_life = |at: usize, footprint: Option<Facts>| {
         let life = &lives[at];
         let cache = facts(&life.blocks, Signal::Cache);
-        let evidence = Evidence { life, footprint: footprint.as_ref(), cache: cache.as_ref(), limit, restarts };
+        let evidence =
+            Evidence { life, footprint: footprint.as_ref(), cache: cache.as_ref(), limit, restarts, own: &track.own };
         let (detector, finding) = ask(&evidence);
         Judged { at, footprint, detector, finding }
     };
