@@ -80,7 +80,7 @@ fn cases() -> Vec<Case> {
         case(
             "java-garbage",
             "garbage",
-            "after collections 8.0 MiB",
+            "after collections 8 MiB",
             vec![java(move |t| (has(t), has(t), teeth(t), t / 300))],
         ),
         case(
@@ -221,13 +221,16 @@ fn of<'a>(document: &'a Value, name: &str) -> &'a Value {
 fn a_leak_is_what_the_words_of_no_process_explain() {
     let cases = cases();
     let (document, without) = (analyze(&cases, true), analyze(&cases, false));
+    let mut wrong = Vec::new();
     for case in &cases {
-        let found = of(&document, case.name);
-        assert_eq!(found["verdict"], case.verdict, "{}: {found}", case.name);
+        let (found, alone) = (of(&document, case.name), of(&without, case.name));
         let evidence = found["evidence"].to_string();
-        assert!(evidence.contains(case.words), "{}: {evidence}", case.name);
-        assert!(!evidence.contains("\\u001b"), "{}: a name is escaped: {evidence}", case.name);
+        let is_right = found["verdict"] == case.verdict && evidence.contains(case.words);
+        // A name is escaped, and without their words all of them are alike.
+        if !is_right || evidence.contains("\\u001b") || alone["verdict"] != "leak" {
+            wrong.push(format!("{}: {}; without words {}; {evidence}", case.name, found["verdict"], alone["verdict"]));
+        }
         assert!(case.verdict == "leak" || found["probability"].as_f64().unwrap() < 0.81, "{found}");
-        assert_eq!(of(&without, case.name)["verdict"], "leak", "{}: without their words all grow alike", case.name);
     }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
