@@ -22,6 +22,8 @@ use crate::record::worker::spawn;
 const EVERY: Duration = Duration::from_secs(10);
 /// And as much further as one costs: at most this part of a CPU.
 const PART: u32 = 2000;
+/// What a process is, is looked at once: for all of a machine as soon as that can be, in parts of so many budgets.
+const NEW: u32 = 4;
 /// How long the end of the recording waits for a look.
 const END: Duration = Duration::from_millis(500);
 /// A look that differs by less is recorded after so many looks only.
@@ -62,7 +64,7 @@ fn run(layout: &Layout, mut files: FileReader, budget: Duration, messages: &Send
     let (mut last, mut unrecorded) = (None::<MemoryDetails>, 0);
     loop {
         let begun = thread_cpu_ns();
-        for (cgroup, news) in own.look(layout, budget) {
+        for (cgroup, news) in own.look(layout, budget * NEW) {
             if messages.send(Message::Event(Event::of(&cgroup, EventKind::OwnMemory(Box::new(news))))).is_err() {
                 return;
             }

@@ -39,7 +39,7 @@ struct Known {
 }
 
 /// Looks at which this reads the mappings: servers make theirs as they start.
-const MAPS_AT: [u32; 3] = [0, 1, 6];
+const MAPS_AT: [u32; 5] = [0, 1, 6, 30, 180];
 
 /// Finds these processes and reads what they hold.
 #[derive(Debug, Default)]
@@ -155,6 +155,12 @@ fn held(pid: i32, known: &Known, ceiling: &Ceiling) -> Option<OwnMemory> {
 
 /// Mappings of shared memory that no file system shows, by inode.
 fn mappings(pid: i32) -> BTreeMap<u64, (String, u64)> {
+    // Most processes have little that is shared: their maps, which are dear to read, are left out.
+    let sizes = read(&format!("/proc/{pid}/statm"), 128).unwrap_or_default();
+    let shared = from_bytes(&sizes).split(' ').nth(2).and_then(|pages| pages.parse::<u64>().ok()).unwrap_or(0);
+    if shared.saturating_mul(rustix::param::page_size() as u64) < LEAST {
+        return BTreeMap::new();
+    }
     let maps = read(&format!("/proc/{pid}/maps"), MOST_MAPS).unwrap_or_default();
     parse_mappings(&from_bytes(&maps))
 }
