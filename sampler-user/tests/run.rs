@@ -35,8 +35,8 @@ fn a_kill_before_the_command_has_begun_is_seen() {
         assert_eq!(output.status.code(), Some(137), "{said}");
         assert_eq!(report["format"], "sampler.run.v1");
         assert_eq!((&report["oom"], &report["signal"], &report["exit_code"]), (&true.into(), &9.into(), &Value::Null));
-        assert_eq!((&report["oom_kills"], report["cause"].is_null()), (&1.into(), true), "{report}");
-        assert!(report["cause_reason"].as_str().unwrap().contains("postmortem"), "{report}");
+        assert_eq!(report["oom_kills"], 1, "{report}");
+        cause_of_the_post_mortem(dir.path(), &report);
         assert!(said.contains("OOM-killed") || said.contains("the OOM killer"), "{said}");
         assert!(!said.contains("no OOM kill"), "{said}");
         assert!(!said.contains("sampler-test"), "the others' kills are not the command's: {said}");
@@ -68,6 +68,23 @@ fn the_kill_of_a_grandchild_is_reported_although_the_command_goes_on() {
     let victim = &report["victims"][0];
     assert!(victim["comm"] == "sampler" && victim["pid"] != report["pid"], "{report}");
     assert!(victim["anon_rss"].as_u64().unwrap() > 10 << 20, "{report}");
+    cause_of_the_post_mortem(dir.path(), &report);
+}
+
+/// Once the command has ended its report and the post-mortem have one cause and one sentence, also while others are killed.
+fn cause_of_the_post_mortem(dir: &Path, report: &Value) {
+    let mut postmortem = Command::new(env!("CARGO_BIN_EXE_sampler"));
+    let output = postmortem.args(["postmortem", "--all", "--json"]).arg(dir.join("recording")).output().unwrap();
+    let page: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let here = |incident: &&Value| {
+        let cgroups = [&incident["limit"]["cgroup"], &incident["victims"][0]["cgroup"]];
+        cgroups
+            .iter()
+            .any(|path| path.as_str().is_some_and(|path| path.starts_with(report["cgroup"].as_str().unwrap())))
+    };
+    let own = page["incidents"].as_array().unwrap().iter().rfind(here).unwrap_or_else(|| panic!("{page}"));
+    assert_eq!((&report["cause"], &report["verdict"]), (&own["cause"], &own["verdict"]), "{report}");
+    assert!(report["cause"].is_string() && report["cause_reason"].is_null(), "{report}");
 }
 
 #[test]

@@ -10,7 +10,7 @@ use std::sync::mpsc::{Sender, channel};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use rtrb::RingBuffer;
+use rtrb::{Consumer, Producer, RingBuffer};
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 
@@ -47,6 +47,19 @@ use crate::record::worker::{Worker, spawn};
 const FAST_RING: usize = 256 << 10;
 /// Words of the slow ring: 512 KiB, as long for the slow files.
 const SLOW_RING: usize = 64 << 10;
+/// A ring whose pages are there already: otherwise a tick would wait for each page that it is the first to write, and the agent
+/// would grow by the size of the rings, in minutes when it is calm and at once in a storm.
+fn touched_ring(words: usize) -> (Producer<u64>, Consumer<u64>) {
+    let (mut producer, mut consumer) = RingBuffer::new(words);
+    if let Ok(all) = producer.write_chunk(words) {
+        all.commit_all();
+    }
+    if let Ok(all) = consumer.read_chunk(words) {
+        all.commit_all();
+    }
+    (producer, consumer)
+}
+
 /// The host's counts.
 const VMSTAT: &str = "/proc/vmstat";
 /// How long the end waits for the kernel's report of a kill that just happened.
@@ -105,8 +118,8 @@ impl Recorder {
         let shared = Arc::new(ThreadState::default());
         let numbers = Arc::new(AtomicU32::new(1));
         let (messages, inbox) = channel();
-        let (fast_ring, fast_rows) = RingBuffer::new(FAST_RING);
-        let (slow_ring, slow_rows) = RingBuffer::new(SLOW_RING);
+        let (fast_ring, fast_rows) = touched_ring(FAST_RING);
+        let (slow_ring, slow_rows) = touched_ring(SLOW_RING);
         let tree = Tree::watch(&config.layout.memory).map_err(kernel("watch the cgroup tree with inotify"))?;
         let notices = Notices::new(&config.layout).map_err(kernel("make an epoll instance for notices"))?;
 

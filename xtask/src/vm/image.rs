@@ -9,19 +9,24 @@ use anyhow::Context;
 
 use crate::sh;
 
+/// Where all that machines need is kept.
+pub fn home() -> PathBuf {
+    sh::root().join("target/vm")
+}
+
 /// Builds sampler without shared libraries, so that it runs on a kernel and nothing else.
-pub fn build_static(home: &Path) -> anyhow::Result<PathBuf> {
-    build(home, "sampler-user", "sampler")
+pub fn build_static() -> anyhow::Result<PathBuf> {
+    build("sampler-user", "sampler")
 }
 
 /// Builds these tasks in the same way, for a scenario that is one of them.
-pub fn build_tasks(home: &Path) -> anyhow::Result<PathBuf> {
-    build(home, "xtask", "xtask")
+pub fn build_tasks() -> anyhow::Result<PathBuf> {
+    build("xtask", "xtask")
 }
 
-fn build(home: &Path, package: &str, program: &str) -> anyhow::Result<PathBuf> {
+fn build(package: &str, program: &str) -> anyhow::Result<PathBuf> {
     let target = "x86_64-unknown-linux-gnu";
-    let folder = home.join("build");
+    let folder = home().join("build");
     sh::run(
         Command::new("cargo")
             .args(["build", "--quiet", "--release", "-p", package, "--target", target, "--target-dir"])
@@ -36,13 +41,13 @@ fn build(home: &Path, package: &str, program: &str) -> anyhow::Result<PathBuf> {
 
 /// Packs busybox, sampler and PID 1 into an initramfs; the tasks too, for a scenario that needs them.
 pub fn pack(
-    home: &Path,
+    folder: &Path,
     sampler: &Path,
     hierarchy: &str,
     scenarios: &[&str],
     profile: &str,
 ) -> anyhow::Result<PathBuf> {
-    let root = home.join("root");
+    let root = folder.join("root");
     let _ = fs::remove_dir_all(&root);
     for folder in ["bin", "proc", "sys", "dev", "tmp", "etc"] {
         fs::create_dir_all(root.join(folder))?;
@@ -53,7 +58,7 @@ pub fn pack(
     };
     copy(sampler, "sampler")?;
     if scenarios.iter().any(|scenario| super::OF_TASKS.contains(scenario)) {
-        copy(&build_tasks(home)?, "xtask")?;
+        copy(&build_tasks()?, "xtask")?;
     }
     let busybox = ["/usr/bin/busybox", "/bin/busybox"].iter().map(Path::new).find(|path| path.exists());
     copy(busybox.context("no busybox")?, "busybox")?;
@@ -61,15 +66,15 @@ pub fn pack(
         format!("#!/bin/busybox sh\nHIERARCHY={hierarchy}\nPROFILE={profile}\nSCENARIOS='{}'\n", scenarios.join(" "));
     fs::write(root.join("init"), head + include_str!("stories.sh") + include_str!("init.sh"))?;
     fs::set_permissions(root.join("init"), fs::Permissions::from_mode(0o755))?;
-    let initrd = home.join("initrd.cpio.gz");
+    let initrd = folder.join("initrd.cpio.gz");
     let pack = "find . | cpio -o -H newc --quiet | gzip -1 > \"$0\"";
     sh::run(Command::new("sh").args(["-c", pack]).arg(&initrd).current_dir(&root))?;
     Ok(initrd)
 }
 
 /// A fresh disk with a file system.
-pub fn disk(home: &Path, name: &str) -> anyhow::Result<PathBuf> {
-    let disk = home.join(format!("{name}.img"));
+pub fn disk(folder: &Path, name: &str) -> anyhow::Result<PathBuf> {
+    let disk = folder.join(format!("{name}.img"));
     let file = fs::File::create(&disk).with_context(|| format!("create {}", disk.display()))?;
     // Sparse: what is not written takes no room.
     file.set_len(1 << 30)?;

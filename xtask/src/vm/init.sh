@@ -52,7 +52,7 @@ check() { c=$1; shift; for w in "$@"; do eval "$w" || { say $c "fail $w [rc $RC,
 
 # What the kernel lets the probe do.
 doctor() {
-    B=$(cut -d' ' -f1 /proc/uptime); sampler doctor > /tmp/doctor 2>&1; RC=$?; E=$(cut -d' ' -f1 /proc/uptime)
+    B=$(cut -d' ' -f1 /proc/uptime); sampler doctor --verbose > /tmp/doctor 2>&1; RC=$?; E=$(cut -d' ' -f1 /proc/uptime)
     cat /tmp/doctor
     STAT=$(sed -n 's/^ *statistics *//p' /tmp/doctor)
     case $(uname -r) in [7-9].*) case $STAT in "walk without a lock"*) ;; *) say doctor "fail memory.stat is not walked: $STAT"; return;; esac;; esac

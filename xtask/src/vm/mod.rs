@@ -10,8 +10,9 @@ pub mod stories;
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
@@ -94,23 +95,73 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
         }
         return Ok(());
     }
-    let home = sh::root().join("target/vm");
+    let home = image::home();
     fs::create_dir_all(&home).with_context(|| format!("make {}", home.display()))?;
     sh::install(&kernel::TOOLS)?;
-    let sampler = image::build_static(&home)?;
+    let sampler = image::build_static()?;
     let kernels = if args.kernel.is_empty() { vec!["6.1".into(), "7.3".into()] } else { args.kernel.clone() };
-    let (mut passed, mut skipped, mut failed) = (0, 0, 0);
-    for name in &kernels {
+    let machines = |name: &String| -> anyhow::Result<Counts> {
         let vmlinuz = kernel::fetch(&home, name).with_context(|| format!("get kernel {name}"))?;
+        let folder = home.join(name);
+        fs::create_dir_all(&folder).with_context(|| format!("make {}", folder.display()))?;
+        Machines { home: &home, folder, name, vmlinuz, sampler: &sampler, args }.run()
+    };
+    // Side by side: a machine waits most of the time, for its own processes to take memory and be killed.
+    let counts: Vec<anyhow::Result<Counts>> = thread::scope(|scope| {
+        let started: Vec<_> = kernels.iter().map(|name| scope.spawn(move || machines(name))).collect();
+        started.into_iter().map(|one| one.join().unwrap_or_else(|_| bail!("it panicked"))).collect()
+    });
+    if args.crash.is_some() || args.last_words.is_some() || args.collect {
+        return counts.into_iter().try_for_each(|one| one.map(drop));
+    }
+    let mut all = Counts::default();
+    for one in counts {
+        let one = one?;
+        all = Counts {
+            passed: all.passed + one.passed,
+            skipped: all.skipped + one.skipped,
+            failed: all.failed + one.failed,
+        };
+    }
+    println!("{} passed, {} skipped, {} failed", all.passed, all.skipped, all.failed);
+    if all.failed > 0 {
+        bail!("{} scenarios failed", all.failed);
+    }
+    Ok(())
+}
+
+/// How scenarios ended.
+#[derive(Default)]
+struct Counts {
+    passed: u32,
+    skipped: u32,
+    failed: u32,
+}
+
+/// The machines of one kernel.
+struct Machines<'a> {
+    home: &'a Path,
+    /// Their images.
+    folder: PathBuf,
+    name: &'a str,
+    vmlinuz: PathBuf,
+    sampler: &'a Path,
+    args: &'a Args,
+}
+
+impl Machines<'_> {
+    fn run(&self) -> anyhow::Result<Counts> {
+        let Machines { home, folder, name, vmlinuz, sampler, args } = self;
+        let mut counts = Counts::default();
         if let Some(times) = args.crash {
-            let initrd = image::pack(&home, &sampler, "v2", &["crash"], "")?;
-            crash::run(&home, &vmlinuz, &initrd, name, times, args.seed)?;
-            continue;
+            let initrd = image::pack(folder, sampler, "v2", &["crash"], "")?;
+            crash::run(folder, vmlinuz, &initrd, name, times, args.seed)?;
+            return Ok(counts);
         }
         if let Some(times) = args.last_words {
-            let initrd = image::pack(&home, &sampler, "v2", &["last_words"], "")?;
-            last_words::run(&home, &vmlinuz, &initrd, name, times, args.seed)?;
-            continue;
+            let initrd = image::pack(folder, sampler, "v2", &["last_words"], "")?;
+            last_words::run(folder, vmlinuz, &initrd, name, times, args.seed)?;
+            return Ok(counts);
         }
         let machines: &[(&str, &str, &str)] = match args.profile.as_deref() {
             Some(_) => &[("v2", "wsl", "psi=0"), ("v2", "wsl", "psi=1")],
@@ -118,7 +169,7 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
         };
         for (hierarchy, profile, boot_options) in machines.iter().copied() {
             if args.collect {
-                collect(&home, &vmlinuz, &sampler, name, hierarchy)?;
+                collect(folder, vmlinuz, sampler, name, hierarchy)?;
                 continue;
             }
             let wanted: Vec<&str> = SCENARIOS
@@ -133,31 +184,24 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
                 continue;
             }
             let begun = Instant::now();
-            let initrd = image::pack(&home, &sampler, hierarchy, &wanted, profile)?;
+            let initrd = image::pack(folder, sampler, hierarchy, &wanted, profile)?;
             let machine = if profile.is_empty() { hierarchy.to_owned() } else { format!("{profile} {boot_options}") };
             let log = home.join(format!("{name}-{}.log", machine.replace(' ', "-")));
-            let disk = image::disk(&home, "scenarios")?;
-            let verdicts = until_up(name, &log, || boot(MEMORY, &vmlinuz, &initrd, &disk, boot_options, &log))?;
+            let disk = image::disk(folder, "scenarios")?;
+            let verdicts = until_up(name, &log, || boot(MEMORY, vmlinuz, &initrd, &disk, boot_options, &log))?;
             for scenario in wanted {
                 let verdict = verdicts.get(scenario).map_or("fail no verdict", String::as_str);
                 match verdict.split(' ').next() {
-                    Some("ok") => passed += 1,
-                    Some("skip") => skipped += 1,
-                    _ => failed += 1,
+                    Some("ok") => counts.passed += 1,
+                    Some("skip") => counts.skipped += 1,
+                    _ => counts.failed += 1,
                 }
                 println!("{name:<5} {machine:<7} {scenario:<14} {verdict}");
             }
             println!("{name:<5} {machine:<7} took {} s, console in {}", begun.elapsed().as_secs(), log.display());
         }
+        Ok(counts)
     }
-    if args.crash.is_some() || args.last_words.is_some() || args.collect {
-        return Ok(());
-    }
-    println!("{passed} passed, {skipped} skipped, {failed} failed");
-    if failed > 0 {
-        bail!("{failed} scenarios failed");
-    }
-    Ok(())
 }
 
 /// Real input for the parsers' tests.

@@ -4,19 +4,21 @@
 use std::fs;
 use std::io::Write;
 use std::os::unix::process::ExitStatusExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::ExitStatus;
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
+use sampler::analysis::incident::incident_ref::IncidentRef;
 use sampler::analysis::incident::{Limit, Owner};
 use sampler::kernel::cgroupfs::layout::{Layout, Version, at};
 use sampler::kernel::cgroupfs::tree::{Change, Tree};
 use sampler::kernel::oom::log::{Log, count};
-use sampler::model::evidence::{OomReport, Victim};
+use sampler::model::evidence::{OomKill, OomReport, Victim};
 use sampler::model::fields::UNLIMITED;
 use sampler::model::paths::is_below;
 use sampler::model::time::{format_us, wall_ns};
+use sampler::reading::incidents::Incidents;
 use sampler::ui::terminal::say;
 use serde::Serialize;
 
@@ -94,6 +96,9 @@ pub struct Ending {
     /// Why there is none.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cause_reason: Option<String>,
+    /// What happened, in the sentence of the post-mortem, once there is a cause.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub verdict: Option<String>,
     /// Folder of the recording.
     pub recording: String,
     #[serde(skip)]
@@ -101,6 +106,30 @@ pub struct Ending {
 }
 
 impl Ending {
+    /// Takes the cause from the post-mortem of the recording, which is whole now: that of the command's own kill, or else of the
+    /// last one in its cgroup.
+    pub fn take_cause(&mut self, dir: &Path) -> anyhow::Result<()> {
+        let mut incidents = Incidents::of(dir)?;
+        let here = |path: &Option<String>| path.as_deref().is_some_and(|path| is_below(path, &self.cgroup));
+        let all = incidents.all.iter().rev();
+        let of_command: Vec<&IncidentRef> = all
+            .filter(|incident| {
+                incident.kills.iter().any(|(_, kill)| here(&kill.victim_cgroup) || here(&kill.limit_cgroup))
+            })
+            .collect();
+        let is_command = |kill: &OomKill| kill.victim.as_ref().is_some_and(|victim| victim.pid == self.pid);
+        let own = of_command.iter().find(|incident| incident.kills.iter().any(|(_, kill)| is_command(kill)));
+        let Some(incident) = own.or(of_command.first()).map(|incident| (*incident).clone()) else {
+            self.cause_reason = Some("the recording has no such incident".into());
+            return Ok(());
+        };
+        let page = incidents.explain(&incident)?;
+        self.cause = serde_json::to_value(page.cause).ok().and_then(|word| word.as_str().map(str::to_owned));
+        self.cause_reason = None;
+        self.verdict = Some(page.verdict);
+        Ok(())
+    }
+
     /// Whether the OOM killer came, in words.
     pub fn words(&self) -> String {
         match (self.oom, &self.oom_reason) {
@@ -188,6 +217,7 @@ impl Before {
             cause: None,
             cause_reason: is_oom
                 .then(|| "it takes the recording, which is not read yet: sampler postmortem --last".to_owned()),
+            verdict: None,
             recording: String::new(),
             cgroup: self.cgroup,
             status,
@@ -299,7 +329,7 @@ pub enum Paper {
     /// Standard error.
     Console,
     /// A file, a pipe or a terminal.
-    File(WholeFile),
+    File(WholeFile, PathBuf),
 }
 
 impl Paper {
@@ -313,19 +343,23 @@ impl Paper {
         if fs::metadata(path).is_ok_and(|meta| meta.is_file()) {
             fs::remove_file(path).with_context(|| format!("remove {}", path.display()))?;
         }
-        Ok(Paper::File(file))
+        Ok(Paper::File(file, path.to_owned()))
     }
 
-    /// Writes the document.
-    pub fn write(self, ending: &Ending) -> anyhow::Result<()> {
+    /// Writes the document. Returns the file, if it is one that can be replaced when more is known.
+    pub fn write(self, ending: &Ending) -> anyhow::Result<Option<PathBuf>> {
         let text = serde_json::to_string(ending).context("write JSON")?;
         match self {
-            Paper::Console => say(&text),
-            Paper::File(mut file) => {
+            Paper::Console => {
+                say(&text);
+                Ok(None)
+            }
+            Paper::File(mut file, path) => {
+                let replaceable = matches!(file, WholeFile::Draft { .. });
                 writeln!(file, "{text}")?;
                 file.finish()?;
+                Ok(replaceable.then_some(path))
             }
         }
-        Ok(())
     }
 }

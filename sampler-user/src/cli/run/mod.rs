@@ -24,10 +24,11 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc::UnboundedReceiver;
 
 use self::cage::{Cage, CageLimits};
-use self::ending::{Before, Ending, Paper};
+use self::ending::{Before, Ending, Oom, Paper};
 use crate::cli::exit;
 use crate::cli::folders::fresh_folder;
 use crate::cli::record::RecordOptions;
+use crate::cli::whole_file::WholeFile;
 
 /// Run a command in a fresh cgroup and record it.
 ///
@@ -114,13 +115,14 @@ pub fn caged(args: &Args, out: &Path) -> anyhow::Result<Ending> {
             let ended = watched(&command, &doors, before).await.map(|mut ending| {
                 ending.recording = recording.display().to_string();
                 // The command has run: its exit code passes through all the same.
-                if let Some(Err(error)) = paper.map(|paper| paper.write(&ending)) {
+                let written = paper.map_or(Ok(None), |paper| paper.write(&ending)).unwrap_or_else(|error| {
                     say(&format!("sampler: {error:#}"));
-                }
-                ending
+                    None
+                });
+                (ending, written)
             });
             let reason = if ended.is_ok() { "the command ended" } else { "the command did not start" };
-            let _ = ended_in.send(ended.map(|ending| (ending, cage)));
+            let _ = ended_in.send(ended.map(|(ending, written)| (ending, written, cage)));
             reason.to_owned()
         };
         if agent.run(stop).await? == Recorded::Lost {
@@ -129,7 +131,14 @@ pub fn caged(args: &Args, out: &Path) -> anyhow::Result<Ending> {
         ending_out.await.context("wait for the command")?
     });
     // The recorder has read the last counters: now the cgroup may go.
-    ending.map(|(ending, _cage)| ending)
+    let (mut ending, written, _cage) = ending?;
+    if let (Some(path), Oom::Known(true)) = (written, ending.oom) {
+        let added = ending.take_cause(out).and_then(|()| Paper::File(WholeFile::create(&path)?, path).write(&ending));
+        if let Err(error) = added {
+            say(&format!("sampler: the report has no cause: {error:#}"));
+        }
+    }
+    Ok(ending)
 }
 
 /// Runs the command to its end.

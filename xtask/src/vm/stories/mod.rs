@@ -70,7 +70,7 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
     let home = sh::root().join("target/vm");
     fs::create_dir_all(&home).with_context(|| format!("make {}", home.display()))?;
     sh::install(&kernel::TOOLS)?;
-    let sampler = image::build_static(&home)?;
+    let sampler = image::build_static()?;
     let vmlinuz = kernel::fetch(&home, &args.kernel).with_context(|| format!("get kernel {}", args.kernel))?;
     for (story, function) in STORIES {
         if !args.story.is_empty() && !wanted(story) {
