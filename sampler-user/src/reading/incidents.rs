@@ -21,7 +21,7 @@ use crate::analysis::workloads::key;
 use crate::containers::runtimes::identify;
 use crate::model::event::EventKind;
 use crate::model::fields::{FieldId, Table};
-use crate::model::identity::Names;
+use crate::model::identity::{Identity, Names};
 use crate::model::problem::Problem;
 use crate::model::recording::{Origin, Series, TimedEvent};
 use crate::model::time::format_us;
@@ -165,6 +165,11 @@ impl Incidents {
     pub fn loop_of(&self, incident: &IncidentRef) -> Option<String> {
         let (_, kill) = incident.kills.first()?;
         Some(self.workload(kill.limit_cgroup.as_deref().or(kill.victim_cgroup.as_deref())?))
+    }
+
+    /// Who a cgroup is.
+    pub fn who(&self, path: &str) -> Option<Identity> {
+        self.names.of(path, identify)
     }
 
     /// What is known when no incident was found.

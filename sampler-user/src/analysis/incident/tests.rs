@@ -172,6 +172,7 @@ fn a_burst_is_no_leak_whatever_was_before() {
         oom_kills: 0,
         evidence: Vec::new(),
         needs_s: None,
+        slope: None,
     });
     let leak = cause::TABLE.iter().find(|cause| cause.class == CauseClass::Leak).unwrap();
     (leak.judge)(&context, &mut judgement);

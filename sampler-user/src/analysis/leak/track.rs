@@ -34,6 +34,8 @@ pub const FIELDS: [FieldId; 17] = [
 /// One life of a cgroup: from its first row to its end, or to a kill that emptied it.
 #[derive(Clone, Debug, Default)]
 pub struct Life {
+    /// Inode number of its cgroup; 0 where the rows came without.
+    pub cgroup_id: u64,
     /// The signals.
     pub blocks: Blocks<SIGNALS>,
     /// First and last row, microseconds since 1970.
@@ -92,11 +94,11 @@ impl Track {
 
     /// Takes rows, which follow those taken before.
     pub fn feed(&mut self, series: &Series) {
-        if self.id != series.subject.id && !self.lives.is_empty() {
+        let before = std::mem::replace(&mut self.id, series.subject.id);
+        if before != self.id && !self.lives.is_empty() {
             // Another cgroup of the same name.
             self.begin();
         }
-        self.id = series.subject.id;
         if self.state.killed_us.is_none() && !self.sees_kill(series) {
             self.feed_columns(series);
         } else {
@@ -298,7 +300,7 @@ impl Track {
     }
 
     fn fresh(&self) -> Life {
-        Life { blocks: self.blocks.map_or_else(Blocks::default, Blocks::of), ..Life::default() }
+        Life { cgroup_id: self.id, blocks: self.blocks.map_or_else(Blocks::default, Blocks::of), ..Life::default() }
     }
 
     fn life(&mut self, time_us: i64) -> &mut Life {

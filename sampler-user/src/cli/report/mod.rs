@@ -55,7 +55,7 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
 
 /// The report of a recording, with its incidents and findings.
 pub fn write(dir: &Path, part: &Excerpt, file: &Path) -> anyhow::Result<ExitCode> {
-    let analysis = crate::cli::findings::of_paths(&[dir.to_owned()], part)?;
+    let analysis = crate::cli::findings::of_paths(&[dir.to_owned()], part, None)?;
     let (findings, folded) = findings(&analysis);
     let mut incidents = Incidents::of(dir)?;
     let range = part.range();
