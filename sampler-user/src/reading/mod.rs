@@ -2,6 +2,7 @@
 
 pub mod analysis;
 pub mod demand;
+pub mod findings;
 pub mod import;
 pub mod incident_id;
 pub mod incidents;

@@ -69,7 +69,7 @@ pub fn write(dir: &Path, part: &Excerpt, file: &Path) -> anyhow::Result<ExitCode
 
 /// The report of a recording, with its incidents and findings, and what could not be read.
 fn make(dir: &Path, part: &Excerpt) -> anyhow::Result<(Report, Vec<Problem>)> {
-    let analysis = crate::cli::findings::of_paths(&[dir.to_owned()], part)?;
+    let analysis = crate::cli::findings::of_paths(&[dir.to_owned()], part, None)?;
     let (findings, folded) = findings(&analysis);
     let mut incidents = Incidents::of(dir)?;
     let range = part.range();

@@ -162,6 +162,11 @@ impl Board {
                     cgroup.leaks = Some(*leaks);
                 }
             }
+            EventKind::OwnMemory(own) => {
+                if let Some(cgroup) = self.cgroups.get_mut(path) {
+                    cgroup.own.note(time_us, own);
+                }
+            }
             EventKind::CgroupRemoved => {
                 if let Some(cgroup) = self.cgroups.get_mut(path) {
                     cgroup.gone = true;
