@@ -220,9 +220,9 @@ mod tests {
             cgroup: format!("/docker/{n}"),
             cgroup_id: n,
             first_seen: Moment(day * 86_400_000_000 + n as i64),
-            version: (n % 2 == 0).then(|| format!("1.{n}")),
-            rate: (n % 3 == 0).then_some(n as f64 / 7.0),
-            alarm: n % 5 == 0,
+            version: n.is_multiple_of(2).then(|| format!("1.{n}")),
+            rate: n.is_multiple_of(3).then_some(n as f64 / 7.0),
+            alarm: n.is_multiple_of(5),
             ..LifeRow::default()
         }
     }

@@ -119,10 +119,10 @@ pub fn units(lives: &[&FleetLife]) -> (Vec<Unit>, usize) {
             by.entry(key).or_default().entry(&life.version).or_default().push(life);
         }
     }
-    let counted: Vec<((Kind, &str), Vec<(&str, Counted<'_>)>)> = by
-        .into_iter()
-        .map(|(key, versions)| (key, versions.into_iter().map(|(v, lives)| (v, count(lives))).collect()))
-        .collect();
+    let of_versions =
+        |versions: BTreeMap<_, Vec<_>>| versions.into_iter().map(|(v, lives)| (v, count(lives))).collect();
+    let counted: Vec<(_, Vec<(&str, Counted<'_>)>)> =
+        by.into_iter().map(|(key, versions)| (key, of_versions(versions))).collect();
     let asked: Vec<f64> = counted.iter().flat_map(|(_, versions)| versions).filter_map(|(_, c)| c.p).collect();
     let mut q = false_discovery(&asked).into_iter();
     let mut units: Vec<Unit> = counted.iter().map(|(key, versions)| unit(*key, versions, &mut q)).collect();

@@ -226,7 +226,7 @@ fn a_ceiling_above_the_limit_is_the_cause_where_its_process_filled_the_limit() {
     };
     let judged = |words: &[(&str, OwnMemory)]| score(&of(words), CauseClass::CeilingAboveLimit);
     let (other, jvm) = (("/b", own(9, Manager::Jvm, 900, 90)), own(1, Manager::Jvm, 512, 95));
-    assert_eq!(judged(&[other.clone()]), 0.0, "another container's");
+    assert_eq!(judged(std::slice::from_ref(&other)), 0.0, "another container's");
     assert!(judged(&[other.clone(), ("/a", jvm.clone())]) > 0.9);
     assert!(judged(&[("/a", own(1, Manager::Node, 2048, 95))]) > 0.9);
     assert!(judged(&[("/a", own(1, Manager::Cache, 128, 95))]) > 0.9);

@@ -161,10 +161,9 @@ impl OwnMemories {
             (alive.len() >= 2).then(|| last.1.saturating_sub(first.1) as f64 / (last.0 - first.0).max(1) as f64)
         };
         if alive.iter().filter_map(rise).sum::<f64>() >= PART * pace {
-            let ends = |at: fn(&[(i64, u64)]) -> Option<&(i64, u64)>| {
-                alive.iter().filter_map(|alive| Some(at(alive)?.1)).sum()
-            };
-            return Some(JavaGrowth::Alive(ends(|alive| alive.first()), ends(|alive| alive.last())));
+            let first = alive.iter().filter_map(|alive| Some(alive.first()?.1)).sum();
+            let last = alive.iter().filter_map(|alive| Some(alive.last()?.1)).sum();
+            return Some(JavaGrowth::Alive(first, last));
         }
         if alive.iter().all(|alive| alive.len() >= 2) {
             return Some(JavaGrowth::Garbage(alive.iter().filter_map(|alive| Some(alive.last()?.1)).sum()));

@@ -24,6 +24,9 @@ crate::table! {
         steady
 }
 
+/// What else a growth may be.
+type Explain = fn(&Evidence<'_>) -> Option<Finding>;
+
 /// Asks the detectors. The last always answers.
 pub fn ask(evidence: &Evidence<'_>) -> (&'static str, Finding) {
     let (name, finding) = TABLE
@@ -33,7 +36,7 @@ pub fn ask(evidence: &Evidence<'_>) -> (&'static str, Finding) {
     if finding.class != Class::Leak {
         return (name, finding);
     }
-    let contradictions: [(&'static str, fn(&Evidence<'_>) -> Option<Finding>); 3] = [
+    let contradictions: [(&'static str, Explain); 3] = [
         (garbage::DETECTOR.name, garbage::explains),
         (own_ceiling::DETECTOR.name, own_ceiling::explains),
         (restarts::DETECTOR.name, restarts::contradicts),
