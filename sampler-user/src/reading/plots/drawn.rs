@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 
+use crate::analysis::account::{Kind, through_time};
 use crate::model::fields::{FieldId, Table, UNLIMITED};
 use crate::model::paths::{is_below, name, parent};
 use crate::model::recording::Series;
@@ -63,6 +64,32 @@ pub const HOST_GAUGES: [Keyed; 3] =
 pub const HOST_COUNTERS: [Keyed; 2] =
     [(FieldId::HostPressureSome, "psi_some"), (FieldId::HostPressureFull, "psi_full")];
 
+/// Layers of the machine's account, from the one that nobody can take back to what is free.
+pub const LAYERS: [&str; 8] = [
+    "machine_processes",
+    "machine_shared",
+    "machine_kernel",
+    "machine_huge",
+    "machine_unexplained",
+    "machine_kernel_caches",
+    "machine_cache",
+    "machine_free",
+];
+
+/// The layer of a kind of memory.
+fn layer(kind: Kind) -> usize {
+    match kind {
+        Kind::Processes => 0,
+        Kind::SharedMemory => 1,
+        kind if kind.is_kernel() => 2,
+        Kind::HugePages | Kind::HugePagesFree => 3,
+        Kind::Unexplained => 4,
+        Kind::SlabReclaimable | Kind::KernelReclaimable => 5,
+        kind if kind.is_free() => 7,
+        _ => 6,
+    }
+}
+
 /// One subject while its rows pass by.
 #[derive(Debug, Default)]
 pub struct Drawn {
@@ -90,6 +117,20 @@ impl Drawn {
             let Some(column) = series.column(field.field()) else { continue };
             let rises = self.counters.entry(key).or_insert_with(|| grid.rises());
             column.iter().for_each(|(row, value)| rises.push(series.time_us[row], value));
+        }
+    }
+
+    /// Where all of the machine's memory was: the parts of its account, a layer for each that a picture has room for.
+    fn feed_account(&mut self, series: &Series, grid: &Grid, page_size: u64) {
+        for (time_us, account) in through_time(series, page_size) {
+            let mut layers = [0; LAYERS.len()];
+            for part in &account.parts {
+                let layer = layer(part.kind);
+                layers[layer] += part.bytes / 1024;
+            }
+            for (key, kib) in LAYERS.iter().zip(layers) {
+                self.gauges.entry(key).or_insert_with(|| grid.bins()).push(time_us, kib);
+            }
         }
     }
 
@@ -160,12 +201,13 @@ pub fn read(
             recording.series(Table::Samples, &query, &mut draw);
         }
     }
-    let fields: Vec<FieldId> = HOST_GAUGES.iter().chain(&HOST_COUNTERS).map(|(field, _)| *field).collect();
-    let query = Query { cgroups: &|_| true, time: grid.span.clone(), fields: &fields, lags: false };
+    let page_size = recording.origins().last().map_or(4096, |origin| origin.page_size);
+    let query = Query { cgroups: &|_| true, time: grid.span.clone(), fields: &[], lags: false };
     let mut machine = None;
     recording.series(Table::Host, &query, |series| {
         least_available(&mut machine, &series);
         drawing.host.feed(&series, grid, &HOST_GAUGES, &HOST_COUNTERS);
+        drawing.host.feed_account(&series, grid, page_size);
     });
     (drawing, machine)
 }
@@ -245,4 +287,20 @@ fn others(drawn: &BTreeMap<String, Drawn>, paths: &[String], summed: &[&str], gr
         }
     }
     (count > 0).then(|| Others { count, current: Packed::of(&sum) })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_kind_of_a_machine_has_a_layer_of_its_meaning() {
+        for kind in Kind::ALL {
+            let key = LAYERS[layer(kind)];
+            assert_eq!(kind.is_free(), key == "machine_free", "{kind:?}");
+            assert_eq!(kind.is_kernel(), key == "machine_kernel", "{kind:?}");
+        }
+        assert_eq!(LAYERS[layer(Kind::SwapCache)], "machine_cache");
+        assert_eq!(LAYERS[layer(Kind::Unexplained)], "machine_unexplained");
+    }
 }

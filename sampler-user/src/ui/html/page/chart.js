@@ -1,10 +1,11 @@
 // A page that can ask for more has its own of the last three: another time or cgroup is looked at, the whole time is wanted, and
 // how far one can zoom out, seconds.
-const view = { set: 0, subject: "", mode: "each", hidden: new Set(), zoom: null, events: false, seen: () => {}, whole: () => { view.zoom = null; draw(); }, reach: (x) => [x[0], x[x.length - 1]] };
+const view = { set: 0, subject: "", mode: "each", hidden: new Set(), zoom: null, events: false, machine: true, seen: () => {}, whole: () => { view.zoom = null; draw(); }, reach: (x) => [x[0], x[x.length - 1]] };
 let plots = [], layersNow = { list: [], limits: [] };
 
 // What is drawn: of the cgroups that matter each one's memory and the others as one, of one cgroup its parts.
 function layers(current) {
+  if (view.subject === MACHINE) return partsOfMachine(current.host);
   if (view.subject !== "") return partsOf(current.cgroups.find((c) => c.path === view.subject));
   const charted = current.cgroups.slice(0, current.charted).map((c, i) => ({ ...c, colour: i }));
   const shown = charted.filter((c) => c.columns.current && (view.mode === "each" || !c.is_above));
@@ -29,6 +30,17 @@ function layers(current) {
     add("the machine", current.host.mem_total, -2, 2.5 * Math.max(...sum));
   }
   return { list, limits };
+}
+
+// No path of a cgroup.
+const MACHINE = "machine";
+const MACHINE_PARTS = [["processes", "processes"], ["shared", "tmpfs, shared"], ["kernel", "kernel"], ["huge", "huge pages"], ["unexplained", "not explained"], ["kernel_caches", "kernel caches"], ["cache", "page cache"], ["free", "free"]];
+const hasAccount = (host) => !!host[`machine_${MACHINE_PARTS[0][0]}`];
+
+// Where all of the machine's memory was.
+function partsOfMachine(host) {
+  const list = MACHINE_PARTS.map(([key, name], i) => ({ key, name, colour: key === "free" ? -1 : i, values: host[`machine_${key}`] })).filter((l) => l.values && l.values.some((v) => v));
+  return { list, limits: [{ name: "all memory", values: host.mem_total, colour: -2 }].filter((l) => l.values) };
 }
 
 function partsOf(one) {
@@ -118,7 +130,7 @@ function draw() {
       ...limits.map((limit) => ({ label: safe(limit.name), stroke: paint(limit.colour), width: 1.5, dash: [6, 4], points: { show: false } }))],
     bands: sum ? list.slice(1).map((layer, i) => ({ series: [i + 2, i + 1], fill: paint(layer.colour) + "cc" })) : [],
   }, [x, ...values, ...limits.map((limit) => limit.values)], byId("chart")));
-  const source = view.subject === "" ? current.host : (current.cgroups.find((c) => c.path === view.subject) || { columns: {} }).columns;
+  const source = view.subject === "" || view.subject === MACHINE ? current.host : (current.cgroups.find((c) => c.path === view.subject) || { columns: {} }).columns;
   const rows = [["psi_some", "some task waits for memory, % of time", 1e4], ["psi_full", "all tasks wait, % of time", 1e4], ["hits", "limit hits in a second", 1], ["throttles", "throttled by memory.high in a second", 1]].filter(([key]) => source[key] && source[key].some((v) => v));
   if (rows.length) {
     plots.push(new uPlot({
@@ -203,9 +215,11 @@ function choices() {
   const group = (label, some) => { const one = make("optgroup"); one.label = label; one.append(...some.map((c) => option(c.name === called(c.path) ? c.name : `${c.name} (${c.path})`, c.path))); return one; };
   const subject = byId("subject"), rest = cgroups.slice(charted);
   subject.replaceChildren(option(charted ? "all that matter" : "all", ""));
+  const { host } = recording.sets[0];
+  if (view.machine && hasAccount(host)) subject.append(option("the machine, by kind of memory", MACHINE));
   if (charted) subject.append(group("one of them", cgroups.slice(0, charted)));
   if (rest.length) subject.append(group("others", rest));
-  if (view.subject && !cgroups.some((c) => c.path === view.subject)) subject.append(option(called(view.subject), view.subject));
+  if (view.subject && view.subject !== MACHINE && !cgroups.some((c) => c.path === view.subject)) subject.append(option(called(view.subject), view.subject));
   subject.value = view.subject;
   byId("set").replaceChildren(...recording.sets.map((one, i) => option(one.name, i)));
   byId("set").value = view.set;

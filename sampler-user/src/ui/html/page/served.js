@@ -164,6 +164,8 @@ function begin() {
   take(structuredClone(EMPTY_PAGE));
   served.wanted = served.begin ? { from: served.begin[0], to: served.begin[1], last: 0 } : { last: 0 };
   view.subject = asked.get("cgroup") || "";
+  // Its overview has no account of the machine.
+  view.machine = false;
   view.seen = again;
   view.whole = () => { served.wanted = { last: 0 }; view.zoom = null; load(); };
   view.reach = (x) => (recording.span_us ? recording.span_us.map((us) => us / 1e6) : [x[0], x[x.length - 1]]);
