@@ -1,6 +1,6 @@
 // The present: the machine, and a line for each cgroup. A line stays the same element, so that who looks at it or has its focus
 // does not lose it once a second.
-const present = { doc: null, rows: new Map(), past: new Map(), all: false, order: "matters", wanted: "" };
+const present = { doc: null, rows: new Map(), past: new Map(), all: false, order: "matters", wanted: "", tints: new Map() };
 const POINTS = 120;
 const percent = (value) => (value === null || value === undefined ? "–" : `${(value * 100).toFixed(value < 0.1 ? 1 : 0)} %`);
 const ORDERS = [
@@ -111,14 +111,16 @@ function fillMachine(m) {
     card("Available", size(left), free === null ? "" : percent(free), free !== null && free < 0.1 ? "bad" : free !== null && free < 0.2 ? "warn" : ""),
     card("Swap", size(m.swap_used), m.swap_total ? `of ${size(m.swap_total)}` : m.swap_total === 0 ? "there is none" : "", ""),
     card("Pressure", percent(m.pressure), "of the last ten seconds", m.pressure > 0.1 ? "warn" : ""),
-    card("Limits of the containers", size(m.limits), m.unlimited ? `${m.unlimited} without a limit` : "all have one", ""),
+    card("Limits of the containers", size(m.limits), m.unlimited ? `${m.unlimited} without a limit` : m.limits ? "all have one" : "there are no containers", ""),
   );
   const parts = (m.account ? m.account.parts : []).slice().sort((a, b) => b.bytes - a.bytes), shown = parts.slice(0, 7);
   const rest = parts.slice(7).reduce((sum, one) => sum + one.bytes, 0);
   if (rest) shown.push({ kind: "other kinds", bytes: rest });
-  const tint = (one, i) => (String(one.kind).startsWith("free") ? css("--line") : one.kind === "other kinds" ? css("--others") : colour(i));
-  bar.replaceChildren(...shown.map((one, i) => { const piece = make("i"); piece.style.width = `${100 * one.bytes / m.account.total}%`; piece.style.background = tint(one, i); return piece; }));
-  kinds.replaceChildren(...shown.map((one, i) => { const dot = make("i"); dot.style.background = tint(one, i); return make("li", null, null, dot, `${safe(String(one.kind).replaceAll(/[-_]/g, " "))} ${size(one.bytes)}`); }));
+  // Each kind keeps its colour while the order changes.
+  const own = (kind) => { if (!present.tints.has(kind)) present.tints.set(kind, present.tints.size); return colour(present.tints.get(kind)); };
+  const tint = (one) => (String(one.kind).startsWith("free") ? css("--line") : one.kind === "other kinds" ? css("--others") : own(one.kind));
+  bar.replaceChildren(...shown.map((one) => { const piece = make("i"); piece.style.width = `${100 * one.bytes / m.account.total}%`; piece.style.background = tint(one); return piece; }));
+  kinds.replaceChildren(...shown.map((one) => { const dot = make("i"); dot.style.background = tint(one); return make("li", null, null, dot, `${safe(String(one.kind).replaceAll(/[-_]/g, " "))} ${size(one.bytes)}`); }));
 }
 
 function showNow(doc) {
