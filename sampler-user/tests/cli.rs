@@ -46,11 +46,13 @@ fn can_cage(test: &str) -> bool {
 }
 
 #[test]
-fn the_generated_fields_document_is_current() {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/fields.md");
-    let now = text(&sampler(&["fields", "--markdown"]).stdout);
-    assert!(now.len() > 5000);
-    assert_eq!(std::fs::read_to_string(path).unwrap(), now, "run `cargo xtask docs`");
+fn the_generated_documents_of_columns_are_current() {
+    for (name, options) in [("fields", &["--markdown"][..]), ("findings", &["--findings", "--markdown"])] {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("docs/{name}.md"));
+        let now = text(&sampler(&[&["fields"], options].concat()).stdout);
+        assert!(now.len() > 5000);
+        assert_eq!(std::fs::read_to_string(path).unwrap(), now, "run `cargo xtask docs`");
+    }
 }
 
 #[test]

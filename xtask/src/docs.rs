@@ -5,9 +5,11 @@ use std::process::Command;
 
 use crate::sh;
 
-/// Writes `docs/fields.md` from the field table.
+/// Writes `docs/fields.md` from the field table, and `docs/findings.md` from the tables of findings.
 pub fn run() -> anyhow::Result<()> {
-    let text = sh::read(Command::new(sh::sampler()?).args(["fields", "--markdown"]))?;
-    fs::write(sh::root().join("sampler-user/docs/fields.md"), text)?;
+    for (name, options) in [("fields", &["--markdown"][..]), ("findings", &["--findings", "--markdown"])] {
+        let text = sh::read(Command::new(sh::sampler()?).arg("fields").args(options))?;
+        fs::write(sh::root().join(format!("sampler-user/docs/{name}.md")), text)?;
+    }
     Ok(())
 }

@@ -4,6 +4,7 @@ use serde::Serialize;
 
 use crate::advise::demand::Demand;
 use crate::advise::server::floors::Floor;
+use crate::analysis::pressure::{Episode, EpisodeKind};
 use crate::model::units::{micros, printable};
 
 /// How much the numbers rest on.
@@ -67,6 +68,25 @@ pub struct Pressed {
     pub hits: u64,
     /// Seconds in which a task waited; absent without PSI.
     pub stall_s: Option<f64>,
+}
+
+/// Least time that tasks waited at the limit to be a reason for more, seconds.
+const STALL_S: f64 = 1.0;
+
+impl Pressed {
+    /// Stalls at the limit among the times of pressure of one cgroup: what is needed did not fit, and was read or swapped in again.
+    pub fn of(episodes: &[Episode]) -> Option<Pressed> {
+        let hard = |episode: &&Episode| {
+            let felt = matches!(episode.kind, EpisodeKind::Thrashing | EpisodeKind::SwapStorm)
+                || episode.kind == EpisodeKind::Stall && episode.stall_s.is_some_and(|stall| stall >= STALL_S);
+            felt && episode.limit_hits > 0
+        };
+        episodes.iter().filter(hard).fold(None, |sum: Option<Pressed>, episode| {
+            let sum = sum.unwrap_or(Pressed { hits: 0, stall_s: None });
+            let stall_s = episode.stall_s.map(|stall| stall + sum.stall_s.unwrap_or(0.0)).or(sum.stall_s);
+            Some(Pressed { hits: sum.hits + episode.limit_hits, stall_s })
+        })
+    }
 }
 
 /// What is known of one cgroup.

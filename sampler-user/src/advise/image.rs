@@ -1,5 +1,7 @@
 //! Images that exist in a smaller form. That saves disk and download; memory only where fewer libraries are mapped.
 
+use crate::model::image::ImageRef;
+
 /// Repositories of Docker Hub and the suffix of their small tags.
 const SLIM: [(&str, &str); 16] = [
     ("python", "-slim"),
@@ -25,11 +27,7 @@ const SMALL: [&str; 4] = ["alpine", "slim", "distroless", "scratch"];
 
 /// The repository of an image without registry and tag: `docker.io/library/postgres:15` is `postgres`.
 pub fn repository(image: &str) -> &str {
-    let image = image.split('@').next().unwrap_or(image);
-    let image = match image.rsplit_once(':') {
-        Some((repository, tag)) if !tag.contains('/') => repository,
-        _ => image,
-    };
+    let image = ImageRef::of(image).name;
     let image = ["docker.io/", "index.docker.io/"].iter().find_map(|hub| image.strip_prefix(hub)).unwrap_or(image);
     image.strip_prefix("library/").unwrap_or(image)
 }
@@ -37,7 +35,7 @@ pub fn repository(image: &str) -> &str {
 /// The small form of an image, when it is known to exist and this is not one.
 pub fn slim(image: &str) -> Option<String> {
     let known = SLIM.iter().find(|(name, _)| *name == repository(image))?;
-    let tag = image.split('@').next()?.rsplit_once(':').map(|(_, tag)| tag).filter(|tag| !tag.contains('/'));
+    let tag = ImageRef::of(image).tag;
     if image.contains('@') || tag.is_some_and(|tag| SMALL.iter().any(|small| tag.contains(small))) {
         return None;
     }

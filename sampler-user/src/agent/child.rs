@@ -1,6 +1,6 @@
 //! This program once more, as a child: for what holds columns, which the agent never does, and may be killed without it.
 
-use std::process::{ExitStatus, Stdio};
+use std::process::{ExitStatus, Output, Stdio};
 use std::time::Duration;
 
 use anyhow::{Context, bail};
@@ -12,12 +12,17 @@ pub async fn run(arguments: impl FnOnce(&mut Command) -> &mut Command, patience:
     let child = start(|command| {
         arguments(command);
     })?;
-    let late = || format!("it took over {} s", patience.as_secs());
-    let output = tokio::time::timeout(patience, child.wait_with_output()).await.with_context(late)??;
+    let output = output(child, patience).await?;
     if !output.status.success() {
         bail!("{}", last_words(output.status, &output.stderr));
     }
     Ok(output.stdout)
+}
+
+/// What a child prints until it ends, for at most `patience`.
+pub async fn output(child: Child, patience: Duration) -> anyhow::Result<Output> {
+    let late = || format!("it took over {} s", patience.as_secs());
+    Ok(tokio::time::timeout(patience, child.wait_with_output()).await.with_context(late)??)
 }
 
 /// Runs it as [`run`] does, and gives each line as soon as it is printed.
@@ -49,7 +54,8 @@ pub async fn lines(
     Ok(())
 }
 
-fn start(arguments: impl FnOnce(&mut Command)) -> anyhow::Result<Child> {
+/// Starts this program with `arguments`; it is killed when it is dropped.
+pub fn start(arguments: impl FnOnce(&mut Command)) -> anyhow::Result<Child> {
     let program = std::env::current_exe().context("find the sampler program")?;
     let mut child = Command::new(program);
     arguments(&mut child);
@@ -58,7 +64,7 @@ fn start(arguments: impl FnOnce(&mut Command)) -> anyhow::Result<Child> {
 }
 
 /// What it said, or how it ended where it said nothing: a child that is killed does not.
-fn last_words(status: ExitStatus, said: &[u8]) -> String {
+pub fn last_words(status: ExitStatus, said: &[u8]) -> String {
     match String::from_utf8_lossy(said).trim().trim_start_matches("sampler: ") {
         "" => format!("the child ended with {status}"),
         words => words.to_owned(),

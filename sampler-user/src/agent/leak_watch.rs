@@ -57,6 +57,7 @@ impl Sink for LeakWatch {
     }
 
     fn event(&mut self, event: &Event) {
+        self.live.event(event);
         self.journal.event(event);
     }
 

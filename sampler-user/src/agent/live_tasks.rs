@@ -26,6 +26,9 @@ pub struct LiveOptions {
     /// Serve OpenMetrics for Prometheus at this address, such as 127.0.0.1:9464.
     #[arg(long, value_name = "ADDRESS")]
     pub metrics: Option<SocketAddr>,
+    /// Show the present and the recording in a browser, as `sampler serve` does [default address: 127.0.0.1:9465]
+    #[arg(long, value_name = "ADDRESS", num_args = 0..=1, require_equals = true, default_missing_value = "127.0.0.1:9465")]
+    pub serve: Option<SocketAddr>,
     /// Run the commands of --on-oom and of the rules as this user, by name or number.
     #[arg(long, value_name = "USER", value_parser = HookUser::named)]
     pub hook_user: Option<HookUser>,
@@ -50,6 +53,10 @@ const DEPTH: Depth = Depth { step_us: 10_000_000, points: 180 };
 impl LiveOptions {
     /// Starts what is wanted; `None` when that is nothing and nobody else needs the board.
     pub async fn begin(&self, origin: &Origin, needed: bool) -> anyhow::Result<Option<LiveTasks>> {
+        if let Some(address) = self.serve {
+            // It is a child that will listen, once there is a recording.
+            TcpListener::bind(address).await.with_context(|| format!("listen on {address}; choose another --serve"))?;
+        }
         if self.no_alerts && self.metrics.is_none() && !needed {
             return Ok(None);
         }

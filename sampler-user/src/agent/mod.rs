@@ -3,6 +3,7 @@
 pub mod alerts;
 pub mod child;
 pub mod console;
+mod dashboard;
 pub mod event_tap;
 mod folder;
 pub mod guard;
@@ -143,6 +144,7 @@ impl Agent {
             Sealer { out: self.out.clone(), retention: self.retention, health: health.clone(), inject: inject.clone() };
         let sealer = tokio::spawn(sealer.run(inbox));
         let watched = tokio::spawn(hold(self.out.clone(), lock, health));
+        let dashboard = self.live.serve.map(|address| tokio::spawn(dashboard::keep(self.out.clone(), address)));
         let journal: Box<dyn Sink> = match &live {
             Some(live) => Box::new(tee::Tee { journal: writer, board: live.board.clone() }),
             None => Box::new(writer),
@@ -176,6 +178,7 @@ impl Agent {
         let hook = tokio::spawn(oom_hook::report(self.out.clone(), hook, incidents, ended));
         let sink = record(self.config, Box::new(sink), stop).await?;
         drop(ends);
+        dashboard.inspect(tokio::task::JoinHandle::abort);
         // The last segment goes to the sealer when the journal is dropped, which also ends the sealer's queue.
         drop(sink);
         sealer.await.context("wait for the sealer")?;

@@ -10,6 +10,7 @@ use crate::analysis::leak::detectors::Class;
 use crate::analysis::leak::track::Track;
 use crate::analysis::leak::verdict::{Verdict, judge};
 use crate::analysis::limits::{Bounds, Headroom, nearest};
+use crate::model::event::Event;
 use crate::model::fields::FieldId;
 use crate::model::paths::parent;
 use crate::model::recording::Subject;
@@ -111,6 +112,14 @@ impl Live {
         }
         follow.track.row(time_us, self.has_parts, |id| row.get(id.field()));
         follow.track.keep(LIVES);
+    }
+
+    /// An event of a cgroup.
+    pub fn event(&mut self, event: &Event) {
+        let number = event.cgroup.as_ref().and_then(|path| self.numbers.get(path));
+        if let Some(follow) = number.and_then(|number| self.cgroups.get_mut(number)) {
+            follow.track.event((event.mono_ns / 1000) as i64, &event.what);
+        }
     }
 
     /// Looks at some of those whose turn it is.

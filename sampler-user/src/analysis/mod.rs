@@ -2,8 +2,11 @@
 
 pub mod account;
 mod beat;
+pub mod chance;
+pub mod fleet;
 pub mod groups;
 pub mod incident;
+pub mod judged_life;
 pub mod leak;
 pub mod limits;
 pub mod live;

@@ -5,6 +5,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::analysis::groups::{Group, groups};
+use crate::analysis::judged_life::{JudgedLife, judged_lives};
 use crate::analysis::leak::track::{self, Track};
 use crate::analysis::leak::verdict::{Verdict, judge_among};
 use crate::analysis::limits::{Bounds, Headroom, nearest};
@@ -68,6 +69,7 @@ struct Followed {
 pub struct Survey {
     cgroups: BTreeMap<String, Followed>,
     machine: HostWatch,
+    each_life: bool,
 }
 
 /// What a survey found.
@@ -85,9 +87,16 @@ pub struct Findings {
     pub loops: Loops,
     /// All cgroups that were seen.
     pub paths: BTreeSet<String>,
+    /// Each life by itself, by path and time, where that was [asked for](Survey::of_each_life).
+    pub lives: Vec<JudgedLife>,
 }
 
 impl Survey {
+    /// A survey that also judges each life by itself.
+    pub fn of_each_life() -> Survey {
+        Survey { each_life: true, ..Survey::default() }
+    }
+
     /// Takes rows of a cgroup, which follow those taken before; with at least [`fields`].
     pub fn push(&mut self, series: &Series) {
         let followed = match self.cgroups.get_mut(&series.subject.cgroup) {
@@ -115,6 +124,11 @@ impl Survey {
         for (path, (time_us, limit, usage)) in facts_of(events).filter(|(path, _)| is_wanted(path)) {
             self.cgroups.entry(path.to_owned()).or_default().track.limit_hit(time_us, limit, usage);
         }
+        for TimedEvent { time_us, event } in events {
+            if let Some(one) = event.cgroup.as_ref().and_then(|path| self.cgroups.get_mut(path)) {
+                one.track.event(*time_us, &event.what);
+            }
+        }
         let tracks = self.cgroups.iter().map(|(path, followed)| (path.as_str(), &followed.track));
         let loops = Loops::of(tracks, events, who);
         let available = self.machine.available();
@@ -123,15 +137,18 @@ impl Survey {
         let groups = groups(&rises);
         let room = |(path, one): (&String, &Followed)| Some((path.clone(), one.track.room()?));
         let rooms: BTreeMap<String, Headroom> = self.cgroups.iter().filter_map(room).collect();
-        let (mut verdicts, mut courses) = (BTreeMap::new(), BTreeMap::new());
+        let (mut verdicts, mut courses, mut lives) = (BTreeMap::new(), BTreeMap::new(), Vec::new());
         for (path, one) in &mut self.cgroups {
             courses.insert(path.clone(), one.track.lives.iter().filter_map(course).collect());
             let limits = Bounds { cgroup: nearest(path, &rooms), available };
-            if let Some(verdict) = judge_among(&mut one.track, limits, loops.of_path(path)) {
-                verdicts.insert(path.clone(), verdict);
+            let restarts = loops.of_path(path);
+            let verdict = judge_among(&mut one.track, limits, restarts);
+            if self.each_life {
+                lives.extend(judged_lives(path, &mut one.track, events, (limits, restarts), verdict.as_ref()));
             }
+            verdicts.extend(verdict.map(|verdict| (path.clone(), verdict)));
         }
-        Findings { verdicts, episodes, groups, courses, loops, paths: self.cgroups.into_keys().collect() }
+        Findings { verdicts, episodes, groups, courses, loops, lives, paths: self.cgroups.into_keys().collect() }
     }
 
     /// The times of pressure, and who grew meanwhile.

@@ -16,7 +16,7 @@ use crate::cli::remote::{EVER, LocalRecordings};
 /// Say of each cgroup whether its memory leaks, or what it does instead, and when it reaches its limit.
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "Example:\n  sampler analyze /var/lib/sampler --from -6h --json | jq '.cgroups[] | select(.verdict == \"leak\")'\n  sampler analyze s3://recordings/fleet s3://recordings/web --from -1d\n\nAn address takes a build with --features object-store, and the key and endpoint that AWS_..., GOOGLE_... or AZURE_... name in the environment. What it holds is copied below TMPDIR until the command ends."
+    after_help = "Example:\n  sampler analyze /var/lib/sampler --from -6h --json | jq '.cgroups[] | select(.verdict == \"leak\")'\n  sampler analyze s3://recordings/fleet s3://recordings/web --from -1d\n  for host in /mnt/fleet/*; do sampler analyze $host --findings /mnt/findings > /dev/null; done\n  sampler analyze --merge /mnt/findings\n\nAn address takes a build with --features object-store, and the key and endpoint that AWS_..., GOOGLE_... or AZURE_... name in the environment. What it holds is copied below TMPDIR until the command ends."
 )]
 pub struct Args {
     /// Recordings: folders, .parquet or .journal files, or their addresses in object storage (s3://, gs://, az://)
@@ -36,6 +36,15 @@ pub struct Args {
     /// Paths, and the evidence of each verdict, not only of leaks.
     #[arg(long, short)]
     verbose: bool,
+    /// Also write the findings as rows, below this folder: Parquet, a file a host and day, its columns in docs/findings.md. The same
+    /// recording gives the same files.
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["html", "merge"])]
+    findings: Option<PathBuf>,
+    /// Merge findings, that of many hosts and days: the paths are folders that --findings wrote. Which workloads leak, by image and
+    /// version, on how many hosts and since when, hosts that differ, and what the limits that are advised would save. With --json format
+    /// `sampler.fleet.v1`.
+    #[arg(long, requires = "paths", conflicts_with_all = ["html", "cgroup", "from", "to"])]
+    merge: bool,
     /// List the detectors.
     #[arg(long, conflicts_with = "json")]
     list: bool,
@@ -59,12 +68,15 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
         crate::cli::output::print(&format!("{}\n", detector.about))?;
         return Ok(ExitCode::SUCCESS);
     }
+    if args.merge {
+        return merged(args);
+    }
     if let Some(file) = &args.html {
         let [_] = args.paths.as_slice() else { bail!("--html is of one recording: give its folder") };
         return crate::cli::report::write(LocalRecordings::of(&args.paths, &EVER)?.dir(), &args.part, file);
     }
     let here = LocalRecordings::of(&args.paths, &args.part.range())?;
-    let analysis = findings::of_paths(here.paths(), &args.part)?;
+    let analysis = findings::of_paths(here.paths(), &args.part, args.findings.as_deref())?;
     let text = if args.json {
         serde_json::to_string_pretty(&analysis).context("write JSON")? + "\n"
     } else {
@@ -73,4 +85,20 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     };
     crate::cli::output::print(&text)?;
     Ok(crate::cli::exit::of(&analysis.problems))
+}
+
+/// Merges findings.
+fn merged(args: &Args) -> anyhow::Result<ExitCode> {
+    let here = LocalRecordings::of(&args.paths, &EVER)?;
+    let (fleet, problems) = findings::merge(here.paths())?;
+    let text = if args.json {
+        serde_json::to_string_pretty(&fleet).context("write JSON")? + "\n"
+    } else {
+        text::fleet::words(&fleet, args.all, Style::of_terminal())
+    };
+    crate::cli::output::print(&text)?;
+    crate::cli::output::say_problems(&problems);
+    // A recording that was damaged when it was analysed is as unread as a file of findings that is damaged now.
+    let is_whole = problems.is_empty() && fleet.unread.is_empty();
+    Ok(if is_whole { ExitCode::SUCCESS } else { ExitCode::from(crate::cli::exit::UNREAD) })
 }

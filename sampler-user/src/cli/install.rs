@@ -85,7 +85,7 @@ pub(super) fn systemctl(arguments: &[&str]) -> anyhow::Result<()> {
 }
 
 /// Arguments of the recorder that need a network, or run what may.
-const NEED_NETWORK: [&str; 3] = ["--metrics", "--on-oom", "--rules"];
+const NEED_NETWORK: [&str; 4] = ["--metrics", "--serve", "--on-oom", "--rules"];
 
 /// The unit, with a network where an argument needs one.
 fn with_network(unit: &str, record: &[String]) -> String {
@@ -166,7 +166,9 @@ mod tests {
         let is_closed =
             |unit: &str| unit.lines().any(|line| line == "PrivateNetwork=yes") && !unit.contains("AF_UNIX AF_INET");
         assert!(is_closed(&unit("--burst=1ms")));
-        for word in ["--metrics", "--metrics=127.0.0.1:9464", "--on-oom", "--rules"] {
+        for word in
+            ["--metrics", "--metrics=127.0.0.1:9464", "--serve", "--serve=127.0.0.1:9465", "--on-oom", "--rules"]
+        {
             assert!(
                 !is_closed(&unit(word)) && unit(word).contains("\nRestrictAddressFamilies=AF_UNIX AF_INET AF_INET6\n"),
                 "{word}"

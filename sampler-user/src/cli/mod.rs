@@ -59,6 +59,7 @@ macro_rules! commands {
 commands! {
     record Record;
     top Top;
+    serve Serve;
     machine Machine long;
     guard Guard;
     run Run;

@@ -9,12 +9,14 @@ use sampler::analysis::incident::Incident;
 use sampler::analysis::incident::incident_ref::{IncidentKind, IncidentRef};
 use sampler::model::time::format_us;
 use sampler::model::units::time_of_day;
+use sampler::reading::findings::incident_row;
 use sampler::reading::incidents::{Incidents, WithoutIncident};
 use sampler::ui::text::page::{Style, page, paths};
 use sampler::ui::text::table::{Row, table};
 use serde::Serialize;
 
 use crate::cli::exit;
+use crate::cli::findings::write_incidents;
 use crate::cli::incident_list::{FORMAT, Item, Listed, loops};
 use crate::cli::kernel_log;
 use crate::cli::remote::{EVER, LocalRecordings};
@@ -50,6 +52,10 @@ pub struct Args {
     /// One JSON document (format `sampler.postmortem.v1`).
     #[arg(long)]
     json: bool,
+    /// Also write every incident as a row, below this folder: Parquet, a file a host and day, its columns in docs/findings.md. Needs a
+    /// recording.
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["list", "html"])]
+    findings: Option<PathBuf>,
     /// The paths of the cgroups, below the page.
     #[arg(long, short, conflicts_with_all = ["list", "json"])]
     verbose: bool,
@@ -69,6 +75,9 @@ struct Postmortem {
 /// Runs the command.
 pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     if let Some(path) = args.dir.as_deref().filter(|path| kernel_log::is_log(path)) {
+        if args.findings.is_some() {
+            bail!("--findings needs a recording: a kernel log does not have the columns of one");
+        }
         let wanted = kernel_log::Wanted {
             at: args.at,
             all: args.all,
@@ -88,6 +97,14 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
             crate::cli::output::say(hint);
         }
     })?;
+    if let Some(out) = &args.findings {
+        let mut rows = Vec::new();
+        for incident in &incidents.all.clone() {
+            let page = incidents.explain(incident)?;
+            rows.push(incident_row(&page, &|path| incidents.who(path)));
+        }
+        write_incidents(out, &rows)?;
+    }
     if args.list {
         let text = if args.json {
             let listed: Vec<Listed> = incidents

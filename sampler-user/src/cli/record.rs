@@ -179,7 +179,8 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     // What is not sealed yet counts, too.
     let size = args.max_disk.map_or(rotation.size, |max| (max / 4).clamp(LEAST_SEGMENT, rotation.size));
     write_privately();
-    let low_port = args.live.metrics.is_some_and(|address| address.port() < 1024);
+    let is_low = |address: std::net::SocketAddr| address.port() < 1024;
+    let low_port = args.live.metrics.is_some_and(is_low) || args.live.serve.is_some_and(is_low);
     reduce(Needs { another_user: args.live.hook_user.is_some(), low_port })?;
     let agent = Agent {
         out: out.clone(),

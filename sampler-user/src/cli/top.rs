@@ -15,7 +15,7 @@ use sampler::journal::follow::Follow;
 use sampler::kernel::cgroupfs::layout::Layout;
 use sampler::kernel::cgroupfs::tree::Selection;
 use sampler::live::alert::Watch;
-use sampler::live::board::{Board, Depth, Line, Machine};
+use sampler::live::board::{Board, Depth, Document, FORMAT};
 use sampler::model::fields::{FieldId, Table};
 use sampler::model::problem::Problem;
 use sampler::model::sample::Row;
@@ -28,7 +28,6 @@ use sampler::ui::text::style::Style;
 use sampler::ui::tui::keys::{Outcome, press};
 use sampler::ui::tui::state::{Order, State};
 use sampler::ui::tui::view::{draw, text};
-use serde::Serialize;
 
 use crate::cli::exit;
 use crate::cli::folders::data_folder;
@@ -92,16 +91,6 @@ pub struct Args {
 fn order(text: &str) -> Result<Order, String> {
     Order::of(text)
         .ok_or_else(|| format!("`{text}` is not matters, memory, used, growth, time, pressure, kills or name"))
-}
-
-#[derive(Serialize)]
-struct Document<'a> {
-    format: &'static str,
-    time: String,
-    machine: &'a Machine,
-    cgroups: Vec<&'a Line>,
-    #[serde(skip_serializing_if = "<[Problem]>::is_empty")]
-    problems: &'a [Problem],
 }
 
 /// Where the board is filled from.
@@ -243,12 +232,7 @@ impl Source {
         match self {
             Source::Attached(follow) => {
                 let mut board = board.lock();
-                let begin = |board: &mut Board, origin: &sampler::model::recording::Origin| {
-                    board.set_anchor(origin.anchor);
-                    board.origin = (origin.host.clone(), origin.wsl.clone());
-                    board.page_size = origin.page_size;
-                };
-                follow.read(&mut *board, begin).context("read the journal of the agent")?;
+                follow.read(&mut *board, Board::begin).context("read the journal of the agent")?;
                 board.tidy();
             }
             Source::Direct { thread, .. } => {
@@ -293,7 +277,7 @@ fn print_once(state: &mut State, board: &LiveBoard, problems: &[Problem], json: 
 
 fn document(state: &State, problems: &[Problem], pretty: bool) -> anyhow::Result<String> {
     let document = Document {
-        format: "sampler.top.v1",
+        format: FORMAT,
         time: format_us(state.at_us.unwrap_or(state.span_us.1)),
         machine: &state.machine,
         cgroups: state.shown.iter().map(|shown| &state.lines[shown.line]).collect(),

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use crate::model::details::MemoryDetails;
 use crate::model::evidence::{MoreOomKills, OomKill, OomReport, ProbeReport, SentSignal};
 use crate::model::identity::Identity;
+use crate::model::own_memory::OwnMemory;
 
 /// What happened. The serde tag is the event's `kind` in every format.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -210,6 +211,8 @@ pub enum EventKind {
     },
     /// What holds memory, by name: when the recording begins, and when it has changed.
     MemoryDetails(Box<MemoryDetails>),
+    /// Memory that a process of the cgroup manages by itself: when it was first seen, when it has changed, and now and then.
+    OwnMemory(Box<OwnMemory>),
     /// Time that was not seen.
     Gap {
         /// First moment not seen, monotonic nanoseconds.
@@ -283,6 +286,7 @@ impl EventKind {
             EventKind::Leak { .. } => "leak",
             EventKind::Guard { .. } => "guard",
             EventKind::MemoryDetails(_) => "memory_details",
+            EventKind::OwnMemory(_) => "own_memory",
             EventKind::Gap { .. } => "gap",
             EventKind::MissedTicks { .. } => "missed_ticks",
             EventKind::ClockStep { .. } => "clock_step",

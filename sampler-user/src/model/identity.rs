@@ -25,6 +25,9 @@ pub struct Identity {
     /// Image it was made from.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub image: Option<String>,
+    /// What the runtime has for that image: its id or its digest, with the algorithm. A tag may be moved, this is not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub image_id: Option<String>,
     /// Compose project.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub project: Option<String>,
@@ -117,6 +120,7 @@ impl Identity {
         };
         fill(&mut self.name, &other.name);
         fill(&mut self.image, &other.image);
+        fill(&mut self.image_id, &other.image_id);
         fill(&mut self.project, &other.project);
         fill(&mut self.service, &other.service);
         fill(&mut self.namespace, &other.namespace);

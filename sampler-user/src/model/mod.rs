@@ -1,11 +1,15 @@
 //! The words of the program: fields, rows, events, evidence, names. No input or output but the clock.
 
+pub mod ceiling;
 pub mod details;
 pub mod event;
 pub mod evidence;
 pub mod fields;
+pub mod findings;
 pub mod identity;
+pub mod image;
 pub mod memory;
+pub mod own_memory;
 pub mod paths;
 pub mod problem;
 pub mod recording;

@@ -1,7 +1,9 @@
 //! Paths of cgroups: which is above which, what people call them, and how a name that is not UTF-8 is kept.
 
 use std::borrow::Cow;
+use std::collections::BTreeSet;
 use std::ffi::{OsStr, OsString};
+use std::ops::Bound;
 use std::os::unix::ffi::OsStringExt;
 
 /// A byte that is no part of UTF-8 is kept as this char and the byte: U+10FF80 to U+10FFFF, which no alphabet uses.
@@ -76,6 +78,13 @@ pub fn name(path: &str) -> &str {
     let last = path.rsplit('/').find(|part| !part.is_empty()).unwrap_or("/");
     let id = last.trim_end_matches(".scope").rsplit('-').next().unwrap_or(last);
     if id.len() == 64 && id.bytes().all(|b| b.is_ascii_hexdigit()) { &id[..12] } else { last }
+}
+
+/// Whether no other of these paths is below one.
+pub fn is_leaf(paths: &BTreeSet<String>, path: &str) -> bool {
+    let mut after = paths.range::<str, _>((Bound::Excluded(path), Bound::Unbounded));
+    // Names that begin alike (`/a`, `/a-b`, `/a/c`) may stand between.
+    !after.by_ref().take_while(|next| next.starts_with(path)).any(|next| is_below(next, path))
 }
 
 #[cfg(test)]

@@ -6,11 +6,12 @@ use std::path::PathBuf;
 
 use serde::Serialize;
 
+use crate::advise::demand;
 use crate::analysis::groups::Group;
 use crate::analysis::leak::detectors::Class;
 use crate::analysis::leak::verdict::Verdict;
 use crate::analysis::lives::Loop;
-use crate::analysis::pressure::{Episode, EpisodeKind};
+use crate::analysis::pressure::Episode;
 use crate::analysis::relevance::Standing;
 use crate::analysis::restart_loops::Loops;
 use crate::analysis::workloads::{Course, Workload, roll_up, workload};
@@ -20,6 +21,7 @@ use crate::model::identity::Identity;
 use crate::model::problem::Problem;
 use crate::model::recording::{Series, TimedEvent};
 use crate::model::time::format_us;
+use crate::reading::findings::{FindingRows, Gathering};
 use crate::reading::survey::{Surveyed, survey};
 use crate::store::scan::Recording;
 
@@ -98,7 +100,7 @@ pub struct Together {
 type Lived = (Vec<(String, Course)>, Option<Loop>);
 
 /// Analyses the cgroups that `is_wanted` of recordings in a time, wall-clock microseconds; `progress` is given the number of rows of
-/// each part that was read.
+/// each part that was read. `rows` takes the findings as rows as well.
 ///
 /// # Errors
 /// A path that holds no recording, or that cannot be opened. What of it cannot be read is in [`Analysis::problems`].
@@ -107,6 +109,7 @@ pub fn analyze(
     is_wanted: &dyn Fn(&str) -> bool,
     time: &Range<i64>,
     progress: &mut dyn FnMut(u64),
+    mut rows: Option<&mut FindingRows>,
 ) -> anyhow::Result<Analysis> {
     let mut hosts: BTreeMap<String, Recording> = BTreeMap::new();
     for path in paths {
@@ -134,15 +137,24 @@ pub fn analyze(
     for (partition, mut recording) in hosts {
         let host = recording.host().unwrap_or(partition);
         let mut sizes: BTreeMap<String, Sizes> = BTreeMap::new();
-        let surveyed = survey(&mut recording, is_wanted, time, &[], |_, series| {
+        let mut gathering = rows.as_ref().map(|_| Gathering::default());
+        let more = if gathering.is_some() { &demand::FIELDS[..] } else { &[] };
+        let surveyed = survey(&mut recording, is_wanted, time, (more, gathering.is_some()), |_, series| {
             let (Some(&from), Some(&to)) = (series.time_us.first(), series.time_us.last()) else { return };
             (first, last) = (first.min(from), last.max(to));
             match sizes.get_mut(&series.subject.cgroup) {
                 Some(known) => known.feed(series),
                 None => sizes.entry(series.subject.cgroup.clone()).or_default().feed(series),
             }
+            if let Some(gathering) = &mut gathering {
+                gathering.feed(series);
+            }
             progress(series.len() as u64);
         });
+        if let (Some(rows), Some(gathering)) = (rows.as_deref_mut(), gathering) {
+            let origins = recording.origins();
+            rows.add_host(&host, &surveyed, gathering, &origins, &recording.problems);
+        }
         analysis.problems.append(&mut recording.problems);
         analysis.add(&host, surveyed, &sizes, &mut lives);
     }
@@ -168,9 +180,8 @@ impl Analysis {
         let killed = killed(&events);
         let mut stalled: BTreeMap<String, f64> = BTreeMap::new();
         for episode in &findings.episodes {
-            // At a limit that page cache fills nobody waits.
-            if !matches!(episode.kind, EpisodeKind::Reclaimed | EpisodeKind::LimitHits | EpisodeKind::Refaults) {
-                *stalled.entry(episode.path.clone()).or_default() += episode.stall_s.unwrap_or(episode.duration_s);
+            if let Some(waited_s) = episode.waited_s() {
+                *stalled.entry(episode.path.clone()).or_default() += waited_s;
             }
         }
         self.pressure.extend(findings.episodes.into_iter().map(|episode| Pressure {

@@ -80,7 +80,7 @@ pub fn gather(dir: &Path, is_wanted: &dyn Fn(&str) -> bool, time: &Range<i64>) -
     }
     let (partition, mut recording) = hosts.pop_first().context("an empty recording")?;
     let mut workloads: BTreeMap<String, Workload> = BTreeMap::new();
-    let surveyed = survey(&mut recording, is_wanted, time, &demand::FIELDS, |named, series| {
+    let surveyed = survey(&mut recording, is_wanted, time, (&demand::FIELDS, false), |named, series| {
         let path = &series.subject.cgroup;
         let Some(&last_us) = series.time_us.last() else { return };
         let workload = workloads.entry(limited(named, path)).or_default();
@@ -177,13 +177,6 @@ impl Gathered {
             .get(path)
             .filter(leaks)
             .or_else(|| self.verdicts.iter().filter(|(of, _)| is_below(of, path)).map(|(_, v)| v).find(leaks))
-    }
-
-    /// Whether no other cgroup that was seen is below it.
-    pub fn is_leaf(&self, path: &str) -> bool {
-        let mut after = self.paths.range::<str, _>((std::ops::Bound::Excluded(path), std::ops::Bound::Unbounded));
-        // Names that begin alike (`/a`, `/a-b`, `/a/c`) may stand between.
-        !after.by_ref().take_while(|next| next.starts_with(path)).any(|next| is_below(next, path))
     }
 }
 

@@ -21,7 +21,7 @@ use crate::analysis::workloads::key;
 use crate::containers::runtimes::identify;
 use crate::model::event::EventKind;
 use crate::model::fields::{FieldId, Table};
-use crate::model::identity::Names;
+use crate::model::identity::{Identity, Names};
 use crate::model::problem::Problem;
 use crate::model::recording::{Origin, Series, TimedEvent};
 use crate::model::time::format_us;
@@ -167,6 +167,11 @@ impl Incidents {
         Some(self.workload(kill.limit_cgroup.as_deref().or(kill.victim_cgroup.as_deref())?))
     }
 
+    /// Who a cgroup is.
+    pub fn who(&self, path: &str) -> Option<Identity> {
+        self.names.of(path, identify)
+    }
+
     /// What is known when no incident was found.
     pub fn without_incident(&self) -> WithoutIncident {
         match self.problems() {
@@ -247,6 +252,11 @@ impl Incidents {
             let own = self.kills_in(path);
             let mut due = own.as_slice();
             let mut track = Track::default();
+            for TimedEvent { time_us, event } in self.events.iter().filter(|event| event.time_us <= at) {
+                if event.cgroup.as_deref() == Some(path) {
+                    track.event(*time_us, &event.what);
+                }
+            }
             self.rows_of(path, &kills, at, |mut series| {
                 let is_before = series.time_us.last().is_none_or(|last| *last < at);
                 let mut after = (!is_before).then(|| series.clone());

@@ -19,12 +19,12 @@ pub struct Surveyed {
 }
 
 /// Surveys the cgroups that `is_wanted` in a time, wall-clock microseconds. `also` is given all samples as they pass by, with
-/// `more` fields than the survey needs, and the names.
+/// `more` fields than the survey needs, and the names. `each_life`: each life is judged by itself too.
 pub fn survey(
     recording: &mut Recording,
     is_wanted: &dyn Fn(&str) -> bool,
     time: &Range<i64>,
-    more: &[FieldId],
+    (more, each_life): (&[FieldId], bool),
     mut also: impl FnMut(&Named, &Series),
 ) -> Surveyed {
     // A name is recorded when its cgroup appears, which may be before the time that is asked for.
@@ -36,7 +36,7 @@ pub fn survey(
     fields.extend(more);
     fields.sort_unstable();
     fields.dedup();
-    let mut survey = Survey::default();
+    let mut survey = if each_life { Survey::of_each_life() } else { Survey::default() };
     let of_cgroups = Query { cgroups: is_wanted, time: time.clone(), fields: &fields, lags: false };
     recording.series(Table::Samples, &of_cgroups, |series| {
         survey.push(&series);

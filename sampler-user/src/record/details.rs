@@ -1,5 +1,6 @@
 //! What holds memory, by name: a thread that looks now and then, and records it when it has changed.
 
+use std::collections::BTreeMap;
 use std::io;
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
 use std::time::Duration;
@@ -7,9 +8,11 @@ use std::time::Duration;
 use crate::kernel::cgroupfs::layout::Layout;
 use crate::kernel::details::files::FileReader;
 use crate::kernel::details::mounts;
+use crate::kernel::details::own_memory::OwnMemoryReader;
 use crate::kernel::details::slab::SlabReader;
 use crate::model::details::MemoryDetails;
 use crate::model::event::{Event, EventKind};
+use crate::model::own_memory::{Manager, OwnMemory};
 use crate::model::time::thread_cpu_ns;
 use crate::record::config::LookFor;
 use crate::record::relay::Message;
@@ -19,6 +22,8 @@ use crate::record::worker::spawn;
 const EVERY: Duration = Duration::from_secs(10);
 /// And as much further as one costs: at most this part of a CPU.
 const PART: u32 = 2000;
+/// What a process is, is looked at once: for all of a machine as soon as that can be, in parts of so many budgets.
+const NEW: u32 = 4;
 /// How long the end of the recording waits for a look.
 const END: Duration = Duration::from_millis(500);
 /// A look that differs by less is recorded after so many looks only.
@@ -55,9 +60,15 @@ impl Details {
 
 fn run(layout: &Layout, mut files: FileReader, budget: Duration, messages: &Sender<Message>, stopped: &Receiver<()>) {
     let mut slab = SlabReader::default();
+    let mut own = OwnMemoryWatch::default();
     let (mut last, mut unrecorded) = (None::<MemoryDetails>, 0);
     loop {
         let begun = thread_cpu_ns();
+        for (cgroup, news) in own.look(layout, budget * NEW) {
+            if messages.send(Message::Event(Event::of(&cgroup, EventKind::OwnMemory(Box::new(news))))).is_err() {
+                return;
+            }
+        }
         let now =
             MemoryDetails { slab: slab.read(), mounts: mounts::read(layout), files: files.read(layout, budget).0 };
         unrecorded += 1;
@@ -73,6 +84,51 @@ fn run(layout: &Layout, mut files: FileReader, budget: Duration, messages: &Send
             _ => return,
         }
     }
+}
+
+/// What processes manage by themselves, as it was recorded last.
+#[derive(Default)]
+struct OwnMemoryWatch {
+    reader: OwnMemoryReader,
+    recorded: BTreeMap<(i32, Manager), (OwnMemory, u32)>,
+}
+
+impl OwnMemoryWatch {
+    /// What has changed or has not been recorded for long.
+    fn look(&mut self, layout: &Layout, budget: Duration) -> Vec<(String, OwnMemory)> {
+        let mut now = self.reader.read(layout, budget);
+        self.choose(&mut now);
+        now
+    }
+
+    /// Keeps what is worth recording.
+    fn choose(&mut self, now: &mut Vec<(String, OwnMemory)>) {
+        let mut before = std::mem::take(&mut self.recorded);
+        now.retain(|(_, own)| {
+            let key = (own.pid, own.manager);
+            let known = before.remove(&key).filter(|(known, looks)| *looks < REPEAT && !has_changed(known, own));
+            let is_news = known.is_none();
+            let (kept, looks) = known.unwrap_or_else(|| (own.clone(), 0));
+            self.recorded.insert(key, (kept, looks + 1));
+            is_news
+        });
+    }
+}
+
+/// Whether a collection took place, or a size changed so much that it is worth recording.
+fn has_changed(before: &OwnMemory, now: &OwnMemory) -> bool {
+    let differs = |before: Option<u64>, now: Option<u64>| match (before, now) {
+        (Some(before), Some(now)) => now.abs_diff(before) > CHANGE.max(before / CHANGE_PART),
+        (before, now) => before != now,
+    };
+    let of = |own: &OwnMemory, size: fn(&crate::model::own_memory::JavaHeap) -> u64| own.heap.as_ref().map(size);
+    before.ceiling != now.ceiling
+        || before.set_by != now.set_by
+        || before.comm != now.comm
+        || differs(before.resident, now.resident)
+        || of(before, |heap| heap.old_collections) != of(now, |heap| heap.old_collections)
+        || differs(of(before, |heap| heap.committed), of(now, |heap| heap.committed))
+        || differs(of(before, |heap| heap.old_used), of(now, |heap| heap.old_used))
 }
 
 /// Whether something has become much larger or smaller, came or went.
@@ -100,6 +156,45 @@ mod tests {
 
     fn cache(name: &str, mib: u64) -> SlabCache {
         SlabCache { name: name.into(), bytes: mib << 20, reclaimable: None }
+    }
+
+    #[test]
+    fn a_heap_is_recorded_when_it_was_collected_when_it_changed_and_now_and_then() {
+        use crate::model::own_memory::JavaHeap;
+        let heap = |mib: u64, old_collections| {
+            let heap = JavaHeap {
+                committed: mib << 20,
+                used: 0,
+                old_used: 0,
+                young_collections: 0,
+                old_collections,
+                metaspace: None,
+            };
+            OwnMemory {
+                pid: 7,
+                comm: "java".into(),
+                manager: Manager::Jvm,
+                ceiling: Some(1 << 30),
+                set_by: None,
+                uncollected: false,
+                resident: Some(mib << 20),
+                heap: Some(heap),
+            }
+        };
+        let mut watch = OwnMemoryWatch::default();
+        let mut news = |own: OwnMemory| {
+            // Others beside it change nothing.
+            let other = OwnMemory { pid: 8, heap: None, ..heap(50, 0) };
+            let mut now = vec![("/a".to_owned(), own), ("/b".to_owned(), other)];
+            watch.choose(&mut now);
+            now.iter().any(|(path, _)| path == "/a")
+        };
+        assert!(news(heap(100, 0)), "new");
+        assert!(!news(heap(103, 0)));
+        assert!(news(heap(103, 1)), "collected");
+        assert!(news(heap(120, 1)), "grown since it was recorded");
+        let quiet = (0..REPEAT).filter(|_| news(heap(120, 1))).count();
+        assert_eq!(quiet, 1);
     }
 
     #[test]

@@ -5,20 +5,18 @@ use std::io;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
+use parquet::file::properties::WriterProperties;
 use parquet::file::writer::SerializedFileWriter;
+use parquet::schema::types::TypePtr;
 
-use crate::model::fields::Field;
-use crate::model::recording::Origin;
 use crate::store::digest;
 use crate::store::error::{Error, at};
-use crate::store::schema::{TableKind, properties, schema};
 
 /// A file under a temporary name, which gets its own once it is on the disk.
 pub(super) struct AtomicFile {
     pub(super) home: PathBuf,
     pub(super) path: PathBuf,
     pub(super) temporary: PathBuf,
-    pub(super) kind: TableKind,
 }
 
 impl AtomicFile {
@@ -30,8 +28,8 @@ impl AtomicFile {
     /// Begins to write it.
     pub(super) fn create(
         &self,
-        origin: &Origin,
-        has: impl Fn(&Field) -> bool,
+        schema: TypePtr,
+        properties: WriterProperties,
     ) -> Result<SerializedFileWriter<File>, Error> {
         let folder = DirBuilder::new().recursive(true).mode(0o750).create(&self.home);
         folder.map_err(at("make the folder", &self.home))?;
@@ -40,8 +38,7 @@ impl AtomicFile {
         let mut options = OpenOptions::new();
         let file = options.read(true).write(true).create_new(true).mode(0o640).open(&self.temporary);
         let file = file.map_err(at("create", &self.temporary))?;
-        let properties = properties(self.kind, origin, has).into();
-        SerializedFileWriter::new(file, schema(self.kind), properties).map_err(|source| self.bad(source))
+        SerializedFileWriter::new(file, schema, properties.into()).map_err(|source| self.bad(source))
     }
 
     /// Gives it its name. Returns its size.

@@ -81,6 +81,12 @@ pub enum Error {
     /// A journal segment.
     #[error(transparent)]
     Journal(#[from] crate::journal::Error),
+    /// No table of findings.
+    #[error("read {path}: these are no findings; `sampler analyze DIR --findings OUT` writes them")]
+    NoFindings {
+        /// The file, or where they were looked for.
+        path: PathBuf,
+    },
     /// Nothing there.
     #[error(
         "{path} holds no recording; give the folder that `sampler record --out` wrote, a .parquet or a .journal file"

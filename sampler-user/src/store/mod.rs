@@ -11,6 +11,7 @@ mod atomic_file;
 pub mod batch;
 mod digest;
 mod error;
+pub mod findings;
 mod layout;
 pub mod retention;
 pub mod scan;

@@ -96,7 +96,8 @@ pub fn key_columns(table: Table) -> &'static [KeyColumn] {
     }
 }
 
-fn column(name: &str, physical: Physical, logical: Option<LogicalType>, repetition: Repetition) -> TypePtr {
+/// A column.
+pub(super) fn column(name: &str, physical: Physical, logical: Option<LogicalType>, repetition: Repetition) -> TypePtr {
     let built =
         Type::primitive_type_builder(name, physical).with_logical_type(logical).with_repetition(repetition).build();
     Arc::new(built.unwrap_or_else(|error| unreachable!("the schema of {name} is constant: {error}")))
@@ -149,8 +150,13 @@ pub fn schema(kind: TableKind) -> TypePtr {
             text("detail", Repetition::REQUIRED),
         ],
     };
-    let built = Type::group_type_builder(kind.name()).with_fields(columns).build();
-    Arc::new(built.unwrap_or_else(|error| unreachable!("the schema of {} is constant: {error}", kind.name())))
+    schema_of(kind.name(), columns)
+}
+
+/// The schema of a table of these columns.
+pub(super) fn schema_of(name: &str, columns: Vec<TypePtr>) -> TypePtr {
+    let built = Type::group_type_builder(name).with_fields(columns).build();
+    Arc::new(built.unwrap_or_else(|error| unreachable!("the schema of {name} is constant: {error}")))
 }
 
 /// How a file is written. `has` says whether any row has a value for a field: a column of nulls needs no statistics.

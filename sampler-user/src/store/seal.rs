@@ -22,7 +22,7 @@ use crate::store::atomic_file::AtomicFile;
 use crate::store::batch::{Choice, ROWS, Room, batches};
 use crate::store::error::{Error, at};
 use crate::store::layout::{partition_of, stem_of};
-use crate::store::schema::{KeyColumn, TableKind, key_columns};
+use crate::store::schema::{KeyColumn, TableKind, key_columns, properties, schema};
 
 /// What sealing made of a segment.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
@@ -169,7 +169,7 @@ impl Store<'_> {
         let home = self.folder(kind);
         let path = home.join(format!("{}.parquet", self.stem));
         let temporary = home.join(format!(".{}.parquet.tmp", self.stem));
-        AtomicFile { home, path, temporary, kind }
+        AtomicFile { home, path, temporary }
     }
 
     /// A wide table, a row group a batch. No rows, no file.
@@ -178,7 +178,8 @@ impl Store<'_> {
         table: Table,
         give: impl FnOnce(&mut Each<'_, Error>) -> Result<(), E>,
     ) -> Result<Written, E> {
-        let file = self.file(TableKind::Wide(table));
+        let kind = TableKind::Wide(table);
+        let file = self.file(kind);
         let mut writer: Option<SerializedFileWriter<File>> = None;
         let mut rows = 0u64;
         let mut last_lag = LastLag::new();
@@ -189,7 +190,7 @@ impl Store<'_> {
             let has = |field: &Field| series.iter().any(|s| s.column(field).is_some());
             let writer = match &mut writer {
                 Some(writer) => writer,
-                none => none.insert(file.create(self.origin, has)?),
+                none => none.insert(file.create(schema(kind), properties(kind, self.origin, has))?),
             };
             rows += series.iter().map(|s| s.len() as u64).sum::<u64>();
             let mut write = || {
@@ -213,7 +214,7 @@ impl Store<'_> {
             return Ok(None);
         }
         let file = self.file(kind);
-        let mut writer = file.create(self.origin, |_| true)?;
+        let mut writer = file.create(schema(kind), properties(kind, self.origin, |_| true))?;
         let mut write = || {
             let mut group = writer.next_row_group()?;
             let mut n = 0;

@@ -27,5 +27,10 @@ pub fn origin() -> Origin {
 
 /// Begins one in `dir`.
 pub fn create(dir: &Path) -> Writer {
-    Writer::create(&dir.join("journal"), origin(), Rotation::default(), Box::new(NoOwner)).unwrap()
+    create_of(dir, origin())
+}
+
+/// The same, of a place of its own.
+pub fn create_of(dir: &Path, origin: Origin) -> Writer {
+    Writer::create(&dir.join("journal"), origin, Rotation::default(), Box::new(NoOwner)).unwrap()
 }

@@ -70,10 +70,21 @@ pub fn write(dir: &Path, services: &[Service], swap: u64) {
 
 /// Writes a recording of all of them at once, with a row at each of these seconds.
 pub fn record(dir: &Path, machine: &Machine, containers: &[Container], seconds: impl Iterator<Item = u64>) {
+    record_on("host/../x", dir, machine, containers, seconds);
+}
+
+/// The same, of a host of this name.
+pub fn record_on(
+    host: &str,
+    dir: &Path,
+    machine: &Machine,
+    containers: &[Container],
+    seconds: impl Iterator<Item = u64>,
+) {
     let mut origin = journal::origin();
-    origin.host = "shop".into();
+    origin.host = host.into();
     let begin = origin.anchor.mono_ns;
-    let mut writer = journal::create(dir);
+    let mut writer = journal::create_of(dir, origin);
     let path = |n: usize| format!("/docker/{}", format!("{:02x}", n + 17).repeat(32));
     writer.subject(0, &Subject::host());
     for (n, container) in containers.iter().enumerate() {

@@ -38,12 +38,6 @@ impl Forest {
         let folder = self.folder(name);
         fs::create_dir(&folder).with_context(|| format!("make the cgroup {}", folder.display()))
     }
-
-    /// Removes one.
-    pub fn remove(&self, name: &str) -> anyhow::Result<()> {
-        let folder = self.folder(name);
-        fs::remove_dir(&folder).with_context(|| format!("remove the cgroup {}", folder.display()))
-    }
 }
 
 impl Drop for Forest {

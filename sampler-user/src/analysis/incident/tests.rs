@@ -172,6 +172,7 @@ fn a_burst_is_no_leak_whatever_was_before() {
         oom_kills: 0,
         evidence: Vec::new(),
         needs_s: None,
+        slope: None,
     });
     let leak = cause::TABLE.iter().find(|cause| cause.class == CauseClass::Leak).unwrap();
     (leak.judge)(&context, &mut judgement);
@@ -197,4 +198,52 @@ fn what_others_do_is_no_moment_of_an_incident() {
     assert!(moments.iter().all(|moment| !moment.cgroup.as_deref().unwrap_or("").starts_with("/noise")), "{moments:?}");
     let storm: Vec<_> = moments.iter().filter(|moment| moment.cgroup.as_deref() == Some("/storm")).collect();
     assert!(storm.len() == 1 && storm[0].what.contains("200 times"), "{storm:?}");
+}
+
+#[test]
+fn a_ceiling_above_the_limit_is_the_cause_where_its_process_filled_the_limit() {
+    use crate::model::own_memory::{Manager, OwnMemory};
+    let own = |pid: i32, manager: Manager, ceiling_mib: u64, resident_mib: u64| OwnMemory {
+        pid,
+        comm: "p".into(),
+        manager,
+        ceiling: Some(ceiling_mib * MIB),
+        set_by: Some(format!("-Xmx{ceiling_mib}m")),
+        uncollected: false,
+        resident: Some(resident_mib * MIB),
+        heap: None,
+    };
+    // Others grow beside it, with ceilings that are none of it.
+    let of = |words: &[(&str, OwnMemory)]| {
+        let mut context =
+            context("/a", "/a", &[("/a", 40, 99, Some(100)), ("/b", 50, 90, Some(400)), ("/c", 5, 5, None)]);
+        for (path, own) in words {
+            let event =
+                Event { mono_ns: 0, cgroup: Some((*path).into()), what: EventKind::OwnMemory(Box::new(own.clone())) };
+            context.events.push(TimedEvent { time_us: AT_US - 20_000_000, event });
+        }
+        context
+    };
+    let judged = |words: &[(&str, OwnMemory)]| score(&of(words), CauseClass::CeilingAboveLimit);
+    let (other, jvm) = (("/b", own(9, Manager::Jvm, 900, 90)), own(1, Manager::Jvm, 512, 95));
+    assert_eq!(judged(std::slice::from_ref(&other)), 0.0, "another container's");
+    assert!(judged(&[other.clone(), ("/a", jvm.clone())]) > 0.9);
+    assert!(judged(&[("/a", own(1, Manager::Node, 2048, 95))]) > 0.9);
+    assert!(judged(&[("/a", own(1, Manager::Cache, 128, 95))]) > 0.9);
+    assert_eq!(judged(&[("/a", own(1, Manager::Jvm, 96, 95))]), 0.0, "below the limit");
+    assert_eq!(judged(&[("/a", own(1, Manager::Go, 512, 95))]), 0.0, "Go collects by what is alive");
+    let off = OwnMemory { uncollected: true, ..own(1, Manager::Go, 512, 95) };
+    assert!(judged(&[("/a", off)]) > 0.9);
+    let sidecar = ("/a", own(2, Manager::Node, 64, 80));
+    assert_eq!(judged(&[sidecar, ("/a", own(1, Manager::Jvm, 512, 15))]), 0.0, "another process filled it");
+    assert!(judged(&[("/a", own(1, Manager::Jvm, 512, 20))]) < 0.5, "it held little of it");
+    let newest = of(&[("/a", jvm.clone()), ("/a", own(1, Manager::Jvm, 64, 95))]);
+    assert_eq!(score(&newest, CauseClass::CeilingAboveLimit), 0.0, "what a process said last counts");
+    let context = of(&[other, ("/a", jvm)]);
+    let judged = cause::judge(&context);
+    assert_eq!(cause::primary(&judged), CauseClass::CeilingAboveLimit, "{judged:?}");
+    let advice = cause::advise(&context, CauseClass::CeilingAboveLimit, &[]);
+    assert!(advice[0].setting.as_ref().is_some_and(|setting| setting.contains("MaxRAMPercentage")), "{advice:?}");
+    let words = (cause::of(CauseClass::CeilingAboveLimit).explain)(&context).unwrap();
+    assert!(words.contains("512 MiB") && words.contains("-Xmx512m") && words.contains("100 MiB"), "{words}");
 }

@@ -10,6 +10,7 @@ pub mod eta;
 pub mod facts;
 pub mod floor;
 pub mod linear;
+pub mod own_memory;
 pub mod regimes;
 pub mod shape;
 pub mod signal;

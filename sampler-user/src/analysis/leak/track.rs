@@ -2,8 +2,10 @@
 
 use crate::analysis::leak::blocks::Blocks;
 use crate::analysis::leak::columns::{all_parts, rises};
+use crate::analysis::leak::own_memory::OwnMemories;
 use crate::analysis::leak::signal::{PARTS, SIGNALS, Signal};
 use crate::analysis::limits::Headroom;
+use crate::model::event::EventKind;
 use crate::model::fields::{FieldId, UNLIMITED};
 use crate::model::memory::Parts;
 use crate::model::recording::{Column, Series};
@@ -32,6 +34,8 @@ pub const FIELDS: [FieldId; 17] = [
 /// One life of a cgroup: from its first row to its end, or to a kill that emptied it.
 #[derive(Clone, Debug, Default)]
 pub struct Life {
+    /// Inode number of its cgroup; 0 where the rows came without.
+    pub cgroup_id: u64,
     /// The signals.
     pub blocks: Blocks<SIGNALS>,
     /// First and last row, microseconds since 1970.
@@ -59,6 +63,8 @@ impl Life {
 pub struct Track {
     /// Lives, oldest first.
     pub lives: Vec<Life>,
+    /// What its processes said of the memory that they manage by themselves.
+    pub own: OwnMemories,
     id: u64,
     state: State,
     /// Blocks of a signal at most, where it is not the usual number.
@@ -88,11 +94,11 @@ impl Track {
 
     /// Takes rows, which follow those taken before.
     pub fn feed(&mut self, series: &Series) {
-        if self.id != series.subject.id && !self.lives.is_empty() {
+        let before = std::mem::replace(&mut self.id, series.subject.id);
+        if before != self.id && !self.lives.is_empty() {
             // Another cgroup of the same name.
             self.begin();
         }
-        self.id = series.subject.id;
         if self.state.killed_us.is_none() && !self.sees_kill(series) {
             self.feed_columns(series);
         } else {
@@ -242,6 +248,13 @@ impl Track {
         push(Signal::Pids, get(FieldId::PidsCurrent));
     }
 
+    /// Takes what an event of this cgroup says of its memory.
+    pub fn event(&mut self, time_us: i64, what: &EventKind) {
+        if let EventKind::OwnMemory(own) = what {
+            self.own.note(time_us, own);
+        }
+    }
+
     /// An OOM kill that no counter of the rows shows: it ends the life if memory falls after it.
     pub fn killed(&mut self, time_us: i64) {
         if !self.lives.is_empty() {
@@ -287,7 +300,7 @@ impl Track {
     }
 
     fn fresh(&self) -> Life {
-        Life { blocks: self.blocks.map_or_else(Blocks::default, Blocks::of), ..Life::default() }
+        Life { cgroup_id: self.id, blocks: self.blocks.map_or_else(Blocks::default, Blocks::of), ..Life::default() }
     }
 
     fn life(&mut self, time_us: i64) -> &mut Life {

@@ -7,6 +7,7 @@ use crate::analysis::leak::eta::{eta, growing_part, onset, rate};
 use crate::analysis::leak::facts::{Facts, facts};
 use crate::analysis::leak::signal::Signal;
 use crate::analysis::leak::track::{Life, Track};
+use crate::analysis::leak::trend::Trend;
 use crate::analysis::limits::Bounds;
 use crate::analysis::lives::{Loop, loop_of, of_tracks};
 
@@ -52,6 +53,33 @@ pub struct Verdict {
     pub evidence: Vec<String>,
     /// How much longer to watch, when it is undetermined.
     pub needs_s: Option<f64>,
+    /// How it went, whatever the reason: what several recordings together are judged by.
+    #[serde(skip)]
+    pub slope: Option<Slope>,
+}
+
+/// The trend of what a life cannot give back.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Slope {
+    /// Points it is of.
+    pub points: usize,
+    /// Bytes a second.
+    pub bytes_per_s: f64,
+    /// Its standard error, bytes a second.
+    pub se: f64,
+    /// The statistic of the test: below a standard normal without a trend.
+    pub z: f64,
+    /// Standard deviation of the noise around it, bytes.
+    pub noise: f64,
+}
+
+impl Slope {
+    fn of(facts: &Facts) -> Slope {
+        let per_s = 1.0 / (facts.floor.stride * facts.block_s);
+        let Trend { slope, se, z, .. } = facts.all;
+        let points = facts.floor.points.len();
+        Slope { points, bytes_per_s: slope * per_s, se: se * per_s, z, noise: facts.noise }
+    }
 }
 
 /// Judges what was tracked of a cgroup; `None` before it has a row with memory in it.
@@ -104,7 +132,7 @@ pub fn judge_among<'a>(track: &mut Track, limits: impl Into<Bounds<'a>>, restart
     let limit =
         limits.tightest(lives.last().and_then(|life| life.blocks.means(Signal::Footprint as usize).next_back()));
     let bytes = limit.map(|(_, bytes)| bytes);
-    let Judged { at, footprint, detector, finding } = judged(lives, own, restarts)?;
+    let Judged { at, footprint, detector, finding } = judged(track, own, restarts)?;
     let (life, is_last) = (&lives[at], lives.iter().skip(at + 1).all(is_empty));
     let ended = life.kills > 0;
     let finite = |value: f64| value.is_finite().then_some(value);
@@ -129,13 +157,17 @@ pub fn judge_among<'a>(track: &mut Track, limits: impl Into<Bounds<'a>>, restart
         restarts: finding.restarts,
         oom_kills: lives.iter().map(|life| life.kills).sum(),
         needs_s: finding.needs_s,
+        slope: footprint.as_ref().map(Slope::of),
         evidence: finding.evidence,
     };
     if let Some((most, why)) = alone(life).filter(|_| verdict.verdict == Class::Leak) {
         verdict.probability = verdict.probability.min(most);
         verdict.evidence.push(why.into());
     }
-    let grows = matches!(finding.class, Class::Leak | Class::Undetermined | Class::Load | Class::WarmUp);
+    let grows = matches!(
+        finding.class,
+        Class::Leak | Class::Undetermined | Class::Load | Class::WarmUp | Class::Garbage | Class::OwnCeiling
+    );
     if let Some(facts) = footprint.as_ref().filter(|_| grows) {
         let from = growing_part(facts);
         let block = facts.cut + (from as f64 * facts.floor.stride) as usize;
@@ -186,11 +218,13 @@ const LIVES: usize = 4;
 
 /// The last life that is long enough, or else the longest. A life that leaked until it was killed says more than a shorter one
 /// after it that does not show it yet.
-fn judged(lives: &[Life], limit: Option<f64>, restarts: Option<&Loop>) -> Option<Judged> {
+fn judged(track: &Track, limit: Option<f64>, restarts: Option<&Loop>) -> Option<Judged> {
+    let lives = &track.lives;
     let ask_life = |at: usize, footprint: Option<Facts>| {
         let life = &lives[at];
         let cache = facts(&life.blocks, Signal::Cache);
-        let evidence = Evidence { life, footprint: footprint.as_ref(), cache: cache.as_ref(), limit, restarts };
+        let evidence =
+            Evidence { life, footprint: footprint.as_ref(), cache: cache.as_ref(), limit, restarts, own: &track.own };
         let (detector, finding) = ask(&evidence);
         Judged { at, footprint, detector, finding }
     };

@@ -62,6 +62,12 @@ pub struct Episode {
 }
 
 impl Episode {
+    /// How long tasks waited, seconds; `None` of what nobody waits for, such as a limit that page cache fills.
+    pub fn waited_s(&self) -> Option<f64> {
+        let is_felt = !matches!(self.kind, EpisodeKind::Reclaimed | EpisodeKind::LimitHits | EpisodeKind::Refaults);
+        is_felt.then(|| self.stall_s.unwrap_or(self.duration_s))
+    }
+
     /// One that begins.
     pub fn new(path: &str, kind: EpisodeKind, time_us: (i64, i64)) -> Episode {
         Episode {

@@ -22,8 +22,7 @@ use sampler::advise::server::Seen;
 use sampler::advise::server::floors::floor;
 use sampler::advise::{Container, compose, docker};
 use sampler::analysis::leak::detectors::Class;
-use sampler::analysis::pressure::{Episode, EpisodeKind};
-use sampler::model::paths::is_below;
+use sampler::model::paths::{is_below, is_leaf};
 use sampler::model::time::format_us;
 use sampler::model::units::{parse_bytes, parse_duration, printable};
 use sampler::reading::demand::{self, Gathered, Workload};
@@ -208,7 +207,7 @@ fn containers(all: &mut Gathered, kills: &BTreeMap<String, Killed>, args: &Args)
         }
         let limited = workload.demand.limit().is_some_and(|limit| limit != sampler::model::fields::UNLIMITED);
         let holds = workload.demand.highest() >= LEAST;
-        workload.path != "/" && (limited || holds && all.is_leaf(&workload.path))
+        workload.path != "/" && (limited || holds && is_leaf(&all.paths, &workload.path))
     };
     let wanted: Vec<&Workload> = workloads.values().filter(|workload| is_wanted(workload)).collect();
     let paths: Vec<&str> = wanted.iter().map(|workload| workload.path.as_str()).collect();
@@ -275,7 +274,7 @@ fn facts(workload: &Workload, all: &Gathered, kills: &BTreeMap<String, Killed>, 
         (None, None, true) => Some(Leak { bytes_per_s, ..Leak::default() }),
         (None, None, false) => None,
     };
-    let pressed = all.episodes.get(path).and_then(|episodes| pressed(episodes));
+    let pressed = all.episodes.get(path).and_then(|episodes| Pressed::of(episodes));
     let watched_s = workload.demand.watched_s();
     let rose = bytes_per_s.is_none_or(|pace| pace * watched_s > ROSE * workload.demand.highest() as f64);
     let is_unknown = verdict.is_none_or(|verdict| verdict.verdict == Class::Undetermined);
@@ -329,23 +328,6 @@ fn container(
         processes: seen.processes,
         machine_swaps: all.machine.swap_total.is_some_and(|swap| swap > 0),
     }
-}
-
-/// Least time that tasks waited at the limit to be a reason for more, seconds.
-const STALL_S: f64 = 1.0;
-
-/// Stalls at the limit: what is needed did not fit, and was read or swapped in again.
-fn pressed(episodes: &[Episode]) -> Option<Pressed> {
-    let hard = |episode: &&Episode| {
-        let felt = matches!(episode.kind, EpisodeKind::Thrashing | EpisodeKind::SwapStorm)
-            || episode.kind == EpisodeKind::Stall && episode.stall_s.is_some_and(|stall| stall >= STALL_S);
-        felt && episode.limit_hits > 0
-    };
-    episodes.iter().filter(hard).fold(None, |sum: Option<Pressed>, episode| {
-        let sum = sum.unwrap_or(Pressed { hits: 0, stall_s: None });
-        let stall_s = episode.stall_s.map(|stall| stall + sum.stall_s.unwrap_or(0.0)).or(sum.stall_s);
-        Some(Pressed { hits: sum.hits + episode.limit_hits, stall_s })
-    })
 }
 
 /// Fits the limits into a budget; where they do not fit they stay as they are. What gets no new limit takes what it has.

@@ -14,6 +14,7 @@ use anyhow::{Context, anyhow};
 use failure::failure;
 use futures_util::{StreamExt, TryStreamExt, stream};
 use object_store::{ObjectMeta, ObjectStore, ObjectStoreExt};
+use sampler::model::findings::{IncidentRow, LifeRow, RecordingRow, Row};
 use sampler::model::time::date_of_us;
 use sampler::model::units::{bytes, printable};
 use sampler::ui::terminal::say;
@@ -27,7 +28,8 @@ use crate::cli::{exit, record};
 const AT_ONCE: usize = 8;
 /// Tables with rows of a time. The others are small, and hold what is older than they are asked for.
 const WIDE: [&str; 3] = ["samples", "host", "processes"];
-const OTHERS: [&str; 3] = ["cgroups", "events", store::JOURNAL];
+const OTHERS: [&str; 6] =
+    ["cgroups", "events", store::JOURNAL, LifeRow::TABLE, IncidentRow::TABLE, RecordingRow::TABLE];
 const DAY_US: i64 = 86_400_000_000;
 
 /// The copy; empty until something is asked for.

@@ -9,7 +9,7 @@ use sampler::model::recording::TimedEvent;
 use sampler::model::units::printable;
 use sampler::reading::incidents::words_of;
 use sampler::reading::names::Named;
-use sampler::ui::html::plots::Mark;
+use sampler::reading::plots::set::Mark;
 
 /// Events that are no kills and that a page keeps.
 const MARKS: usize = 400;

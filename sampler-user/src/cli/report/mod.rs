@@ -1,7 +1,6 @@
 //! `sampler report`, and the HTML of `postmortem` and `analyze`.
 
 mod marks;
-mod plots;
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -14,11 +13,12 @@ use sampler::model::problem::Problem;
 use sampler::model::units::{bytes, time_of_day};
 use sampler::reading::incidents::Incidents;
 use sampler::reading::names::Named;
+use sampler::reading::plots::drawn;
+use sampler::reading::plots::set::{Machine, Set};
 use sampler::store::scan::Recording;
 use sampler::ui::html::findings::{Finding, findings, pressed};
 use sampler::ui::html::head::{Seen, cards_of_incident, of_incident};
-use sampler::ui::html::plots::{Machine, Set};
-use sampler::ui::html::{Listed, Report, html};
+use sampler::ui::html::{FORMAT, Listed, Report, document, html};
 use sampler::ui::text::analysis::together;
 
 use crate::cli::excerpt::Excerpt;
@@ -36,6 +36,9 @@ pub struct Args {
     /// File to write.
     #[arg(long, value_name = "FILE", default_value = "sampler-report.html")]
     html: PathBuf,
+    /// What the page shows, as one JSON document (format `sampler.report.v1`).
+    #[arg(long, conflicts_with = "html")]
+    json: bool,
     #[command(flatten)]
     part: Excerpt,
 }
@@ -50,12 +53,23 @@ const MOST_PLOTTED: usize = 4 << 20;
 /// Runs the command.
 pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let here = LocalRecordings::of(args.dir.as_slice(), &EVER)?;
+    if args.json {
+        let (report, problems) = make(here.dir(), &args.part)?;
+        crate::cli::output::print(&(document(&report).context("write JSON")? + "\n"))?;
+        return Ok(exit::of(&problems));
+    }
     write(here.dir(), &args.part, &args.html)
 }
 
-/// The report of a recording, with its incidents and findings.
+/// Writes the report of a recording.
 pub fn write(dir: &Path, part: &Excerpt, file: &Path) -> anyhow::Result<ExitCode> {
-    let analysis = crate::cli::findings::of_paths(&[dir.to_owned()], part)?;
+    let (report, problems) = make(dir, part)?;
+    finish(&report, file, &problems)
+}
+
+/// The report of a recording, with its incidents and findings, and what could not be read.
+fn make(dir: &Path, part: &Excerpt) -> anyhow::Result<(Report, Vec<Problem>)> {
+    let analysis = crate::cli::findings::of_paths(&[dir.to_owned()], part, None)?;
     let (findings, folded) = findings(&analysis);
     let mut incidents = Incidents::of(dir)?;
     let range = part.range();
@@ -100,7 +114,7 @@ pub fn write(dir: &Path, part: &Excerpt, file: &Path) -> anyhow::Result<ExitCode
     page.report.pressure = pressed(&analysis);
     page.report.together = together(&analysis);
     (page.report.findings, page.report.folded) = (findings, folded);
-    finish(&page.report, file, &problems)
+    Ok((page.report, problems))
 }
 
 /// The page of some incidents alone: an hour around them.
@@ -195,12 +209,12 @@ fn page_of(
     let origin = recording.origins().pop();
     let selection = part.selection()?;
     let wants = |path: &str| selection.wants(path);
-    let whole = plots::span(&mut recording, part.range());
+    let whole = drawn::span(&mut recording, part.range());
     let named = Named::read(&mut recording);
     let (mut sets, mut machine) = (Vec::new(), None);
-    let wanted = plots::Wanted { cgroups: &wants, charted, named: &named };
+    let wanted = drawn::Wanted { cgroups: &wants, charted, named: &named };
     if let Some(whole) = whole.clone() {
-        let (set, least) = plots::set(&mut recording, "all of it", whole, &wanted);
+        let (set, least) = drawn::set(&mut recording, "all of it", whole, &wanted);
         sets.push(set);
         machine = least;
     }
@@ -208,7 +222,7 @@ fn page_of(
     for (n, incident) in incidents.iter().enumerate() {
         let Some(at) = incident.time_us else { continue };
         let title = format!("the minute before {}", time_of_day(at));
-        let (minute, _) = plots::set(&mut recording, &title, at - 60_000_000..at + 5_000_000, &wanted);
+        let (minute, _) = drawn::set(&mut recording, &title, at - 60_000_000..at + 5_000_000, &wanted);
         length += minute.length();
         if length > MOST_PLOTTED {
             notes.push(format!(
@@ -225,6 +239,7 @@ fn page_of(
     recording.problems.into_iter().for_each(|problem| Problem::add(problems, problem));
     notes.extend(problems.iter().map(|problem| format!("not read: {problem}")));
     let report = Report {
+        format: FORMAT,
         host: origin.as_ref().map(|o| o.host.clone()).unwrap_or_default(),
         kernel: origin.map(|o| o.kernel).unwrap_or_default(),
         span_us: whole.map(|whole| (whole.start, whole.end)),

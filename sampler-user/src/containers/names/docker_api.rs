@@ -43,6 +43,8 @@ struct Listed {
     names: Option<Vec<String>>,
     #[serde(rename = "Image")]
     image: Option<String>,
+    #[serde(rename = "ImageID")]
+    image_id: Option<String>,
     #[serde(rename = "Labels")]
     labels: Option<HashMap<String, String>>,
 }
@@ -124,6 +126,7 @@ impl Api {
             let name = names.iter().map(|name| name.trim_start_matches('/')).find(|name| !name.contains('/'));
             identity.name = name.map(cut);
             identity.image = listed.image.as_deref().map(cut);
+            identity.image_id = listed.image_id.as_deref().map(cut);
             identity.label(listed.labels.unwrap_or_default());
             from_docker(identity)
         };

@@ -15,6 +15,8 @@ pub const SOURCE: Source = Source { name: "config.v2.json", runtimes: &["docker"
 pub struct Container {
     #[serde(rename = "Name")]
     name: String,
+    #[serde(rename = "Image")]
+    image_id: Option<String>,
     #[serde(rename = "Config")]
     config: Config,
 }
@@ -33,6 +35,7 @@ impl Container {
         let mut identity = Identity::container("docker", id);
         identity.name = Some(cut(self.name.trim_start_matches('/'))).filter(|name| !name.is_empty());
         identity.image = self.config.image.as_deref().map(cut);
+        identity.image_id = self.image_id.as_deref().map(cut).filter(|id| !id.is_empty());
         identity.label(self.config.labels.unwrap_or_default());
         identity
     }

@@ -54,10 +54,11 @@ mod tests {
 
     #[test]
     fn docker_writes_down_what_it_calls_a_container() {
-        let json = r#"{"ID":"x","Name":"/web","Config":{"Image":"nginx:1","Labels":{"com.docker.compose.project":"shop",
+        let json = r#"{"ID":"x","Name":"/web","Image":"sha256:ab12","Config":{"Image":"nginx:1","Labels":{"com.docker.compose.project":"shop",
             "com.docker.compose.service":"front","tier":"a"}},"State":{"Pid":7}}"#;
         let who = read("docker", &[(format!("var/lib/docker/containers/{ID}/config.v2.json"), json)]).unwrap();
         assert_eq!((who.name.as_deref(), who.image.as_deref()), (Some("web"), Some("nginx:1")));
+        assert_eq!(who.image_id.as_deref(), Some("sha256:ab12"), "the same tag may be another image");
         assert_eq!((who.project.as_deref(), who.service.as_deref()), (Some("shop"), Some("front")));
         assert_eq!((who.labels["tier"].as_str(), who.named_by.as_deref()), ("a", Some("config.v2.json")));
         assert_eq!(read("docker", &[(format!("var/lib/docker/containers/{ID}/config.v2.json"), "{half")]), None);
@@ -87,11 +88,12 @@ mod tests {
     #[test]
     fn podman_has_one_file_of_all_containers() {
         let json = format!(
-            r#"[{{"id":"other","names":["a"]}},{{"id":"{ID}","names":["db"],"metadata":"{{\"image-name\":\"pg:15\",\"name\":\"db\"}}"}}]"#
+            r#"[{{"id":"other","names":["a"]}},{{"id":"{ID}","names":["db"],"metadata":"{{\"image-name\":\"pg:15\",\"image-id\":\"c0ffee\",\"name\":\"db\"}}"}}]"#
         );
         let who =
             read("podman", &[("var/lib/containers/storage/overlay-containers/containers.json".into(), &json)]).unwrap();
         assert_eq!((who.name.as_deref(), who.image.as_deref()), (Some("db"), Some("pg:15")));
+        assert_eq!(who.image_id.as_deref(), Some("c0ffee"));
     }
 
     #[test]

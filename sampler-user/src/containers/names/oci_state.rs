@@ -33,6 +33,7 @@ fn read(roots: &Roots, id: &str) -> Option<Identity> {
             pod: first(&["io.kubernetes.cri.sandbox-name", "io.kubernetes.pod.name"]),
             namespace: first(&["io.kubernetes.cri.sandbox-namespace", "io.kubernetes.pod.namespace"]),
             image: first(&["io.kubernetes.cri.image-name", "io.kubernetes.cri-o.ImageName"]),
+            image_id: first(&["io.kubernetes.cri-o.ImageRef"]),
             ..Identity::container("", id)
         };
         identity.name.as_ref().or(identity.pod.as_ref()).is_some().then_some(identity)

@@ -21,6 +21,8 @@ struct Stored {
 struct Metadata {
     #[serde(rename = "image-name")]
     image: Option<String>,
+    #[serde(rename = "image-id")]
+    image_id: Option<String>,
 }
 
 fn read(roots: &Roots, id: &str) -> Option<Identity> {
@@ -29,5 +31,10 @@ fn read(roots: &Roots, id: &str) -> Option<Identity> {
     let stored = all.into_iter().find(|stored| stored.id == id)?;
     let metadata: Metadata = serde_json::from_str(&stored.metadata).unwrap_or_default();
     let name = stored.names.first().map(|name| cut(name))?;
-    Some(Identity { name: Some(name), image: metadata.image.as_deref().map(cut), ..Identity::container("podman", id) })
+    Some(Identity {
+        name: Some(name),
+        image: metadata.image.as_deref().map(cut),
+        image_id: metadata.image_id.as_deref().map(cut),
+        ..Identity::container("podman", id)
+    })
 }

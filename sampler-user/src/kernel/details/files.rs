@@ -147,7 +147,7 @@ impl FileReader {
         // Names of shared memory, which lies on no mount.
         let is_shared = ["/memfd:", "/SYSV", "/dev/zero", "/anon_hugepage"].iter().any(|mark| path.starts_with(mark));
         let kind = if is_shared { Kind::Other } else { table.kind(path) };
-        if kind == Kind::Other
+        if matches!(kind, Kind::Other | Kind::Memory)
             || self.seen.len() >= self.most.saturating_mul(4)
             || !self.seen.insert((Some(cgroup.to_owned()), path.to_owned()))
         {

@@ -49,7 +49,9 @@ pub enum Kind {
     Disk,
     /// Layers of others (overlayfs): the pages are those of a file of another file system.
     Layers,
-    /// Memory, a network, a user's program, the kernel itself: no page cache, or one that is not safe to ask for.
+    /// Memory: no page cache of its own.
+    Memory,
+    /// A network, a user's program, the kernel itself: no page cache, or one that is not safe to ask for.
     Other,
 }
 
@@ -70,6 +72,7 @@ impl MountTable {
                 "ext2" | "ext3" | "ext4" | "xfs" | "btrfs" | "f2fs" | "zfs" | "bcachefs" | "vfat" | "exfat"
                 | "ntfs3" | "squashfs" | "erofs" | "iso9660" => Kind::Disk,
                 "overlay" | "aufs" => Kind::Layers,
+                "tmpfs" | "ramfs" => Kind::Memory,
                 _ => Kind::Other,
             };
             Some((unescape(head.split(' ').nth(4)?), kind))

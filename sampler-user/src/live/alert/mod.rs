@@ -176,6 +176,7 @@ fn is_leak(cgroup: &Cgroup, line: &Line) -> bool {
         series.push(point.time_us, &row);
     }
     let mut track = Track::default();
+    track.own.clone_from(&cgroup.own);
     track.feed(&series);
     let limit = line.limit.map(|limit| (line.path.as_str(), limit as f64));
     // Without a limit the alarm waits, as the rule has done itself.

@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 
 use crate::analysis::leak::linear::sen;
+use crate::analysis::leak::own_memory::OwnMemories;
 use crate::model::fields::FieldId;
 use crate::model::memory;
 use crate::model::sample::{Row, slots};
@@ -56,6 +57,8 @@ pub struct Cgroup {
     pub history: VecDeque<Point>,
     /// Whether the recorder's detectors call it a leak; absent when they reported nothing.
     pub leaks: Option<bool>,
+    /// What its processes said of the memory that they manage by themselves.
+    pub own: OwnMemories,
     /// What people call it, once that was asked.
     pub(super) title: Option<String>,
     /// Kills and stalls that events reported: time, kills, microseconds.
@@ -82,6 +85,7 @@ impl Cgroup {
             gone: false,
             history,
             leaks: None,
+            own: OwnMemories::default(),
             title: None,
             reported,
         }

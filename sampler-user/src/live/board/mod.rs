@@ -4,6 +4,7 @@
 
 mod account;
 mod cgroup;
+mod document;
 mod killed;
 mod line;
 
@@ -17,13 +18,14 @@ use crate::model::event::{Event, EventKind};
 use crate::model::fields::{FieldId, Table, UNLIMITED};
 use crate::model::identity::{Identity, Names};
 use crate::model::paths::is_below;
-use crate::model::recording::Subject;
+use crate::model::recording::{Origin, Subject};
 use crate::model::sample::{HOST, PassHead, Row, SubjectRef};
 use crate::model::shrink::shrink;
 use crate::model::sink::Sink;
 use crate::model::time::Anchor;
 
 pub use self::cgroup::{Cgroup, Depth, Point};
+pub use self::document::{Document, FORMAT};
 pub use self::killed::Killed;
 pub use self::line::{Line, Machine};
 
@@ -88,9 +90,10 @@ impl Board {
         }
     }
 
-    /// The clocks of the rows that follow: each segment has its own.
-    pub fn set_anchor(&mut self, anchor: Anchor) {
-        self.anchor = anchor;
+    /// Begins a segment: its clocks, and the machine that the rows are of.
+    pub fn begin(&mut self, origin: &Origin) {
+        (self.anchor, self.page_size) = (origin.anchor, origin.page_size);
+        self.origin = (origin.host.clone(), origin.wsl.clone());
     }
 
     /// Takes a row of a cgroup, or of the host when there is no path.
@@ -157,6 +160,11 @@ impl Board {
             EventKind::Leak { leaks, .. } => {
                 if let Some(cgroup) = self.cgroups.get_mut(path) {
                     cgroup.leaks = Some(*leaks);
+                }
+            }
+            EventKind::OwnMemory(own) => {
+                if let Some(cgroup) = self.cgroups.get_mut(path) {
+                    cgroup.own.note(time_us, own);
                 }
             }
             EventKind::CgroupRemoved => {

@@ -1,6 +1,6 @@
 //! Reads a recording: sealed files and the journal that is not sealed yet, as one.
 
-mod columns;
+pub(super) mod columns;
 mod decoded_column;
 mod dictionary;
 mod encoding;
@@ -11,7 +11,7 @@ mod query;
 mod recording;
 mod row_filter;
 mod runs;
-mod sealed_file;
+pub(super) mod sealed_file;
 
 pub use self::query::Query;
 pub use self::recording::Recording;

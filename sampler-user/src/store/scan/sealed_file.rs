@@ -25,10 +25,10 @@ use crate::store::schema::{KeyColumn, ORIGIN, TableKind, VERSION, key_columns};
 use crate::store::verified_file::VerifiedFile;
 
 /// A file whose bytes are compared with their checksums.
-type Reader = SerializedFileReader<VerifiedFile>;
+pub(in crate::store) type Reader = SerializedFileReader<VerifiedFile>;
 
 /// A damaged Parquet file may make the library panic: that is a damaged file, not the end of the program.
-pub(super) fn guarded(path: &Path, read: impl FnOnce() -> Result<(), Error>) -> Result<(), Error> {
+pub(in crate::store) fn guarded(path: &Path, read: impl FnOnce() -> Result<(), Error>) -> Result<(), Error> {
     catch_unwind(AssertUnwindSafe(read)).unwrap_or_else(|_| Err(bad(path, contradiction())))
 }
 
@@ -42,7 +42,7 @@ fn bad(path: &Path, source: ParquetError) -> Error {
 
 /// Opens a file. Of its footer only what is needed is decoded: of a wide table the first and last time and cgroup, of events
 /// their times.
-pub(super) fn open(path: &Path, kind: Option<TableKind>) -> Result<Reader, Error> {
+pub(in crate::store) fn open(path: &Path, kind: Option<TableKind>) -> Result<Reader, Error> {
     let file = File::open(path).map_err(at("open", path))?;
     let length = file.metadata().map_err(at("read the size of", path))?.len();
     match ends(&file, length).map_err(at("read", path))? {
@@ -91,7 +91,7 @@ pub(super) fn origin_in(reader: &Reader) -> Option<Origin> {
 }
 
 /// A text of a file's metadata.
-fn pair(reader: &Reader, key: &str) -> Option<String> {
+pub(in crate::store) fn pair(reader: &Reader, key: &str) -> Option<String> {
     let pairs = reader.metadata().file_metadata().key_value_metadata()?;
     pairs.iter().find(|pair| pair.key == key).and_then(|pair| pair.value.clone())
 }

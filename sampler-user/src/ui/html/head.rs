@@ -8,8 +8,8 @@ use crate::analysis::incident::verdict::sure;
 use crate::analysis::incident::{Incident, Owner};
 use crate::model::units::{bytes, time_of_day};
 use crate::reading::analysis::Analysis;
+use crate::reading::plots::set::Machine;
 use crate::ui::html::findings::{Finding, Tone};
-use crate::ui::html::plots::Machine;
 use crate::ui::text::analysis::duration;
 
 /// A recording shorter than this does not exclude a leak, seconds.

@@ -1,23 +1,27 @@
 //! One self-contained HTML file of a recording: plots, incidents, findings. It opens offline and asks nobody for anything.
 
-pub mod bins;
 pub mod findings;
 pub mod head;
-pub mod packed;
-pub mod plots;
+mod parts;
+pub mod served;
 
 use serde::Serialize;
 
 use self::findings::{Finding, Pressed};
 use self::head::{Card, Head};
-use self::plots::{Mark, Set};
 use crate::analysis::incident::Incident;
 use crate::analysis::incident::incident_ref::IncidentKind;
 use crate::model::paths::raw_byte;
+use crate::reading::plots::set::{Mark, Set};
+
+/// Version of the form of a report as JSON.
+pub const FORMAT: &str = "sampler.report.v1";
 
 /// What the file shows. Texts are hostile: the page sets them as text, never as markup.
 #[derive(Debug, Default, Serialize)]
 pub struct Report {
+    /// [`FORMAT`].
+    pub format: &'static str,
     /// The machine.
     pub host: String,
     /// Its kernel.
@@ -63,23 +67,14 @@ pub struct Listed {
     pub page: Option<usize>,
 }
 
-/// The script of the page, in the order in which its parts need each other.
-const SCRIPT: &str = concat!(
-    include_str!("page/base.js"),
-    include_str!("page/tables.js"),
-    include_str!("page/chart.js"),
-    include_str!("page/containers.js"),
-    include_str!("page/incident.js"),
-    include_str!("page/page.js"),
-);
-
 /// The whole file.
 pub fn html(report: &Report) -> Result<String, serde_json::Error> {
     let parts = [
-        ("/*style*/", concat!(include_str!("uPlot.min.css"), include_str!("page/page.css")).to_owned()),
-        ("/*plots*/", include_str!("uPlot.iife.min.js").to_owned()),
-        ("/*page*/", SCRIPT.to_owned()),
-        ("/*recording*/", embedded(report)?),
+        ("<!--sections-->", parts::SECTIONS.to_owned()),
+        ("/*style*/", parts::STYLE.to_owned()),
+        ("/*plots*/", parts::PLOTS.to_owned()),
+        ("/*page*/", concat!(parts::script!(), include_str!("page/report.js")).to_owned()),
+        ("/*recording*/", document(report)?),
     ];
     let mut page = include_str!("page/page.html").to_owned();
     // Last the recording, so that nothing in it can stand for another part.
@@ -89,8 +84,8 @@ pub fn html(report: &Report) -> Result<String, serde_json::Error> {
     Ok(page)
 }
 
-/// JSON that cannot end the element it stands in. Bytes of names that are not UTF-8 are shown as everywhere, `\xff`.
-fn embedded(report: &Report) -> Result<String, serde_json::Error> {
+/// The report as JSON that cannot end the element it stands in. Bytes of names that are not UTF-8 are shown as everywhere, `\xff`.
+pub fn document(report: &Report) -> Result<String, serde_json::Error> {
     let mut json = serde_json::to_string(report)?;
     if json.chars().any(|c| raw_byte(c).is_some()) {
         let shown = |c: char| raw_byte(c).map_or_else(|| c.to_string(), |byte| format!("\\\\x{byte:02x}"));
@@ -101,8 +96,8 @@ fn embedded(report: &Report) -> Result<String, serde_json::Error> {
 
 #[cfg(test)]
 mod tests {
-    use super::plots::{Columns, Plot};
     use super::*;
+    use crate::reading::plots::set::{Columns, Plot};
 
     #[test]
     fn a_hostile_name_stays_text() {

@@ -1,6 +1,7 @@
 //! Findings as plain text.
 
 pub mod analysis;
+pub mod fleet;
 pub mod machine;
 pub mod page;
 mod reported;

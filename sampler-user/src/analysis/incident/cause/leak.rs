@@ -3,7 +3,7 @@
 use crate::analysis::incident::advice::{Advice, limit_setting};
 use crate::analysis::incident::cause::judgement::{Cause, CauseClass, HigherLimit, Judgement, Role};
 use crate::analysis::incident::cause::phrase::after;
-use crate::analysis::incident::cause::{burst, forks, tmpfs};
+use crate::analysis::incident::cause::{burst, ceiling_above_limit, forks, tmpfs};
 use crate::analysis::incident::context::IncidentContext;
 use crate::analysis::incident::incident_ref::IncidentKind;
 use crate::analysis::incident::limit::Owner;
@@ -24,6 +24,8 @@ pub const CAUSE: Cause = Cause {
 
 /// A leak is at most this likely where a tmpfs filled the limit.
 const OF_TMPFS: f64 = 0.4;
+/// And where a heap had no reason to collect.
+const OF_HEAP: f64 = 0.55;
 /// Below this the other reading of a loop is shown.
 const SURE: f64 = 0.8;
 /// A growth that comes in one piece is no leak: no eighth of its time may hold more than this of it.
@@ -61,6 +63,9 @@ fn judge(context: &IncidentContext, judgement: &mut Judgement) {
     // A leak of shared memory has one name on a page.
     if judgement.score > OF_TMPFS && tmpfs::is_one(context) {
         judgement.contra(OF_TMPFS, "what grew is tmpfs or shared memory, which is a cause of its own: tmpfs");
+    }
+    if ceiling_above_limit::is_one(context) {
+        judgement.contra(OF_HEAP, "what grew is a heap that may hold more than the limit: garbage in it looks alike");
     }
 }
 

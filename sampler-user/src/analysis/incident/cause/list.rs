@@ -9,6 +9,7 @@ macro_rules! causes {
             storm Storm "Many cgroups rose in step.";
             forks Forks "Processes or threads multiplied.";
             tmpfs Tmpfs "Files in a tmpfs, or shared memory.";
+            ceiling_above_limit CeilingAboveLimit "A runtime may hold more by itself than its limit.";
             leak Leak "Memory grew without bound.";
             burst Burst "Much was allocated within a moment.";
             limit_too_low LimitTooLow "The working set needs more than the limit.";

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use crate::analysis::leak::blocks::Block;
 use crate::analysis::leak::facts::Facts;
 use crate::analysis::leak::linear::median;
+use crate::analysis::leak::own_memory::OwnMemories;
 use crate::analysis::leak::signal::{PARTS, Signal};
 use crate::analysis::leak::track::Life;
 use crate::analysis::lives::Loop;
@@ -29,6 +30,10 @@ pub enum Class {
     Load,
     /// Changed its level once.
     Step,
+    /// Grows by garbage that was not collected yet, or by room that a collector keeps.
+    Garbage,
+    /// Grows within a bound that the program set itself.
+    OwnCeiling,
     /// Not known yet.
     Undetermined,
 }
@@ -76,6 +81,8 @@ pub struct Evidence<'a> {
     pub limit: Option<f64>,
     /// What the lives of its workload say together.
     pub restarts: Option<&'a Loop>,
+    /// What its processes said of the memory that they manage by themselves.
+    pub own: &'a OwnMemories,
 }
 
 /// One-sided 1 %.

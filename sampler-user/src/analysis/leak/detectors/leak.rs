@@ -3,7 +3,8 @@
 use crate::analysis::leak::detectors::evidence::{
     Class, Detector, Evidence, Finding, SURE, grows, is_relevant, part_that_grew, rising,
 };
-use crate::analysis::leak::facts::only_grows;
+use crate::analysis::leak::facts::{Facts, only_grows};
+use crate::analysis::leak::own_memory::JavaGrowth;
 use crate::analysis::leak::signal::Signal;
 use crate::analysis::leak::track::Life;
 use crate::model::units::bytes;
@@ -19,7 +20,7 @@ pub const DETECTOR: Detector = Detector {
 /// A leak is distinguished from a start after this time, seconds.
 const LEAST_S: f64 = 300.0;
 
-fn detect(evidence: &Evidence<'_>) -> Option<Finding> {
+pub(super) fn detect(evidence: &Evidence<'_>) -> Option<Finding> {
     let facts = evidence.footprint?;
     if !grows(facts) || !is_relevant(evidence, facts) {
         return None;
@@ -73,7 +74,21 @@ fn detect(evidence: &Evidence<'_>) -> Option<Finding> {
         words.push(format!("{} of it is {}", bytes(growth as u64), name(part, split)));
     }
     words.extend(tasks(evidence.life));
+    words.extend(alive(evidence, facts));
     Some(Finding::new(Class::Leak, words))
+}
+
+/// What Java's collections leave, where that rises as well.
+fn alive(evidence: &Evidence<'_>, facts: &Facts) -> Option<String> {
+    let life = evidence.life;
+    match evidence.own.java(facts.growth_beside_work(), life.from_us, life.to_us)? {
+        JavaGrowth::Alive(first, last) => Some(format!(
+            "what collections of Java's old generation leave rose from {} to {}",
+            bytes(first),
+            bytes(last)
+        )),
+        _ => None,
+    }
 }
 
 /// Tasks that only become more: threads or processes that stay, or zombies that nobody waits for.

@@ -16,11 +16,16 @@ crate::table! {
         step
         bounded_cache
         warm_up
+        garbage
+        own_ceiling
         leak
         undetermined
         sawtooth
         steady
 }
+
+/// What else a growth may be.
+type Explain = fn(&Evidence<'_>) -> Option<Finding>;
 
 /// Asks the detectors. The last always answers.
 pub fn ask(evidence: &Evidence<'_>) -> (&'static str, Finding) {
@@ -28,8 +33,14 @@ pub fn ask(evidence: &Evidence<'_>) -> (&'static str, Finding) {
         .iter()
         .find_map(|detector| Some((detector.name, (detector.detect)(evidence)?)))
         .unwrap_or_else(|| ("undetermined", Finding::new(Class::Undetermined, [])));
-    match restarts::contradicts(evidence).filter(|_| finding.class == Class::Leak) {
-        Some(other) => (restarts::DETECTOR.name, other),
-        None => (name, finding),
+    if finding.class != Class::Leak {
+        return (name, finding);
     }
+    let contradictions: [(&'static str, Explain); 3] = [
+        (garbage::DETECTOR.name, garbage::explains),
+        (own_ceiling::DETECTOR.name, own_ceiling::explains),
+        (restarts::DETECTOR.name, restarts::contradicts),
+    ];
+    let other = contradictions.into_iter().find_map(|(name, explains)| Some((name, explains(evidence)?)));
+    other.unwrap_or((name, finding))
 }

@@ -1,7 +1,7 @@
 "use strict";
-const recording = JSON.parse(document.getElementById("recording").textContent);
+let recording = null;
 // Names come from a machine that may be hostile: they are only ever set as text, without what steers the direction of it.
-const safe = (text) => String(text).replace(/[\u0000-\u001f\u007f-\u009f\u200b-\u200f\u2028-\u202e\u2066-\u2069\ufeff]/g, (c) => "\\u{" + c.charCodeAt(0).toString(16) + "}");
+const safe = (text) => String(text).replace(/[\u0000-\u001f\u007f-\u009f\u200b-\u200f\u2028-\u202e\u2066-\u2069\ufeff]/g, (c) => "\\u{" + c.charCodeAt(0).toString(16) + "}").replace(/[\u{10ff80}-\u{10ffff}]/gu, (c) => "\\x" + (c.codePointAt(0) & 255).toString(16));
 const byId = (id) => document.getElementById(id);
 function make(tag, text, cls, ...children) {
   const element = document.createElement(tag);
@@ -36,10 +36,11 @@ function unpack([unit, steps]) {
   }
   return out;
 }
-for (const one of recording.sets) {
+function unpackSet(one) {
   for (const columns of [one.host, ...one.cgroups.map((c) => c.columns)])
     for (const key in columns) columns[key] = unpack(columns[key]);
   if (one.others) one.others.current = unpack(one.others.current);
+  return one;
 }
 function kib(value) {
   if (value === null || value === undefined) return "–";
@@ -59,8 +60,8 @@ function span(seconds) {
 }
 const iso = (us) => new Date(us / 1000).toISOString();
 // Of a recording of one day the date is shown once.
-const sameDay = recording.span_us && iso(recording.span_us[0]).slice(0, 10) === iso(recording.span_us[1]).slice(0, 10);
-const clock = (us) => (sameDay ? iso(us).slice(11, 19) : iso(us).slice(5, 19).replace("T", " "));
+const sameDay = () => !!recording.span_us && iso(recording.span_us[0]).slice(0, 10) === iso(recording.span_us[1]).slice(0, 10);
+const clock = (us) => (sameDay() ? iso(us).slice(11, 19) : iso(us).slice(5, 19).replace("T", " "));
 const css = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
 const COLOURS = 10;
 const colour = (i) => css(`--c${i % COLOURS}`);
@@ -68,12 +69,17 @@ const colour = (i) => css(`--c${i % COLOURS}`);
 // What a path is called on this page, and where its card is.
 const names = new Map();
 const places = new Map();
-for (const one of recording.sets) for (const c of one.cgroups) names.set(c.path, c.name);
-for (const incident of recording.incidents) for (const path in incident.names) names.set(path, incident.names[path]);
-recording.findings.forEach((finding, i) => { names.set(finding.path, finding.name); if (finding.shown) places.set(finding.path, `container-${i}`); });
 const called = (path) => (path ? names.get(path) || path.replace(/\/+$/, "").split("/").pop() || "/" : "the machine");
 const byName = new Map();
-for (const [path, id] of places) if (!byName.has(called(path))) byName.set(called(path), id);
+// Takes what the page shows; its sets are unpacked.
+function take(shown) {
+  recording = shown;
+  [names, places, byName].forEach((map) => map.clear());
+  for (const one of recording.sets) for (const c of one.cgroups) names.set(c.path, c.name);
+  for (const incident of recording.incidents) for (const path in incident.names) names.set(path, incident.names[path]);
+  recording.findings.forEach((finding, i) => { names.set(finding.path, finding.name); if (finding.shown) places.set(finding.path, `container-${i}`); });
+  for (const [path, id] of places) if (!byName.has(called(path))) byName.set(called(path), id);
+}
 
 // A link within the page: it opens what it leads to.
 function go(id) {

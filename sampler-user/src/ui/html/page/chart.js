@@ -1,8 +1,11 @@
-const view = { set: 0, subject: "", mode: recording.head.is_sum ? "sum" : "each", hidden: new Set(), zoom: null, events: false };
+// A page that can ask for more has its own of the last three: another time or cgroup is looked at, the whole time is wanted, and
+// how far one can zoom out, seconds.
+const view = { set: 0, subject: "", mode: "each", hidden: new Set(), zoom: null, events: false, machine: true, seen: () => {}, whole: () => { view.zoom = null; draw(); }, reach: (x) => [x[0], x[x.length - 1]] };
 let plots = [], layersNow = { list: [], limits: [] };
 
 // What is drawn: of the cgroups that matter each one's memory and the others as one, of one cgroup its parts.
 function layers(current) {
+  if (view.subject === MACHINE) return partsOfMachine(current.host);
   if (view.subject !== "") return partsOf(current.cgroups.find((c) => c.path === view.subject));
   const charted = current.cgroups.slice(0, current.charted).map((c, i) => ({ ...c, colour: i }));
   const shown = charted.filter((c) => c.columns.current && (view.mode === "each" || !c.is_above));
@@ -27,6 +30,17 @@ function layers(current) {
     add("the machine", current.host.mem_total, -2, 2.5 * Math.max(...sum));
   }
   return { list, limits };
+}
+
+// No path of a cgroup.
+const MACHINE = "machine";
+const MACHINE_PARTS = [["processes", "processes"], ["shared", "tmpfs, shared"], ["kernel", "kernel"], ["huge", "huge pages"], ["unexplained", "not explained"], ["kernel_caches", "kernel caches"], ["cache", "page cache"], ["free", "free"]];
+const hasAccount = (host) => !!host[`machine_${MACHINE_PARTS[0][0]}`];
+
+// Where all of the machine's memory was.
+function partsOfMachine(host) {
+  const list = MACHINE_PARTS.map(([key, name], i) => ({ key, name, colour: key === "free" ? -1 : i, values: host[`machine_${key}`] })).filter((l) => l.values && l.values.some((v) => v));
+  return { list, limits: [{ name: "all memory", values: host.mem_total, colour: -2 }].filter((l) => l.values) };
 }
 
 function partsOf(one) {
@@ -93,6 +107,7 @@ function follow(u, key) {
   if (key !== "x") return;
   view.zoom = [u.scales.x.min, u.scales.x.max];
   for (const other of plots) if (other !== u && (other.scales.x.min !== view.zoom[0] || other.scales.x.max !== view.zoom[1])) other.setScale("x", { min: view.zoom[0], max: view.zoom[1] });
+  view.seen();
 }
 
 function draw() {
@@ -115,7 +130,7 @@ function draw() {
       ...limits.map((limit) => ({ label: safe(limit.name), stroke: paint(limit.colour), width: 1.5, dash: [6, 4], points: { show: false } }))],
     bands: sum ? list.slice(1).map((layer, i) => ({ series: [i + 2, i + 1], fill: paint(layer.colour) + "cc" })) : [],
   }, [x, ...values, ...limits.map((limit) => limit.values)], byId("chart")));
-  const source = view.subject === "" ? current.host : (current.cgroups.find((c) => c.path === view.subject) || { columns: {} }).columns;
+  const source = view.subject === "" || view.subject === MACHINE ? current.host : (current.cgroups.find((c) => c.path === view.subject) || { columns: {} }).columns;
   const rows = [["psi_some", "some task waits for memory, % of time", 1e4], ["psi_full", "all tasks wait, % of time", 1e4], ["hits", "limit hits in a second", 1], ["throttles", "throttled by memory.high in a second", 1]].filter(([key]) => source[key] && source[key].some((v) => v));
   if (rows.length) {
     plots.push(new uPlot({
@@ -172,14 +187,14 @@ function chartKey(event) {
     const left = Math.min(Math.max(at + step * width / (event.shiftKey ? 20 : 100), 0), width - 1);
     u.setCursor({ left, top: u.over.clientHeight / 2 });
   } else if (event.key === "+" || event.key === "=" || event.key === "-") {
-    const middle = u.posToVal(at, "x"), { min, max } = u.scales.x, by = event.key === "-" ? 2 : 0.5, data = u.data[0];
-    u.setScale("x", { min: Math.max(middle - (middle - min) * by, data[0]), max: Math.min(middle + (max - middle) * by, data[data.length - 1]) });
+    const middle = u.posToVal(at, "x"), { min, max } = u.scales.x, by = event.key === "-" ? 2 : 0.5, [first, last] = view.reach(u.data[0]);
+    u.setScale("x", { min: Math.max(middle - (middle - min) * by, first), max: Math.min(middle + (max - middle) * by, last) });
   } else if (event.key === "Escape") {
     wholeTime();
   } else return;
   event.preventDefault();
 }
-function wholeTime() { view.zoom = null; draw(); }
+const wholeTime = () => view.whole();
 
 // Shows one cgroup, or all; `at` is the time to look at, seconds.
 function show(path, at) {
@@ -188,22 +203,33 @@ function show(path, at) {
   view.zoom = at ? [at - 60, at + 10] : view.zoom;
   byId("subject").value = path;
   draw();
+  view.seen();
   byId("memory").scrollIntoView();
   byId("chart").focus({ preventScroll: true });
 }
 
-function chartTools() {
-  if (!recording.sets.length) return;
+// The choices of the chart: its cgroups and its times.
+function choices() {
   const option = (text, value) => { const one = make("option", text); one.value = value; return one; };
   const { cgroups, charted } = recording.sets[0];
   const group = (label, some) => { const one = make("optgroup"); one.label = label; one.append(...some.map((c) => option(c.name === called(c.path) ? c.name : `${c.name} (${c.path})`, c.path))); return one; };
-  const subject = byId("subject");
-  subject.append(option(charted ? "all that matter" : "all", ""));
+  const subject = byId("subject"), rest = cgroups.slice(charted);
+  subject.replaceChildren(option(charted ? "all that matter" : "all", ""));
+  const { host } = recording.sets[0];
+  if (view.machine && hasAccount(host)) subject.append(option("the machine, by kind of memory", MACHINE));
   if (charted) subject.append(group("one of them", cgroups.slice(0, charted)));
-  if (cgroups.length > charted) subject.append(group("others", cgroups.slice(charted)));
-  subject.addEventListener("change", () => { view.subject = subject.value; view.hidden = new Set(); draw(); });
-  const set = byId("set");
-  recording.sets.forEach((one, i) => set.append(option(one.name, i)));
+  if (rest.length) subject.append(group("others", rest));
+  if (view.subject && view.subject !== MACHINE && !cgroups.some((c) => c.path === view.subject)) subject.append(option(called(view.subject), view.subject));
+  subject.value = view.subject;
+  byId("set").replaceChildren(...recording.sets.map((one, i) => option(one.name, i)));
+  byId("set").value = view.set;
+}
+
+function chartTools() {
+  if (!recording.sets.length) return;
+  choices();
+  const subject = byId("subject"), set = byId("set");
+  subject.addEventListener("change", () => { view.subject = subject.value; view.hidden = new Set(); draw(); view.seen(); });
   set.addEventListener("change", () => { view.set = +set.value; view.zoom = null; draw(); });
   const modes = [["each", "Each"], ["sum", "Sum"]].map(([mode, text]) => {
     const one = button(text, "", () => { view.mode = mode; view.hidden = new Set(); modes.forEach((m, i) => m.setAttribute("aria-pressed", ["each", "sum"][i] === mode)); draw(); });
@@ -213,5 +239,6 @@ function chartTools() {
   put("modes", ...modes);
   byId("whole").addEventListener("click", wholeTime);
   byId("chart").addEventListener("keydown", chartKey);
+  byId("chart").addEventListener("dblclick", wholeTime);
   draw();
 }

@@ -69,8 +69,8 @@ function multiple(finding, id, set) {
 
 function containers() {
   const all = recording.findings;
+  byId("containers").hidden = !all.length;
   if (!all.length) return;
-  byId("containers").hidden = false;
   const set = recording.sets[0];
   put("multiples", ...all.map((finding, i) => [finding, i]).filter(([finding]) => finding.shown).map(([finding, i]) => multiple(finding, `container-${i}`, set)));
   const chip = (finding) => make("span", finding.state, `chip ${finding.tone}`);
@@ -90,6 +90,7 @@ function containers() {
   const draw = (full) => table("Containers and other cgroups", columns, full ? all : all.filter((finding) => finding.shown));
   let shown = draw(false);
   const box = byId("all");
+  box.replaceChildren();
   if (recording.folded) {
     box.append(make("p", null, "tools", toggle(`Show all ${all.length}`, false, (on) => { const next = draw(on); shown.replaceWith(next); shown = next; }), make("span", recording.folded, "soft")));
   }

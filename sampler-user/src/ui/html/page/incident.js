@@ -100,8 +100,8 @@ function whoOf(one) {
 }
 
 function incidents() {
-  if (!recording.incidents.length && !recording.list.length) return;
-  byId("incidents").hidden = false;
+  byId("incidents").hidden = !recording.incidents.length && !recording.list.length;
+  put("list");
   put("pages", ...recording.incidents.map(incident));
   if (recording.list.length > recording.incidents.length || recording.list.length > 1) {
     put("list", table("All incidents", [

@@ -2,7 +2,7 @@ function head() {
   const { head, cards } = recording;
   byId("where").textContent = safe([recording.host, recording.kernel && `kernel ${recording.kernel}`].filter(Boolean).join(", "));
   const box = make("div", null, `hero ${head.tone}`);
-  const time = recording.span_us ? `${iso(recording.span_us[0]).slice(0, 16).replace("T", " ")} to ${iso(recording.span_us[1]).slice(sameDay ? 11 : 0, 16).replace("T", " ")} UTC, ${span((recording.span_us[1] - recording.span_us[0]) / 1e6)}` : "";
+  const time = recording.span_us ? `${iso(recording.span_us[0]).slice(0, 16).replace("T", " ")} to ${iso(recording.span_us[1]).slice(sameDay() ? 11 : 0, 16).replace("T", " ")} UTC, ${span((recording.span_us[1] - recording.span_us[0]) / 1e6)}` : "";
   box.append(make("p", null, "over", make("span", head.label, `chip ${head.tone}`), make("span", time)));
   box.append(rich(head.sentence, "h1"));
   if (head.advice) {
@@ -22,8 +22,8 @@ function head() {
 }
 
 function pressure() {
+  byId("pressure").hidden = !recording.pressure.length;
   if (!recording.pressure.length) return;
-  byId("pressure").hidden = false;
   put("pressed", table("Times of pressure", [
     ["When", (p) => p.time_us, (p) => clock(p.time_us)],
     ["Who", (p) => p.name],
@@ -35,17 +35,18 @@ function pressure() {
 
 function events() {
   const all = recording.marks, own = all.filter((mark) => mark.is_incident);
+  byId("events").hidden = !all.length;
   if (!all.length) return;
-  byId("events").hidden = false;
   const tableOf = (some) => table("Events", [
     ["When", (m) => m.time_us, (m) => clock(m.time_us)],
     ["Who", (m) => m.name],
     ["What", (m) => m.words, (m) => m.words + (m.count > 1 ? `, and ${m.count - 1} more until ${clock(m.until_us)}` : "")],
   ], some);
-  let shown = own.length ? tableOf(own) : make("p", "No event belongs to an incident.", "soft");
+  let shown = view.events ? tableOf(all) : own.length ? tableOf(own) : make("p", "No event belongs to an incident.", "soft");
   const box = byId("eventlist");
+  box.replaceChildren();
   if (own.length < all.length) {
-    box.append(make("p", null, "tools", toggle(`Show all ${all.length} events`, false, (on) => {
+    box.append(make("p", null, "tools", toggle(`Show all ${all.length} events`, view.events, (on) => {
       view.events = on;
       const next = on ? tableOf(all) : own.length ? tableOf(own) : make("p", "No event belongs to an incident.", "soft");
       shown.replaceWith(next);
@@ -57,8 +58,8 @@ function events() {
 }
 
 function contents() {
-  const sections = [["memory", "Memory"], ["containers", "Containers"], ["incidents", "Incidents"], ["pressure", "Pressure"], ["events", "Events"], ["notes", "Notes"]];
-  put("contents", ...sections.filter(([id]) => !byId(id).hidden).map(([id, title]) => link(title, id)));
+  const sections = [["now", "Now"], ["memory", "Memory"], ["containers", "Containers"], ["incidents", "Incidents"], ["pressure", "Pressure"], ["events", "Events"], ["advice", "Advice"], ["notes", "Notes"], ["exports", "Export"]];
+  put("contents", ...sections.filter(([id]) => byId(id) && !byId(id).hidden).map(([id, title]) => link(title, id)));
 }
 
 // On paper everything is open, and light.
@@ -71,17 +72,20 @@ function paper(on) {
   draw();
 }
 
-function begin() {
+// What is shown of a recording; again when it changed.
+function render() {
   incidents();
   containers();
   pressure();
   events();
-  if (recording.notes.length) { byId("notes").hidden = false; put("notelist", list(recording.notes)); }
+  byId("notes").hidden = !recording.notes.length;
+  put("notelist", list(recording.notes));
   byId("memory").hidden = !recording.sets.length;
   head();
   contents();
-  chartTools();
-  document.title = safe(`${recording.head.label ? recording.head.label + ", " : ""}${recording.host || "sampler"}: sampler report`);
+}
+
+function listen() {
   if (location.hash) go(location.hash.slice(1));
   let width = innerWidth;
   addEventListener("resize", () => { if (innerWidth !== width) { width = innerWidth; draw(); } });
@@ -89,4 +93,3 @@ function begin() {
   addEventListener("afterprint", () => paper(false));
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", draw);
 }
-begin();

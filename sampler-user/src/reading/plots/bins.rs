@@ -82,9 +82,13 @@ impl Rises {
         if time_us <= before_us || (time_us - before_us > APART_US && self.width_us < APART_US as f64) {
             return;
         }
+        self.add(before_us, time_us, value.saturating_sub(before) as f64);
+    }
+
+    /// Takes how much the counter rose from one time to a later one.
+    pub fn add(&mut self, from_us: i64, to_us: i64, rise: f64) {
         let place = |time: i64| (time - self.from_us) as f64 / self.width_us;
-        let (from, to) = (place(before_us), place(time_us));
-        let rise = value.saturating_sub(before) as f64;
+        let (from, to) = (place(from_us), place(to_us));
         let mut at = from.max(0.0);
         while at < to {
             let Some(bin) = self.bins.get_mut(at as usize) else { break };

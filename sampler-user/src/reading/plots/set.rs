@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use crate::ui::html::packed::Packed;
+use crate::reading::plots::packed::Packed;
 
 /// Plots over one time, all on the same points.
 #[derive(Debug, Default, Serialize)]
