@@ -3,7 +3,7 @@
 
 use libfuzzer_sys::fuzz_target;
 use sampler::advise::compose::File;
-use sampler::advise::compose::overriding::{Limits, text};
+use sampler::advise::compose::overriding::{ServiceLimits, text};
 use sampler::advise::wslconfig;
 use sampler::model::wslconfig::{Config, Kind};
 
@@ -17,7 +17,7 @@ fuzz_target!(|bytes: &[u8]| {
     }
 
     let Ok(file) = File::read(bytes) else { return };
-    let limits = |service: &sampler::advise::compose::Service| Limits {
+    let limits = |service: &sampler::advise::compose::Service| ServiceLimits {
         service: service.name.clone(),
         limit: Some(128 << 20),
         reservation: Some(64 << 20),
@@ -25,7 +25,7 @@ fuzz_target!(|bytes: &[u8]| {
         interval: service.health.and_then(|health| health.interval),
         because: vec![service.name.clone()],
     };
-    let limits: Vec<Limits> = file.services.iter().map(limits).collect();
+    let limits: Vec<ServiceLimits> = file.services.iter().map(limits).collect();
     let again = File::read(text(&file, &["docker-compose.yml"], &limits).as_bytes()).expect("the override is YAML");
     assert_eq!(again.version, file.version);
     let names = |file: &File| file.services.iter().map(|service| service.name.clone()).collect::<Vec<_>>();
