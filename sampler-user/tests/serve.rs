@@ -293,6 +293,12 @@ fn a_recorder_serves_the_present_and_one_that_is_started_again_goes_on() {
         assert!(begun.elapsed() < Duration::from_secs(20), "the recorder serves");
         std::thread::sleep(Duration::from_millis(50));
     }
+    // It listens for signals when it samples; its server may be there before.
+    while std::fs::read_dir(dir.path().join("journal")).map_or(0, Iterator::count) == 0 {
+        assert!(begun.elapsed() < Duration::from_secs(20), "the recorder records");
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    std::thread::sleep(Duration::from_secs(1));
     first.stop();
     assert!(std::net::TcpStream::connect(address).is_err(), "its server ends with it");
     let server = Server::start(dir.path(), &[]);
